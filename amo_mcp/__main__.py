@@ -1,0 +1,5 @@
+"""`python -m amo_mcp`, the same as `amo-mcp`."""
+
+from amo_mcp.cli import main
+
+main()

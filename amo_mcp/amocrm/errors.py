@@ -1,0 +1,122 @@
+"""What can go wrong between us and the API.
+
+```
+AmoError
+├── Unavailable         no usable answer, and nothing can have been changed by the request
+├── OutcomeUnknown      a write was sent and its answer was lost: it may or may not have happened
+└── Refused             the API answered that it will not; nothing was changed by the request
+    ├── Rejected        400, 413, 422 and any other 4xx: the data (`problems` say which part)
+    ├── Unauthorized    401
+    ├── PaymentRequired 402
+    ├── Forbidden       403: the user lacks the right
+    ├── Blocked         403 from the gateway (an HTML page): the account or the address is blocked
+    ├── NotFound        404, 204 on a read, or 400 whose only problem is the path `id`
+    └── RateLimited     429
+```
+
+Texts of the API are kept as data (`detail`, `problems`); they are localised and never matched on.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One entry of `validation-errors`: a dotted `path` into the request's body, a `code`, a `detail`."""
+
+    path: str
+    detail: str
+    code: str = ""
+
+
+class AmoError(Exception):
+    """Base of everything that a call to the API can raise."""
+
+
+class Unavailable(AmoError):
+    """There was no usable answer, and the request cannot have changed anything.
+
+    Attributes:
+        reason: what was seen, in our own words, fit to follow "amoCRM": "did not answer within 20 s".
+        status: the HTTP status, when there was one.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class OutcomeUnknown(AmoError):
+    """A write was sent and no usable answer came: it may or may not have happened.
+
+    Attributes:
+        reason: what was seen, in our own words, fit to follow "amoCRM".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Refused(AmoError):
+    """The API answered that it will not do it; the request changed nothing.
+
+    Attributes:
+        status: the HTTP status.
+        detail: the API's own localised sentence, empty when it gave none.
+        problems: what `validation-errors` said, in order.
+        request_id: the `X-Request-Id` of the answer, for the vendor's support.
+    """
+
+    def __init__(
+        self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), request_id: str | None = None
+    ) -> None:
+        super().__init__(f"{status}")
+        self.status = status
+        self.detail = detail
+        self.problems = problems
+        self.request_id = request_id
+
+
+class Rejected(Refused):
+    """The data or the request is not acceptable: 400, 413, 422, or another 4xx."""
+
+
+class Unauthorized(Refused):
+    """401: the token is wrong, expired or revoked."""
+
+
+class PaymentRequired(Refused):
+    """402: the account's tariff does not include this, or is not paid."""
+
+
+class Forbidden(Refused):
+    """403 from the API: the token's user may not do this."""
+
+
+class Blocked(Refused):
+    """403 from the gateway: too many requests over the limit, or a blocked address. Retrying makes it worse."""
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+
+class RateLimited(Refused):
+    """429: too many requests.
+
+    Attributes:
+        retry_after: seconds that the API asked to wait, when it said so.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str = "",
+        problems: tuple[Problem, ...] = (),
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(status, detail, problems, request_id)
+        self.retry_after = retry_after

@@ -1,0 +1,227 @@
+"""What the API says (`Segment`, `Status`, `Account`, `CustomField`) and what it accepts (drafts and patches).
+
+Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour. Writing is strict:
+colours come from the palette, and nothing is sent that was not set.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from amo_mcp.amocrm.palette import segment_color, status_color
+
+
+def _from_unix(value: Any) -> Any:
+    """Turn Unix seconds into an aware datetime; anything else is left for the type to judge."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError("is not a time in Unix seconds") from error
+    return value
+
+
+def iso_utc(moment: datetime) -> str:
+    """`moment` as ISO 8601 in UTC, to the second: `2026-11-22T12:00:00Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _empty_for_null(value: Any) -> Any:
+    return [] if value is None else value
+
+
+Time = Annotated[datetime, BeforeValidator(_from_unix), PlainSerializer(iso_utc, when_used="json")]
+"""A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
+
+
+class Answered(BaseModel):
+    """Something that the API says. Unknown keys are kept; `_links` and other HAL keys are not part of it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_hal(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if not key.startswith("_")}
+        return value
+
+
+class Account(Answered):
+    """The account (`GET /account`)."""
+
+    id: int
+    name: str = ""
+    subdomain: str = ""
+    customers_mode: str = ""
+
+
+class Status(Answered):
+    """One status of customers, in the periodicity mode (reference: "Список статусов покупателей").
+
+    `type`: 0 ordinary, 1 purchase expected, 2 did not purchase, 3 closed, 4 purchased recently. `conditions` is opaque
+    and read-only: the API can neither create nor change conditions.
+    """
+
+    id: int
+    name: str
+    sort: int = 0
+    color: str = ""
+    type: int = 0
+    is_default: bool = False
+    conditions: Annotated[list[Any], BeforeValidator(_empty_for_null)] = []
+    account_id: int | None = None
+
+
+class FieldValue(Answered):
+    """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set."""
+
+    value: Any = None
+    enum_id: int | None = None
+    enum_code: str | None = None
+
+
+class FieldValues(Answered):
+    """The values of one custom field of a segment."""
+
+    field_id: int
+    field_name: str | None = None
+    field_code: str | None = None
+    field_type: str | None = None
+    values: Annotated[list[FieldValue], BeforeValidator(_empty_for_null)] = []
+
+
+class Segment(Answered):
+    """One segment of customers, in the segments mode (reference: "Список сегментов покупателей")."""
+
+    id: int
+    name: str
+    color: str = ""
+    customers_count: int | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+    account_id: int | None = None
+    custom_fields_values: Annotated[list[FieldValues], BeforeValidator(_empty_for_null)] = []
+    available_products_price_types: Annotated[list[int], BeforeValidator(_empty_for_null)] = []
+
+
+class FieldChoice(Answered):
+    """One choice of a select, multiselect or radiobutton field."""
+
+    id: int
+    value: str = ""
+    code: str | None = None
+
+
+class CustomField(Answered):
+    """The definition of a custom field that segments can have."""
+
+    id: int
+    name: str = ""
+    type: str = ""
+    code: str | None = None
+    enums: Annotated[list[FieldChoice], BeforeValidator(_empty_for_null)] = []
+
+
+class CreatedStatus(Answered):
+    """What creating a status answers: only its id and the echo of `request_id`."""
+
+    id: int
+    request_id: str | None = None
+
+
+class Accepted(BaseModel):
+    """Something that the API accepts: nothing unknown, and only what was set is sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def wire(self) -> dict[str, Any]:
+        """The body to send: what was given, `None` left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
+        raise ValueError("must not have control characters or line breaks")
+    return text
+
+
+def _encodable(text: str) -> str:
+    if any(0xD800 <= ord(char) < 0xE000 for char in text):
+        raise ValueError("has half of a surrogate pair, which is not text")
+    return text
+
+
+def _sort(value: int) -> int:
+    if not 0 <= value < 2**31:
+        raise ValueError("must be from 0 to 2147483647")
+    return value
+
+
+def _entity_id(value: int) -> int:
+    if not 0 < value < 2**63:
+        raise ValueError("must be a positive whole number")
+    return value
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic collects ValueError only
+    return value
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Name = Annotated[Text, AfterValidator(_name)]
+EntityId = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_entity_id)]
+Sort = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_sort)]
+StatusColor = Annotated[str, AfterValidator(status_color)]
+SegmentColor = Annotated[str, AfterValidator(segment_color)]
+
+
+class StatusDraft(Accepted):
+    """A status to create."""
+
+    name: Annotated[Name, Field(description="Name")]
+    sort: Annotated[Sort, Field(description="Position; the account renumbers positions from 0")]
+    color: Annotated[StatusColor | None, Field(description="One of the 21 status colours, such as #fffeb2")] = None
+    request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
+
+
+class StatusPatch(Accepted):
+    """What to change in a status; what is `None` stays."""
+
+    name: Name | None = None
+    sort: Sort | None = None
+    color: StatusColor | None = None
+
+
+class SegmentPatch(Accepted):
+    """What to change in a segment; what is `None` stays.
+
+    `custom_fields_values` is in the form that the API takes (see `custom_fields.for_sending`). A field that is not
+    named keeps its values (assumed: the reference's examples suggest it, nothing states it).
+    """
+
+    name: Name | None = None
+    color: SegmentColor | None = None
+    custom_fields_values: list[dict[str, Any]] | None = None
+    available_products_price_types: list[EntityId] | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """The body to send. A `null` inside a custom field clears that field, so it is kept."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+
+class SegmentDraft(SegmentPatch):
+    """A segment to create."""
+
+    name: Name
+
+    @model_validator(mode="after")
+    def _nothing_to_clear(self) -> Self:
+        if any(field["values"] is None for field in self.custom_fields_values or []):
+            raise ValueError("a new segment has no field values to clear")
+        return self
