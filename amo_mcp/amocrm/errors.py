@@ -10,6 +10,7 @@ AmoError
     ├── PaymentRequired 402
     ├── Forbidden       403: the user lacks the right
     ├── Blocked         403 from the gateway (an HTML page): the account or the address is blocked
+    ├── ModeDisabled    422, and the account is in another mode than the endpoint needs
     ├── NotFound        404, 204 on a read, or 400 whose only problem is the path `id`
     └── RateLimited     429
 ```
@@ -101,6 +102,20 @@ class Blocked(Refused):
 
 class NotFound(Refused):
     """There is no such thing."""
+
+
+class ModeDisabled(Refused):
+    """422, and the account's mode is not the one that the endpoint needs.
+
+    Attributes:
+        needed: `segments` or `periodicity`.
+        actual: the account's `customers_mode`.
+    """
+
+    def __init__(self, needed: str, actual: str) -> None:
+        super().__init__(422)
+        self.needed = needed
+        self.actual = actual
 
 
 class RateLimited(Refused):

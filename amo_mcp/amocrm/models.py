@@ -5,9 +5,19 @@ colours come from the palette, and nothing is sent that was not set.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_validator,
+)
 
 from amo_mcp.amocrm.palette import segment_color, status_color
 
@@ -25,6 +35,14 @@ def _from_unix(value: Any) -> Any:
 def iso_utc(moment: datetime) -> str:
     """`moment` as ISO 8601 in UTC, to the second: `2026-11-22T12:00:00Z`."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _told_moment(seconds: int) -> str | int:
+    """ISO 8601 of Unix seconds; what is no moment is told as it came."""
+    try:
+        return iso_utc(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, OSError, ValueError):
+        return seconds
 
 
 def _empty_for_null(value: Any) -> Any:
@@ -90,6 +108,15 @@ class FieldValues(Answered):
     field_code: str | None = None
     field_type: str | None = None
     values: Annotated[list[FieldValue], BeforeValidator(_empty_for_null)] = []
+
+    @field_serializer("values", mode="wrap", when_used="json")
+    def _moments(self, values: list[FieldValue], default: SerializerFunctionWrapHandler) -> Any:
+        """Dates come as Unix seconds and are told as ISO 8601."""
+        told = default(values)
+        for item in told if self.field_type in ("date", "date_time") else []:
+            if isinstance(item.get("value"), int):
+                item["value"] = _told_moment(item["value"])
+        return told
 
 
 class Segment(Answered):
@@ -219,9 +246,3 @@ class SegmentDraft(SegmentPatch):
     """A segment to create."""
 
     name: Name
-
-    @model_validator(mode="after")
-    def _nothing_to_clear(self) -> Self:
-        if any(field["values"] is None for field in self.custom_fields_values or []):
-            raise ValueError("a new segment has no field values to clear")
-        return self

@@ -1,0 +1,173 @@
+"""One method an endpoint; typed in, typed out (reference: "Статусы и сегменты покупателей").
+
+Every method can raise what `transport.Transport.request` raises: `Unavailable`, `OutcomeUnknown` (writes only) and the
+subclasses of `Refused`.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Rejected, Unavailable
+from amo_mcp.amocrm.models import (
+    Account,
+    CreatedStatus,
+    CustomField,
+    Segment,
+    SegmentDraft,
+    SegmentPatch,
+    Status,
+    StatusDraft,
+    StatusPatch,
+)
+from amo_mcp.amocrm.transport import Transport
+
+_STATUSES = "/api/v4/customers/statuses"
+_SEGMENTS = "/api/v4/customers/segments"
+_FIELDS = "/api/v4/customers/segments/custom_fields"
+_ACCOUNT = "/api/v4/account"
+
+PAGE = 250
+"""Items on one page; the API clamps a larger `limit` to this silently."""
+
+_MAX_PAGES = 40
+_UNPROCESSABLE = 422
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+class AmoClient:
+    """The API of one account."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def account(self) -> Account:
+        """The account (`GET /account`); `customers_mode` comes without being asked for."""
+        return self._one(Account, await self._transport.request("GET", _ACCOUNT))
+
+    async def statuses(self) -> list[Status]:
+        """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
+        return self._many(Status, await self._statuses("GET", _STATUSES), "statuses")
+
+    async def status(self, status_id: int) -> Status:
+        """One status (reference: "Получение статуса покупателей по ID")."""
+        return self._one(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"))
+
+    async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
+        """Create statuses in one batch; all or none (reference: "Добавление статусов в воронку")."""
+        body = [draft.wire() for draft in drafts]
+        return self._written_many(CreatedStatus, await self._statuses("POST", _STATUSES, body=body), "statuses")
+
+    async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
+        """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
+        answer = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.wire())
+        return self._written(Status, answer)
+
+    async def delete_status(self, status_id: int) -> None:
+        """Delete a status; its customers move to others within some time (reference: "Удаление статуса покупателей")."""
+        await self._statuses("DELETE", f"{_STATUSES}/{status_id}")
+
+    async def segments(self) -> list[Segment]:
+        """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
+        return await self._all_pages(Segment, _SEGMENTS, "segments")
+
+    async def segment(self, segment_id: int) -> Segment:
+        """One segment (reference: "Получение сегмента покупателей по ID")."""
+        return self._one(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"))
+
+    async def create_segment(self, draft: SegmentDraft) -> Segment:
+        """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
+        return self._written(Segment, await self._segments("POST", _SEGMENTS, body=draft.wire()))
+
+    async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
+        """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
+        answer = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.wire())
+        return self._written(Segment, answer)
+
+    async def delete_segment(self, segment_id: int) -> None:
+        """Delete a segment (reference: "Удаление сегмента покупателей")."""
+        await self._segments("DELETE", f"{_SEGMENTS}/{segment_id}")
+
+    async def segment_fields(self) -> list[CustomField]:
+        """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
+        return await self._all_pages(CustomField, _FIELDS, "custom_fields")
+
+    async def _statuses(self, method: str, path: str, body: Any = None) -> Any:
+        return await self._in_mode("periodicity", self._transport.request(method, path, body=body))
+
+    async def _segments(
+        self, method: str, path: str, body: Any = None, params: dict[str, int] | None = None
+    ) -> Any:
+        return await self._in_mode("segments", self._transport.request(method, path, params=params, body=body))
+
+    async def _in_mode(self, needed: str, answer: Awaitable[Any]) -> Any:
+        """`answer`, or the reason for its 422: the text of that status is not documented, so the account is asked."""
+        try:
+            return await answer
+        except Rejected as error:
+            actual = await self._mode() if error.status == _UNPROCESSABLE else needed
+            if actual in (needed, ""):
+                raise
+            raise ModeDisabled(needed, actual) from error
+
+    async def _mode(self) -> str:
+        """The account's mode, empty when it cannot be found out."""
+        try:
+            return (await self.account()).customers_mode
+        except AmoError:
+            return ""
+
+    async def _all_pages(self, model: type[_ModelT], path: str, key: str) -> list[_ModelT]:
+        """Every page, by number.
+
+        A page that is not full is the last. A page that brings nothing new is the end as well: on some routes the API
+        ignores `page` and answers the first one again.
+        """
+        found: dict[Any, _ModelT] = {}
+        for page in range(1, _MAX_PAGES + 1):
+            answer = await self._segments("GET", path, params={"page": page, "limit": PAGE})
+            items = self._many(model, answer, key)
+            before = len(found)
+            found |= {getattr(item, "id"): item for item in items}  # noqa: B009 - every listed model has an id
+            more = len(items) == PAGE or (isinstance(answer, dict) and _page_count(answer) > page)
+            if not more or len(found) == before:
+                break
+        return list(found.values())
+
+    def _one(self, model: type[_ModelT], answer: Any) -> _ModelT:
+        """The model of a read; an empty answer says that there is no such thing."""
+        if answer is None:
+            raise NotFound(204)
+        try:
+            return model.model_validate(answer)
+        except ValidationError as error:
+            raise Unavailable("answered with something of another shape than documented") from error
+
+    def _many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
+        """The models of a listing; an empty answer is an empty list."""
+        if answer is None:
+            return []
+        embedded = answer.get("_embedded") if isinstance(answer, dict) else None
+        items = embedded.get(key) if isinstance(embedded, dict) else None
+        if not isinstance(items, list):
+            raise Unavailable("answered with something of another shape than documented")
+        return [self._one(model, item) for item in items]
+
+    def _written(self, model: type[_ModelT], answer: Any) -> _ModelT:
+        """The model of a write; an answer that cannot be read leaves it unsaid what was done."""
+        try:
+            return self._one(model, answer)
+        except (NotFound, Unavailable) as error:
+            raise OutcomeUnknown("answered with something of another shape than documented") from error
+
+    def _written_many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
+        try:
+            return self._many(model, answer, key)
+        except Unavailable as error:
+            raise OutcomeUnknown("answered with something of another shape than documented") from error
+
+
+def _page_count(answer: dict[str, Any]) -> int:
+    count = answer.get("_page_count")
+    return count if isinstance(count, int) else 1

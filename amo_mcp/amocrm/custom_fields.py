@@ -1,0 +1,201 @@
+"""Custom field values of a segment: from what a person writes to what the field's type needs.
+
+A person names a field by id or code and gives every value as text. The definition decides what is sent: a checkbox
+gets a boolean, a date Unix seconds, a choice its `enum_id` (reference: "Примеры заполнения полей").
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from amo_mcp.amocrm.errors import Problem
+from amo_mcp.amocrm.models import Accepted, CustomField, EntityId, FieldChoice, Text
+
+_TRUE = {"true", "1", "yes", "да"}
+_FALSE = {"false", "0", "no", "нет"}
+_CHOICES = {"select", "multiselect", "radiobutton"}
+_SHOWN_CHOICES = 30
+
+
+def _as_text(value: Any) -> Any:
+    """Forgive a JSON boolean or number where text is asked for."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _empty_for_null(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class ValueInput(Accepted):
+    """One value: text, or a choice by its id or code."""
+
+    value: Annotated[
+        Text | None, BeforeValidator(_as_text), Field(description="Text, number, true/false, date or a choice's name")
+    ] = None
+    enum_id: Annotated[EntityId | None, Field(description="Choice id")] = None
+    enum_code: Annotated[Text | None, Field(description="Choice code")] = None
+
+
+class FieldInput(Accepted):
+    """The values to give to one custom field, named by id or by code."""
+
+    field_id: Annotated[EntityId | None, Field(description="Field id, or")] = None
+    field_code: Annotated[Text | None, Field(description="field code")] = None
+    values: Annotated[
+        list[ValueInput], BeforeValidator(_empty_for_null), Field(description="Values; [] clears the field")
+    ]
+
+
+class InvalidValues(Exception):
+    """Values that the account's fields cannot take; `problems` says which, and lists the choices."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(f"{len(problems)} problems")
+        self.problems = problems
+
+
+class _Unfit(Exception):
+    """One value that a field cannot take; the text says what the field needs."""
+
+
+def for_sending(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
+    """The `custom_fields_values` to send for `fields`; an empty `values` becomes the `null` that clears a field.
+
+    Raises:
+        InvalidValues: an unknown field, one named twice, a value of the wrong type or a choice that does not exist.
+    """
+    problems: list[Problem] = []
+    sent: dict[int, dict[str, Any]] = {}
+    for index, field in enumerate(fields):
+        path = f"custom_fields_values.{index}"
+        definition = _definition(field, definitions)
+        if definition is None:
+            problems.append(Problem(path, _unknown_field(field, definitions)))
+        elif definition.id in sent:
+            problems.append(Problem(path, f"names the field {definition.id} for the second time"))
+        else:
+            sent[definition.id] = {"field_id": definition.id, "values": _values(field, definition, path, problems)}
+    if problems:
+        raise InvalidValues(problems)
+    return list(sent.values())
+
+
+def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> CustomField | None:
+    """The definition that `field` names; both an id and a code must agree."""
+    if field.field_id is None and field.field_code is None:
+        return None
+    return next(
+        (
+            definition
+            for definition in definitions
+            if field.field_id in (None, definition.id) and field.field_code in (None, definition.code)
+        ),
+        None,
+    )
+
+
+def _unknown_field(field: FieldInput, definitions: Sequence[CustomField]) -> str:
+    if field.field_id is None and field.field_code is None:
+        return "needs a field_id or a field_code"
+    known = ", ".join(f"{item.id}{f' ({item.code})' if item.code else ''}" for item in definitions) or "none"
+    return f"is not a field that segments of this account have; the fields are: {known}"
+
+
+def _values(
+    field: FieldInput, definition: CustomField, path: str, problems: list[Problem]
+) -> list[dict[str, Any]] | None:
+    if not field.values:
+        return None
+    if len(field.values) > 1 and definition.type != "multiselect":
+        problems.append(Problem(f"{path}.values", f"takes one value: the field is of type {definition.type}"))
+    sent = []
+    for index, item in enumerate(field.values):
+        try:
+            sent.append(_choice(item, definition) if definition.type in _CHOICES else _plain(item, definition.type))
+        except _Unfit as unfit:
+            problems.append(Problem(f"{path}.values.{index}", str(unfit)))
+    return sent
+
+
+def _choice(item: ValueInput, definition: CustomField) -> dict[str, Any]:
+    """The choice that `item` names, by id, by code, or by its text (case-blind)."""
+    given = (item.enum_id, item.enum_code, item.value)
+    if sum(part is not None for part in given) != 1:
+        raise _Unfit("needs exactly one of value, enum_id and enum_code")
+    for choice in definition.enums:
+        if _same_choice(item, choice):
+            return {"enum_id": choice.id}
+    raise _Unfit(f"is not a choice of this field; the choices are: {_choices(definition.enums)}")
+
+
+def _same_choice(item: ValueInput, choice: FieldChoice) -> bool:
+    if item.enum_id is not None:
+        return item.enum_id == choice.id
+    if item.enum_code is not None:
+        return item.enum_code == choice.code
+    return item.value is not None and item.value.strip().casefold() == choice.value.strip().casefold()
+
+
+def _choices(choices: Sequence[FieldChoice]) -> str:
+    shown = [f"{choice.id} «{choice.value}»" for choice in choices[:_SHOWN_CHOICES]]
+    more = len(choices) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
+    if item.enum_id is not None or item.enum_code is not None:
+        raise _Unfit(f"takes a value, not a choice: the field is of type {kind}")
+    if item.value is None:
+        raise _Unfit("needs a value")
+    match kind:
+        case "checkbox":
+            return {"value": _boolean(item.value)}
+        case "numeric":
+            return {"value": _number(item.value)}
+        case "date":
+            return {"value": _day(item.value)}
+        case "date_time":
+            return {"value": _moment(item.value)}
+        case _:
+            return {"value": item.value}
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().casefold()
+    if word not in _TRUE | _FALSE:
+        raise _Unfit('must be "true" or "false": the field is a checkbox')
+    return word in _TRUE
+
+
+def _number(text: str) -> str:
+    """The number as the text that travels (numbers travel as strings)."""
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise _Unfit('must be a number such as "12.5": the field is numeric')
+    return text.strip()
+
+
+def _day(text: str) -> int:
+    """Midnight UTC of the day, in Unix seconds (assumed: which time zone the account counts in is not documented)."""
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        return _moment(text)
+    return int(datetime.combine(day, time(), UTC).timestamp())
+
+
+def _moment(text: str) -> int:
+    """Unix seconds of an ISO 8601 moment; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise _Unfit('must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"') from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

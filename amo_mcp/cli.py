@@ -1,0 +1,54 @@
+"""Names the commands; a command's file is imported only when that command runs."""
+
+import gc
+from importlib import import_module
+
+import click
+
+from amo_mcp import __version__
+
+_COMMANDS = {
+    "serve": "Serve MCP over stdio (what `amo-mcp` alone does).",
+    "sandbox": "Serve an amoCRM of your own over HTTP.",
+    "demo": "Watch the main job on the sandbox.",
+}
+
+
+class _Commands(click.Group):
+    """The commands by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"amo_mcp.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
+@click.version_option(__version__, prog_name="amo-mcp")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """The customer segments and statuses of amoCRM and Kommo as an MCP server.
+
+    Without a command it serves stdio.
+    """
+    if ctx.invoked_subcommand is None:
+        command = cli.get_command(ctx, "serve")
+        assert command is not None  # noqa: S101 - it is in the table above
+        ctx.invoke(command)
+
+
+def main() -> None:
+    """The console script.
+
+    Nothing that imports build is garbage, so the collector is off until the command has what it needs.
+    """
+    gc.disable()
+    cli()

@@ -1,0 +1,40 @@
+"""`amo-mcp sandbox`: an amoCRM of your own over HTTP, on loopback."""
+
+import gc
+from pathlib import Path
+
+import anyio
+import click
+
+from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Sandbox
+from amo_mcp.sandbox.serving import serve
+
+
+@click.command("sandbox")
+@click.option("--port", default=8901, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
+@click.option("--mode", default="segments", show_default=True, type=click.Choice(["segments", "periodicity"]))
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep the account in this file.")
+def command(port: int, mode: str, state: Path | None) -> None:
+    """Serve an amoCRM of your own over HTTP, with a shop to tidy up.
+
+    A --state FILE that exists already is taken as it is, its mode included.
+    """
+    try:
+        sandbox = Sandbox(mode=mode, state_file=state)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    gc.enable()
+    anyio.run(_serve, sandbox, port)
+
+
+async def _serve(sandbox: Sandbox, port: int) -> None:
+    def started(url: str) -> None:
+        click.echo(f"An amoCRM of your own, mode {sandbox.account.mode}, at {url} (Ctrl-C ends it).")
+        click.echo("To serve it over MCP:")
+        click.echo(f"  AMO_BASE_URL={url} AMO_ACCESS_TOKEN={ADMIN_TOKEN} amo-mcp")
+        click.echo(f"A token that may only read: {USER_TOKEN}")
+
+    try:
+        await serve(sandbox, port=port, started=started)
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be used: {error.strerror}") from None

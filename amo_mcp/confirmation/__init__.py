@@ -1,0 +1,1 @@
+"""Asking a person before anything destructive, through whatever the client can show."""

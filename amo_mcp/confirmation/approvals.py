@@ -1,0 +1,154 @@
+"""Pending changes that wait for a person's yes.
+
+An approval is used once, dies after ten minutes, and belongs to one caller, one tool and one set of arguments. They
+are held in memory: a server that ends takes its questions with it, and nothing happens.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.question import Question
+
+LIFETIME = 600.0
+"""Seconds that a question waits for its answer."""
+
+_MOST_PENDING = 200
+_MOST_REMEMBERED = 2000
+
+
+class Change(Protocol):
+    """One change as it was previewed: it holds its target as it was when the question was made."""
+
+    def question(self) -> Question:
+        """What the person is asked."""
+        ...
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Read the target again: whether it is what was previewed.
+
+        Raises:
+            NotFound: the target is gone.
+        """
+        ...
+
+    async def write(self, account: AmoAccount) -> Any:
+        """Do it, exactly as previewed, and say what was done (a pydantic model)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asked for the change: the signed-in principal, the session and the client, as far as they are known."""
+
+    principal: str | None = None
+    session: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A question that waits.
+
+    Attributes:
+        id: the secret that `confirm_change` takes.
+        reference: a short public name of the question; it makes every question's wording its own.
+        request: the tool and the digest of its arguments.
+        expires: Unix seconds.
+    """
+
+    id: str
+    reference: str
+    caller: Caller
+    request: str
+    change: Change
+    question: Question
+    expires: float
+
+    @property
+    def expires_at(self) -> datetime:
+        """The moment from which the answer comes too late."""
+        return datetime.fromtimestamp(self.expires, UTC)
+
+
+class Approvals:
+    """The pending questions of one server.
+
+    Args:
+        clock: gives Unix seconds.
+        lifetime: seconds that a question waits.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
+        self._clock = clock
+        self.lifetime = lifetime
+        self._pending: OrderedDict[str, Approval] = OrderedDict()
+        self._latest: OrderedDict[tuple[Caller, str], str] = OrderedDict()
+        self._used: OrderedDict[str, None] = OrderedDict()
+
+    def open(self, caller: Caller, request: str, change: Change) -> Approval:
+        """A new question about `change`."""
+        approval = Approval(
+            id=secrets.token_urlsafe(18),
+            reference=secrets.token_hex(3).upper(),
+            caller=caller,
+            request=request,
+            change=change,
+            question=change.question(),
+            expires=self._clock() + self.lifetime,
+        )
+        self._pending[approval.id] = approval
+        self._latest[caller, request] = approval.id
+        self._latest.move_to_end((caller, request))
+        _bound(self._pending, _MOST_PENDING)
+        _bound(self._latest, _MOST_REMEMBERED)
+        return approval
+
+    def latest(self, caller: Caller, request: str) -> Approval:
+        """The question that `caller` was last asked about `request`.
+
+        Raises:
+            ConfirmationExpired: it is not pending any more, or there never was one.
+        """
+        return self._living(self._latest.get((caller, request), ""), caller)
+
+    def claim(self, approval_id: str, caller: Caller) -> Approval:
+        """Take the question off the list, to act on its answer; nobody can take it a second time.
+
+        Raises:
+            ConfirmationExpired: it was used, is too old, is another caller's, or never existed.
+        """
+        approval = self._living(approval_id, caller)
+        self._end(approval_id)
+        return approval
+
+    def withdraw(self, caller: Caller, request: str) -> None:
+        """Take the question that `caller` was last asked about `request` off the list: it was answered with no."""
+        self._end(self._latest.get((caller, request), ""))
+
+    def _end(self, approval_id: str) -> None:
+        self._pending.pop(approval_id, None)
+        self._used[approval_id] = None
+        _bound(self._used, _MOST_REMEMBERED)
+
+    def _living(self, approval_id: str, caller: Caller) -> Approval:
+        if approval_id in self._used:
+            raise ConfirmationExpired("This question was answered already.")
+        approval = self._pending.get(approval_id)
+        if approval is None or approval.caller != caller:
+            raise ConfirmationExpired("No change of yours waits for this approval.")
+        if self._clock() >= approval.expires:
+            raise ConfirmationExpired("The question had waited too long for its answer.")
+        return approval
+
+
+def _bound(kept: "OrderedDict[Any, Any]", most: int) -> None:
+    """Forget the oldest."""
+    while len(kept) > most:
+        kept.popitem(last=False)

@@ -1,0 +1,161 @@
+"""From a prepared change to a person's answer, and from the answer to the write.
+
+`ask` is what a resolver returns and `carry_out` what a tool's body does. Between them stands the SDK, which shows the
+question in the way of the protocol's era: a request to the client (up to 2025-11-25), or `input_required` (2026-07-28),
+where the whole call comes a second time with the answer.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult
+from mcp.server.request_state import authenticated_principal, compact_json
+from pydantic import BaseModel, Field, StrictBool, create_model
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.amocrm.errors import NotFound
+from amo_mcp.confirmation.approvals import Approval, Approvals, Caller, Change
+from amo_mcp.confirmation.errors import CannotAsk, ConfirmationRequired, Declined, TargetChanged
+
+_INPUT_REQUIRED = "2026-07-28"
+"""The first revision whose calls answer `input_required` (ISO dates compare as text)."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What one running server holds; the SDK hands it to every call.
+
+    Attributes:
+        account: the amoCRM account.
+        approvals: the pending questions.
+        two_step: whether `confirm_change` may stand in for a dialog that the client cannot show.
+    """
+
+    account: AmoAccount
+    approvals: Approvals
+    two_step: bool
+
+
+Called = Context[Serving, Any]
+
+
+class Confirm(BaseModel):
+    """The form: one box, empty at first."""
+
+    approval_id: ClassVar[str]
+    confirm: StrictBool
+
+
+Answer = ElicitationResult[Confirm]
+
+
+def serving(ctx: Called) -> Serving:
+    """What the server that got this call holds."""
+    return ctx.request_context.lifespan_context
+
+
+async def ask(ctx: Called, prepare: Callable[[AmoAccount], Awaitable[Change]]) -> Elicit[Confirm]:
+    """The question about the change that `prepare` makes from the account as it is now.
+
+    When the call comes with an answer (2026-07-28), it is the question that was asked, word for word.
+
+    Raises:
+        CannotAsk: no dialog, and no two-step form here.
+        ConfirmationRequired: no dialog, so the change waits for `confirm_change`.
+        ConfirmationExpired: the call brings an answer to a question that is no longer pending.
+    """
+    held, caller, request = serving(ctx), caller_of(ctx), _request(ctx)
+    if ctx.request_state is not None:
+        return _form(held.approvals.latest(caller, request))
+    dialog = _can_show_dialog(ctx)
+    if not dialog and not held.two_step:
+        raise CannotAsk("This needs a person's confirmation, and the client cannot show a dialog.")
+    approval = held.approvals.open(caller, request, await prepare(held.account))
+    if not dialog:
+        raise ConfirmationRequired(approval)
+    return _form(approval)
+
+
+async def carry_out(ctx: Called, answer: Answer) -> Any:
+    """Act on the person's answer: on a yes read the target again, then write.
+
+    Raises:
+        Declined: anything but a yes.
+        ConfirmationExpired: the question is no longer pending.
+        TargetChanged: the target is no longer what was shown.
+    """
+    approvals, caller = serving(ctx).approvals, caller_of(ctx)
+    if not isinstance(answer, AcceptedElicitation):
+        approvals.withdraw(caller, _request(ctx))
+        raise Declined("The person declined." if answer.action == "decline" else "The person closed the dialog.")
+    approval = approvals.claim(answer.data.approval_id, caller)
+    if not answer.data.confirm:
+        raise Declined("The person did not tick the box.")
+    return await _perform(approval, serving(ctx).account)
+
+
+async def confirm(ctx: Called, approval_id: str) -> Any:
+    """Carry out the change that waits for `approval_id` (the two-step form).
+
+    Raises:
+        ConfirmationExpired: there is no such pending question of this caller.
+        TargetChanged: the target is no longer what was shown.
+    """
+    approval = serving(ctx).approvals.claim(approval_id, caller_of(ctx))
+    return await _perform(approval, serving(ctx).account)
+
+
+async def _perform(approval: Approval, account: AmoAccount) -> Any:
+    try:
+        stands = await approval.change.still_stands(account)
+    except NotFound as error:
+        raise TargetChanged("It is no longer there.") from error
+    if not stands:
+        raise TargetChanged("It has been changed since the question was asked.")
+    return await approval.change.write(account)
+
+
+def _form(approval: Approval) -> Elicit[Confirm]:
+    """The dialog: the question, and one box titled with what will happen.
+
+    The reference makes the wording of every question its own, so that the answer to one is none to another.
+    """
+    until = approval.expires_at.strftime("%H:%M:%S UTC")
+    form = create_model(
+        "Confirm",
+        __base__=Confirm,
+        confirm=Annotated[
+            StrictBool,
+            Field(title=approval.question.title, description=f"Question {approval.reference}, open until {until}"),
+        ],
+    )
+    form.approval_id = approval.id
+    return Elicit(approval.question.text, form)
+
+
+def _can_show_dialog(ctx: Called) -> bool:
+    """Whether the client declared form dialogs (a bare `elicitation: {}` means forms) and can be asked now."""
+    declared = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
+    if declared is None or (declared.form is None and declared.url is not None):
+        return False
+    return ctx.session.can_send_request or (ctx.protocol_version or "") >= _INPUT_REQUIRED
+
+
+def caller_of(ctx: Called) -> Caller:
+    """Who calls: an approval of one caller is none to another."""
+    client = ctx.session.client_params.client_info if ctx.session.client_params else None
+    return Caller(
+        principal=authenticated_principal(ctx.request_context),
+        session=(ctx.headers or {}).get("mcp-session-id"),
+        client=f"{client.name} {client.version}" if client else None,
+    )
+
+
+def _request(ctx: Called) -> str:
+    """The tool and the digest of its arguments."""
+    params = ctx.request_context.params or {}
+    told = compact_json([params.get("name"), params.get("arguments")], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()

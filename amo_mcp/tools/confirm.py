@@ -1,0 +1,30 @@
+"""The second step of a confirmation, for clients that cannot show a dialog."""
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel, Field
+
+from amo_mcp.amocrm.models import Text
+from amo_mcp.confirmation.ask import confirm
+from amo_mcp.tools.tool import Hints, tool
+
+
+class ConfirmedChange(BaseModel):
+    """What the confirmed tool would have answered."""
+
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    deleted: dict[str, Any] | None = None
+
+
+@tool("Carry out a confirmed change", Hints(destroys=True, repeatable=False))
+async def confirm_change(
+    approval_id: Annotated[Text, Field(description="From the error confirmation_required")], ctx: Context
+) -> ConfirmedChange:
+    """Carry out a pending change exactly as previewed. Call it only after the person has seen the preview and said yes."""
+    change: BaseModel = await confirm(ctx, approval_id)
+    return ConfirmedChange(**change.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+
+
+TOOLS = (confirm_change,)

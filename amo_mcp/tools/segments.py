@@ -1,0 +1,268 @@
+"""The five segment endpoints as tools (reference: "Статусы и сегменты покупателей", the segments mode)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel, Field
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
+from amo_mcp.amocrm.models import (
+    CustomField,
+    EntityId,
+    FieldValues,
+    Name,
+    Segment,
+    SegmentColor,
+    SegmentDraft,
+    SegmentPatch,
+    Text,
+)
+from amo_mcp.amocrm.palette import MAX_SEGMENTS
+from amo_mcp.confirmation.ask import Answer, Confirm, ask, carry_out
+from amo_mcp.confirmation.question import Question, differences, quoted
+from amo_mcp.tools.cursor import after, cursor_for
+from amo_mcp.tools.errors import invalid_arguments
+from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
+
+SegmentId = Annotated[EntityId, Field(description="Segment id")]
+Color = Annotated[SegmentColor | None, Field(description="One of the 40 segment colours, such as 6610f2")]
+Fields = Annotated[list[FieldInput] | None, Field(description="Custom field values")]
+PriceTypes = Annotated[
+    list[EntityId] | None, Field(description="Ids of the catalogues' price fields that the segment gets")
+]
+
+_CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
+_MOST_SHOWN_VALUES = 5
+
+
+class SegmentList(BaseModel):
+    """The segments of the account, by id."""
+
+    segments: list[Segment]
+    total: int
+    limit: int
+    next_cursor: str | None = None
+
+
+class CreatedSegment(BaseModel):
+    """What was created."""
+
+    segment: Segment
+
+
+class SegmentUpdate(BaseModel):
+    """A segment before and after."""
+
+    before: Segment
+    after: Segment
+
+
+class SegmentDeletion(BaseModel):
+    """The segment as it was."""
+
+    deleted: Segment
+
+
+@tool("List segments", READ)
+async def list_segments(
+    account: CurrentAccount,
+    search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,
+    detail: Annotated[Literal["concise", "full"], Field(description="full adds everything else")] = "concise",
+    limit: Annotated[int | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
+    cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
+) -> SegmentList:
+    """List the customer segments. They exist in the segments mode only."""
+    start = after(cursor)
+    found = sorted(await account.client.segments(), key=lambda segment: segment.id)
+    if search is not None:
+        found = [segment for segment in found if search.strip().casefold() in segment.name.casefold()]
+    rest = [segment for segment in found if segment.id > start]
+    page = rest[:limit]
+    return SegmentList(
+        segments=page if detail == "full" else [_concise(segment) for segment in page],
+        total=len(found),
+        limit=MAX_SEGMENTS,
+        next_cursor=cursor_for(page[-1].id) if len(page) < len(rest) else None,
+    )
+
+
+@tool("Get a segment", READ)
+async def get_segment(segment_id: SegmentId, account: CurrentAccount) -> Segment:
+    """Get one customer segment by id, whole."""
+    return await account.client.segment(segment_id)
+
+
+@tool("Create a segment", CREATE)
+async def create_segment(
+    account: CurrentAccount,
+    name: Annotated[Name, Field(description="Name")],
+    color: Color = None,
+    custom_fields_values: Fields = None,
+    available_products_price_types: PriceTypes = None,
+) -> CreatedSegment:
+    """Create a customer segment; an account holds at most 100. Conditions and members cannot be set here."""
+    definitions = await account.client.segment_fields() if custom_fields_values else []
+    draft = SegmentDraft(
+        name=name,
+        color=color,
+        custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+        available_products_price_types=available_products_price_types,
+    )
+    return CreatedSegment(segment=await account.create_segment(draft))
+
+
+@dataclass(frozen=True)
+class UpdateSegment:
+    """A segment and what it shall become."""
+
+    segment: Segment
+    patch: SegmentPatch
+    definitions: Sequence[CustomField]
+
+    def question(self) -> Question:
+        """Before and after, and nothing else of the segment changes."""
+        lines = (f"Segment id {self.segment.id}, customers: {_count(self.segment)}.", *self._differences())
+        return Question(f"Change segment {quoted(self.segment.name)}", lines)
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Whether the segment is what was shown; customers may come and go."""
+        return _settings(await account.client.segment(self.segment.id)) == _settings(self.segment)
+
+    async def write(self, account: AmoAccount) -> SegmentUpdate:
+        """Change it."""
+        updated = await account.client.update_segment(self.segment.id, self.patch)
+        return SegmentUpdate(before=self.segment, after=updated)
+
+    def _differences(self) -> tuple[str, ...]:
+        segment, patch = self.segment, self.patch
+        pairs: list[tuple[str, str, str]] = []
+        if patch.name is not None:
+            pairs.append(("Name", quoted(segment.name), quoted(patch.name)))
+        if patch.color is not None:
+            pairs.append(("Colour", segment.color, patch.color))
+        if patch.available_products_price_types is not None:
+            prices = (segment.available_products_price_types, patch.available_products_price_types)
+            pairs.append(("Price fields", *(", ".join(map(str, ids)) for ids in prices)))
+        held = {field.field_id: field for field in segment.custom_fields_values}
+        for sent in patch.custom_fields_values or []:
+            definition = next(item for item in self.definitions if item.id == sent["field_id"])
+            before = _shown(held[definition.id], definition) if definition.id in held else ""
+            now = FieldValues(field_id=definition.id, values=sent["values"])
+            pairs.append((f"Field {quoted(definition.name)}", before, _shown(now, definition)))
+        return differences(pairs)
+
+
+@dataclass(frozen=True)
+class DeleteSegment:
+    """A segment that shall go."""
+
+    segment: Segment
+
+    def question(self) -> Question:
+        """What is lost with it."""
+        segment = self.segment
+        filled = len([field for field in segment.custom_fields_values if field.values])
+        lines = (
+            f"Segment id {segment.id}, colour {segment.color or 'none'}, filled fields: {filled}.",
+            f"Customers in it: {_count(segment)}. They stay in the account, without this segment.",
+            "Its members and its conditions cannot be brought back.",
+        )
+        return Question(f"Delete segment {quoted(segment.name)}", lines)
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Whether the segment is what was shown, its customers included."""
+        now = await account.client.segment(self.segment.id)
+        return (_settings(now), now.customers_count) == (_settings(self.segment), self.segment.customers_count)
+
+    async def write(self, account: AmoAccount) -> SegmentDeletion:
+        """Delete it."""
+        await account.client.delete_segment(self.segment.id)
+        return SegmentDeletion(deleted=self.segment)
+
+
+async def confirm_update(
+    segment_id: int,
+    name: str | None,
+    color: str | None,
+    custom_fields_values: list[FieldInput] | None,
+    available_products_price_types: list[int] | None,
+    ctx: Context,
+) -> Elicit[Confirm]:
+    """The question before a change."""
+    if (name, color, custom_fields_values or None, available_products_price_types) == (None, None, None, None):
+        wanted = "name, color, custom_fields_values, available_products_price_types"
+        raise invalid_arguments([(wanted, "at least one of them is required")])
+
+    async def prepare(account: AmoAccount) -> UpdateSegment:
+        definitions = await account.client.segment_fields() if custom_fields_values else []
+        patch = SegmentPatch(
+            name=name,
+            color=color,
+            custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+            available_products_price_types=available_products_price_types,
+        )
+        return UpdateSegment(await account.client.segment(segment_id), patch, definitions)
+
+    return await ask(ctx, prepare)
+
+
+@tool("Change a segment", DESTROY)
+async def update_segment(
+    segment_id: SegmentId,
+    answer: Annotated[Answer, Resolve(confirm_update)],
+    ctx: Context,
+    name: Annotated[Name | None, Field(description="New name")] = None,
+    color: Annotated[SegmentColor | None, Field(description="New colour, as in create_segment")] = None,
+    custom_fields_values: Fields = None,
+    available_products_price_types: PriceTypes = None,
+) -> SegmentUpdate:
+    """Change a customer segment, after a person has confirmed it. Give at least one change; the rest stays."""
+    updated: SegmentUpdate = await carry_out(ctx, answer)
+    return updated
+
+
+async def confirm_delete(segment_id: int, ctx: Context) -> Elicit[Confirm]:
+    """The question before a deletion."""
+
+    async def prepare(account: AmoAccount) -> DeleteSegment:
+        return DeleteSegment(await account.client.segment(segment_id))
+
+    return await ask(ctx, prepare)
+
+
+@tool("Delete a segment", DESTROY)
+async def delete_segment(
+    segment_id: SegmentId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Context
+) -> SegmentDeletion:
+    """Delete a customer segment, after a person has confirmed it. Its members cannot be brought back."""
+    deletion: SegmentDeletion = await carry_out(ctx, answer)
+    return deletion
+
+
+def _concise(segment: Segment) -> Segment:
+    return Segment.model_construct(**{name: getattr(segment, name) for name in _CONCISE & segment.model_fields_set})
+
+
+def _settings(segment: Segment) -> dict[str, Any]:
+    """What a person sets in a segment."""
+    return segment.model_dump(include={"id", "name", "color", "custom_fields_values", "available_products_price_types"})
+
+
+def _shown(field: FieldValues, definition: CustomField) -> str:
+    """The values as a person reads them: the text of a choice, a moment in ISO 8601."""
+    texts = {choice.id: choice.value for choice in definition.enums}
+    told = field.model_copy(update={"field_type": definition.type}).model_dump(mode="json")["values"]
+    shown = [quoted(str(texts.get(item["enum_id"], item["value"]))) for item in told[:_MOST_SHOWN_VALUES]]
+    more = len(told) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(segment: Segment) -> str:
+    return "unknown" if segment.customers_count is None else str(segment.customers_count)
+
+
+TOOLS = (list_segments, get_segment, create_segment, update_segment, delete_segment)

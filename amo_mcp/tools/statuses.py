@@ -1,0 +1,182 @@
+"""The five status endpoints as tools (reference: "Статусы и сегменты покупателей", the periodicity mode)."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel, Field
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
+from amo_mcp.amocrm.palette import MAX_STATUSES
+from amo_mcp.confirmation.ask import Answer, Confirm, ask, carry_out
+from amo_mcp.confirmation.question import Question, differences, quoted
+from amo_mcp.tools.errors import ToolFailure, invalid_arguments
+from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
+
+StatusId = Annotated[EntityId, Field(description="Status id")]
+
+
+class StatusList(BaseModel):
+    """The statuses of the account."""
+
+    statuses: list[Status]
+    total: int
+    limit: int
+
+
+class CreatedStatuses(BaseModel):
+    """What was created. `note` says when the statuses could not be read back."""
+
+    statuses: list[Status]
+    note: str | None = None
+
+
+class StatusUpdate(BaseModel):
+    """A status before and after."""
+
+    before: Status
+    after: Status
+
+
+class StatusDeletion(BaseModel):
+    """The status as it was."""
+
+    deleted: Status
+
+
+@tool("List statuses", READ)
+async def list_statuses(account: CurrentAccount) -> StatusList:
+    """List the customer statuses by position. They exist in the periodicity mode only."""
+    statuses = sorted(await account.client.statuses(), key=lambda status: (status.sort, status.id))
+    return StatusList(statuses=statuses, total=len(statuses), limit=MAX_STATUSES)
+
+
+@tool("Get a status", READ)
+async def get_status(status_id: StatusId, account: CurrentAccount) -> Status:
+    """Get one customer status by id."""
+    return await account.client.status(status_id)
+
+
+@tool("Create statuses", CREATE)
+async def create_statuses(
+    statuses: Annotated[list[StatusDraft], Field(min_length=1, max_length=MAX_STATUSES)], account: CurrentAccount
+) -> CreatedStatuses:
+    """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
+    created, as_held = await account.create_statuses(statuses)
+    if as_held:
+        return CreatedStatuses(statuses=created)
+    note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
+    return CreatedStatuses(statuses=created, note=note)
+
+
+@dataclass(frozen=True)
+class UpdateStatus:
+    """A status and what it shall become."""
+
+    status: Status
+    patch: StatusPatch
+
+    def question(self) -> Question:
+        """Before and after, and nothing else of the status changes."""
+        lines = (f"Status {self.status.id} of the account {self.status.account_id or ''}".rstrip() + ":",)
+        return Question(f"Change status {quoted(self.status.name)}", lines + _differences(self.status, self.patch))
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Whether the status is what was shown."""
+        return await account.client.status(self.status.id) == self.status
+
+    async def write(self, account: AmoAccount) -> StatusUpdate:
+        """Change it."""
+        return StatusUpdate(before=self.status, after=await account.client.update_status(self.status.id, self.patch))
+
+
+@dataclass(frozen=True)
+class DeleteStatus:
+    """A status that shall go."""
+
+    status: Status
+
+    def question(self) -> Question:
+        """What becomes of its customers."""
+        lines = (
+            f"Status id {self.status.id}, position {self.status.sort}, colour {self.status.color or 'none'}.",
+            "Its customers will be moved to other statuses by their conditions, within some time.",
+            "Its conditions cannot be set again through the API." if any(self.status.conditions) else "",
+        )
+        return Question(f"Delete status {quoted(self.status.name)}", tuple(line for line in lines if line))
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Whether the status is what was shown."""
+        return await account.client.status(self.status.id) == self.status
+
+    async def write(self, account: AmoAccount) -> StatusDeletion:
+        """Delete it."""
+        await account.client.delete_status(self.status.id)
+        return StatusDeletion(deleted=self.status)
+
+
+async def confirm_update(
+    status_id: int, name: str | None, sort: int | None, color: str | None, ctx: Context
+) -> Elicit[Confirm]:
+    """The question before a change."""
+    patch = StatusPatch(name=name, sort=sort, color=color)
+    if not patch.wire():
+        raise invalid_arguments([("name, sort, color", "at least one of them is required")])
+
+    async def prepare(account: AmoAccount) -> UpdateStatus:
+        return UpdateStatus(await account.client.status(status_id), patch)
+
+    return await ask(ctx, prepare)
+
+
+@tool("Change a status", DESTROY)
+async def update_status(
+    status_id: StatusId,
+    answer: Annotated[Answer, Resolve(confirm_update)],
+    ctx: Context,
+    name: Annotated[Name | None, Field(description="New name")] = None,
+    sort: Annotated[Sort | None, Field(description="New position")] = None,
+    color: Annotated[StatusColor | None, Field(description="New colour, as in create_statuses")] = None,
+) -> StatusUpdate:
+    """Rename, move or recolour a customer status, after a person has confirmed it. Give at least one change."""
+    updated: StatusUpdate = await carry_out(ctx, answer)
+    return updated
+
+
+async def confirm_delete(status_id: int, ctx: Context) -> Elicit[Confirm]:
+    """The question before a deletion."""
+
+    async def prepare(account: AmoAccount) -> DeleteStatus:
+        status = await account.client.status(status_id)
+        if status.is_default:
+            raise ToolFailure(
+                "rejected",
+                f"{quoted(status.name)} is a system status, and those cannot be deleted. Nothing was changed.",
+                "It can be renamed, moved and recoloured.",
+            )
+        return DeleteStatus(status)
+
+    return await ask(ctx, prepare)
+
+
+@tool("Delete a status", DESTROY)
+async def delete_status(
+    status_id: StatusId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Context
+) -> StatusDeletion:
+    """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
+    deletion: StatusDeletion = await carry_out(ctx, answer)
+    return deletion
+
+
+def _differences(status: Status, patch: StatusPatch) -> tuple[str, ...]:
+    pairs = (
+        ("Name", quoted(status.name), None if patch.name is None else quoted(patch.name)),
+        ("Position", str(status.sort), None if patch.sort is None else str(patch.sort)),
+        ("Colour", status.color, patch.color),
+    )
+    return differences((label, before, after) for label, before, after in pairs if after is not None)
+
+
+TOOLS = (list_statuses, get_status, create_statuses, update_status, delete_status)

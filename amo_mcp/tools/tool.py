@@ -1,0 +1,137 @@
+"""Makes a function a tool: strict arguments, schemas that every provider takes, one shape of answer and of failure."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import Resolve, resolve_arguments
+from mcp.server.mcpserver.tools import Tool
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import BaseModel
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.confirmation.ask import Called, serving
+from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
+from amo_mcp.tools.arguments import validated
+from amo_mcp.tools.errors import ToolFailure, explain
+from amo_mcp.tools.schema import Plain, plain
+
+logger = logging.getLogger(__name__)
+
+
+async def current_account(ctx: Context) -> AmoAccount:
+    """The account that this server serves."""
+    return serving(ctx).account
+
+
+CurrentAccount = Annotated[AmoAccount, Resolve(current_account)]
+"""A parameter that the model never sees."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a tool does to the world, honestly. amoCRM is one closed account, so never an open world."""
+
+    reads: bool = False
+    destroys: bool = False
+    repeatable: bool = True
+
+
+READ = Hints(reads=True)
+CREATE = Hints(repeatable=False)
+DESTROY = Hints(destroys=True)
+
+
+class AmoTool(Tool):
+    """A tool of this server."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is left out of a read-only server."""
+        return not (self.annotations and self.annotations.read_only_hint)
+
+    async def run(self, arguments: dict[str, Any], context: Called, convert_result: bool = False) -> Any:  # noqa: FBT001, FBT002 - the SDK's signature
+        """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            answer = await self._answer(arguments, context)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the model gets a closed code
+            failure = explain(error) or _internal(self.name, error)
+            outcome, answer = failure.code, result(failure.answer, is_error=True)
+        logger.info("%s: %s in %d ms", self.name, outcome, (time.monotonic() - started) * 1e3)
+        return answer
+
+    async def _answer(self, arguments: dict[str, Any], ctx: Called) -> CallToolResult | InputRequiredResult:
+        values = validated(arguments, self.fn_metadata.arg_model, self.parameters).model_dump_one_level()
+        resolved = await self._resolved(values, ctx)
+        if isinstance(resolved, InputRequiredResult):
+            return resolved
+        passed = {self.context_kwarg: ctx} if self.context_kwarg else {}
+        answer: BaseModel = await self.fn(**values, **resolved, **passed)
+        return result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+
+    async def _resolved(self, values: dict[str, Any], ctx: Called) -> dict[str, Any] | InputRequiredResult:
+        """The parameters that the model never sees; a question to a person has its deadline here."""
+        with anyio.move_on_after(serving(ctx).approvals.lifetime):
+            try:
+                return await resolve_arguments(self.resolved_params, self.resolver_plans, values, ctx)
+            except ToolError as error:
+                raise Declined("The dialog's answer was not a yes or a no.") from error
+            except MCPError as error:
+                raise CannotAsk("The client could not show the dialog.") from error
+        raise ConfirmationExpired("The dialog was not answered in time.")
+
+
+def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], AmoTool]:
+    """Make the function a tool. Its name and docstring are the tool's; its annotations are the schemas."""
+
+    def make(fn: Callable[..., Any]) -> AmoTool:
+        made = AmoTool.from_function(
+            fn,
+            title=title,
+            description=" ".join((fn.__doc__ or "").split()),
+            annotations=ToolAnnotations(
+                read_only_hint=hints.reads,
+                destructive_hint=hints.destroys,
+                idempotent_hint=hints.repeatable,
+                open_world_hint=False,
+            ),
+        )
+        assert isinstance(made, AmoTool)  # noqa: S101 - from_function is a class method of this class
+        metadata = made.fn_metadata
+        made.parameters = plain(metadata.arg_model.model_json_schema(schema_generator=Plain), closed=True)
+        answers: type[BaseModel] = metadata.output_model
+        metadata.output_schema = plain(answers.model_json_schema(schema_generator=Plain), closed=False)
+        return made
+
+    return make
+
+
+def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+    """`answer` in both channels: clients hand the model one or the other."""
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error
+    )
+
+
+def _internal(name: str, error: Exception) -> ToolFailure:
+    """A failure that was not foreseen: where it happened goes to the log, in one line; nothing of it to the model."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "nowhere"
+    logger.error("%s failed unexpectedly: %s at %s", name, type(error).__name__, place)
+    return ToolFailure(
+        "internal",
+        "The server made a mistake. It may have happened after something was changed.",
+        "Read or list the target before anything is sent again, and report this to the server's authors.",
+    )
