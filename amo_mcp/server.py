@@ -80,7 +80,7 @@ class AmoServer(MCPServer[Serving]):
             )
             return result(failure.answer, is_error=True)
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; did you mean {nearest[0]}?")
+        raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
 
 
 @asynccontextmanager

@@ -15,11 +15,13 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    WithJsonSchema,
     field_serializer,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
-from amo_mcp.amocrm.palette import segment_color, status_color
+from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 
 
 def _from_unix(value: Any) -> Any:
@@ -49,7 +51,12 @@ def _empty_for_null(value: Any) -> Any:
     return [] if value is None else value
 
 
-Time = Annotated[datetime, BeforeValidator(_from_unix), PlainSerializer(iso_utc, when_used="json")]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_from_unix),
+    PlainSerializer(iso_utc, when_used="json"),
+    WithJsonSchema({"type": "string"}),
+]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
 
@@ -89,7 +96,7 @@ class Status(Answered):
     type: int = 0
     is_default: bool = False
     conditions: Annotated[list[Any], BeforeValidator(_empty_for_null)] = []
-    account_id: int | None = None
+    account_id: SkipJsonSchema[int | None] = None
 
 
 class FieldValue(Answered):
@@ -128,8 +135,12 @@ class Segment(Answered):
     customers_count: int | None = None
     created_at: Time | None = None
     updated_at: Time | None = None
-    account_id: int | None = None
-    custom_fields_values: Annotated[list[FieldValues], BeforeValidator(_empty_for_null)] = []
+    account_id: SkipJsonSchema[int | None] = None
+    custom_fields_values: Annotated[
+        list[FieldValues],
+        BeforeValidator(_empty_for_null),
+        WithJsonSchema({"type": "array", "items": {"type": "object"}}),
+    ] = []
     available_products_price_types: Annotated[list[int], BeforeValidator(_empty_for_null)] = []
 
 
@@ -213,7 +224,9 @@ class StatusDraft(Accepted):
 
     name: Annotated[Name, Field(description="Name")]
     sort: Annotated[Sort, Field(description="Position; the account renumbers positions from 0")]
-    color: Annotated[StatusColor | None, Field(description="One of the 21 status colours, such as #fffeb2")] = None
+    color: Annotated[
+        StatusColor | None, Field(description="Colour", json_schema_extra={"enum": list(STATUS_COLORS)})
+    ] = None
     request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
 
 

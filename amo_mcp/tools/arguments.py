@@ -82,7 +82,7 @@ def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:  # noqa: PLR0911
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
-    return f"is not a known argument; did you mean {nearest[0]}?" if nearest else "is not known: none are taken"
+    return f"is not a known argument; the nearest is {nearest[0]}" if nearest else "is not known; none are taken"
 
 
 def _names_at(path: Sequence[int | str], schema: dict[str, Any]) -> list[str]:

@@ -29,8 +29,13 @@ class Plain(GenerateJsonSchema):
 
 
 def plain(schema: dict[str, Any], *, closed: bool) -> dict[str, Any]:
-    """`schema` with its references put in place; `closed` says that objects take nothing that is not named."""
-    made = _inlined(schema, schema.get("$defs", {}), closed=closed)
+    """`schema` with its references put in place.
+
+    A `closed` one is for arguments: objects take nothing that is not named. Otherwise it is for answers, whose keys
+    are there when the API gave them.
+    What a model class says of itself in its docstring is for developers and left out; what a property says stays.
+    """
+    made = _inlined({**schema, "description": None}, schema.get("$defs", {}), closed=closed)
     assert isinstance(made, dict)  # noqa: S101 - a schema of an object is an object
     return made
 
@@ -43,14 +48,20 @@ def _inlined(node: Any, defs: dict[str, Any], *, closed: bool) -> Any:
     if "$ref" in node:
         target = defs[node["$ref"].rsplit("/", 1)[-1]]
         kept = {key: value for key, value in node.items() if key != "$ref"}
-        return _inlined({**target, **kept}, defs, closed=closed)
-    made = {key: _inlined(value, defs, closed=closed) for key, value in node.items() if key not in _NOISE}
+        return _inlined({**target, "description": None, **kept}, defs, closed=closed)
+    made = {
+        key: _inlined(value, defs, closed=closed)
+        for key, value in node.items()
+        if key not in _NOISE and value not in (None, {})
+    }
     if "properties" in node:
         made["properties"] = {
             name: _inlined(value, defs, closed=closed) for name, value in node["properties"].items()
         }
         if closed:
             made["additionalProperties"] = False
+        else:
+            made.pop("required", None)
     return made
 
 

@@ -21,7 +21,7 @@ from amo_mcp.amocrm.models import (
     SegmentPatch,
     Text,
 )
-from amo_mcp.amocrm.palette import MAX_SEGMENTS
+from amo_mcp.amocrm.palette import MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.confirmation.ask import Answer, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, differences, quoted
 from amo_mcp.tools.cursor import after, cursor_for
@@ -29,10 +29,10 @@ from amo_mcp.tools.errors import invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
-Color = Annotated[SegmentColor | None, Field(description="One of the 40 segment colours, such as 6610f2")]
+Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
 Fields = Annotated[list[FieldInput] | None, Field(description="Custom field values")]
 PriceTypes = Annotated[
-    list[EntityId] | None, Field(description="Ids of the catalogues' price fields that the segment gets")
+    list[EntityId] | None, Field(description="Ids of catalogue fields of the type price")
 ]
 
 _CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})

@@ -61,7 +61,10 @@ async def get_status(status_id: StatusId, account: CurrentAccount) -> Status:
 
 @tool("Create statuses", CREATE)
 async def create_statuses(
-    statuses: Annotated[list[StatusDraft], Field(min_length=1, max_length=MAX_STATUSES)], account: CurrentAccount
+    statuses: Annotated[
+        list[StatusDraft], Field(min_length=1, max_length=MAX_STATUSES, description="The statuses to create")
+    ],
+    account: CurrentAccount,
 ) -> CreatedStatuses:
     """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
     created, as_held = await account.create_statuses(statuses)
@@ -80,8 +83,8 @@ class UpdateStatus:
 
     def question(self) -> Question:
         """Before and after, and nothing else of the status changes."""
-        lines = (f"Status {self.status.id} of the account {self.status.account_id or ''}".rstrip() + ":",)
-        return Question(f"Change status {quoted(self.status.name)}", lines + _differences(self.status, self.patch))
+        lines = (f"Status id {self.status.id}.", *_differences(self.status, self.patch))
+        return Question(f"Change status {quoted(self.status.name)}", lines)
 
     async def still_stands(self, account: AmoAccount) -> bool:
         """Whether the status is what was shown."""

@@ -1,0 +1,172 @@
+"""The routes of the API: who may call them, in which mode, and what they answer."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.convertors import IntegerConvertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from amo_mcp.sandbox import body, segments, statuses
+from amo_mcp.sandbox.access import is_admin, require_admin
+from amo_mcp.sandbox.account import Account
+from amo_mcp.sandbox.problems import ProblemError, not_found
+from amo_mcp.sandbox.rendering import HalResponse, collection, linked, origin, page
+
+_API = "/api/v4"
+_CUSTOMERS = f"{_API}/customers"
+# The reference's example of one segment links to another host than the one asked.
+_OTHER_HOST = "https://shard151.amocrm.ru"
+
+_MODE_IS_OFF = {
+    "periodicity": "Не включен функционал периодических покупок для покупателей",
+    "segments": "Не включен функционал сегментации для покупателей",
+}
+
+
+class _IdConvertor(IntegerConvertor):
+    # Starlette's own takes any number of digits, and Python refuses to convert more than 4300.
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("amocrm_id", _IdConvertor())
+
+
+class Api:
+    """The endpoints over one account; `changed` is called after every change, before it is answered."""
+
+    def __init__(self, account: Account, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._account = account
+        self._clock = clock
+        self._changed = changed
+
+    def routes(self) -> list[Route]:
+        """The routes, each with its one method."""
+        one_segment = f"{_CUSTOMERS}/segments/{{id:amocrm_id}}"
+        one_status = f"{_CUSTOMERS}/statuses/{{id:amocrm_id}}"
+        return [
+            Route(f"{_API}/account", self.get_account, methods=["GET"]),
+            Route(f"{_API}/users/{{id:amocrm_id}}", self.get_user, methods=["GET"]),
+            Route(f"{_CUSTOMERS}/segments/custom_fields", self.list_fields, methods=["GET"]),
+            Route(f"{_CUSTOMERS}/segments", self.list_segments, methods=["GET"]),
+            Route(f"{_CUSTOMERS}/segments", self.create_segment, methods=["POST"]),
+            Route(one_segment, self.get_segment, methods=["GET"]),
+            Route(one_segment, self.update_segment, methods=["PATCH"]),
+            Route(one_segment, self.delete_segment, methods=["DELETE"]),
+            Route(f"{_CUSTOMERS}/statuses", self.list_statuses, methods=["GET"]),
+            Route(f"{_CUSTOMERS}/statuses", self.create_statuses, methods=["POST"]),
+            Route(one_status, self.get_status, methods=["GET"]),
+            Route(one_status, self.update_status, methods=["PATCH"]),
+            Route(one_status, self.delete_status, methods=["DELETE"]),
+        ]
+
+    async def get_account(self, request: Request) -> Response:
+        """The account, with the mode of its customers."""
+        admin = is_admin(request)
+        user = next(user["id"] for user in self._account.users.values() if user["rights"]["is_admin"] is admin)
+        model = {**self._account.profile, "current_user_id": user, "customers_mode": self._account.mode}
+        return HalResponse(linked(model, origin(request) + request.url.path))
+
+    async def get_user(self, request: Request) -> Response:
+        """One user, or 204."""
+        is_admin(request)
+        return _one(request, self._account.users)
+
+    async def list_fields(self, request: Request) -> Response:
+        """One page of the custom fields that segments have."""
+        self._enter(request, "segments")
+        return _some(page(request, "custom_fields", list(self._account.fields.values())))
+
+    async def list_segments(self, request: Request) -> Response:
+        """One page of the segments."""
+        self._enter(request, "segments")
+        return _some(page(request, "segments", segments.ordered(self._account)))
+
+    async def create_segment(self, request: Request) -> Response:
+        """One new segment, answered whole."""
+        self._enter(request, "segments", writes=True)
+        segment = segments.create(self._account, body.read(await request.body()), int(self._clock()))
+        self._changed()
+        return HalResponse(linked(segment, f"{origin(request)}{request.url.path}/{segment['id']}"))
+
+    async def get_segment(self, request: Request) -> Response:
+        """One segment, or 204: on a GET that is assumed to be how the API says that nothing is there."""
+        self._enter(request, "segments")
+        return _one(request, self._account.segments, _OTHER_HOST)
+
+    async def update_segment(self, request: Request) -> Response:
+        """A changed segment, answered whole."""
+        segment_id = self._enter_one(request, "segments", self._account.segments)
+        segment = segments.update(self._account, segment_id, body.read(await request.body()), int(self._clock()))
+        self._changed()
+        return HalResponse(linked(segment, origin(request) + request.url.path))
+
+    async def delete_segment(self, request: Request) -> Response:
+        """Nothing, once the segment is gone."""
+        self._enter(request, "segments", writes=True)
+        segments.delete(self._account, request.path_params["id"])
+        self._changed()
+        return _nothing()
+
+    async def list_statuses(self, request: Request) -> Response:
+        """All the statuses, in their order."""
+        self._enter(request, "periodicity")
+        return HalResponse(collection(request, "statuses", statuses.ordered(self._account)))
+
+    async def create_statuses(self, request: Request) -> Response:
+        """The ids of the new statuses."""
+        self._enter(request, "periodicity", writes=True)
+        created = statuses.create(self._account, body.read(await request.body()))
+        self._changed()
+        return HalResponse(collection(request, "statuses", created))
+
+    async def get_status(self, request: Request) -> Response:
+        """One status, or 204."""
+        self._enter(request, "periodicity")
+        return _one(request, self._account.statuses)
+
+    async def update_status(self, request: Request) -> Response:
+        """A changed status, answered whole."""
+        status_id = self._enter_one(request, "periodicity", self._account.statuses)
+        status = statuses.update(self._account, status_id, body.read(await request.body()))
+        self._changed()
+        return HalResponse(linked(status, origin(request) + request.url.path))
+
+    async def delete_status(self, request: Request) -> Response:
+        """Nothing, once the status is gone."""
+        self._enter(request, "periodicity", writes=True)
+        statuses.delete(self._account, request.path_params["id"])
+        self._changed()
+        return _nothing()
+
+    def _enter(self, request: Request, mode: str, *, writes: bool = False) -> None:
+        if writes:
+            require_admin(request)
+        else:
+            is_admin(request)
+        if self._account.mode != mode:
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
+
+    def _enter_one(self, request: Request, mode: str, models: dict[int, Any]) -> int:
+        self._enter(request, mode, writes=True)
+        model_id: int = request.path_params["id"]
+        if model_id not in models:
+            raise not_found(request.method, str(request.url))
+        return model_id
+
+
+def _one(request: Request, models: dict[int, Any], host: str | None = None) -> Response:
+    model = models.get(request.path_params["id"])
+    if model is None:
+        return _nothing()
+    return HalResponse(linked(model, (host or origin(request)) + request.url.path))
+
+
+def _some(answer: dict[str, Any] | None) -> Response:
+    return _nothing() if answer is None else HalResponse(answer)
+
+
+def _nothing() -> Response:
+    return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,88 @@
+"""The sandbox itself: one account, its API, and what can be made to go wrong with it."""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp
+
+from amo_mcp.sandbox import example
+from amo_mcp.sandbox.account import MODES, Account
+from amo_mcp.sandbox.app import Api
+from amo_mcp.sandbox.control import Control
+from amo_mcp.sandbox.faults import Faults
+from amo_mcp.sandbox.interference import Interference
+from amo_mcp.sandbox.problems import ProblemError, ProblemResponse, not_found
+from amo_mcp.sandbox.recording import Recording, Request
+from amo_mcp.sandbox.storage import StateFile
+
+
+class Sandbox:
+    """An amoCRM of your own.
+
+    With a `state_file` that exists, everything comes from it, the mode included, and `mode` and `empty` say nothing;
+    otherwise the account starts as the example shop, or with system statuses only when `empty`.
+
+    Attributes:
+        app: the ASGI application.
+        account: the account's state, free to be read and changed; a change made by hand is written to the
+            `state_file` only together with the next change made through the API.
+        faults: what goes wrong next.
+        requests: what was received under `/api/` and `/oauth2/`, in order; the oldest go when there are 100 000.
+
+    Raises:
+        ValueError: `mode` is not one of "segments", "periodicity", "disabled", "unavailable" and "dynamic", or the
+            `state_file` does not hold a sandbox's state.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str = "segments",
+        state_file: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        empty: bool = False,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
+        self._file = StateFile(state_file) if state_file else None
+        kept = self._file.load() if self._file else None
+        self.account: Account = kept or example.account(mode, empty=empty)
+        self.faults = Faults()
+        self.requests: list[Request] = []
+        if kept is None:
+            self._save()
+        self.app: ASGIApp = Recording(Interference(self._routed(clock), self.faults), self.requests)
+
+    def _routed(self, clock: Callable[[], float]) -> ASGIApp:
+        api = Api(self.account, clock, self._save)
+        control = Control(self.account, self.faults, self.requests, self._save)
+        routed = Starlette(
+            routes=[*api.routes(), *control.routes()],
+            exception_handlers={ProblemError: _refuse, HTTPException: _no_route},
+        )
+        routed.router.redirect_slashes = False
+        return routed
+
+    def _save(self) -> None:
+        if self._file:
+            self._file.save(self.account)
+
+
+async def _refuse(_request: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - Starlette types every handler for any exception
+    return ProblemResponse(error.body(), status_code=error.status)
+
+
+async def _no_route(request: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette types every handler for any exception
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return Response(status_code=error.status_code, headers=error.headers)
+    if request.url.path.startswith("/api/"):
+        return await _refuse(request, not_found(request.method, str(request.url)))
+    return HTMLResponse("<h1>404 Not Found</h1>", status_code=HTTPStatus.NOT_FOUND)

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.sandbox.custom_fields import Changes, merged, read
+from amo_mcp.sandbox.palettes import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.sandbox.validation import Reading
+
+
+def test_every_segment_of_the_shop_could_have_been_written_through_the_api():
+    account = Sandbox().account
+    for segment in account.segments.values():
+        reading = Reading(segment)
+        reading.name()
+        reading.color(SEGMENT_COLORS)
+        if segment["available_products_price_types"] is not None:
+            reading.price_types(account.price_types)
+        read(account, reading)
+        changes: Changes | None = reading.values["custom_fields_values"]
+        assert reading.errors == []
+        assert merged(account, [], changes) == (segment["custom_fields_values"] or [])
+
+
+def test_the_shop_needs_tidying():
+    segments = Sandbox().account.segments.values()
+    names = [segment["name"] for segment in segments]
+    colors = [segment["color"] for segment in segments]
+    assert any(name != name.strip() for name in names)
+    assert len({name.strip().casefold() for name in names}) == len(names)
+    assert len(set(colors)) < len(colors)
+    assert sum(segment["customers_count"] == 0 for segment in segments) >= 3
+    assert {type(segment["custom_fields_values"]) for segment in segments} == {list, type(None)}
+
+
+def test_the_shop_has_fields_of_every_type_and_each_is_filled_somewhere():
+    account = Sandbox().account
+    filled = {
+        value["field_type"] for segment in account.segments.values() for value in segment["custom_fields_values"] or []
+    }
+    assert {field["type"] for field in account.fields.values()} == filled
+    assert len(filled) == 11
+
+
+@pytest.mark.parametrize(("empty", "kinds"), [(False, [4, 0, 0, 0, 1, 2, 3]), (True, [4, 1, 2, 3])])
+def test_statuses_start_in_order_with_all_four_system_ones(empty, kinds):
+    statuses = Sandbox(empty=empty).account.statuses.values()
+    assert [status["type"] for status in statuses] == kinds
+    assert [status["sort"] for status in statuses] == list(range(len(kinds)))
+    assert all(status["is_default"] is (status["type"] != 0) for status in statuses)
+
+
+def test_the_palettes_have_the_sizes_of_the_reference():
+    assert (len(set(STATUS_COLORS)), len(set(SEGMENT_COLORS))) == (21, 40)
+
+
+def test_two_sandboxes_share_nothing():
+    before = json.dumps(Sandbox().account.document())
+    one = Sandbox().account
+    one.segments[51]["name"] = "другое"
+    one.fields[272441]["enums"].clear()
+    one.profile["name"] = "другая"
+    one.statuses[4740019]["conditions"][0].clear()
+    one.price_types.clear()
+    one.users[504141]["rights"].clear()
+    assert json.dumps(Sandbox().account.document()) == before
