@@ -51,9 +51,7 @@ class AmoAccount:
             listed = {status.id: status for status in await self.client.statuses()}
         except AmoError:
             listed = {}
-        statuses = [
-            listed.get(item.id) or _as_sent(item, draft) for item, draft in zip(created, drafts, strict=False)
-        ]
+        statuses = [listed.get(item.id) or _as_sent(item, draft) for item, draft in zip(created, drafts, strict=False)]
         return statuses, all(status.id in listed for status in statuses)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:

@@ -97,7 +97,9 @@ def allowed_root(address: str, allowed_hosts: tuple[str, ...]) -> str:
     """
     match = _ADDRESS.fullmatch(address.strip())
     if not match:
-        raise ValueError("AMO_BASE_URL must be an address such as https://example.amocrm.ru, with nothing after the host")
+        raise ValueError(
+            "AMO_BASE_URL must be an address such as https://example.amocrm.ru, with nothing after the host"
+        )
     host = match["host"].strip("[]").lower()
     root = address.strip().rstrip("/")
     if _is_loopback(host):

@@ -65,7 +65,7 @@ class AmoClient:
         return self._written(Status, answer)
 
     async def delete_status(self, status_id: int) -> None:
-        """Delete a status; its customers move to others within some time (reference: "Удаление статуса покупателей")."""
+        """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
         await self._statuses("DELETE", f"{_STATUSES}/{status_id}")
 
     async def segments(self) -> list[Segment]:
@@ -96,9 +96,7 @@ class AmoClient:
     async def _statuses(self, method: str, path: str, body: Any = None) -> Any:
         return await self._in_mode("periodicity", self._transport.request(method, path, body=body))
 
-    async def _segments(
-        self, method: str, path: str, body: Any = None, params: dict[str, int] | None = None
-    ) -> Any:
+    async def _segments(self, method: str, path: str, body: Any = None, params: dict[str, int] | None = None) -> Any:
         return await self._in_mode("segments", self._transport.request(method, path, params=params, body=body))
 
     async def _in_mode(self, needed: str, answer: Awaitable[Any]) -> Any:

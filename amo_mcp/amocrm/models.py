@@ -4,6 +4,7 @@ Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any c
 colours come from the palette, and nothing is sent that was not set.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def _from_unix(value: Any) -> Any:
@@ -182,13 +186,13 @@ class Accepted(BaseModel):
 def _name(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
+    if _CONTROL.search(text):
         raise ValueError("must not have control characters or line breaks")
     return text
 
 
 def _encodable(text: str) -> str:
-    if any(0xD800 <= ord(char) < 0xE000 for char in text):
+    if _SURROGATE.search(text):
         raise ValueError("has half of a surrogate pair, which is not text")
     return text
 

@@ -24,8 +24,8 @@ from amo_mcp.amocrm.errors import (
     PaymentRequired,
     Problem,
     RateLimited,
-    Rejected,
     Refused,
+    Rejected,
     Unauthorized,
     Unavailable,
 )
@@ -112,7 +112,12 @@ class Transport:
         status, headers, content = await self._exchange(request)
         request_id = headers.get("x-request-id")
         logger.info(
-            "%s %s -> %d in %d ms, X-Request-Id %s", method, path, status, (time.monotonic() - started) * 1e3, request_id
+            "%s %s -> %d in %d ms, X-Request-Id %s",
+            method,
+            path,
+            status,
+            (time.monotonic() - started) * 1e3,
+            request_id,
         )
         if 200 <= status < 300:  # noqa: PLR2004 - any success will do, the documentation names several
             return self._parsed(method, content, headers)
@@ -172,9 +177,7 @@ def _no_answer(method: str, reason: str, cause: Exception | None = None) -> NoRe
     raise (Unavailable(reason) if method == "GET" else OutcomeUnknown(reason)) from cause
 
 
-def _refusal(
-    method: str, status: int, headers: httpx2.Headers, content: bytes, request_id: str | None
-) -> AmoError:
+def _refusal(method: str, status: int, headers: httpx2.Headers, content: bytes, request_id: str | None) -> AmoError:
     """The exception for an answer that is no success."""
     body = _problem_body(content)
     detail = body.get("detail")
@@ -229,8 +232,8 @@ def _retry_after(body: dict[str, Any], headers: httpx2.Headers) -> float | None:
     """Seconds to wait: `retry_after` of the body (documented), else a `Retry-After` header in seconds (assumed)."""
     for value in (body.get("retry_after"), headers.get("retry-after")):
         try:
-            seconds = float(value)
-        except (TypeError, ValueError):
+            seconds = float(str(value))
+        except ValueError:
             continue
         if 0 <= seconds < float("inf"):
             return seconds

@@ -14,12 +14,12 @@ from amo_mcp.settings import InvalidSettings, Settings, load_settings
 @click.option("--sandbox", is_flag=True, default=None, help="Serve the embedded sandbox instead of an account.")
 @click.option("--read-only", is_flag=True, default=None, help="Leave out every tool that writes.")
 @click.option("--confirm", type=click.Choice(["auto", "dialog", "chat"]), help="How a person is asked.")
-def command(sandbox: bool | None, read_only: bool | None, confirm: str | None) -> None:
+def command(**chosen: object) -> None:
     """Serve MCP over stdio.
 
     The account comes from the environment: AMO_BASE_URL (or AMO_SUBDOMAIN) and AMO_ACCESS_TOKEN.
     """
-    settings = settings_or_exit(sandbox=sandbox, read_only=read_only, confirm=confirm)
+    settings = settings_or_exit(**chosen)
     log_to_stderr(settings.log_level)
     anyio.run(_serve_stdio, settings)
 

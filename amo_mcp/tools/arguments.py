@@ -1,4 +1,4 @@
-"""Arguments as models send them, made strict: unknown names refused, `null` read as not given, problems in our words."""
+"""Arguments as models send them, made strict: unknown names refused, `null` not given, problems in our words."""
 
 import difflib
 import json
@@ -59,7 +59,7 @@ def _path(item: ErrorDetails) -> str:
     return ".".join(visible(str(part), 60) for part in item["loc"]) or "arguments"
 
 
-def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:  # noqa: PLR0911 - one sentence for each kind
+def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
     context = item.get("ctx", {})
     match item["type"]:
         case "value_error":

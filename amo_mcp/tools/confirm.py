@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
-from mcp.server.mcpserver import Context
 from pydantic import BaseModel, Field
 
 from amo_mcp.amocrm.models import Text
-from amo_mcp.confirmation.ask import confirm
+from amo_mcp.confirmation.ask import Called, confirm
 from amo_mcp.tools.tool import Hints, tool
 
 
@@ -20,9 +19,9 @@ class ConfirmedChange(BaseModel):
 
 @tool("Carry out a confirmed change", Hints(destroys=True, repeatable=False))
 async def confirm_change(
-    approval_id: Annotated[Text, Field(description="From the error confirmation_required")], ctx: Context
+    approval_id: Annotated[Text, Field(description="From the error confirmation_required")], ctx: Called
 ) -> ConfirmedChange:
-    """Carry out a pending change exactly as previewed. Call it only after the person has seen the preview and said yes."""
+    """Carry out a pending change exactly as previewed. Only after the person has seen the preview and said yes."""
     change: BaseModel = await confirm(ctx, approval_id)
     return ConfirmedChange(**change.model_dump(mode="json", exclude_none=True, exclude_unset=True))
 

@@ -30,5 +30,7 @@ def after(cursor: str | None) -> int:
     except (binascii.Error, ValueError):
         match = None
     if match is None:
-        raise invalid_arguments([("cursor", "is not one that this tool gave; leave it out to start from the beginning")])
+        raise invalid_arguments(
+            [("cursor", "is not one that this tool gave; leave it out to start from the beginning")]
+        )
     return int(match[1])

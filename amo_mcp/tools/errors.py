@@ -12,6 +12,7 @@ from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.confirmation import errors as confirmation
+from amo_mcp.confirmation.question import visible
 
 Code = Literal[
     "invalid_arguments",
@@ -97,8 +98,8 @@ def explain(error: Exception) -> ToolFailure | None:
         case LimitReached():
             return ToolFailure(
                 "limit_reached",
-                f"The account has {error.held} of at most {error.limit} {error.kind}, so {error.wanted} more do not fit. "
-                f"{_NOTHING}",
+                f"The account has {error.held} of at most {error.limit} {error.kind}: "
+                f"{error.wanted} more would not fit. {_NOTHING}",
                 f"Delete {error.kind} that are not needed, or create fewer.",
             )
         case InvalidValues():
@@ -107,7 +108,7 @@ def explain(error: Exception) -> ToolFailure | None:
             return None
 
 
-def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901, PLR0911 - one case for each leaf of the tree
+def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case for each leaf of the tree
     match error:
         case amo.Unavailable():
             return ToolFailure(
@@ -152,12 +153,13 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901, PLR0911 - o
         case amo.ModeDisabled():
             return ToolFailure(
                 "mode_disabled",
-                f"This needs the customers mode `{error.needed}`; the account is in the mode `{error.actual}`. {_NOTHING}",
+                f"This needs the customers mode `{error.needed}`, and the account is in `{visible(error.actual)}`. "
+                f"{_NOTHING}",
                 _other_mode(error.actual),
             )
         case amo.RateLimited():
             wait = "" if error.retry_after is None else f" amoCRM asks to wait {error.retry_after:g} seconds."
-            extra = {} if error.retry_after is None else {"retry_after": error.retry_after}
+            extra: dict[str, Any] = {} if error.retry_after is None else {"retry_after": error.retry_after}
             return ToolFailure(
                 "rate_limited",
                 f"Too many requests for amoCRM.{wait} {_NOTHING}",

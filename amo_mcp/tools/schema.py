@@ -23,7 +23,7 @@ class Plain(GenerateJsonSchema):
             told.pop("default", None)
         return told
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
         """Never: the name says it."""
         return False
 
@@ -55,9 +55,7 @@ def _inlined(node: Any, defs: dict[str, Any], *, closed: bool) -> Any:
         if key not in _NOISE and value not in (None, {})
     }
     if "properties" in node:
-        made["properties"] = {
-            name: _inlined(value, defs, closed=closed) for name, value in node["properties"].items()
-        }
+        made["properties"] = {name: _inlined(value, defs, closed=closed) for name, value in node["properties"].items()}
         if closed:
             made["additionalProperties"] = False
         else:

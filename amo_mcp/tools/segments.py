@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
@@ -22,7 +21,7 @@ from amo_mcp.amocrm.models import (
     Text,
 )
 from amo_mcp.amocrm.palette import MAX_SEGMENTS, SEGMENT_COLORS
-from amo_mcp.confirmation.ask import Answer, Confirm, ask, carry_out
+from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, differences, quoted
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import invalid_arguments
@@ -31,9 +30,7 @@ from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
 Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
 Fields = Annotated[list[FieldInput] | None, Field(description="Custom field values")]
-PriceTypes = Annotated[
-    list[EntityId] | None, Field(description="Ids of catalogue fields of the type price")
-]
+PriceTypes = Annotated[list[EntityId] | None, Field(description="Ids of catalogue fields of the type price")]
 
 _CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
 _MOST_SHOWN_VALUES = 5
@@ -145,14 +142,14 @@ class UpdateSegment:
         if patch.color is not None:
             pairs.append(("Colour", segment.color, patch.color))
         if patch.available_products_price_types is not None:
-            prices = (segment.available_products_price_types, patch.available_products_price_types)
-            pairs.append(("Price fields", *(", ".join(map(str, ids)) for ids in prices)))
+            before, now = segment.available_products_price_types, patch.available_products_price_types
+            pairs.append(("Price fields", ", ".join(map(str, before)), ", ".join(map(str, now))))
         held = {field.field_id: field for field in segment.custom_fields_values}
         for sent in patch.custom_fields_values or []:
             definition = next(item for item in self.definitions if item.id == sent["field_id"])
-            before = _shown(held[definition.id], definition) if definition.id in held else ""
-            now = FieldValues(field_id=definition.id, values=sent["values"])
-            pairs.append((f"Field {quoted(definition.name)}", before, _shown(now, definition)))
+            was = _shown(held[definition.id], definition) if definition.id in held else ""
+            shall = FieldValues(field_id=definition.id, values=sent["values"])
+            pairs.append((f"Field {quoted(definition.name)}", was, _shown(shall, definition)))
         return differences(pairs)
 
 
@@ -190,7 +187,7 @@ async def confirm_update(
     color: str | None,
     custom_fields_values: list[FieldInput] | None,
     available_products_price_types: list[int] | None,
-    ctx: Context,
+    ctx: Called,
 ) -> Elicit[Confirm]:
     """The question before a change."""
     if (name, color, custom_fields_values or None, available_products_price_types) == (None, None, None, None):
@@ -214,7 +211,7 @@ async def confirm_update(
 async def update_segment(
     segment_id: SegmentId,
     answer: Annotated[Answer, Resolve(confirm_update)],
-    ctx: Context,
+    ctx: Called,
     name: Annotated[Name | None, Field(description="New name")] = None,
     color: Annotated[SegmentColor | None, Field(description="New colour, as in create_segment")] = None,
     custom_fields_values: Fields = None,
@@ -225,7 +222,7 @@ async def update_segment(
     return updated
 
 
-async def confirm_delete(segment_id: int, ctx: Context) -> Elicit[Confirm]:
+async def confirm_delete(segment_id: int, ctx: Called) -> Elicit[Confirm]:
     """The question before a deletion."""
 
     async def prepare(account: AmoAccount) -> DeleteSegment:
@@ -236,7 +233,7 @@ async def confirm_delete(segment_id: int, ctx: Context) -> Elicit[Confirm]:
 
 @tool("Delete a segment", DESTROY)
 async def delete_segment(
-    segment_id: SegmentId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Context
+    segment_id: SegmentId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Called
 ) -> SegmentDeletion:
     """Delete a customer segment, after a person has confirmed it. Its members cannot be brought back."""
     deletion: SegmentDeletion = await carry_out(ctx, answer)

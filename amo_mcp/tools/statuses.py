@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import MAX_STATUSES
-from amo_mcp.confirmation.ask import Answer, Confirm, ask, carry_out
+from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, differences, quoted
 from amo_mcp.tools.errors import ToolFailure, invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
@@ -121,7 +120,7 @@ class DeleteStatus:
 
 
 async def confirm_update(
-    status_id: int, name: str | None, sort: int | None, color: str | None, ctx: Context
+    status_id: int, name: str | None, sort: int | None, color: str | None, ctx: Called
 ) -> Elicit[Confirm]:
     """The question before a change."""
     patch = StatusPatch(name=name, sort=sort, color=color)
@@ -138,7 +137,7 @@ async def confirm_update(
 async def update_status(
     status_id: StatusId,
     answer: Annotated[Answer, Resolve(confirm_update)],
-    ctx: Context,
+    ctx: Called,
     name: Annotated[Name | None, Field(description="New name")] = None,
     sort: Annotated[Sort | None, Field(description="New position")] = None,
     color: Annotated[StatusColor | None, Field(description="New colour, as in create_statuses")] = None,
@@ -148,7 +147,7 @@ async def update_status(
     return updated
 
 
-async def confirm_delete(status_id: int, ctx: Context) -> Elicit[Confirm]:
+async def confirm_delete(status_id: int, ctx: Called) -> Elicit[Confirm]:
     """The question before a deletion."""
 
     async def prepare(account: AmoAccount) -> DeleteStatus:
@@ -166,7 +165,7 @@ async def confirm_delete(status_id: int, ctx: Context) -> Elicit[Confirm]:
 
 @tool("Delete a status", DESTROY)
 async def delete_status(
-    status_id: StatusId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Context
+    status_id: StatusId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Called
 ) -> StatusDeletion:
     """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
     deletion: StatusDeletion = await carry_out(ctx, answer)

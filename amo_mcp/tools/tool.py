@@ -26,7 +26,7 @@ from amo_mcp.tools.schema import Plain, plain
 logger = logging.getLogger(__name__)
 
 
-async def current_account(ctx: Context) -> AmoAccount:
+async def current_account(ctx: Called) -> AmoAccount:
     """The account that this server serves."""
     return serving(ctx).account
 
@@ -57,7 +57,12 @@ class AmoTool(Tool):
         """Whether it is left out of a read-only server."""
         return not (self.annotations and self.annotations.read_only_hint)
 
-    async def run(self, arguments: dict[str, Any], context: Called, convert_result: bool = False) -> Any:  # noqa: FBT001, FBT002 - the SDK's signature
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,  # noqa: ARG002, FBT001, FBT002 - the SDK's signature
+    ) -> Any:
         """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
         started = time.monotonic()
         outcome = "ok"
@@ -118,9 +123,7 @@ def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], AmoTool]:
 def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """`answer` in both channels: clients hand the model one or the other."""
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error
-    )
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
 
 
 def _internal(name: str, error: Exception) -> ToolFailure:
