@@ -38,7 +38,7 @@ def status_color(text: str) -> str:
     """
     color = "#" + text.strip().lstrip("#").lower()
     if color not in STATUS_COLORS:
-        raise ValueError(f"is not one of the 21 status colours: {' '.join(STATUS_COLORS)}")
+        raise ValueError(f"is not one of the 21 status colours; they are: {' '.join(STATUS_COLORS)}")
     return color
 
 
@@ -50,5 +50,5 @@ def segment_color(text: str) -> str:
     """
     color = text.strip().lstrip("#").lower()
     if color not in SEGMENT_COLORS:
-        raise ValueError(f"is not one of the 40 segment colours: {' '.join(SEGMENT_COLORS)}")
+        raise ValueError(f"is not one of the 40 segment colours; they are: {' '.join(SEGMENT_COLORS)}")
     return color

@@ -40,6 +40,8 @@ Code = Literal[
 _NOTHING = "Nothing was changed."
 _ASK_FIRST = "Do not call the tool again unless the person asks for it."
 _LONGEST_DETAIL = 300
+_LONGEST_SAID = 120
+_MOST_FIELDS = 50
 
 
 class ToolFailure(Exception):
@@ -70,19 +72,20 @@ class ToolFailure(Exception):
         if hint:
             error["hint"] = hint
         if fields:
-            error["fields"] = [{"path": path, "detail": detail[:_LONGEST_DETAIL]} for path, detail in fields]
+            error["fields"] = [{"path": path, "detail": detail} for path, detail in fields]
         self.answer: dict[str, Any] = {"error": error | extra}
 
 
 def invalid_arguments(fields: Sequence[tuple[str, str]]) -> ToolFailure:
     """The failure for arguments that are not acceptable."""
     path, detail = fields[0]
+    said = detail if len(detail) <= _LONGEST_SAID else detail.partition(";")[0]
     more = f" (and {len(fields) - 1} more, see fields)" if len(fields) > 1 else ""
     return ToolFailure(
         "invalid_arguments",
-        f"{path} {detail}{more}. {_NOTHING}",
-        "Correct the arguments and call the tool again.",
-        fields=fields,
+        f"{path} {said}{more}. {_NOTHING}",
+        "Correct the arguments as fields says and call the tool again.",
+        fields=fields[:_MOST_FIELDS],
     )
 
 
@@ -175,9 +178,8 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case f
 
 def _rejected(error: amo.Refused) -> ToolFailure:
     """What the API said of the data goes into `fields`, as data."""
-    fields = [(problem.path, problem.detail or problem.code) for problem in error.problems]
-    if not fields and error.detail:
-        fields = [("", error.detail)]
+    told = [(problem.path, problem.detail or problem.code) for problem in error.problems] or [("", error.detail)]
+    fields = [(visible(path), visible(detail, _LONGEST_DETAIL)) for path, detail in told if detail][:_MOST_FIELDS]
     return ToolFailure(
         "rejected",
         f"amoCRM did not accept the request (status {error.status}). {_NOTHING}",
