@@ -32,7 +32,7 @@ def command() -> None:
 
 
 async def _demo(interactive: bool) -> None:  # noqa: FBT001 - whether somebody is there to answer
-    async def ask(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001
         return await _ask_person(params.message, interactive=interactive)
 
     server = StdioServerParameters(

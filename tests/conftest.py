@@ -1,0 +1,153 @@
+"""What the tests share: a sandbox on a real port, and a real MCP client on the real server, in both protocol eras."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
+from pydantic import SecretStr
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.transport import LongLivedToken, Transport
+from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.confirmation.ask import Serving
+from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+from amo_mcp.sandbox.serving import running
+from amo_mcp.server import AmoServer
+
+ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
+"""The protocol's revisions, and how the client is told to speak them."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("AMO_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(mode="segments")
+
+
+@pytest.fixture
+def periodicity() -> Sandbox:
+    return Sandbox(mode="periodicity")
+
+
+@dataclass
+class Person:
+    """Somebody in front of the client's dialog.
+
+    `says` is one of yes, no (the box left empty), decline, cancel; or a function that is called with the question's
+    text and gives one of them. `asked` has every question, in order.
+    """
+
+    says: str | Callable[[str], str] = "yes"
+    asked: list[ElicitRequestFormParams] = field(default_factory=list)
+
+    async def __call__(self, _: Any, params: Any) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        self.asked.append(params)
+        word = self.says if isinstance(self.says, str) else self.says(params.message)
+        match word:
+            case "yes":
+                return ElicitResult(action="accept", content={"confirm": True})
+            case "no":
+                return ElicitResult(action="accept", content={"confirm": False})
+            case "decline":
+                return ElicitResult(action="decline")
+            case _:
+                return ElicitResult(action="cancel")
+
+
+@dataclass
+class Served:
+    """A server on a sandbox, ready for clients."""
+
+    server: AmoServer
+    sandbox: Sandbox
+    approvals: Approvals
+
+    def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
+        return Client(
+            self.server,
+            mode=ERAS[era],
+            elicitation_callback=person,
+            client_info=Implementation(name=name, version="1"),
+            cache=None,
+        )
+
+    def writes(self) -> list[str]:
+        """The writes that reached the API: method and path."""
+        return [f"{item.method} {item.path}" for item in self.sandbox.requests if item.method != "GET"]
+
+    def requests(self) -> list[str]:
+        return [f"{item.method} {item.path}" for item in self.sandbox.requests]
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Serve a sandbox over HTTP on loopback, and the MCP server in memory in front of it."""
+
+    @asynccontextmanager
+    async def served(
+        sandbox: Sandbox,
+        *,
+        token: str = ADMIN_TOKEN,
+        read_only: bool = False,
+        two_step: bool = True,
+        timeout: float = 20.0,  # noqa: ASYNC109 - the transport's own
+        approvals: Approvals | None = None,
+    ) -> AsyncIterator[Served]:
+        approvals = approvals or Approvals()
+        with running(sandbox) as url:
+            transport = Transport(url, LongLivedToken(SecretStr(token)), timeout=timeout)
+            try:
+                serving = Serving(AmoAccount(AmoClient(transport)), approvals, two_step)
+                yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
+            finally:
+                await transport.aclose()
+
+    return served
+
+
+def answer(result: Any) -> dict[str, Any]:
+    """The structured answer of a call; that the text says the same is checked here for every test."""
+    assert isinstance(result, CallToolResult)
+    [block] = result.content
+    assert json.loads(block.text) == result.structured_content
+    assert ("error" in (result.structured_content or {})) == bool(result.is_error)
+    return dict(result.structured_content or {})
+
+
+def error(result: Any) -> dict[str, Any]:
+    """The error object of a call that failed."""
+    assert result.is_error is True
+    return dict(answer(result)["error"])
+
+
+@pytest.fixture
+def served_url(sandbox: Sandbox) -> Iterator[str]:
+    with running(sandbox) as url:
+        yield url

@@ -1,0 +1,468 @@
+"""A person is asked before anything destructive, in both eras, and nothing happens without a yes."""
+
+from typing import Any
+
+import anyio
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitResult, ErrorData, InputRequiredResult
+
+from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.sandbox import Sandbox
+from tests.conftest import Person, Serve, Served, answer, error
+
+pytestmark = pytest.mark.anyio
+
+DELETE_51 = ("delete_segment", {"segment_id": 51})
+RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
+NOTHING = "Nothing was changed."
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        deleted = answer(await client.call_tool(*DELETE_51))
+    [asked] = person.asked
+    assert asked.message.splitlines() == [
+        "Delete segment «VIP»?",
+        "Segment id 51, colour 6610f2, filled fields: 7.",
+        "Customers in it: 48. They stay in the account, without this segment.",
+        "Its members and its conditions cannot be brought back.",
+    ]
+    assert deleted["deleted"]["name"] == "VIP"
+    assert 51 not in sandbox.account.segments
+    assert served.requests() == [
+        "GET /api/v4/customers/segments/51",
+        "GET /api/v4/customers/segments/51",
+        "DELETE /api/v4/customers/segments/51",
+    ]
+
+
+async def test_the_form_has_one_box_without_a_default_titled_with_what_will_happen(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        await client.call_tool(*DELETE_51)
+    form = person.asked[0].requested_schema
+    assert form["type"] == "object"
+    assert form["required"] == ["confirm"]
+    [(name, box)] = form["properties"].items()
+    assert name == "confirm"
+    assert (box["type"], box["title"]) == ("boolean", "Delete segment «VIP»")
+    assert "default" not in box
+
+
+async def test_changing_a_segment_shows_before_and_after_of_what_changes(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    arguments = {
+        "segment_id": 51,
+        "name": "Лучшие",
+        "color": "#AE003F",
+        "available_products_price_types": [288891, 288893],
+        "custom_fields_values": [
+            {"field_code": "DISCOUNT", "values": [{"value": "20"}]},
+            {"field_code": "CHANNEL", "values": []},
+        ],
+    }
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        updated = answer(await client.call_tool("update_segment", arguments))
+    assert person.asked[0].message.splitlines() == [
+        "Change segment «VIP»?",
+        "Segment id 51, customers: 48.",
+        "Name: «VIP» → «Лучшие»",
+        "Colour: 6610f2 → ae003f",
+        "Price fields: 288891 → 288891, 288893",
+        "Field «Скидка, %»: «15» → «20»",
+        "Field «Канал связи»: «Телефон» → none",
+    ]
+    assert (updated["before"]["name"], updated["after"]["name"]) == ("VIP", "Лучшие")
+    held = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
+    assert held["DISCOUNT"] == [{"value": "20"}]
+    assert "CHANNEL" not in held
+
+
+async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodicity: Sandbox, serve: Serve) -> None:
+    person = Person("yes")
+    async with serve(periodicity) as served, served.client(era, person) as client:
+        [own] = [
+            item for item in answer(await client.call_tool("list_statuses", {}))["statuses"] if item["conditions"]
+        ][:1]
+        await client.call_tool(
+            "update_status", {"status_id": own["id"], "name": "Тёплые", "sort": 0, "color": "#fff000"}
+        )
+        deleted = answer(await client.call_tool("delete_status", {"status_id": own["id"]}))
+    change, deletion = (asked.message.splitlines() for asked in person.asked)
+    assert change[0] == f"Change status «{own['name']}»?"
+    assert change[2:] == [
+        f"Name: «{own['name']}» → «Тёплые»",
+        f"Position: {own['sort']} → 0",
+        f"Colour: {own['color']} → #fff000",
+    ]
+    assert deletion[0] == "Delete status «Тёплые»?"
+    assert "Its customers will be moved to other statuses by their conditions, within some time." in deletion
+    assert deleted["deleted"]["name"] == "Тёплые"
+    assert own["id"] not in periodicity.account.statuses
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("no", "The person did not tick the box."),
+        ("decline", "The person declined."),
+        ("cancel", "The person closed the dialog."),
+    ],
+)
+@pytest.mark.parametrize("call", [DELETE_51, RENAME_51])
+async def test_without_a_yes_nothing_is_written(
+    era: str, says: str, words: str, call: Any, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era, Person(says)) as client:
+        failure = error(await client.call_tool(*call))
+    assert failure == {
+        "code": "declined",
+        "message": f"{words} {NOTHING}",
+        "retryable": False,
+        "hint": "Do not call the tool again unless the person asks for it.",
+    }
+    assert served.writes() == []
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"confirm": "true"}, {"confirm": 1}, {"confirm": None}, {"other": True}, None], ids=str
+)
+async def test_an_answer_that_is_not_a_plain_yes_is_no_yes(
+    era: str, content: Any, sandbox: Sandbox, serve: Serve
+) -> None:
+    async def odd(_: Any, __: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content=content)
+
+    async with serve(sandbox) as served, served.client(era, odd) as client:  # type: ignore[arg-type]
+        result = await client.call_tool(*DELETE_51)
+    assert error(result)["code"] == "declined"
+    assert served.writes() == []
+
+
+async def test_a_client_that_fails_to_show_the_dialog_gets_nothing_done(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async def broken(_: Any, __: Any) -> ErrorData:
+        return ErrorData(code=-32603, message="no window")
+
+    async with serve(sandbox) as served, served.client(era, broken) as client:  # type: ignore[arg-type]
+        if era == "2025-11-25":
+            assert error(await client.call_tool(*DELETE_51))["code"] == "cannot_ask"
+        else:
+            with pytest.raises(MCPError):
+                await client.call_tool(*DELETE_51)
+    assert served.writes() == []
+
+
+async def test_a_dialog_that_nobody_answers_ends_and_nothing_is_written(sandbox: Sandbox, serve: Serve) -> None:
+    async def asleep(_: Any, __: Any) -> ElicitResult:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    approvals = Approvals(lifetime=0.2)
+    async with serve(sandbox, approvals=approvals) as served, served.client("2025-11-25", asleep) as client:  # type: ignore[arg-type]
+        failure = error(await client.call_tool(*DELETE_51))
+    assert (failure["code"], failure["message"]) == (
+        "confirmation_expired",
+        f"The dialog was not answered in time. {NOTHING}",
+    )
+    assert served.writes() == []
+
+
+async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    clock = Clock()
+
+    def slow(_: str) -> str:
+        clock.now += 601
+        return "yes"
+
+    async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era, Person(slow)) as client:
+        failure = error(await client.call_tool(*DELETE_51))
+    assert failure["code"] == "confirmation_expired"
+    assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
+    assert served.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "Другое"),
+        ("color", "bf2600"),
+        ("customers_count", 49),
+        ("custom_fields_values", []),
+        ("available_products_price_types", []),
+    ],
+)
+async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
+    era: str, key: str, value: Any, sandbox: Sandbox, serve: Serve
+) -> None:
+    def meanwhile(_: str) -> str:
+        sandbox.account.segments[51][key] = value
+        return "yes"
+
+    async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
+        failure = error(await client.call_tool(*DELETE_51))
+    assert (failure["code"], failure["message"]) == (
+        "target_changed",
+        f"It has been changed since the question was asked. {NOTHING}",
+    )
+    assert served.writes() == []
+
+
+async def test_a_target_that_went_away_during_the_dialog_is_said_to_be_gone(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    def meanwhile(_: str) -> str:
+        del sandbox.account.segments[51]
+        return "yes"
+
+    async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
+        failure = error(await client.call_tool(*RENAME_51))
+    assert (failure["code"], failure["message"]) == ("target_changed", f"It is no longer there. {NOTHING}")
+    assert served.writes() == []
+
+
+async def test_customers_who_come_meanwhile_do_not_stop_a_renaming(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    def meanwhile(_: str) -> str:
+        sandbox.account.segments[51]["customers_count"] = 49
+        return "yes"
+
+    async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
+        assert answer(await client.call_tool(*RENAME_51))["after"]["name"] == "Лучшие"
+
+
+async def test_a_status_that_changed_during_the_dialog_is_left_alone(
+    era: str, periodicity: Sandbox, serve: Serve
+) -> None:
+    def meanwhile(_: str) -> str:
+        periodicity.account.statuses[4740019]["color"] = "#fff000"
+        return "yes"
+
+    async with serve(periodicity) as served, served.client(era, Person(meanwhile)) as client:
+        for call in (
+            ("delete_status", {"status_id": 4740019}),
+            ("update_status", {"status_id": 4740019, "name": "Иначе"}),
+        ):
+            periodicity.account.statuses[4740019]["color"] = "#ccc8f9"
+            assert error(await client.call_tool(*call))["code"] == "target_changed"
+    assert served.writes() == []
+
+
+async def test_nothing_is_asked_about_what_is_not_there(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    person = Person("yes")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        failure = error(await client.call_tool("delete_segment", {"segment_id": 999}))
+    assert failure["code"] == "not_found"
+    assert person.asked == []
+    assert served.writes() == []
+
+
+class TestTwoSteps:
+    """A client without dialogs, over stdio."""
+
+    async def pending(self, served: Served, era: str, call: Any = DELETE_51, name: str = "tests") -> dict[str, Any]:
+        async with served.client(era, name=name) as client:
+            return error(await client.call_tool(*call))
+
+    async def test_the_preview_is_the_question_and_the_second_call_does_it(
+        self, era: str, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        approvals = Approvals(Clock())
+        async with serve(sandbox, approvals=approvals) as served, served.client(era) as client:
+            failure = error(await client.call_tool(*DELETE_51))
+            approval_id = failure.pop("approval_id")
+            assert failure == {
+                "code": "confirmation_required",
+                "message": f"A person has to agree first. {NOTHING}",
+                "retryable": False,
+                "hint": "Show the preview to the person as it is. "
+                "On their yes, call confirm_change with the approval_id.",
+                "preview": "Delete segment «VIP»?\n"
+                "Segment id 51, colour 6610f2, filled fields: 7.\n"
+                "Customers in it: 48. They stay in the account, without this segment.\n"
+                "Its members and its conditions cannot be brought back.",
+                "expires_at": "2027-01-15T08:10:00Z",
+            }
+            assert served.writes() == []
+            confirmed = answer(await client.call_tool("confirm_change", {"approval_id": approval_id}))
+        assert confirmed["deleted"]["id"] == 51
+        assert len(served.requests()) == 3
+
+    async def test_a_change_answers_before_and_after(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client(era) as client:
+            failure = error(await client.call_tool(*RENAME_51))
+            confirmed = answer(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
+        assert set(confirmed) == {"before", "after"}
+        assert confirmed["after"]["name"] == "Лучшие"
+
+    async def test_an_approval_works_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client(era) as client:
+            approval = {"approval_id": error(await client.call_tool(*RENAME_51))["approval_id"]}
+            await client.call_tool("confirm_change", approval)
+            sandbox.account.segments[51]["name"] = "VIP"
+            failure = error(await client.call_tool("confirm_change", approval))
+        assert failure["code"] == "confirmation_expired"
+        assert failure["message"] == f"This question was answered already. {NOTHING}"
+        assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+    async def test_two_confirmations_at_once_write_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        codes = []
+        async with serve(sandbox) as served, served.client(era) as client:
+            approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
+
+            async def confirm() -> None:
+                result = await client.call_tool("confirm_change", approval)
+                codes.append(answer(result).get("error", {}).get("code", "ok"))
+
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(confirm)
+        assert sorted(codes) == ["confirmation_expired"] * 4 + ["ok"]
+        assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
+
+    async def test_an_approval_dies_after_ten_minutes(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        clock = Clock()
+        async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era) as client:
+            approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
+            clock.now += 600
+            failure = error(await client.call_tool("confirm_change", approval))
+        assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
+        assert served.writes() == []
+
+    async def test_another_client_cannot_use_an_approval(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served:
+            failure = await self.pending(served, era, name="somebody")
+            async with served.client(era, name="somebody else") as client:
+                refused = error(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
+            assert refused["code"] == "confirmation_expired"
+            assert refused["message"] == f"No change of yours waits for this approval. {NOTHING}"
+            assert served.writes() == []
+            async with served.client(era, name="somebody") as client:
+                assert not (await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]})).is_error
+
+    async def test_an_approval_that_was_never_given_does_nothing(
+        self, era: str, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        async with serve(sandbox) as served, served.client(era) as client:
+            failure = error(await client.call_tool("confirm_change", {"approval_id": "made-up"}))
+        assert failure["code"] == "confirmation_expired"
+        assert served.requests() == []
+
+    async def test_a_target_that_changed_since_the_preview_is_left_alone(
+        self, era: str, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        async with serve(sandbox) as served, served.client(era) as client:
+            approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
+            sandbox.account.segments[51]["customers_count"] = 1000
+            failure = error(await client.call_tool("confirm_change", approval))
+        assert failure["code"] == "target_changed"
+        assert served.writes() == []
+
+    async def test_where_it_is_not_allowed_nothing_is_even_read(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox, two_step=False) as served, served.client(era) as client:
+            failure = error(await client.call_tool(*DELETE_51))
+        assert failure["code"] == "cannot_ask"
+        assert failure["message"] == (
+            f"This needs a person's confirmation, and the client cannot show a dialog. {NOTHING}"
+        )
+        assert served.requests() == []
+
+
+class TestReplay:
+    """2026-07-28: the client brings the sealed state and the answer, and may bring them again."""
+
+    async def first_round(self, client: Any, call: Any = RENAME_51) -> tuple[dict[str, Any], str]:
+        """The answers to give, and the state to bring back."""
+        result = await client.session.call_tool(*call, allow_input_required=True)
+        assert isinstance(result, InputRequiredResult)
+        assert result.input_requests
+        assert result.request_state
+        yes = ElicitResult(action="accept", content={"confirm": True})
+        return dict.fromkeys(result.input_requests, yes), result.request_state
+
+    async def again(self, client: Any, answers: Any, state: str | None, call: Any = RENAME_51) -> Any:
+        return await client.session.call_tool(
+            *call, input_responses=answers, request_state=state, allow_input_required=True
+        )
+
+    async def test_a_yes_that_is_brought_twice_writes_once(self, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            assert not (await self.again(client, answers, state)).is_error
+            sandbox.account.segments[51]["name"] = "VIP"
+            failure = error(await self.again(client, answers, state))
+        assert failure["message"] == f"This question was answered already. {NOTHING}"
+        assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+    async def test_a_yes_after_a_no_does_nothing(self, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            no = dict.fromkeys(answers, ElicitResult(action="decline"))
+            assert error(await self.again(client, no, state))["code"] == "declined"
+            assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
+        assert served.writes() == []
+
+    async def test_a_yes_to_an_older_question_is_asked_anew(self, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            await self.first_round(client)
+            assert isinstance(await self.again(client, answers, state), InputRequiredResult)
+        assert served.writes() == []
+
+    async def test_a_yes_without_its_state_is_no_yes(self, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, _ = await self.first_round(client)
+            assert isinstance(await self.again(client, answers, None), InputRequiredResult)
+        assert served.writes() == []
+
+    @pytest.mark.parametrize(
+        "other", [("update_segment", {"segment_id": 54, "name": "Лучшие"}), ("delete_segment", {"segment_id": 51})]
+    )
+    async def test_a_yes_to_one_call_is_none_to_another(self, other: Any, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            with pytest.raises(MCPError, match="Invalid or expired requestState"):
+                await self.again(client, answers, state, other)
+        assert served.writes() == []
+
+
+@pytest.mark.parametrize("name", ["create_segment", "delete_segment", "confirm_change"])
+async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
+    era: str, name: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox, read_only=True) as served, served.client(era, Person()) as client:
+        listed = {tool.name for tool in (await client.list_tools()).tools}
+        assert listed == {"list_statuses", "get_status", "list_segments", "get_segment"}
+        failure = error(await client.session.call_tool(name, {}, allow_input_required=True))
+    assert (failure["code"], failure["message"]) == (
+        "read_only",
+        f"This server was started read-only. {NOTHING}",
+    )
+    assert served.requests() == []
+
+
+async def test_an_unknown_tool_is_a_protocol_error_that_names_the_nearest(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        with pytest.raises(MCPError, match="the nearest is delete_segment") as caught:
+            await client.call_tool("delet_segment", {})
+    assert caught.value.code == -32602

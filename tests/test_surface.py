@@ -1,0 +1,86 @@
+"""The public surface is what the snapshots and the README say, and stays within its budgets."""
+
+import json
+from typing import Any
+
+import pytest
+
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.server import INSTRUCTIONS, TOOLS
+from amo_mcp.tools.tool import AmoTool
+from tests import surface
+from tests.conftest import Serve
+
+SEEN_BY_THE_MODEL = 6_500
+WHOLE_ANSWER = 12_500
+DESTRUCTIVE = {"update_status", "delete_status", "update_segment", "delete_segment", "confirm_change"}
+READING = {"list_statuses", "get_status", "list_segments", "get_segment"}
+
+
+def compact(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def test_every_tool_is_as_its_snapshot_says() -> None:
+    kept = {path.stem: path.read_text("utf-8") for path in surface.SNAPSHOTS.glob("*.json")}
+    assert kept == {tool.name: surface.snapshot(tool) for tool in TOOLS}
+
+
+def test_the_readme_lists_the_tools_as_they_are() -> None:
+    assert surface.README.read_text("utf-8") == surface.readme()
+    assert surface.table() in surface.README.read_text("utf-8")
+
+
+@pytest.mark.anyio
+async def test_tools_list_stays_within_its_budget_of_bytes(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        listed = (await client.list_tools()).model_dump(mode="json", by_alias=True, exclude_none=True)
+    seen = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in listed["tools"]]
+    assert [tool["name"] for tool in seen] == [tool.name for tool in TOOLS]
+    assert compact(seen) <= SEEN_BY_THE_MODEL
+    assert compact(listed) <= WHOLE_ANSWER
+
+
+def test_the_instructions_take_less_than_250_tokens() -> None:
+    assert len(INSTRUCTIONS) / 4 < 250
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tool_is_named_titled_described_and_hinted(tool: AmoTool) -> None:
+    assert len(tool.name) <= 30
+    assert tool.title
+    assert 1 <= tool.description.count(".") <= 3
+    assert tool.annotations
+    assert tool.annotations.model_dump(exclude={"title"}) == {
+        "read_only_hint": tool.name in READING,
+        "destructive_hint": tool.name in DESTRUCTIVE,
+        "idempotent_hint": not tool.name.startswith(("create", "confirm")),
+        "open_world_hint": False,
+    }
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_an_input_schema_is_one_that_every_provider_takes(tool: AmoTool) -> None:
+    problems: list[str] = []
+    _check(tool.parameters, tool.name, problems)
+    assert problems == []
+    assert tool.parameters["type"] == "object"
+
+
+def _check(schema: Any, path: str, problems: list[str]) -> None:
+    """The rules that the providers publish: no references, no unions, no booleans; typed and described properties."""
+    if not isinstance(schema, dict):
+        problems.append(f"{path} is not an object")
+        return
+    problems += [f"{path} has {key}" for key in ("$ref", "$defs", "anyOf", "oneOf", "allOf", "not") if key in schema]
+    if "title" in schema or not isinstance(schema.get("type"), str):
+        problems.append(f"{path} has a title or no single type")
+    if schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            problems.append(f"{path} is open")
+        for name, inner in schema["properties"].items():
+            if not inner.get("description"):
+                problems.append(f"{path}.{name} is not described")
+            _check(inner, f"{path}.{name}", problems)
+    if schema.get("type") == "array":
+        _check(schema["items"], f"{path}[]", problems)

@@ -1,0 +1,234 @@
+"""Wrong arguments, whatever they are, end in `invalid_arguments`, and nothing is sent to the API."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mcp import Client
+
+from amo_mcp.account import AmoAccount
+from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.confirmation.ask import Serving
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.server import TOOLS, AmoServer
+from amo_mcp.tools.tool import AmoTool
+from tests.conftest import Serve, answer, error
+
+NOTHING = "Nothing was changed."
+
+
+class NoApi:
+    """A client of the API that must not be called."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the API was asked for {name}")
+
+
+@asynccontextmanager
+async def offline() -> AsyncIterator[Client]:
+    """A client of a server that cannot reach any API."""
+    server = AmoServer(Serving(AmoAccount(NoApi()), Approvals(), two_step=True), read_only=False)  # type: ignore[arg-type]
+    async with Client(server, mode="2026-07-28", cache=None) as client:
+        yield client
+
+
+# What is wrong at one place of a schema, and what is right there.
+JUNK = st.one_of(
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer()),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.lists(st.booleans(), min_size=1, max_size=2),
+)
+
+
+def wrong_value(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that the schema does not take, and that are not one of the forgiven forms."""
+    match schema:
+        case {"enum": [*_]}:
+            return st.text(alphabet="xyz", max_size=5) | JUNK
+        case {"type": "integer"}:
+            return (
+                JUNK
+                | st.text(alphabet="abc -", max_size=4)
+                | st.just("1.5")
+                | st.integers(max_value=-1)
+                | st.integers(min_value=2**63)
+            )
+        case {"type": "string"}:
+            return st.one_of(JUNK, st.just("\ud800"))
+        case {"type": "array", "items": items}:
+            return st.one_of(
+                st.booleans(),
+                st.text(alphabet="ab", max_size=3),
+                st.lists(wrong_value(items), min_size=1, max_size=2),
+                st.just([[]]),
+            )
+        case {"type": "object", "properties": properties}:
+            return st.one_of(
+                st.booleans(),
+                st.text(alphabet="ab", max_size=3),
+                st.dictionaries(
+                    st.text(min_size=1, max_size=6).filter(lambda name: name not in properties),
+                    st.integers(),
+                    min_size=1,
+                    max_size=2,
+                ),
+            )
+    raise AssertionError(schema)
+
+
+def right_value(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    match schema:
+        case {"enum": [*choices]}:
+            return st.sampled_from(choices)
+        case {"type": "integer"}:
+            return st.integers(min_value=1, max_value=100)
+        case {"type": "string"}:
+            return st.text(alphabet="абв", min_size=1, max_size=5)
+        case {"type": "array", "items": items}:
+            return st.lists(right_value(items), min_size=1, max_size=2)
+        case {"type": "object", "properties": properties, "required": required}:
+            return st.fixed_dictionaries({name: right_value(properties[name]) for name in required})
+        case {"type": "object"}:
+            return st.just({})
+    raise AssertionError(schema)
+
+
+@st.composite
+def wrong_arguments(draw: st.DrawFn, tool: AmoTool) -> dict[str, Any]:
+    """Right arguments with one thing made wrong: a value, a missing or an unknown name."""
+    schema = tool.parameters
+    properties, required = schema["properties"], schema.get("required", [])
+    arguments = {name: draw(right_value(properties[name])) for name in required}
+    faults = ["unknown", *(["missing"] if required else []), *(["value"] if properties else [])]
+    match draw(st.sampled_from(faults)):
+        case "unknown":
+            name = draw(st.text(max_size=12).filter(lambda name: name not in properties))
+            arguments[name] = draw(st.none() | st.integers() | st.text(max_size=3))
+        case "missing":
+            name = draw(st.sampled_from(required))
+            if draw(st.booleans()):
+                arguments[name] = None
+            else:
+                del arguments[name]
+        case _:
+            name = draw(st.sampled_from(sorted(properties)))
+            arguments[name] = draw(wrong_value(properties[name]))
+    return arguments
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_anything_wrong_in_the_arguments_is_said_and_nothing_is_sent(tool: AmoTool) -> None:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(arguments=wrong_arguments(tool))
+    def check(arguments: dict[str, Any]) -> None:
+        async def call() -> None:
+            async with offline() as client:
+                failure = error(await client.call_tool(tool.name, arguments))
+            assert failure["code"] == "invalid_arguments", (arguments, failure)
+            assert failure["message"].endswith(NOTHING)
+            assert failure["fields"]
+            assert "pydantic" not in json.dumps(failure)
+            json.dumps(failure, ensure_ascii=False).encode()
+
+        anyio.run(call)
+
+    check()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "arguments", "fields"),
+    [
+        (
+            "create_segment",
+            {"name": "А", "colour": "ae003f"},
+            [("colour", "is not a known argument; the nearest is color")],
+        ),
+        ("list_statuses", {"limit": 1}, [("limit", "is not known; none are taken")]),
+        ("get_segment", {}, [("segment_id", "is required")]),
+        ("get_segment", {"segment_id": "fifty"}, [("segment_id", "must be a whole number")]),
+        ("get_segment", {"segment_id": True}, [("segment_id", "must be a whole number")]),
+        ("get_segment", {"segment_id": 0}, [("segment_id", "must be a positive whole number")]),
+        ("list_segments", {"limit": 0}, [("limit", "must be at least 1")]),
+        ("list_segments", {"limit": 101}, [("limit", "must be at most 100")]),
+        ("list_segments", {"detail": "all"}, [("detail", "must be 'concise' or 'full'")]),
+        (
+            "list_segments",
+            {"cursor": "page2"},
+            [("cursor", "is not one that this tool gave; leave it out to start from the beginning")],
+        ),
+        ("create_segment", {"name": "  "}, [("name", "must not be blank")]),
+        ("create_segment", {"name": "a\nb"}, [("name", "must not have control characters or line breaks")]),
+        ("create_statuses", {"statuses": []}, [("statuses", "must have at least 1 entries")]),
+        (
+            "create_statuses",
+            {"statuses": [{"name": "А", "sort": 1}] * 31},
+            [("statuses", "must have at most 30 entries")],
+        ),
+        (
+            "create_statuses",
+            {"statuses": [{"name": "А", "sort": -1, "colr": "x"}, {"sort": 2}]},
+            [
+                ("statuses.0.sort", "must be from 0 to 2147483647"),
+                ("statuses.0.colr", "is not a known argument; the nearest is color"),
+                ("statuses.1.name", "is required"),
+            ],
+        ),
+        ("update_status", {"status_id": 1}, [("name, sort, color", "at least one of them is required")]),
+        (
+            "update_segment",
+            {"segment_id": 1, "name": None},
+            [("name, color, custom_fields_values, available_products_price_types", "at least one of them is required")],
+        ),
+        (
+            "create_segment",
+            {"name": "А", "custom_fields_values": [{"field_id": 1, "value": "x"}]},
+            [
+                ("custom_fields_values.0.values", "is required"),
+                ("custom_fields_values.0.value", "is not a known argument; the nearest is values"),
+            ],
+        ),
+    ],
+)
+async def test_each_problem_is_named_by_its_path_in_our_own_words(
+    name: str, arguments: dict[str, Any], fields: list[tuple[str, str]]
+) -> None:
+    async with offline() as client:
+        failure = error(await client.call_tool(name, arguments))
+    assert failure["fields"] == [{"path": path, "detail": detail} for path, detail in fields]
+
+
+@pytest.mark.anyio
+async def test_what_some_clients_send_is_forgiven(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        assert answer(await client.call_tool("get_segment", {"segment_id": "51"}))["id"] == 51
+        listed = answer(
+            await client.call_tool("list_segments", {"search": None, "limit": "2", "detail": None, "cursor": None})
+        )
+        assert len(listed["segments"]) == 2
+        created = answer(
+            await client.call_tool(
+                "create_segment",
+                {
+                    "name": "123",
+                    "color": " #AE003F",
+                    "custom_fields_values": '[{"field_code": "MAILING", "values": [{"value": true, "enum_id": null}]}]',
+                },
+            )
+        )["segment"]
+    assert (created["name"], created["color"]) == ("123", "ae003f")
+    assert created["custom_fields_values"][0]["values"] == [{"value": True}]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["null", "true", "[1]", '{"a":1}', "12"])
+async def test_a_name_that_looks_like_json_stays_a_name(name: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client("2026-07-28") as client:
+        created = answer(await client.call_tool("create_segment", {"name": name}))
+    assert created["segment"]["name"] == name
