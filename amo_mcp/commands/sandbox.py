@@ -1,6 +1,7 @@
 """`amo-mcp sandbox`: an amoCRM of your own over HTTP, on loopback."""
 
 import gc
+import os
 from pathlib import Path
 
 import anyio
@@ -37,4 +38,4 @@ async def _serve(sandbox: Sandbox, port: int) -> None:
     try:
         await serve(sandbox, port=port, started=started)
     except OSError as error:
-        raise click.ClickException(f"port {port} cannot be used: {error.strerror}") from None
+        raise click.ClickException(f"port {port} cannot be used: {os.strerror(error.errno or 0)}") from None
