@@ -19,3 +19,6 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for library in ("httpcore2", "httpx2"):
+        # Their debug lines hold whole headers.
+        logging.getLogger(library).setLevel(logging.WARNING)

@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from amo_mcp import __version__
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
+from amo_mcp.amocrm.http import Http
+from amo_mcp.amocrm.pace import SharedPace, Unpaced
+from amo_mcp.amocrm.transport import LongLivedToken, SignIn, Transport
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
-from amo_mcp.settings import Settings
+from amo_mcp.settings import ServingSettings, is_loopback
 from amo_mcp.tools import confirm, segments, statuses
 from amo_mcp.tools.errors import ToolFailure
 from amo_mcp.tools.tool import AmoTool, result
@@ -84,35 +86,44 @@ class AmoServer(MCPServer[Serving]):
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, carrier: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
+async def open_server(settings: ServingSettings, carrier: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
     Args:
         settings: what the operator chose.
         carrier: what the protocol is carried by; over stdio the two-step confirmation is allowed by default.
     """
-    transport = Transport(settings.root, _sign_in(settings), timeout=settings.timeout, app=_sandbox(settings))
     two_step = settings.confirm == "chat" or (settings.confirm == "auto" and carrier == "stdio")
-    try:
-        account = AmoAccount(AmoClient(transport))
+    async with open_account(settings) as account:
         yield AmoServer(Serving(account, Approvals(), two_step), read_only=settings.read_only)
-    finally:
-        await transport.aclose()
 
 
-def _sign_in(settings: Settings) -> LongLivedToken:
+@asynccontextmanager
+async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+    """The account of `settings`, with its connections open as long as the context."""
     if settings.sandbox:
-        from amo_mcp.sandbox import ADMIN_TOKEN
+        from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 
-        return LongLivedToken(SecretStr(ADMIN_TOKEN))
-    assert settings.access_token is not None  # noqa: S101 - the settings were checked to have one
-    return LongLivedToken(settings.access_token)
+        http = Http(timeout=settings.timeout, app=Sandbox().app)
+        transport = Transport(settings.account, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unpaced())
+    else:
+        root = settings.account
+        http = Http(timeout=settings.timeout, direct=is_loopback(root))
+        settings.state.create()
+        pace = SharedPace(settings.state.pace_file(root), settings.rate_limit)
+        transport = Transport(root, _sign_in(settings, http), http, pace)
+    try:
+        yield AmoAccount(AmoClient(transport))
+    finally:
+        await http.aclose()
 
 
-def _sandbox(settings: Settings) -> Any:
-    """The sandbox's ASGI application, when it is to be mounted in process."""
-    if not settings.sandbox:
-        return None
-    from amo_mcp.sandbox import Sandbox
+def _sign_in(settings: ServingSettings, http: Http) -> SignIn:
+    """The operator's token, or what `amo-mcp login` stored."""
+    if settings.access_token is not None:
+        return LongLivedToken(settings.access_token)
+    from amo_mcp.amocrm.oauth import OAuthSignIn
+    from amo_mcp.amocrm.token_store import store_for
 
-    return Sandbox().app
+    state, root = settings.state, settings.account
+    return OAuthSignIn(store_for(root, state.path), http, state.refresh_lock(root), allowed=settings.allowed)

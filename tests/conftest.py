@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
@@ -14,6 +15,8 @@ from pydantic import SecretStr
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.http import Http
+from amo_mcp.amocrm.pace import Unpaced
 from amo_mcp.amocrm.transport import LongLivedToken, Transport
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
@@ -122,14 +125,20 @@ def serve() -> Serve:
     ) -> AsyncIterator[Served]:
         approvals = approvals or Approvals()
         with running(sandbox) as url:
-            transport = Transport(url, LongLivedToken(SecretStr(token)), timeout=timeout)
+            http = Http(timeout=timeout)
+            transport = Transport(url, LongLivedToken(SecretStr(token)), http, Unpaced(), sleep=no_sleep)
             try:
                 serving = Serving(AmoAccount(AmoClient(transport)), approvals, two_step)
                 yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
             finally:
-                await transport.aclose()
+                await http.aclose()
 
     return served
+
+
+async def no_sleep(_: float) -> None:
+    """Time that passes when it is asked for."""
+    await anyio.lowlevel.checkpoint()
 
 
 def answer(result: Any) -> dict[str, Any]:

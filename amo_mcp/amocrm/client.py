@@ -33,7 +33,9 @@ PAGE = 250
 
 _MAX_PAGES = 40
 _UNPROCESSABLE = 422
+_ODD = "answered with something of another shape than documented"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
+_ListedT = TypeVar("_ListedT", Status, Segment, CustomField)
 
 
 class AmoClient:
@@ -55,14 +57,27 @@ class AmoClient:
         return self._one(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"))
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
-        """Create statuses in one batch; all or none (reference: "Добавление статусов в воронку")."""
-        body = [draft.wire() for draft in drafts]
-        return self._written_many(CreatedStatus, await self._statuses("POST", _STATUSES, body=body), "statuses")
+        """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
+
+        Reference: "Добавление статусов в воронку". The echo of `request_id`, or the ordinal in its place, says which
+        is which.
+        """
+        answer = await self._statuses("POST", _STATUSES, body=[draft.wire() for draft in drafts])
+        try:
+            created = self._many(CreatedStatus, answer, "statuses")
+        except Unavailable as error:
+            raise OutcomeUnknown(_ODD) from error
+        if len(created) != len(drafts):
+            raise OutcomeUnknown(_ODD)
+        echoed = {item.request_id: item for item in created}
+        expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
+        told_apart = len(echoed) == len(drafts) and echoed.keys() == set(expected)
+        return [echoed[name] for name in expected] if told_apart else created
 
     async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
         """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
         answer = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.wire())
-        return self._written(Status, answer)
+        return self._written(Status, answer, status_id)
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
@@ -83,7 +98,7 @@ class AmoClient:
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
         answer = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.wire())
-        return self._written(Segment, answer)
+        return self._written(Segment, answer, segment_id)
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment (reference: "Удаление сегмента покупателей")."""
@@ -116,18 +131,18 @@ class AmoClient:
         except AmoError:
             return ""
 
-    async def _all_pages(self, model: type[_ModelT], path: str, key: str) -> list[_ModelT]:
+    async def _all_pages(self, model: type[_ListedT], path: str, key: str) -> list[_ListedT]:
         """Every page, by number.
 
         A page that is not full is the last. A page that brings nothing new is the end as well: on some routes the API
         ignores `page` and answers the first one again.
         """
-        found: dict[Any, _ModelT] = {}
+        found: dict[int, _ListedT] = {}
         for page in range(1, _MAX_PAGES + 1):
             answer = await self._segments("GET", path, params={"page": page, "limit": PAGE})
             items = self._many(model, answer, key)
             before = len(found)
-            found |= {getattr(item, "id"): item for item in items}  # noqa: B009 - every listed model has an id
+            found |= {item.id: item for item in items}
             more = len(items) == PAGE or (isinstance(answer, dict) and _page_count(answer) > page)
             if not more or len(found) == before:
                 break
@@ -140,7 +155,7 @@ class AmoClient:
         try:
             return model.model_validate(answer)
         except ValidationError as error:
-            raise Unavailable("answered with something of another shape than documented") from error
+            raise Unavailable(_ODD) from error
 
     def _many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
         """The models of a listing; an empty answer is an empty list."""
@@ -149,21 +164,18 @@ class AmoClient:
         embedded = answer.get("_embedded") if isinstance(answer, dict) else None
         items = embedded.get(key) if isinstance(embedded, dict) else None
         if not isinstance(items, list):
-            raise Unavailable("answered with something of another shape than documented")
+            raise Unavailable(_ODD)
         return [self._one(model, item) for item in items]
 
-    def _written(self, model: type[_ModelT], answer: Any) -> _ModelT:
+    def _written(self, model: type[_ListedT], answer: Any, written_id: int | None = None) -> _ListedT:
         """The model of a write; an answer that cannot be read leaves it unsaid what was done."""
         try:
-            return self._one(model, answer)
+            written = self._one(model, answer)
         except (NotFound, Unavailable) as error:
-            raise OutcomeUnknown("answered with something of another shape than documented") from error
-
-    def _written_many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
-        try:
-            return self._many(model, answer, key)
-        except Unavailable as error:
-            raise OutcomeUnknown("answered with something of another shape than documented") from error
+            raise OutcomeUnknown(_ODD) from error
+        if written_id not in (None, written.id):
+            raise OutcomeUnknown(_ODD)
+        return written
 
 
 def _page_count(answer: dict[str, Any]) -> int:

@@ -4,9 +4,9 @@ A person names a field by id or code and gives every value as text. The definiti
 gets a boolean, a date Unix seconds, a choice its `enum_id` (reference: "Примеры заполнения полей").
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -18,6 +18,8 @@ _TRUE = {"true", "1", "yes", "да"}
 _FALSE = {"false", "0", "no", "нет"}
 _CHOICES = {"select", "multiselect", "radiobutton"}
 _SHOWN_CHOICES = 30
+_SHOWN_LETTERS = 60
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 def _as_text(value: Any) -> Any:
@@ -47,7 +49,9 @@ class FieldInput(Accepted):
     field_id: Annotated[EntityId | None, Field(description="Field id, or")] = None
     field_code: Annotated[Text | None, Field(description="field code")] = None
     values: Annotated[
-        list[ValueInput], BeforeValidator(_empty_for_null), Field(description="Values; [] clears the field")
+        list[ValueInput],
+        BeforeValidator(_empty_for_null),
+        Field(max_length=250, description="Values; [] clears the field"),
     ]
 
 
@@ -142,7 +146,7 @@ def _same_choice(item: ValueInput, choice: FieldChoice) -> bool:
 
 
 def _choices(choices: Sequence[FieldChoice]) -> str:
-    shown = [f"{choice.id} «{choice.value}»" for choice in choices[:_SHOWN_CHOICES]]
+    shown = [f"{choice.id} «{choice.value[:_SHOWN_LETTERS]}»" for choice in choices[:_SHOWN_CHOICES]]
     more = len(choices) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
@@ -174,11 +178,7 @@ def _boolean(text: str) -> bool:
 
 def _number(text: str) -> str:
     """The number as the text that travels (numbers travel as strings)."""
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite():
+    if not _NUMBER.fullmatch(text.strip()):
         raise _Unfit('must be a number such as "12.5": the field is numeric')
     return text.strip()
 

@@ -40,12 +40,14 @@ class Unavailable(AmoError):
     Attributes:
         reason: what was seen, in our own words, fit to follow "amoCRM": "did not answer within 20 s".
         status: the HTTP status, when there was one.
+        passing: whether it may well be gone in a moment.
     """
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, *, passing: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.passing = passing
 
 
 class OutcomeUnknown(AmoError):
@@ -53,11 +55,15 @@ class OutcomeUnknown(AmoError):
 
     Attributes:
         reason: what was seen, in our own words, fit to follow "amoCRM".
+        passing: whether it may well be gone in a moment.
+        settled: whether the API has surely finished with it, so that what is there now is what came of it.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, passing: bool = False, settled: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.passing = passing
+        self.settled = settled
 
 
 class Refused(AmoError):
@@ -67,17 +73,13 @@ class Refused(AmoError):
         status: the HTTP status.
         detail: the API's own localised sentence, empty when it gave none.
         problems: what `validation-errors` said, in order.
-        request_id: the `X-Request-Id` of the answer, for the vendor's support.
     """
 
-    def __init__(
-        self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), request_id: str | None = None
-    ) -> None:
+    def __init__(self, status: int, detail: str = "", problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(f"{status}")
         self.status = status
         self.detail = detail
         self.problems = problems
-        self.request_id = request_id
 
 
 class Rejected(Refused):
@@ -85,7 +87,15 @@ class Rejected(Refused):
 
 
 class Unauthorized(Refused):
-    """401: the token is wrong, expired or revoked."""
+    """401: the token is wrong, expired or revoked.
+
+    Attributes:
+        remedy: what a person has to do.
+    """
+
+    def __init__(self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), *, remedy: str = "") -> None:
+        super().__init__(status, detail, problems)
+        self.remedy = remedy
 
 
 class PaymentRequired(Refused):
@@ -130,8 +140,7 @@ class RateLimited(Refused):
         status: int,
         detail: str = "",
         problems: tuple[Problem, ...] = (),
-        request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(status, detail, problems, request_id)
+        super().__init__(status, detail, problems)
         self.retry_after = retry_after

@@ -6,7 +6,7 @@ colours come from the palette, and nothing is sent that was not set.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -26,16 +26,20 @@ from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+_UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
-def _from_unix(value: Any) -> Any:
-    """Turn Unix seconds into an aware datetime; anything else is left for the type to judge."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value, UTC)
-        except (OverflowError, OSError) as error:
-            raise ValueError("is not a time in Unix seconds") from error
-    return value
+def _from_unix(value: Any) -> datetime | None:
+    """The moment of Unix seconds; None for anything that is not one."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def iso_utc(moment: datetime) -> str:
@@ -43,25 +47,33 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _told_moment(seconds: int) -> str | int:
-    """ISO 8601 of Unix seconds; what is no moment is told as it came."""
-    try:
-        return iso_utc(datetime.fromtimestamp(seconds, UTC))
-    except (OverflowError, OSError, ValueError):
-        return seconds
-
-
 def _empty_for_null(value: Any) -> Any:
-    return [] if value is None else value
+    """An empty list comes as `[]`, `null`, or the `{}` of a language whose lists and maps are one."""
+    return [] if value is None or value == {} else value
+
+
+def _blank_for_null(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _shallow(value: Any, deepest: int = 30) -> bool:
+    """Whether `value` is nested no deeper than can be passed on."""
+    if not isinstance(value, list | dict):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return deepest > 0 and all(_shallow(item, deepest - 1) for item in inner)
 
 
 Time = Annotated[
-    datetime,
+    datetime | None,
     BeforeValidator(_from_unix),
-    PlainSerializer(iso_utc, when_used="json"),
+    PlainSerializer(lambda moment: moment and iso_utc(moment), when_used="json"),
     WithJsonSchema({"type": "string"}),
 ]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
+
+Words = Annotated[str, BeforeValidator(_blank_for_null)]
+"""Text of the API, where `null` is as good as empty."""
 
 
 class Answered(BaseModel):
@@ -69,21 +81,27 @@ class Answered(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    opaque: ClassVar[frozenset[str]] = frozenset()
+    """Names of what is passed on as it came."""
+
     @model_validator(mode="before")
     @classmethod
     def _without_hal(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: item for key, item in value.items() if not key.startswith("_")}
-        return value
+        if not isinstance(value, dict):
+            return value
+        told = {key: item for key, item in value.items() if not key.startswith("_")}
+        if not all(_shallow(item) for key, item in told.items() if key in cls.opaque or key not in cls.model_fields):
+            raise ValueError("is nested too deep")
+        return told
 
 
 class Account(Answered):
     """The account (`GET /account`)."""
 
     id: int
-    name: str = ""
-    subdomain: str = ""
-    customers_mode: str = ""
+    name: Words = ""
+    subdomain: Words = ""
+    customers_mode: Words = ""
 
 
 class Status(Answered):
@@ -93,10 +111,12 @@ class Status(Answered):
     and read-only: the API can neither create nor change conditions.
     """
 
+    opaque = frozenset({"conditions"})
+
     id: int
-    name: str
+    name: Words
     sort: int = 0
-    color: str = ""
+    color: Words = ""
     type: int = 0
     is_default: bool = False
     conditions: Annotated[list[Any], BeforeValidator(_empty_for_null)] = []
@@ -105,6 +125,8 @@ class Status(Answered):
 
 class FieldValue(Answered):
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set."""
+
+    opaque = frozenset({"value"})
 
     value: Any = None
     enum_id: int | None = None
@@ -125,8 +147,8 @@ class FieldValues(Answered):
         """Dates come as Unix seconds and are told as ISO 8601."""
         told = default(values)
         for item in told if self.field_type in ("date", "date_time") else []:
-            if isinstance(item.get("value"), int):
-                item["value"] = _told_moment(item["value"])
+            moment = _from_unix(item.get("value"))
+            item.update({"value": iso_utc(moment)} if moment else {})
         return told
 
 
@@ -134,11 +156,11 @@ class Segment(Answered):
     """One segment of customers, in the segments mode (reference: "Список сегментов покупателей")."""
 
     id: int
-    name: str
-    color: str = ""
+    name: Words
+    color: Words = ""
     customers_count: int | None = None
-    created_at: Time | None = None
-    updated_at: Time | None = None
+    created_at: Time = None
+    updated_at: Time = None
     account_id: SkipJsonSchema[int | None] = None
     custom_fields_values: Annotated[
         list[FieldValues],
@@ -152,7 +174,7 @@ class FieldChoice(Answered):
     """One choice of a select, multiselect or radiobutton field."""
 
     id: int
-    value: str = ""
+    value: Words = ""
     code: str | None = None
 
 
@@ -160,8 +182,8 @@ class CustomField(Answered):
     """The definition of a custom field that segments can have."""
 
     id: int
-    name: str = ""
-    type: str = ""
+    name: Words = ""
+    type: Words = ""
     code: str | None = None
     enums: Annotated[list[FieldChoice], BeforeValidator(_empty_for_null)] = []
 
@@ -188,6 +210,8 @@ def _name(text: str) -> str:
         raise ValueError("must not be blank")
     if _CONTROL.search(text):
         raise ValueError("must not have control characters or line breaks")
+    if _UNSEEN.search(text):
+        raise ValueError("must not have zero-width, bidirectional or other unseen characters")
     return text
 
 
@@ -209,16 +233,18 @@ def _entity_id(value: int) -> int:
     return value
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic collects ValueError only
+def _whole(value: Any) -> Any:
+    """Refuse what would pass for a whole number and is none: true, "5_1", "51.0", Arabic digits."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value.strip())):
+        raise ValueError("must be a whole number")
     return value
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Name = Annotated[Text, AfterValidator(_name)]
-EntityId = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_entity_id)]
-Sort = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_sort)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+EntityId = Annotated[Whole, AfterValidator(_entity_id)]
+Sort = Annotated[Whole, AfterValidator(_sort)]
 StatusColor = Annotated[str, AfterValidator(status_color)]
 SegmentColor = Annotated[str, AfterValidator(segment_color)]
 

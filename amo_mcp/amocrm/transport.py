@@ -1,20 +1,26 @@
-"""One request, well done: signed in, bounded in time and size, and every answer turned into data or an exception.
+"""One request, well done: signed in, in its turn, tried again where that is safe, its answer data or an exception.
 
-The only module that speaks HTTP. It sends to paths under the configured root and nowhere else: redirects and the
-absolute `_links` of answers are never followed, so that the token goes to the operator's host alone.
+What is tried again, by meaning:
+
+- what never left, and what the API put off (429 with a short wait): any request;
+- what was lost on the way (a broken connection, no answer in time, 502, 503, 504): a request that can be repeated
+  without doing anything twice (GET, PATCH of given values, DELETE). A POST never;
+- 403 never: trying again makes a block last longer.
+
+Paths are put under the configured root, and the absolute `_links` of answers are never followed, so that the token
+goes to the operator's host alone.
 """
 
-import json
 import logging
-import re
 import time
-from collections.abc import Mapping
-from typing import Any, NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
-import httpx2
+import anyio
 from pydantic import SecretStr
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_random_exponential
 
-from amo_mcp import __version__
 from amo_mcp.amocrm.errors import (
     AmoError,
     Blocked,
@@ -29,26 +35,52 @@ from amo_mcp.amocrm.errors import (
     Unauthorized,
     Unavailable,
 )
+from amo_mcp.amocrm.http import Answer, Http, Lost, parse_json
+from amo_mcp.amocrm.pace import Pace, say_wait
 
 logger = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""A larger answer is not read to its end: 250 full segments are well under one megabyte."""
+ATTEMPTS = 4
+LONGEST_RETRYING = 45.0
+"""Seconds after which no new attempt begins."""
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+SHORT_WAIT = 10.0
+"""Seconds that are waited for the API when it asks; a longer wait is told to the caller instead."""
+
+_REPEATABLE = ("GET", "PATCH", "DELETE")
+_PASSING = (502, 503, 504)
+_GATEWAY_GAVE_UP = (408, 499, 504)
+_REDIRECTS = (301, 302, 307, 308)
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class SignIn(Protocol):
-    """Where the bearer token comes from."""
+    """Where the bearer token comes from.
+
+    Attributes:
+        remedy: what a person has to do when the API does not take the token.
+    """
+
+    remedy: str
 
     async def token(self) -> SecretStr:
         """The token to send now."""
         ...
 
+    async def renew(self, refused: SecretStr) -> SecretStr | None:
+        """Another token than the one that the API has just refused; None when there is none to be had."""
+        ...
+
+    async def moved(self) -> str | None:
+        """The account's new address, when it has one; None when that is not known."""
+        ...
+
 
 class LongLivedToken:
     """A token that the operator gave; it cannot be refreshed."""
+
+    remedy = "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -57,32 +89,33 @@ class LongLivedToken:
         """The token, as given."""
         return self._token
 
+    async def renew(self, refused: SecretStr) -> SecretStr | None:  # noqa: ARG002 - there is only one
+        """There is no other."""
+        return None
+
+    async def moved(self) -> str | None:
+        """The address is the operator's to know."""
+        return None
+
 
 class Transport:
-    """HTTP to one account.
+    """The requests of one account.
 
     Args:
         root: the account's address, such as `https://example.amocrm.ru`.
         sign_in: where the bearer token comes from.
-        timeout: seconds for each of connecting, sending and waiting for bytes.
-        app: an ASGI application to call in process instead of the network (the sandbox).
+        http: what carries the requests.
+        pace: when a request may be sent.
+        sleep: waits for seconds.
     """
 
-    def __init__(self, root: str, sign_in: SignIn, *, timeout: float, app: Any = None) -> None:
-        self.root = root.rstrip("/")
+    def __init__(self, root: str, sign_in: SignIn, http: Http, pace: Pace, *, sleep: Sleep = anyio.sleep) -> None:
+        self.root = root
         self._sign_in = sign_in
-        self._timeout = timeout
-        self._http = httpx2.AsyncClient(
-            headers={"User-Agent": f"amo-mcp/{__version__}", "Accept": "application/hal+json, application/json"},
-            timeout=timeout,
-            follow_redirects=False,
-            trust_env=app is None,
-            transport=None if app is None else httpx2.ASGITransport(app=app),
-        )
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+        self._http = http
+        self._pace = pace
+        self._sleep = sleep
+        self._limited_until = 0.0
 
     async def request(
         self, method: str, path: str, *, params: Mapping[str, int] | None = None, body: Any = None
@@ -100,122 +133,155 @@ class Transport:
             OutcomeUnknown: a write was sent, and no usable answer came.
             Refused: the API said no; see its subclasses.
         """
-        token = await self._sign_in.token()
-        request = self._http.build_request(
-            method,
-            self.root + path,
-            params=params,
-            json=body,
-            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-        )
-        started = time.monotonic()
-        status, headers, content = await self._exchange(request)
-        request_id = headers.get("x-request-id")
-        logger.info(
-            "%s %s -> %d in %d ms, X-Request-Id %s",
-            method,
-            path,
-            status,
-            (time.monotonic() - started) * 1e3,
-            request_id,
-        )
-        if 200 <= status < 300:  # noqa: PLR2004 - any success will do, the documentation names several
-            return self._parsed(method, content, headers)
-        raise _refusal(method, status, headers, content, request_id)
+        lost: OutcomeUnknown | None = None
 
-    async def _exchange(self, request: httpx2.Request) -> tuple[int, httpx2.Headers, bytes]:
-        """Send, and read the answer whole, up to `MAX_ANSWER_BYTES`."""
-        try:
-            response = await self._http.send(request, stream=True)
+        async def attempt() -> Any:
+            nonlocal lost
             try:
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        _no_answer(request.method, "sent an answer that is too large to be right")
-            finally:
-                await response.aclose()
-        except _NEVER_SENT as error:
-            logger.warning("%s %s was not sent: %s", request.method, request.url.path, type(error).__name__)
-            raise Unavailable("could not be reached; check the address and the network") from error
-        except httpx2.TimeoutException as error:
-            logger.warning("%s %s timed out: %s", request.method, request.url.path, type(error).__name__)
-            _no_answer(request.method, f"did not answer within {self._timeout:g} s", error)
-        except (httpx2.HTTPError, OSError) as error:
-            logger.warning("%s %s broke off: %s", request.method, request.url.path, type(error).__name__)
-            _no_answer(request.method, "broke the connection off before it had answered", error)
-        return response.status_code, response.headers, bytes(content)
+                return await self._once(method, path, params, body)
+            except OutcomeUnknown as error:
+                lost = error
+                raise
+            except (Refused, Unavailable) as error:
+                if lost is None:
+                    raise
+                if method == "DELETE" and isinstance(error, NotFound):
+                    return None
+                raise lost from error
 
-    def _parsed(self, method: str, content: bytes, headers: httpx2.Headers) -> Any:
-        if not content.strip():
-            return None
+        trying = AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(LONGEST_RETRYING),
+            wait=_wait,
+            retry=retry_if_exception(lambda error: _worth_repeating(method, error)),
+            before_sleep=_say_so,
+            reraise=True,
+        )
+        return await trying(attempt)
+
+    async def _once(self, method: str, path: str, params: Mapping[str, int] | None, body: Any) -> Any:
+        self._not_before_asked()
+        token = await self._sign_in.token()
+        answer = await self._send(token, method, path, params, body)
+        if answer.status in _REDIRECTS and (root := await self._sign_in.moved()) is not None:
+            self.root = root
+            answer = await self._send(token, method, path, params, body)
+        if answer.status == 401 and (renewed := await self._sign_in.renew(token)) is not None:  # noqa: PLR2004
+            token = renewed
+            answer = await self._send(token, method, path, params, body)
+        if 200 <= answer.status < 300:  # noqa: PLR2004 - any success will do, the documentation names several
+            return _parsed(method, answer)
+        error = _refusal(method, answer, token, self._sign_in.remedy)
+        if isinstance(error, RateLimited):
+            await self._hold(error)
+        raise error
+
+    async def _send(
+        self, token: SecretStr, method: str, path: str, params: Mapping[str, int] | None, body: Any
+    ) -> Answer:
+        started = time.monotonic()
         try:
-            return parse_json(content)
-        except ValueError as error:
-            kind = headers.get("content-type", "no content type")
-            logger.warning("%s was answered with what is not JSON (%s)", method, kind.partition(";")[0][:80])
-            _no_answer(method, "answered with something that is not JSON", error)
+            answer = await self._http.exchange(
+                method,
+                self.root + path,
+                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+                params=params,
+                body=body,
+                turn=self._pace.turn,
+            )
+        except Lost as lost:
+            if method == "GET" or not lost.sent:
+                raise Unavailable(lost.reason, passing=True) from lost
+            raise OutcomeUnknown(lost.reason, passing=True, settled=lost.settled) from lost
+        took = (time.monotonic() - started) * 1e3
+        request_id = answer.headers.get("x-request-id")
+        logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, answer.status, took, request_id)
+        return answer
+
+    def _not_before_asked(self) -> None:
+        """Send nothing while the API has asked for a long silence: breaking it would get the account blocked."""
+        left = self._limited_until - time.monotonic()
+        if left > 0:
+            raise RateLimited(429, retry_after=round(left, 1))
+
+    async def _hold(self, error: RateLimited) -> None:
+        wait = _asked(error)
+        if wait <= SHORT_WAIT:
+            await self._pace.hold(wait)
+        else:
+            self._limited_until = time.monotonic() + wait
 
 
-def parse_json(content: bytes) -> Any:
-    """Parse JSON; half of a surrogate pair, which could not be passed on as text, becomes U+FFFD.
+def _worth_repeating(method: str, error: BaseException) -> bool:
+    match error:
+        case RateLimited():
+            return _asked(error) <= SHORT_WAIT
+        case Unavailable():
+            return error.passing
+        case OutcomeUnknown():
+            return error.passing and method in _REPEATABLE
+        case _:
+            return False
 
-    Raises:
-        ValueError: it is not JSON, or nested deeper than can be read.
-    """
+
+def _asked(error: RateLimited) -> float:
+    """Seconds to wait before the next try; one, when the API does not say (assumed)."""
+    return 1.0 if error.retry_after is None else error.retry_after
+
+
+_BACKOFF = wait_random_exponential(multiplier=0.5, max=8.0)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return _asked(error) if isinstance(error, RateLimited) else _BACKOFF(state)
+
+
+async def _say_so(state: RetryCallState) -> None:
+    wait = state.next_action.sleep if state.next_action else 0.0
+    logger.info("Trying again in %.1f s", wait)
+    await say_wait(wait, "amoCRM, to try again")
+
+
+def _parsed(method: str, answer: Answer) -> Any:
+    if not answer.content.strip():
+        return None
     try:
-        parsed = json.loads(content)
-        if _SURROGATE.search(content):
-            text = json.dumps(parsed, ensure_ascii=False)
-            parsed = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-    return parsed
+        return parse_json(answer.content)
+    except ValueError as error:
+        reason = "answered with something that is not JSON"
+        raise (Unavailable(reason) if method == "GET" else OutcomeUnknown(reason)) from error
 
 
-def _no_answer(method: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    raise (Unavailable(reason) if method == "GET" else OutcomeUnknown(reason)) from cause
-
-
-def _refusal(method: str, status: int, headers: httpx2.Headers, content: bytes, request_id: str | None) -> AmoError:
+def _refusal(method: str, answer: Answer, token: SecretStr, remedy: str) -> AmoError:
     """The exception for an answer that is no success."""
-    body = _problem_body(content)
+    status, body = answer.status, answer.problem()
     detail = body.get("detail")
-    problems = _problems(body)
-    told = (status, detail if isinstance(detail, str) else "", problems, request_id)
+    problems = tuple(_problems(body, token))
+    told = (status, _without(token, detail) if isinstance(detail, str) else "", problems)
     match status:
         case 400 if problems and {problem.path for problem in problems} == {"id"}:
             return NotFound(*told)
         case 401:
-            return Unauthorized(*told)
+            return Unauthorized(*told, remedy=remedy)
         case 402:
             return PaymentRequired(*told)
         case 403:
-            return Blocked(*told) if _is_html(headers, content) else Forbidden(*told)
+            return Blocked(*told) if answer.is_html else Forbidden(*told)
         case 404:
             return NotFound(*told)
         case 429:
-            return RateLimited(*told, retry_after=_retry_after(body, headers))
-        case _ if 400 <= status < 500:  # noqa: PLR2004 - the class of statuses that say: your request
+            return RateLimited(*told, retry_after=_retry_after(body, answer.headers))
+        case _ if 400 <= status < 500 and status not in _GATEWAY_GAVE_UP:  # noqa: PLR2004 - "your request is wrong"
             return Rejected(*told)
         case _:
-            reason = f"answered with the status {status}"
-            return Unavailable(reason, status) if method == "GET" else OutcomeUnknown(reason)
+            reason, passing = f"answered with the status {status}", status in _PASSING
+            if method == "GET":
+                return Unavailable(reason, status, passing=passing)
+            return OutcomeUnknown(reason, passing=passing, settled=status not in _GATEWAY_GAVE_UP)
 
 
-def _problem_body(content: bytes) -> dict[str, Any]:
-    try:
-        body = parse_json(content)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _is_html(headers: httpx2.Headers, content: bytes) -> bool:
-    return "html" in headers.get("content-type", "") or content.lstrip().startswith(b"<")
-
-
-def _problems(body: dict[str, Any]) -> tuple[Problem, ...]:
+def _problems(body: dict[str, Any], token: SecretStr) -> list[Problem]:
     """The entries of `validation-errors`, whatever else is wrong with their shape."""
     groups = body.get("validation-errors")
     found = []
@@ -223,12 +289,17 @@ def _problems(body: dict[str, Any]) -> tuple[Problem, ...]:
         errors = group.get("errors") if isinstance(group, dict) else None
         for error in errors if isinstance(errors, list) else []:
             if isinstance(error, dict):
-                path, detail, code = (str(error.get(key) or "") for key in ("path", "detail", "code"))
+                path, detail, code = (_without(token, str(error.get(key) or "")) for key in ("path", "detail", "code"))
                 found.append(Problem(path, detail, code))
-    return tuple(found)
+    return found
 
 
-def _retry_after(body: dict[str, Any], headers: httpx2.Headers) -> float | None:
+def _without(token: SecretStr, text: str) -> str:
+    """What the API said, without our token, should it have said that."""
+    return text.replace(token.get_secret_value(), "…")
+
+
+def _retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> float | None:
     """Seconds to wait: `retry_after` of the body (documented), else a `Retry-After` header in seconds (assumed)."""
     for value in (body.get("retry_after"), headers.get("retry-after")):
         try:
@@ -238,6 +309,3 @@ def _retry_after(body: dict[str, Any], headers: httpx2.Headers) -> float | None:
         if 0 <= seconds < float("inf"):
             return seconds
     return None
-
-
-__all__ = ["MAX_ANSWER_BYTES", "LongLivedToken", "Refused", "SignIn", "Transport", "parse_json"]

@@ -7,7 +7,7 @@ import click
 
 from amo_mcp.log import log_to_stderr
 from amo_mcp.server import open_server
-from amo_mcp.settings import InvalidSettings, Settings, load_settings
+from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
 
 
 @click.command("serve")
@@ -24,10 +24,10 @@ def command(**chosen: object) -> None:
     anyio.run(_serve_stdio, settings)
 
 
-def settings_or_exit(**chosen: object) -> Settings:
+def settings_or_exit(**chosen: object) -> ServingSettings:
     """The settings; when they are wrong, every reason on stderr and exit code 2."""
     try:
-        return load_settings(**chosen)
+        return load_settings(ServingSettings, **chosen)
     except InvalidSettings as error:
         click.echo("amo-mcp cannot start:", err=True)
         for problem in error.problems:
@@ -35,7 +35,7 @@ def settings_or_exit(**chosen: object) -> Settings:
         raise SystemExit(2) from None
 
 
-async def _serve_stdio(settings: Settings) -> None:
+async def _serve_stdio(settings: ServingSettings) -> None:
     async with open_server(settings, "stdio") as server:
         gc.freeze()
         gc.enable()

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.confirmation.errors import ConfirmationExpired
@@ -19,8 +19,13 @@ from amo_mcp.confirmation.question import Question
 LIFETIME = 600.0
 """Seconds that a question waits for its answer."""
 
-_MOST_PENDING = 200
+MOST_PENDING = 50
+"""Questions of one caller that can wait; the oldest gives way."""
+
 _MOST_REMEMBERED = 2000
+
+Way = Literal["dialog", "two steps"]
+"""How the person is asked; an answer that comes the other way is none."""
 
 
 class Change(Protocol):
@@ -65,6 +70,7 @@ class Approval:
 
     id: str
     reference: str
+    way: Way
     caller: Caller
     request: str
     change: Change
@@ -90,65 +96,77 @@ class Approvals:
         self.lifetime = lifetime
         self._pending: OrderedDict[str, Approval] = OrderedDict()
         self._latest: OrderedDict[tuple[Caller, str], str] = OrderedDict()
-        self._used: OrderedDict[str, None] = OrderedDict()
+        self._answered: OrderedDict[str, None] = OrderedDict()
 
-    def open(self, caller: Caller, request: str, change: Change) -> Approval:
+    def open(self, way: Way, caller: Caller, request: str, change: Change) -> Approval:
         """A new question about `change`."""
         approval = Approval(
             id=secrets.token_urlsafe(18),
             reference=secrets.token_hex(3).upper(),
+            way=way,
             caller=caller,
             request=request,
             change=change,
             question=change.question(),
             expires=self._clock() + self.lifetime,
         )
+        self._make_room(caller)
         self._pending[approval.id] = approval
         self._latest[caller, request] = approval.id
         self._latest.move_to_end((caller, request))
-        _bound(self._pending, _MOST_PENDING)
-        _bound(self._latest, _MOST_REMEMBERED)
+        _bound(self._latest)
         return approval
 
     def latest(self, caller: Caller, request: str) -> Approval:
-        """The question that `caller` was last asked about `request`.
+        """The question that `caller` was last asked about `request` in a dialog.
 
         Raises:
             ConfirmationExpired: it is not pending any more, or there never was one.
         """
-        return self._living(self._latest.get((caller, request), ""), caller)
+        return self._living(self._latest.get((caller, request), ""), "dialog", caller)
 
-    def claim(self, approval_id: str, caller: Caller) -> Approval:
+    def claim(self, approval_id: str, way: Way, caller: Caller) -> Approval:
         """Take the question off the list, to act on its answer; nobody can take it a second time.
 
         Raises:
-            ConfirmationExpired: it was used, is too old, is another caller's, or never existed.
+            ConfirmationExpired: it was answered, is too old, was asked another way, is another caller's, or never was.
         """
-        approval = self._living(approval_id, caller)
-        self._end(approval_id)
+        approval = self._living(approval_id, way, caller)
+        self.end(approval)
         return approval
 
-    def withdraw(self, caller: Caller, request: str) -> None:
-        """Take the question that `caller` was last asked about `request` off the list: it was answered with no."""
-        self._end(self._latest.get((caller, request), ""))
+    def end(self, approval: Approval) -> None:
+        """Take the question off the list, however it was answered."""
+        self._pending.pop(approval.id, None)
+        self._answered[approval.id] = None
+        _bound(self._answered)
 
-    def _end(self, approval_id: str) -> None:
-        self._pending.pop(approval_id, None)
-        self._used[approval_id] = None
-        _bound(self._used, _MOST_REMEMBERED)
+    def restore(self, approval: Approval) -> None:
+        """Put a claimed question back: nothing was done about its answer."""
+        self._answered.pop(approval.id, None)
+        self._pending[approval.id] = approval
 
-    def _living(self, approval_id: str, caller: Caller) -> Approval:
-        if approval_id in self._used:
+    def _living(self, approval_id: str, way: Way, caller: Caller) -> Approval:
+        if approval_id in self._answered:
             raise ConfirmationExpired("This question was answered already.")
         approval = self._pending.get(approval_id)
-        if approval is None or approval.caller != caller:
+        if approval is None or (approval.way, approval.caller) != (way, caller):
             raise ConfirmationExpired("No change of yours waits for this approval.")
         if self._clock() >= approval.expires:
             raise ConfirmationExpired("The question had waited too long for its answer.")
         return approval
 
+    def _make_room(self, caller: Caller) -> None:
+        """Forget what is long dead, and the caller's oldest question when there are too many."""
+        dead = self._clock() - self.lifetime
+        for approval in [item for item in self._pending.values() if item.expires <= dead]:
+            del self._pending[approval.id]
+        own = [item for item in self._pending.values() if item.caller == caller]
+        for approval in own[: len(own) - MOST_PENDING + 1]:
+            del self._pending[approval.id]
 
-def _bound(kept: "OrderedDict[Any, Any]", most: int) -> None:
+
+def _bound(kept: "OrderedDict[Any, Any]") -> None:
     """Forget the oldest."""
-    while len(kept) > most:
+    while len(kept) > _MOST_REMEMBERED:
         kept.popitem(last=False)

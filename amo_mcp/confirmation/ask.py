@@ -2,23 +2,27 @@
 
 `ask` is what a resolver returns and `carry_out` what a tool's body does. Between them stands the SDK, which shows the
 question in the way of the protocol's era: a request to the client (up to 2025-11-25), or `input_required` (2026-07-28),
-where the whole call comes a second time with the answer.
+where the whole call comes a second time with the answer. `asking` stands around both, and sees to it that a question
+whose call has ended is answered by nothing that comes later.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
+import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult
 from mcp.server.request_state import authenticated_principal, compact_json
 from pydantic import BaseModel, Field, StrictBool, create_model
 
 from amo_mcp.account import AmoAccount
-from amo_mcp.amocrm.errors import NotFound
+from amo_mcp.amocrm.errors import NotFound, RateLimited, Unavailable
 from amo_mcp.confirmation.approvals import Approval, Approvals, Caller, Change
-from amo_mcp.confirmation.errors import CannotAsk, ConfirmationRequired, Declined, TargetChanged
+from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired, Declined, TargetChanged
 
 _INPUT_REQUIRED = "2026-07-28"
 """The first revision whose calls answer `input_required` (ISO dates compare as text)."""
@@ -45,16 +49,45 @@ Called = Context[Serving, Any]
 class Confirm(BaseModel):
     """The form: one box, empty at first."""
 
-    approval_id: ClassVar[str]
     confirm: StrictBool
 
 
 Answer = ElicitationResult[Confirm]
 
 
+@dataclass
+class Asking:
+    """The question that the current call has put to a person.
+
+    Attributes:
+        approval: the question, once it is asked.
+        open: whether it is to stay open when the call ends: the client brings the answer in another call.
+    """
+
+    approval: Approval | None = None
+    open: bool = False
+    wait: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+_asking: ContextVar[Asking] = ContextVar("asking")
+
+
 def serving(ctx: Called) -> Serving:
     """What the server that got this call holds."""
     return ctx.request_context.lifespan_context
+
+
+@contextmanager
+def asking(ctx: Called) -> Iterator[Asking]:
+    """Around one call: whatever way it ends, its question ends with it, unless it is left open on purpose."""
+    current = Asking()
+    token = _asking.set(current)
+    try:
+        yield current
+    finally:
+        _asking.reset(token)
+        if current.approval is not None and not current.open:
+            serving(ctx).approvals.end(current.approval)
 
 
 async def ask(ctx: Called, prepare: Callable[[AmoAccount], Awaitable[Change]]) -> Elicit[Confirm]:
@@ -68,15 +101,19 @@ async def ask(ctx: Called, prepare: Callable[[AmoAccount], Awaitable[Change]]) -
         ConfirmationExpired: the call brings an answer to a question that is no longer pending.
     """
     held, caller, request = serving(ctx), caller_of(ctx), _request(ctx)
+    current = _asking.get()
     if ctx.request_state is not None:
-        return _form(held.approvals.latest(caller, request))
+        current.approval = held.approvals.latest(caller, request)
+        return _form(current.approval)
     dialog = _can_show_dialog(ctx)
     if not dialog and not held.two_step:
         raise CannotAsk("This needs a person's confirmation, and the client cannot show a dialog.")
-    approval = held.approvals.open(caller, request, await prepare(held.account))
+    change = await prepare(held.account)
     if not dialog:
-        raise ConfirmationRequired(approval)
-    return _form(approval)
+        raise ConfirmationRequired(held.approvals.open("two steps", caller, request, change))
+    current.approval = held.approvals.open("dialog", caller, request, change)
+    current.wait.deadline = anyio.current_time() + held.approvals.lifetime
+    return _form(current.approval)
 
 
 async def carry_out(ctx: Called, answer: Answer) -> Any:
@@ -87,25 +124,33 @@ async def carry_out(ctx: Called, answer: Answer) -> Any:
         ConfirmationExpired: the question is no longer pending.
         TargetChanged: the target is no longer what was shown.
     """
-    approvals, caller = serving(ctx).approvals, caller_of(ctx)
     if not isinstance(answer, AcceptedElicitation):
-        approvals.withdraw(caller, _request(ctx))
         raise Declined("The person declined." if answer.action == "decline" else "The person closed the dialog.")
-    approval = approvals.claim(answer.data.approval_id, caller)
     if not answer.data.confirm:
         raise Declined("The person did not tick the box.")
+    asked = _asking.get().approval
+    if asked is None:
+        raise ConfirmationExpired("No question was asked in this call.")
+    approval = serving(ctx).approvals.claim(asked.id, "dialog", caller_of(ctx))
     return await _perform(approval, serving(ctx).account)
 
 
 async def confirm(ctx: Called, approval_id: str) -> Any:
     """Carry out the change that waits for `approval_id` (the two-step form).
 
+    A yes that could not be acted on, because amoCRM was not to be had, is not used up.
+
     Raises:
         ConfirmationExpired: there is no such pending question of this caller.
         TargetChanged: the target is no longer what was shown.
     """
-    approval = serving(ctx).approvals.claim(approval_id, caller_of(ctx))
-    return await _perform(approval, serving(ctx).account)
+    approvals = serving(ctx).approvals
+    approval = approvals.claim(approval_id, "two steps", caller_of(ctx))
+    try:
+        return await _perform(approval, serving(ctx).account)
+    except (Unavailable, RateLimited):
+        approvals.restore(approval)
+        raise
 
 
 async def _perform(approval: Approval, account: AmoAccount) -> Any:
@@ -132,7 +177,6 @@ def _form(approval: Approval) -> Elicit[Confirm]:
             Field(title=approval.question.title, description=f"Question {approval.reference}, open until {until}"),
         ],
     )
-    form.approval_id = approval.id
     return Elicit(approval.question.text, form)
 
 

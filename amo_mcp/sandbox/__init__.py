@@ -1,7 +1,7 @@
 """An amoCRM of your own: an in-process stand-in for the customer segments and statuses of the amoCRM API v4.
 
 `Sandbox` is an ASGI application that keeps one account in memory, or in a JSON file, and follows the published
-reference: its limits, palettes, modes, rights and error bodies. `Fault` makes a request go wrong on purpose.
+reference: its limits, palettes, modes, rights, sign-in and error bodies. `Fault` makes a request go wrong on purpose.
 Nothing here has been compared with a live account; where the reference is silent the docstring says "assumed".
 """
 

@@ -35,12 +35,22 @@ register_url_convertor("amocrm_id", _IdConvertor())
 
 
 class Api:
-    """The endpoints over one account; `changed` is called after every change, before it is answered."""
+    """The endpoints over one account.
 
-    def __init__(self, account: Account, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+    `changed` is called after every change, before it is answered; `issued` tells whether a sign-in gave a token.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+        issued: Callable[[str], bool],
+    ) -> None:
         self._account = account
         self._clock = clock
         self._changed = changed
+        self._issued = issued
 
     def routes(self) -> list[Route]:
         """The routes, each with its one method."""
@@ -64,14 +74,14 @@ class Api:
 
     async def get_account(self, request: Request) -> Response:
         """The account, with the mode of its customers."""
-        admin = is_admin(request)
+        admin = is_admin(request, self._issued)
         user = next(user["id"] for user in self._account.users.values() if user["rights"]["is_admin"] is admin)
         model = {**self._account.profile, "current_user_id": user, "customers_mode": self._account.mode}
         return HalResponse(linked(model, origin(request) + request.url.path))
 
     async def get_user(self, request: Request) -> Response:
         """One user, or 204."""
-        is_admin(request)
+        is_admin(request, self._issued)
         return _one(request, self._account.users)
 
     async def list_fields(self, request: Request) -> Response:
@@ -143,9 +153,9 @@ class Api:
 
     def _enter(self, request: Request, mode: str, *, writes: bool = False) -> None:
         if writes:
-            require_admin(request)
+            require_admin(request, self._issued)
         else:
-            is_admin(request)
+            is_admin(request, self._issued)
         if self._account.mode != mode:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
 

@@ -30,6 +30,24 @@ class ProblemError(Exception):
         return {"validation-errors": list(self.invalid), **document} if self.invalid else document
 
 
+class OAuthProblemError(ProblemError):
+    """The sign-in is refused; `hint` is the only part of the answer that tells why."""
+
+    def __init__(self, status: int, hint: str) -> None:
+        super().__init__(status, hint)
+        self.hint = hint
+
+    def body(self) -> dict[str, Any]:
+        """The problem document, in the form that all refusals of a sign-in have."""
+        return {
+            "hint": self.hint,
+            "title": "Некорректный запрос",
+            "type": "https://developers.amocrm.ru/v3/errors/OAuthProblemJson",
+            "status": self.status,
+            "detail": "В запросе отсутствует ряд параметров или параметры невалидны",
+        }
+
+
 class ProblemResponse(JSONResponse):
     """A JSON answer typed as amoCRM types its errors."""
 

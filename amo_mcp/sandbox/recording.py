@@ -1,6 +1,7 @@
-"""The outermost layer: notes every request, marks every answer with `X-Request-Id`, bounds every body."""
+"""The outermost layer: notes every request, marks every answer with `X-Request-Id`, bounds every body and the pace."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,10 @@ from amo_mcp.sandbox.problems import ProblemResponse, problem
 
 MAX_RECORDED = 100_000
 
-_RECORDED = ("/api/", "/oauth2/")
+_API = "/api/"
+_OAUTH = "/oauth2/"
+_SECRET = ("client_secret", "code", "refresh_token")
+_RETRY_AFTER = 1
 
 
 @dataclass
@@ -25,7 +29,7 @@ class Request:
         method: the HTTP method.
         path: the path with its query.
         status: the status answered in full; None while there is none and when the connection was dropped.
-        body: the JSON value of the body, or None.
+        body: the JSON value of the body, or None; under `/oauth2/` only an object, with "…" for its secrets.
     """
 
     at: float
@@ -34,13 +38,22 @@ class Request:
     status: int | None = None
     body: Any = None
 
+    @property
+    def of_api(self) -> bool:
+        """Whether it was for the API, rather than for sign-in."""
+        return self.path.startswith(_API)
+
 
 class Recording:
-    """Passes requests on with their bodies read, and appends those under `/api/` and `/oauth2/` to `requests`."""
+    """Passes requests on with their bodies read, and appends those under `/api/` and `/oauth2/` to `requests`.
 
-    def __init__(self, app: ASGIApp, requests: list[Request]) -> None:
+    `admit` is told when a request under `/api/` arrived, and whether it may pass; one that may not is answered 429.
+    """
+
+    def __init__(self, app: ASGIApp, requests: list[Request], admit: Callable[[float], bool]) -> None:
         self._app = app
         self._requests = requests
+        self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -48,6 +61,7 @@ class Recording:
             await self._app(scope, receive, send)
             return
         record = self._record(scope)
+        admitted = not record.of_api or self._admit(record.at)
         answer = _marking(record, send)
         raw = await _read(scope, receive)
         if raw is None:
@@ -55,18 +69,30 @@ class Recording:
             await ProblemResponse(document, status_code=document["status"])(scope, receive, answer)
             return
         try:
-            record.body = body.parse(raw)
+            record.body = _shown(record, body.parse(raw))
         except ValueError:
             record.body = None
+        if not admitted:
+            document = {**problem(HTTPStatus.TOO_MANY_REQUESTS), "retry_after": _RETRY_AFTER}
+            await ProblemResponse(document, status_code=document["status"])(scope, receive, answer)
+            return
         await self._app(scope, _replaying(raw, receive), answer)
 
     def _record(self, scope: Scope) -> Request:
         query = scope["query_string"].decode("latin-1")
         record = Request(time.monotonic(), scope["method"], f"{scope['path']}?{query}" if query else scope["path"])
-        if scope["path"].startswith(_RECORDED):
+        if scope["path"].startswith((_API, _OAUTH)):
             del self._requests[: max(0, len(self._requests) - MAX_RECORDED + 1)]
             self._requests.append(record)
         return record
+
+
+def _shown(record: Request, value: Any) -> Any:
+    if not record.path.startswith(_OAUTH):
+        return value
+    if not isinstance(value, dict):
+        return None
+    return {name: "…" if name in _SECRET else told for name, told in value.items()}
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

@@ -17,8 +17,11 @@ from amo_mcp.sandbox.app import Api
 from amo_mcp.sandbox.control import Control
 from amo_mcp.sandbox.faults import Faults
 from amo_mcp.sandbox.interference import Interference
+from amo_mcp.sandbox.oauth import OAuth
+from amo_mcp.sandbox.pace import Pace
 from amo_mcp.sandbox.problems import ProblemError, ProblemResponse, not_found
 from amo_mcp.sandbox.recording import Recording, Request
+from amo_mcp.sandbox.sign_in import Moved, SignIn
 from amo_mcp.sandbox.storage import StateFile
 
 
@@ -28,16 +31,20 @@ class Sandbox:
     With a `state_file` that exists, everything comes from it, the mode included, and `mode` and `empty` say nothing;
     otherwise the account starts as the example shop, or with system statuses only when `empty`.
 
+    With a `rate_limit`, a request under `/api/` that arrives when there were that many in the last second is answered
+    429; those that were refused count too.
+
     Attributes:
         app: the ASGI application.
         account: the account's state, free to be read and changed; a change made by hand is written to the
             `state_file` only together with the next change made through the API.
         faults: what goes wrong next.
+        oauth: the integration's sign-in: its codes and tokens.
         requests: what was received under `/api/` and `/oauth2/`, in order; the oldest go when there are 100 000.
 
     Raises:
-        ValueError: `mode` is not one of "segments", "periodicity", "disabled", "unavailable" and "dynamic", or the
-            `state_file` does not hold a sandbox's state.
+        ValueError: `mode` is not one of "segments", "periodicity", "disabled", "unavailable" and "dynamic", the
+            `rate_limit` is less than 1, or the `state_file` does not hold a sandbox's state.
     """
 
     def __init__(
@@ -47,23 +54,37 @@ class Sandbox:
         state_file: Path | None = None,
         clock: Callable[[], float] = time.time,
         empty: bool = False,
+        rate_limit: int | None = None,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
+        self.oauth = OAuth(clock, self._owner, self._save)
         self._file = StateFile(state_file) if state_file else None
-        kept = self._file.load() if self._file else None
+        kept = self._file.load(self.oauth) if self._file else None
         self.account: Account = kept or example.account(mode, empty=empty)
         self.faults = Faults()
         self.requests: list[Request] = []
+        self._pace = Pace(self.requests, rate_limit)
         if kept is None:
             self._save()
-        self.app: ASGIApp = Recording(Interference(self._routed(clock), self.faults), self.requests)
+        interfered = Interference(Moved(self._routed(clock), self.oauth), self.faults)
+        self.app: ASGIApp = Recording(interfered, self.requests, self._pace.admit)
+
+    @property
+    def over_limit(self) -> int:
+        """How many requests were refused for the `rate_limit`."""
+        return self._pace.over_limit
+
+    def busiest_second(self) -> int:
+        """The largest number of `requests` under `/api/` that arrived within one second, wherever it begins."""
+        return self._pace.busiest_second()
 
     def _routed(self, clock: Callable[[], float]) -> ASGIApp:
-        api = Api(self.account, clock, self._save)
-        control = Control(self.account, self.faults, self.requests, self._save)
+        api = Api(self.account, clock, self._save, self.oauth.accepts)
+        sign_in = SignIn(self.account, self.oauth, clock)
+        control = Control(self.account, self.faults, self.requests, self.oauth, self._pace, self._save)
         routed = Starlette(
-            routes=[*api.routes(), *control.routes()],
+            routes=[*api.routes(), *sign_in.routes(), *control.routes()],
             exception_handlers={ProblemError: _refuse, HTTPException: _no_route},
         )
         routed.router.redirect_slashes = False
@@ -71,7 +92,11 @@ class Sandbox:
 
     def _save(self) -> None:
         if self._file:
-            self._file.save(self.account)
+            self._file.save(self.account, self.oauth)
+
+    def _owner(self) -> tuple[int, int]:
+        users = self.account.users.values()
+        return self.account.id, next(user["id"] for user in users if user["rights"]["is_admin"])
 
 
 async def _refuse(_request: HttpRequest, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Keeps an account in a JSON file, so that a sandbox survives a restart."""
+"""Keeps an account and its sign-ins in a JSON file, so that a sandbox survives a restart."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from amo_mcp.sandbox.account import Account
+from amo_mcp.sandbox.oauth import OAuth
 
 
 class StateFile:
@@ -14,8 +15,8 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> Account | None:
-        """The account kept, or None when there is no file yet.
+    def load(self, oauth: OAuth) -> Account | None:
+        """The account kept, with what was kept of `oauth` restored, or None when there is no file yet.
 
         Raises:
             ValueError: there is a file and it does not hold a sandbox's state.
@@ -27,14 +28,20 @@ class StateFile:
         except UnicodeDecodeError as error:
             raise self._broken(error) from error
         try:
-            return Account.read(json.loads(text))
+            document = json.loads(text)
+            account = Account.read(document)
+            if "oauth" in document:
+                oauth.restore(document["oauth"])
         except (ValueError, RecursionError) as error:
             raise self._broken(error) from error
+        return account
 
-    def save(self, account: Account) -> None:
-        """Write the account durably before anyone is told that it changed."""
+    def save(self, account: Account, oauth: OAuth | None = None) -> None:
+        """Write the account, and what `oauth` has to keep, durably before anyone is told that it changed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(account.document(), ensure_ascii=False, indent=1)
+        signed_in = oauth.document() if oauth else {}
+        document = {**account.document(), "oauth": signed_in} if signed_in else account.document()
+        text = json.dumps(document, ensure_ascii=False, indent=1)
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
         fresh = Path(name)
         try:

@@ -9,7 +9,7 @@ import re
 
 from amo_mcp.tools.errors import invalid_arguments
 
-_CURSOR = re.compile(rb"after:([0-9]{1,19})")
+_CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
 
 
 def cursor_for(last_id: int) -> str:
@@ -17,14 +17,14 @@ def cursor_for(last_id: int) -> str:
     return base64.urlsafe_b64encode(b"after:%d" % last_id).decode().rstrip("=")
 
 
-def after(cursor: str | None) -> int:
-    """The id after which the page begins; 0 for the first page.
+def after(cursor: str | None) -> int | None:
+    """The id after which the page begins; None for the first page.
 
     Raises:
         ToolFailure: `invalid_arguments`, when the cursor is not one that was given out.
     """
     if cursor is None:
-        return 0
+        return None
     try:
         match = _CURSOR.fullmatch(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):

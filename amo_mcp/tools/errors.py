@@ -106,7 +106,7 @@ def explain(error: Exception) -> ToolFailure | None:
                 f"Delete {error.kind} that are not needed, or create fewer.",
             )
         case InvalidValues():
-            return invalid_arguments([(problem.path, problem.detail) for problem in error.problems])
+            return invalid_arguments([(problem.path, visible(problem.detail, 2000)) for problem in error.problems])
         case _:
             return None
 
@@ -132,8 +132,8 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case f
         case amo.Unauthorized():
             return ToolFailure(
                 "unauthorized",
-                f"amoCRM did not accept the sign-in: the token is wrong, expired or revoked. {_NOTHING}",
-                "The person who runs this server must give it a new AMO_ACCESS_TOKEN.",
+                f"amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. {_NOTHING}",
+                error.remedy,
             )
         case amo.PaymentRequired():
             return ToolFailure(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.account import AmoAccount, settings_of
 from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
 from amo_mcp.amocrm.models import (
     CustomField,
@@ -19,21 +19,22 @@ from amo_mcp.amocrm.models import (
     SegmentDraft,
     SegmentPatch,
     Text,
+    Whole,
 )
-from amo_mcp.amocrm.palette import MAX_SEGMENTS, SEGMENT_COLORS
+from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, differences, quoted
+from amo_mcp.confirmation.question import Question, difference, quoted, renaming
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
 Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
-Fields = Annotated[list[FieldInput] | None, Field(description="Custom field values")]
+Fields = Annotated[list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="Custom field values")]
 PriceTypes = Annotated[list[EntityId] | None, Field(description="Ids of catalogue fields of the type price")]
 
 _CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
-_MOST_SHOWN_VALUES = 5
+_MOST_SHOWN = 5
 
 
 class SegmentList(BaseModel):
@@ -69,7 +70,7 @@ async def list_segments(
     account: CurrentAccount,
     search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,
     detail: Annotated[Literal["concise", "full"], Field(description="full adds everything else")] = "concise",
-    limit: Annotated[int | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
+    limit: Annotated[Whole | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""
@@ -77,7 +78,7 @@ async def list_segments(
     found = sorted(await account.client.segments(), key=lambda segment: segment.id)
     if search is not None:
         found = [segment for segment in found if search.strip().casefold() in segment.name.casefold()]
-    rest = [segment for segment in found if segment.id > start]
+    rest = [segment for segment in found if start is None or segment.id > start]
     page = rest[:limit]
     return SegmentList(
         segments=page if detail == "full" else [_concise(segment) for segment in page],
@@ -122,35 +123,33 @@ class UpdateSegment:
 
     def question(self) -> Question:
         """Before and after, and nothing else of the segment changes."""
-        lines = (f"Segment id {self.segment.id}, customers: {_count(self.segment)}.", *self._differences())
-        return Question(f"Change segment {quoted(self.segment.name)}", lines)
+        segment, patch = self.segment, self.patch
+        prices, shall = segment.available_products_price_types, patch.available_products_price_types
+        return Question(
+            f"Change segment {quoted(segment.name)}",
+            f"Segment id {segment.id}, customers: {_count(segment)}.",
+            "" if patch.name is None else renaming("Name", segment.name, patch.name),
+            "" if patch.color is None else difference("Colour", segment.color, patch.color),
+            "" if shall is None else difference("Price fields", _some(prices), _some(shall)),
+            *(self._field(sent) for sent in patch.custom_fields_values or []),
+        )
 
     async def still_stands(self, account: AmoAccount) -> bool:
-        """Whether the segment is what was shown; customers may come and go."""
-        return _settings(await account.client.segment(self.segment.id)) == _settings(self.segment)
+        """Whether the segment and the fields' definitions are what was shown; customers may come and go."""
+        if self.definitions and await account.client.segment_fields() != self.definitions:
+            return False
+        return settings_of(await account.client.segment(self.segment.id)) == settings_of(self.segment)
 
     async def write(self, account: AmoAccount) -> SegmentUpdate:
         """Change it."""
-        updated = await account.client.update_segment(self.segment.id, self.patch)
-        return SegmentUpdate(before=self.segment, after=updated)
+        return SegmentUpdate(before=self.segment, after=await account.update_segment(self.segment, self.patch))
 
-    def _differences(self) -> tuple[str, ...]:
-        segment, patch = self.segment, self.patch
-        pairs: list[tuple[str, str, str]] = []
-        if patch.name is not None:
-            pairs.append(("Name", quoted(segment.name), quoted(patch.name)))
-        if patch.color is not None:
-            pairs.append(("Colour", segment.color, patch.color))
-        if patch.available_products_price_types is not None:
-            before, now = segment.available_products_price_types, patch.available_products_price_types
-            pairs.append(("Price fields", ", ".join(map(str, before)), ", ".join(map(str, now))))
-        held = {field.field_id: field for field in segment.custom_fields_values}
-        for sent in patch.custom_fields_values or []:
-            definition = next(item for item in self.definitions if item.id == sent["field_id"])
-            was = _shown(held[definition.id], definition) if definition.id in held else ""
-            shall = FieldValues(field_id=definition.id, values=sent["values"])
-            pairs.append((f"Field {quoted(definition.name)}", was, _shown(shall, definition)))
-        return differences(pairs)
+    def _field(self, sent: dict[str, Any]) -> str:
+        definition = next(item for item in self.definitions if item.id == sent["field_id"])
+        held = [field for field in self.segment.custom_fields_values if field.field_id == definition.id]
+        shall = FieldValues(field_id=definition.id, values=sent["values"])
+        before = _values(held[0], definition) if held else ""
+        return difference(f"Field {quoted(definition.name)}", before, _values(shall, definition))
 
 
 @dataclass(frozen=True)
@@ -163,21 +162,21 @@ class DeleteSegment:
         """What is lost with it."""
         segment = self.segment
         filled = len([field for field in segment.custom_fields_values if field.values])
-        lines = (
+        return Question(
+            f"Delete segment {quoted(segment.name)}",
             f"Segment id {segment.id}, colour {segment.color or 'none'}, filled fields: {filled}.",
             f"Customers in it: {_count(segment)}. They stay in the account, without this segment.",
             "Its members and its conditions cannot be brought back.",
         )
-        return Question(f"Delete segment {quoted(segment.name)}", lines)
 
     async def still_stands(self, account: AmoAccount) -> bool:
         """Whether the segment is what was shown, its customers included."""
         now = await account.client.segment(self.segment.id)
-        return (_settings(now), now.customers_count) == (_settings(self.segment), self.segment.customers_count)
+        return (settings_of(now), now.customers_count) == (settings_of(self.segment), self.segment.customers_count)
 
     async def write(self, account: AmoAccount) -> SegmentDeletion:
         """Delete it."""
-        await account.client.delete_segment(self.segment.id)
+        await account.delete_segment(self.segment.id)
         return SegmentDeletion(deleted=self.segment)
 
 
@@ -244,18 +243,17 @@ def _concise(segment: Segment) -> Segment:
     return Segment.model_construct(**{name: getattr(segment, name) for name in _CONCISE & segment.model_fields_set})
 
 
-def _settings(segment: Segment) -> dict[str, Any]:
-    """What a person sets in a segment."""
-    return segment.model_dump(include={"id", "name", "color", "custom_fields_values", "available_products_price_types"})
-
-
-def _shown(field: FieldValues, definition: CustomField) -> str:
+def _values(field: FieldValues, definition: CustomField) -> str:
     """The values as a person reads them: the text of a choice, a moment in ISO 8601."""
     texts = {choice.id: choice.value for choice in definition.enums}
     told = field.model_copy(update={"field_type": definition.type}).model_dump(mode="json")["values"]
-    shown = [quoted(str(texts.get(item["enum_id"], item["value"]))) for item in told[:_MOST_SHOWN_VALUES]]
-    more = len(told) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return _some([quoted(str(texts.get(item["enum_id"], item["value"]))) for item in told])
+
+
+def _some(items: Sequence[object]) -> str:
+    """The first few, and how many more."""
+    more = len(items) - _MOST_SHOWN
+    return ", ".join(map(str, items[:_MOST_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(segment: Segment) -> str:

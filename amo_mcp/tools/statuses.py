@@ -10,7 +10,7 @@ from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import MAX_STATUSES
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, differences, quoted
+from amo_mcp.confirmation.question import Question, difference, quoted, renaming
 from amo_mcp.tools.errors import ToolFailure, invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 
@@ -82,8 +82,14 @@ class UpdateStatus:
 
     def question(self) -> Question:
         """Before and after, and nothing else of the status changes."""
-        lines = (f"Status id {self.status.id}.", *_differences(self.status, self.patch))
-        return Question(f"Change status {quoted(self.status.name)}", lines)
+        status, patch = self.status, self.patch
+        return Question(
+            f"Change status {quoted(status.name)}",
+            f"Status id {status.id}.",
+            "" if patch.name is None else renaming("Name", status.name, patch.name),
+            "" if patch.sort is None else difference("Position", str(status.sort), str(patch.sort)),
+            "" if patch.color is None else difference("Colour", status.color, patch.color),
+        )
 
     async def still_stands(self, account: AmoAccount) -> bool:
         """Whether the status is what was shown."""
@@ -91,7 +97,7 @@ class UpdateStatus:
 
     async def write(self, account: AmoAccount) -> StatusUpdate:
         """Change it."""
-        return StatusUpdate(before=self.status, after=await account.client.update_status(self.status.id, self.patch))
+        return StatusUpdate(before=self.status, after=await account.update_status(self.status, self.patch))
 
 
 @dataclass(frozen=True)
@@ -102,12 +108,12 @@ class DeleteStatus:
 
     def question(self) -> Question:
         """What becomes of its customers."""
-        lines = (
+        return Question(
+            f"Delete status {quoted(self.status.name)}",
             f"Status id {self.status.id}, position {self.status.sort}, colour {self.status.color or 'none'}.",
             "Its customers will be moved to other statuses by their conditions, within some time.",
             "Its conditions cannot be set again through the API." if any(self.status.conditions) else "",
         )
-        return Question(f"Delete status {quoted(self.status.name)}", tuple(line for line in lines if line))
 
     async def still_stands(self, account: AmoAccount) -> bool:
         """Whether the status is what was shown."""
@@ -115,7 +121,7 @@ class DeleteStatus:
 
     async def write(self, account: AmoAccount) -> StatusDeletion:
         """Delete it."""
-        await account.client.delete_status(self.status.id)
+        await account.delete_status(self.status.id)
         return StatusDeletion(deleted=self.status)
 
 
@@ -170,15 +176,6 @@ async def delete_status(
     """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
     deletion: StatusDeletion = await carry_out(ctx, answer)
     return deletion
-
-
-def _differences(status: Status, patch: StatusPatch) -> tuple[str, ...]:
-    pairs = (
-        ("Name", quoted(status.name), None if patch.name is None else quoted(patch.name)),
-        ("Position", str(status.sort), None if patch.sort is None else str(patch.sort)),
-        ("Colour", status.color, patch.color),
-    )
-    return differences((label, before, after) for label, before, after in pairs if after is not None)
 
 
 TOOLS = (list_statuses, get_status, create_statuses, update_status, delete_status)

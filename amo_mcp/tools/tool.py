@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import Resolve, resolve_arguments
@@ -17,7 +16,8 @@ from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import BaseModel
 
 from amo_mcp.account import AmoAccount
-from amo_mcp.confirmation.ask import Called, serving
+from amo_mcp.amocrm.pace import Tell, tell_wait
+from amo_mcp.confirmation.ask import Asking, Called, asking, serving
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
 from amo_mcp.tools.arguments import validated
 from amo_mcp.tools.errors import ToolFailure, explain
@@ -66,26 +66,33 @@ class AmoTool(Tool):
         """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
         started = time.monotonic()
         outcome = "ok"
+        telling = tell_wait.set(_teller(context))
         try:
             answer = await self._answer(arguments, context)
         except Exception as error:  # noqa: BLE001 - whatever happens, the model gets a closed code
             failure = explain(error) or _internal(self.name, error)
             outcome, answer = failure.code, result(failure.answer, is_error=True)
+        finally:
+            tell_wait.reset(telling)
         logger.info("%s: %s in %d ms", self.name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
     async def _answer(self, arguments: dict[str, Any], ctx: Called) -> CallToolResult | InputRequiredResult:
         values = validated(arguments, self.fn_metadata.arg_model, self.parameters).model_dump_one_level()
-        resolved = await self._resolved(values, ctx)
-        if isinstance(resolved, InputRequiredResult):
-            return resolved
-        passed = {self.context_kwarg: ctx} if self.context_kwarg else {}
-        answer: BaseModel = await self.fn(**values, **resolved, **passed)
+        with asking(ctx) as question:
+            resolved = await self._resolved(values, ctx, question)
+            if isinstance(resolved, InputRequiredResult):
+                question.open = True
+                return resolved
+            passed = {self.context_kwarg: ctx} if self.context_kwarg else {}
+            answer: BaseModel = await self.fn(**values, **resolved, **passed)
         return result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
 
-    async def _resolved(self, values: dict[str, Any], ctx: Called) -> dict[str, Any] | InputRequiredResult:
+    async def _resolved(
+        self, values: dict[str, Any], ctx: Called, question: Asking
+    ) -> dict[str, Any] | InputRequiredResult:
         """The parameters that the model never sees; a question to a person has its deadline here."""
-        with anyio.move_on_after(serving(ctx).approvals.lifetime):
+        with question.wait:
             try:
                 return await resolve_arguments(self.resolved_params, self.resolver_plans, values, ctx)
             except ToolError as error:
@@ -124,6 +131,15 @@ def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """`answer` in both channels: clients hand the model one or the other."""
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
+
+
+def _teller(ctx: Called) -> Tell:
+    """Says through progress that the call waits, for clients that give up on silence."""
+
+    async def tell(seconds: float, reason: str) -> None:
+        await ctx.report_progress(0, message=f"Waiting {seconds:.0f} s for {reason}")
+
+    return tell
 
 
 def _internal(name: str, error: Exception) -> ToolFailure:

@@ -84,11 +84,11 @@ async def test_changing_a_segment_shows_before_and_after_of_what_changes(
     assert person.asked[0].message.splitlines() == [
         "Change segment «VIP»?",
         "Segment id 51, customers: 48.",
-        "Name: «VIP» → «Лучшие»",
-        "Colour: 6610f2 → ae003f",
-        "Price fields: 288891 → 288891, 288893",
-        "Field «Скидка, %»: «15» → «20»",
-        "Field «Канал связи»: «Телефон» → none",
+        "Name: was «VIP» → will be «Лучшие»",
+        "Colour: was 6610f2 → will be ae003f",
+        "Price fields: was 288891 → will be 288891, 288893",
+        "Field «Скидка, %»: was «15» → will be «20»",
+        "Field «Канал связи»: was «Телефон» → will be empty",
     ]
     assert (updated["before"]["name"], updated["after"]["name"]) == ("VIP", "Лучшие")
     held = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
@@ -109,9 +109,9 @@ async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodic
     change, deletion = (asked.message.splitlines() for asked in person.asked)
     assert change[0] == f"Change status «{own['name']}»?"
     assert change[2:] == [
-        f"Name: «{own['name']}» → «Тёплые»",
-        f"Position: {own['sort']} → 0",
-        f"Colour: {own['color']} → #fff000",
+        f"Name: was «{own['name']}» → will be «Тёплые»",
+        f"Position: was {own['sort']} → will be 0",
+        f"Colour: was {own['color']} → will be #fff000",
     ]
     assert deletion[0] == "Delete status «Тёплые»?"
     assert "Its customers will be moved to other statuses by their conditions, within some time." in deletion

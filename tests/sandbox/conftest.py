@@ -95,3 +95,35 @@ def bad_request() -> Callable[[str], dict[str, object]]:
         return {"title": "Bad Request", "type": "https://httpstatus.es/400", "status": 400, "detail": detail}
 
     return body
+
+
+@pytest.fixture
+def refusal() -> Callable[[int, str], dict[str, object]]:
+    """The whole answer when a sign-in is refused."""
+
+    def body(status: int, hint: str) -> dict[str, object]:
+        return {
+            "hint": hint,
+            "title": "Некорректный запрос",
+            "type": "https://developers.amocrm.ru/v3/errors/OAuthProblemJson",
+            "status": status,
+            "detail": "В запросе отсутствует ряд параметров или параметры невалидны",
+        }
+
+    return body
+
+
+@pytest.fixture
+def asking() -> Callable[..., dict[str, object]]:
+    """The body of a request for tokens, from the integration itself."""
+
+    def body(grant: str, **further: object) -> dict[str, object]:
+        return {
+            "client_id": "sandbox-integration",
+            "client_secret": "sandbox-secret",
+            "grant_type": grant,
+            "redirect_uri": "http://127.0.0.1:8919/callback",
+            **further,
+        }
+
+    return body

@@ -1,0 +1,147 @@
+"""The vendor's OAuth over HTTP: the consent page, the token endpoint, and where an account has moved to."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from amo_mcp.sandbox import body
+from amo_mcp.sandbox.account import Account, Model
+from amo_mcp.sandbox.oauth import OAuth
+from amo_mcp.sandbox.problems import OAuthProblemError
+
+_CONSENT = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Access to {account}</title></head>
+<body>
+<h1>Access to {account}</h1>
+<p>{client} asks for access to this sandbox account.</p>
+<p><a href="{allow}">allow</a> <a href="{deny}">deny</a></p>
+</body>
+</html>
+"""
+
+
+class SignIn:
+    """The endpoints of `oauth`, which need no bearer token."""
+
+    def __init__(self, account: Account, oauth: OAuth, clock: Callable[[], float]) -> None:
+        self._account = account
+        self._oauth = oauth
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """The routes, each with its one method."""
+        return [
+            Route("/oauth", self.consent, methods=["GET"]),
+            Route("/oauth2/access_token", self.access_token, methods=["POST"]),
+            Route("/oauth2/account/current/subdomain", self.subdomain, methods=["GET"]),
+        ]
+
+    async def consent(self, request: Request) -> Response:
+        """A page that asks whether the integration may have access, and then a redirect to the integration.
+
+        With `sandbox_answer` of "allow" or "deny" the redirect comes at once. `mode` says nothing here. That an
+        unknown `client_id` answers the problem of the token endpoint, rather than a page, is assumed.
+        """
+        asked = request.query_params
+        self._oauth.check_client(asked.get("client_id"))
+        state = [("state", asked["state"])] if "state" in asked else []
+        match asked.get("sandbox_answer"):
+            case "allow":
+                given = [("code", self._oauth.issue_code()), ("referer", request.url.netloc)]
+                return self._redirect([*given, *state, ("platform", "1")])
+            case "deny":
+                return self._redirect([("error", "access_denied"), *state])
+            case _:
+                return HTMLResponse(self._page(request))
+
+    async def access_token(self, request: Request) -> Response:
+        """A new pair of tokens, for an authorization code or for a refresh token.
+
+        What is refused with 400 and what with 401 is assumed, but for the 401 of a refresh token used twice.
+        """
+        data = _object(await request.body())
+        grants = {
+            "authorization_code": ("code", self._oauth.use_code),
+            "refresh_token": ("refresh_token", self._oauth.use_refresh_token),
+        }
+        grant = data.get("grant_type")
+        if not isinstance(grant, str) or grant not in grants:
+            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check that all required parameters have been provided")
+        self._oauth.check_integration(data)
+        key, use = grants[grant]
+        access, refresh = use(data.get(key), request.url.netloc)
+        return JSONResponse(
+            {
+                "token_type": "Bearer",
+                "expires_in": int(self._oauth.access_lifetime),
+                "server_time": int(self._clock()),
+                "access_token": access,
+                "refresh_token": refresh,
+            }
+        )
+
+    async def subdomain(self, request: Request) -> Response:
+        """Where the account is now, for whoever has a live refresh token, which stays alive.
+
+        The answer, and its 401 for a token that is missing or dead, are assumed.
+        """
+        self._oauth.check_refresh_token(request.headers.get("x-refresh-token", ""))
+        moved_to = self._oauth.moved_to
+        domain = moved_to or request.url.netloc
+        return JSONResponse(
+            {
+                "id": self._account.id,
+                "subdomain": moved_to.partition(".")[0] if moved_to else self._account.profile["subdomain"],
+                "domain": domain,
+                "top_level_domain": domain.partition(":")[0].rpartition(".")[2],
+            }
+        )
+
+    def _page(self, request: Request) -> str:
+        asked = [(name, value) for name, value in request.query_params.multi_items() if name != "sandbox_answer"]
+        allow, deny = (f"/oauth?{urlencode([*asked, ('sandbox_answer', answer)])}" for answer in ("allow", "deny"))
+        account = str(self._account.profile["name"])
+        client = self._oauth.client_id
+        return _CONSENT.format(account=escape(account), client=escape(client), allow=escape(allow), deny=escape(deny))
+
+    def _redirect(self, parameters: Sequence[tuple[str, str]]) -> Response:
+        uri = self._oauth.redirect_uri
+        joint = "&" if "?" in uri else "?"
+        return RedirectResponse(f"{uri}{joint}{urlencode(parameters)}", HTTPStatus.FOUND)
+
+
+class Moved:
+    """Passes requests to `app`, except those for the API of an account that has moved.
+
+    They are answered 301 with an empty body (assumed), whatever the token, unless they come to the new host already.
+    """
+
+    def __init__(self, app: ASGIApp, oauth: OAuth) -> None:
+        self._app = app
+        self._oauth = oauth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        host = self._oauth.moved_to
+        leads_away = host and scope["type"] == "http" and scope["path"].startswith("/api/")
+        if not leads_away or host == HTTPConnection(scope).url.netloc:
+            await self._app(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        there = f"https://{host}{quote(scope['path'])}{'?' if query else ''}{query}"
+        await Response(status_code=HTTPStatus.MOVED_PERMANENTLY, headers={"Location": there})(scope, receive, send)
+
+
+def _object(raw: bytes) -> Model:
+    try:
+        data = body.parse(raw)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
