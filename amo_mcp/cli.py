@@ -11,6 +11,10 @@ _COMMANDS = {
     "serve": "Serve MCP over stdio (what `amo-mcp` alone does).",
     "sandbox": "Serve an amoCRM of your own over HTTP.",
     "demo": "Watch the main job on the sandbox.",
+    "login": "Sign in to an account by OAuth.",
+    "logout": "Forget the sign-in.",
+    "doctor": "Check whether serving would work.",
+    "config": "Print the configuration for a client.",
 }
 
 

@@ -63,6 +63,7 @@ class StateFolder:
 
     def _write(self, roots: list[str]) -> None:
         beside = self.path / f"{_ACCOUNTS}.new"
+        beside.touch(mode=0o600)
         beside.write_text(json.dumps(roots), "utf-8")
         beside.replace(self.path / _ACCOUNTS)
 

@@ -20,6 +20,7 @@ from amo_mcp.amocrm.models import (
     Status,
     StatusDraft,
     StatusPatch,
+    User,
 )
 from amo_mcp.amocrm.transport import Transport
 
@@ -27,6 +28,7 @@ _STATUSES = "/api/v4/customers/statuses"
 _SEGMENTS = "/api/v4/customers/segments"
 _FIELDS = "/api/v4/customers/segments/custom_fields"
 _ACCOUNT = "/api/v4/account"
+_USERS = "/api/v4/users"
 
 PAGE = 250
 """Items on one page; the API clamps a larger `limit` to this silently."""
@@ -47,6 +49,12 @@ class AmoClient:
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
         return self._one(Account, await self._transport.request("GET", _ACCOUNT))
+
+    async def user(self, user_id: int | None) -> User:
+        """One user (`GET /users/{id}`)."""
+        if user_id is None:
+            raise NotFound(204)
+        return self._one(User, await self._transport.request("GET", f"{_USERS}/{user_id}"))
 
     async def statuses(self) -> list[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""

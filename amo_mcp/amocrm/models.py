@@ -102,6 +102,20 @@ class Account(Answered):
     name: Words = ""
     subdomain: Words = ""
     customers_mode: Words = ""
+    current_user_id: int | None = None
+
+
+class Rights(Answered):
+    """What a user may do."""
+
+    is_admin: bool = False
+
+
+class User(Answered):
+    """A user of the account."""
+
+    id: int
+    rights: Rights = Rights()
 
 
 class Status(Answered):

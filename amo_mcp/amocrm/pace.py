@@ -87,6 +87,11 @@ class SharedPace:
         self._turns = 0
         self._bucket: AbstractBucket | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether the last turn was shared with other processes."""
+        return self._bucket is not None and self._bucket.limiter_lock() is not None
+
     async def turn(self) -> None:
         """Wait for the turn to send one request; turns are given in the order of asking."""
         async with self._asking:

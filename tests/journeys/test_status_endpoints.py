@@ -217,7 +217,7 @@ async def test_a_system_status_cannot_be_deleted_and_nobody_is_asked(
     assert periodicity.account.document() == before
 
 
-async def test_a_colour_outside_the_palette_is_refused_before_anything_is_sent(
+async def test_a_status_colour_outside_the_palette_is_refused_before_anything_is_sent(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
     person = Person("yes")
@@ -243,7 +243,7 @@ async def test_a_colour_outside_the_palette_is_refused_before_anything_is_sent(
     assert (person.asked, served.requests()) == ([], [])
 
 
-async def test_a_palette_colour_is_taken_however_it_is_written(era: str, periodicity: Sandbox, serve: Serve) -> None:
+async def test_a_status_colour_is_taken_however_it_is_written(era: str, periodicity: Sandbox, serve: Serve) -> None:
     forms = ["#98cbff", "98cbff", "#98CBFF", " 98CbFf ", "##98cbff"]
     drafts = [{"name": form, "sort": 7, "color": form} for form in forms]
     async with serve(periodicity) as served, served.client(era) as client:

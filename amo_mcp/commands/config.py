@@ -1,0 +1,80 @@
+"""`amo-mcp config`: what to put into a client's configuration. JSON on stdout, where it goes on stderr."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from amo_mcp.settings import InvalidSettings, Settings, load_settings
+
+_WHERE = {
+    "claude-desktop": "claude_desktop_config.json (Settings, Developer, Edit Config)",
+    "claude-code": ".mcp.json in the project's folder",
+    "cursor": "~/.cursor/mcp.json, or .cursor/mcp.json in the project's folder",
+    "vscode": ".vscode/mcp.json in the project's folder",
+}
+_TOKEN = {
+    "claude-code": "${AMO_ACCESS_TOKEN}",
+    "cursor": "${env:AMO_ACCESS_TOKEN}",
+    "vscode": "${input:amo-access-token}",
+}
+_INPUT = {
+    "type": "promptString",
+    "id": "amo-access-token",
+    "description": "amoCRM long-lived access token",
+    "password": True,
+}
+
+
+@click.command("config")
+@click.argument("client", type=click.Choice(list(_WHERE)))
+@click.option("--sandbox", is_flag=True, help="For the embedded sandbox instead of an account.")
+def command(client: str, sandbox: bool) -> None:  # noqa: FBT001 - click's way
+    """Print the configuration for a client.
+
+    A secret is never printed: it is a reference where the client knows references, else sign in with `amo-mcp login`.
+    """
+    try:
+        settings = load_settings(Settings, sandbox=sandbox or None)
+    except InvalidSettings as error:
+        raise click.ClickException("\n  ".join(["the environment is wrong:", *error.problems])) from None
+    click.echo(json.dumps(configuration(client, settings), indent=2, ensure_ascii=False))
+    click.echo(f"Put this into {_WHERE[client]}.", err=True)
+    if _needs_token(settings):
+        told = (
+            "The token is taken from where the reference says."
+            if client in _TOKEN
+            else "This client knows no references to secrets: sign in with `amo-mcp login`, and no token is needed."
+        )
+        click.echo(told, err=True)
+
+
+def configuration(client: str, settings: Settings) -> dict[str, Any]:
+    """The client's configuration, as its documentation has it."""
+    server: dict[str, Any] = {**_command(), "env": _environment(client, settings)}
+    if client != "vscode":
+        return {"mcpServers": {"amocrm": server if client != "claude-code" else {"type": "stdio", **server}}}
+    inputs = {"inputs": [_INPUT]} if "AMO_ACCESS_TOKEN" in server["env"] else {}
+    return {**inputs, "servers": {"amocrm": {"type": "stdio", **server}}}
+
+
+def _command() -> dict[str, Any]:
+    """How this installation is started: the script beside this interpreter, else the module."""
+    script = shutil.which("amo-mcp", path=str(Path(sys.executable).parent))
+    return {"command": script, "args": []} if script else {"command": sys.executable, "args": ["-m", "amo_mcp"]}
+
+
+def _environment(client: str, settings: Settings) -> dict[str, str]:
+    if settings.sandbox:
+        return {"AMO_SANDBOX": "1"}
+    root = settings.root or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
+    token = {"AMO_ACCESS_TOKEN": _TOKEN[client]} if client in _TOKEN and _needs_token(settings) else {}
+    return {"AMO_BASE_URL": root, **token}
+
+
+def _needs_token(settings: Settings) -> bool:
+    signed_in = settings.state.signed_in()
+    return not settings.sandbox and settings.root not in signed_in and not (settings.root is None and signed_in)

@@ -1,0 +1,23 @@
+"""`amo-mcp logout`: forget the sign-in of an account."""
+
+import click
+
+from amo_mcp.amocrm.token_store import store_for
+from amo_mcp.settings import InvalidSettings, Settings, load_settings
+
+
+@click.command("logout")
+def command() -> None:
+    """Forget the tokens of the account that AMO_BASE_URL names, or of the one that was signed in to last.
+
+    The integration itself is switched off in amoCRM.
+    """
+    try:
+        settings = load_settings(Settings)
+    except InvalidSettings as error:
+        raise click.ClickException("\n  ".join(["cannot sign out:", *error.problems])) from None
+    root = settings.root or next(reversed(settings.state.signed_in()), None)
+    if root is None or not store_for(root, settings.state.path).delete():
+        raise click.ClickException("nobody is signed in" + (f" to {root}" if root else ""))
+    settings.state.forget(root)
+    click.echo(f"Signed out of {root}.")

@@ -1,0 +1,250 @@
+"""One method an endpoint: what it asks for, and what it makes of the answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Rejected, Unavailable
+from amo_mcp.amocrm.models import (
+    Account,
+    CreatedStatus,
+    CustomField,
+    Segment,
+    SegmentDraft,
+    SegmentPatch,
+    Status,
+    StatusDraft,
+    StatusPatch,
+)
+from amo_mcp.amocrm.transport import Transport
+
+pytestmark = pytest.mark.anyio
+
+ACCOUNT = "/api/v4/account"
+STATUSES = "/api/v4/customers/statuses"
+SEGMENTS = "/api/v4/customers/segments"
+FIELDS = "/api/v4/customers/segments/custom_fields"
+ANOTHER_SHAPE = "answered with something of another shape than documented"
+
+Asked = tuple[str, str, dict[str, int] | None, Any]
+
+
+class Scripted:
+    """A transport that gives prepared answers in turn, the last one for ever; an exception is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.asked: list[Asked] = []
+
+    async def request(self, method: str, path: str, *, params: dict[str, int] | None = None, body: Any = None) -> Any:
+        self.asked.append((method, path, params, body))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def client_of(transport: Scripted) -> AmoClient:
+    return AmoClient(cast("Transport", transport))
+
+
+def listing(key: str, *items: Any, **more: Any) -> dict[str, Any]:
+    return {"_embedded": {key: list(items)}, **more}
+
+
+Do = Callable[[AmoClient], Awaitable[Any]]
+
+STATUS = {"id": 5, "name": "а"}
+SEGMENT = {"id": 6, "name": "б"}
+ONE_PAGE = {"page": 1, "limit": 250}
+ENDPOINTS: dict[str, tuple[Do, Any, Asked, Any]] = {
+    "account": (lambda client: client.account(), {"id": 1}, ("GET", ACCOUNT, None, None), Account(id=1)),
+    "statuses": (
+        lambda client: client.statuses(),
+        listing("statuses", STATUS),
+        ("GET", STATUSES, None, None),
+        [Status(**STATUS)],
+    ),
+    "status": (lambda client: client.status(5), STATUS, ("GET", f"{STATUSES}/5", None, None), Status(**STATUS)),
+    "create_statuses": (
+        lambda client: client.create_statuses([StatusDraft(name="а", sort=1), StatusDraft(name="б", sort=2)]),
+        listing("statuses", {"id": 5, "request_id": "0"}, {"id": 8}),
+        ("POST", STATUSES, None, [{"name": "а", "sort": 1}, {"name": "б", "sort": 2}]),
+        [CreatedStatus(id=5, request_id="0"), CreatedStatus(id=8)],
+    ),
+    "update_status": (
+        lambda client: client.update_status(5, StatusPatch(sort=3)),
+        STATUS,
+        ("PATCH", f"{STATUSES}/5", None, {"sort": 3}),
+        Status(**STATUS),
+    ),
+    "delete_status": (lambda client: client.delete_status(5), None, ("DELETE", f"{STATUSES}/5", None, None), None),
+    "segments": (
+        lambda client: client.segments(),
+        listing("segments", SEGMENT),
+        ("GET", SEGMENTS, ONE_PAGE, None),
+        [Segment(**SEGMENT)],
+    ),
+    "segment": (lambda client: client.segment(6), SEGMENT, ("GET", f"{SEGMENTS}/6", None, None), Segment(**SEGMENT)),
+    "create_segment": (
+        lambda client: client.create_segment(SegmentDraft(name="б")),
+        SEGMENT,
+        ("POST", SEGMENTS, None, {"name": "б"}),
+        Segment(**SEGMENT),
+    ),
+    "update_segment": (
+        lambda client: client.update_segment(6, SegmentPatch(color="#AE003F")),
+        SEGMENT,
+        ("PATCH", f"{SEGMENTS}/6", None, {"color": "ae003f"}),
+        Segment(**SEGMENT),
+    ),
+    "delete_segment": (lambda client: client.delete_segment(6), None, ("DELETE", f"{SEGMENTS}/6", None, None), None),
+    "segment_fields": (
+        lambda client: client.segment_fields(),
+        listing("custom_fields", {"id": 7, "type": "text"}),
+        ("GET", FIELDS, ONE_PAGE, None),
+        [CustomField(id=7, type="text")],
+    ),
+}
+ONES = ("account", "status", "segment")
+LISTS = {"statuses": "statuses", "segments": "segments", "segment_fields": "custom_fields"}
+WRITTEN = ("create_statuses", "update_status", "create_segment", "update_segment")
+MODES = {name: "periodicity" if "status" in name else "segments" for name in ENDPOINTS if name != "account"}
+
+
+def doing(name: str) -> Do:
+    return ENDPOINTS[name][0]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+async def test_an_endpoint_is_one_request_and_its_answer_is_typed(name: str) -> None:
+    do, answered, asked, expected = ENDPOINTS[name]
+    transport = Scripted(answered)
+    assert await do(client_of(transport)) == expected
+    assert transport.asked == [asked]
+
+
+@pytest.mark.parametrize("name", ONES)
+async def test_nothing_for_one_thing_means_that_it_is_not_there(name: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        await doing(name)(client_of(Scripted(None)))
+    assert caught.value.status == 204
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_nothing_for_a_list_means_that_it_is_empty(name: str) -> None:
+    transport = Scripted(None)
+    assert await doing(name)(client_of(transport)) == []
+    assert len(transport.asked) == 1
+
+
+@pytest.mark.parametrize("name", ONES)
+@pytest.mark.parametrize("wrong", [[], {}, "text", 5, {"id": None}, {"id": "x", "name": 5}])
+async def test_one_thing_of_another_shape_is_no_usable_answer(name: str, wrong: Any) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await doing(name)(client_of(Scripted(wrong)))
+    assert caught.value.reason == ANOTHER_SHAPE
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_of_another_shape_is_no_usable_answer(name: str) -> None:
+    key = LISTS[name]
+    for wrong in ([], "text", {}, {"_embedded": []}, {"_embedded": {}}, listing("others"), {"_embedded": {key: {}}}):
+        with pytest.raises(Unavailable) as caught:
+            await doing(name)(client_of(Scripted(wrong)))
+        assert caught.value.reason == ANOTHER_SHAPE
+    for item in ([], {"name": "а"}, {"id": "x", "name": "а"}):
+        with pytest.raises(Unavailable):
+            await doing(name)(client_of(Scripted(listing(key, {"id": 1, "name": "а"}, item))))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+async def test_a_write_whose_answer_has_another_shape_may_have_been_made(name: str) -> None:
+    for wrong in ([], "text", {}, {"_embedded": {"statuses": [{}]}}):
+        with pytest.raises(OutcomeUnknown) as caught:
+            await doing(name)(client_of(Scripted(wrong)))
+        assert caught.value.reason == ANOTHER_SHAPE
+
+
+@pytest.mark.parametrize("name", ["update_status", "create_segment", "update_segment"])
+async def test_a_write_that_was_answered_with_nothing_may_have_been_made(name: str) -> None:
+    with pytest.raises(OutcomeUnknown) as caught:
+        await doing(name)(client_of(Scripted(None)))
+    assert caught.value.reason == ANOTHER_SHAPE
+
+
+@pytest.mark.parametrize("name", MODES)
+async def test_a_422_in_another_mode_is_told_as_the_mode(name: str) -> None:
+    other = "segments" if MODES[name] == "periodicity" else "periodicity"
+    for actual in (other, "disabled", "unavailable", "dynamic"):
+        transport = Scripted(Rejected(422, "Не включен"), {"id": 1, "customers_mode": actual})
+        with pytest.raises(ModeDisabled) as caught:
+            await doing(name)(client_of(transport))
+        assert (caught.value.needed, caught.value.actual, caught.value.status) == (MODES[name], actual, 422)
+        assert transport.asked == [ENDPOINTS[name][2], ("GET", ACCOUNT, None, None)]
+
+
+@pytest.mark.parametrize("name", MODES)
+async def test_a_422_stays_a_rejection_when_the_account_does_not_say_another_mode(name: str) -> None:
+    right = {"id": 1, "customers_mode": MODES[name]}
+    for account in (right, {"id": 1}, None, {}, Unavailable("answered with the status 503", 503), Rejected(422)):
+        refusal = Rejected(422, "Не включен")
+        transport = Scripted(refusal, account)
+        with pytest.raises(Rejected) as caught:
+            await doing(name)(client_of(transport))
+        assert caught.value is refusal
+        assert len(transport.asked) == 2
+
+
+@pytest.mark.parametrize("name", MODES)
+async def test_another_refusal_is_passed_on_without_asking_for_the_mode(name: str) -> None:
+    for refusal in (Rejected(400, "Х"), NotFound(404), Unavailable("did not answer"), OutcomeUnknown("broke off")):
+        transport = Scripted(refusal)
+        with pytest.raises(type(refusal)) as caught:
+            await doing(name)(client_of(transport))
+        assert caught.value is refusal
+        assert len(transport.asked) == 1
+
+
+def page(first: int, count: int, **more: Any) -> dict[str, Any]:
+    return listing("segments", *({"id": number, "name": "а"} for number in range(first, first + count)), **more)
+
+
+@pytest.mark.parametrize(
+    ("answers", "listed", "requests"),
+    [
+        ((page(1, 249), None), 249, 1),
+        ((page(1, 250), None), 250, 2),
+        ((page(1, 250), page(251, 250), page(501, 3)), 503, 3),
+        ((page(1, 50, _page_count=3), page(51, 50, _page_count=3), page(101, 9, _page_count=3)), 109, 3),
+        ((page(1, 50, _page_count=9),), 50, 2),
+        ((page(1, 250),), 250, 2),
+        ((page(1, 250), page(200, 100)), 299, 2),
+        ((page(1, 50, _page_count="many"),), 50, 1),
+        ((page(1, 0),), 0, 1),
+    ],
+    ids=["short", "exactly full", "three", "clamped", "always the first", "full first", "overlap", "odd", "empty"],
+)
+async def test_pages_are_read_until_one_is_short_or_brings_nothing_new(
+    answers: tuple[Any, ...], listed: int, requests: int
+) -> None:
+    transport = Scripted(*answers)
+    segments = await client_of(transport).segments()
+    assert [segment.id for segment in segments] == list(range(1, listed + 1))
+    assert [asked[2] for asked in transport.asked] == [
+        {"page": number, "limit": 250} for number in range(1, requests + 1)
+    ]
+
+
+async def test_an_endless_list_is_not_read_for_ever() -> None:
+    transport = Scripted(*(page(1 + 250 * number, 250) for number in range(60)))
+    segments = await client_of(transport).segments()
+    assert (len(segments), len(transport.asked)) == (10_000, 40)
+
+
+async def test_what_a_later_page_says_of_a_segment_is_what_holds() -> None:
+    renamed = listing("segments", {"id": 250, "name": "б"}, {"id": 251, "name": "а"})
+    segments = await client_of(Scripted(page(1, 250), renamed)).segments()
+    assert [(segment.id, segment.name) for segment in segments[-2:]] == [(250, "б"), (251, "а")]

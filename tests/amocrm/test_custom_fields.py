@@ -1,0 +1,283 @@
+"""What a person writes for a custom field becomes what the field's type needs, or is refused before it is sent."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, for_sending
+from amo_mcp.amocrm.errors import Problem
+from amo_mcp.amocrm.models import CustomField
+
+GRINDS = [
+    {"id": 11, "value": "В зёрнах", "code": "BEANS"},
+    {"id": 12, "value": " Для турки", "code": None},
+    {"id": 13, "value": "Für Filter"},
+]
+DEFINITIONS = [
+    CustomField.model_validate({"id": number, "name": kind, "type": kind, "code": kind.upper(), "enums": enums})
+    for number, (kind, enums) in enumerate(
+        {
+            "text": None,
+            "numeric": None,
+            "checkbox": None,
+            "select": GRINDS,
+            "multiselect": GRINDS,
+            "radiobutton": GRINDS,
+            "date": None,
+            "date_time": [],
+            "url": None,
+            "textarea": None,
+            "streetaddress": None,
+        }.items(),
+        start=1,
+    )
+]
+BY_TYPE = {definition.type: definition for definition in DEFINITIONS}
+CHOICES = ("select", "multiselect", "radiobutton")
+PLAIN = ("text", "url", "textarea", "streetaddress")
+CHOICE_TEXTS = {" ".join(grind["value"].split()).casefold() for grind in GRINDS}
+
+rule = settings(deadline=None)
+
+
+def sent(kind: str, *values: dict[str, Any]) -> Any:
+    """What is sent as `values` of the field of type `kind`."""
+    field = FieldInput.model_validate({"field_code": kind.upper(), "values": list(values)})
+    [sending] = for_sending([field], DEFINITIONS)
+    assert sending.keys() == {"field_id", "values"}
+    assert sending["field_id"] == BY_TYPE[kind].id
+    return sending["values"]
+
+
+def refused(kind: str, *values: dict[str, Any]) -> list[Problem]:
+    with pytest.raises(InvalidValues) as caught:
+        sent(kind, *values)
+    return caught.value.problems
+
+
+def field_inputs() -> st.SearchStrategy[list[FieldInput]]:
+    """Fields as a model might name them, right and wrong."""
+    ids = st.one_of(st.none(), st.integers(1, 13))
+    codes = st.one_of(st.none(), st.sampled_from([*(kind.upper() for kind in BY_TYPE), "OTHER"]))
+    texts = st.one_of(st.none(), st.text(max_size=8), st.sampled_from(["true", "12.5", "2026-11-22", "в зёрнах"]))
+    enum_ids = st.one_of(st.none(), st.integers(10, 15))
+    enum_codes = st.one_of(st.none(), st.sampled_from(["BEANS", "beans", ""]))
+    values = st.builds(ValueInput, value=texts, enum_id=enum_ids, enum_code=enum_codes)
+    return st.lists(
+        st.builds(FieldInput, field_id=ids, field_code=codes, values=st.lists(values, max_size=3)), max_size=4
+    )
+
+
+def accepted(fields: list[FieldInput]) -> list[dict[str, Any]] | None:
+    try:
+        return for_sending(fields, DEFINITIONS)
+    except InvalidValues:
+        return None
+
+
+@rule
+@given(fields=field_inputs())
+def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(fields: list[FieldInput]) -> None:
+    sending = accepted(fields)
+    if sending is None:
+        return
+    known = {definition.id: definition for definition in DEFINITIONS}
+    assert len({item["field_id"] for item in sending}) == len(sending) == len(fields)
+    for item, field in zip(sending, fields, strict=True):
+        definition = known[item["field_id"]]
+        assert field.field_id in (None, definition.id)
+        assert field.field_code in (None, definition.code)
+        assert (item["values"] is None) == (field.values == [])
+        for value in item["values"] or []:
+            if definition.type in CHOICES:
+                assert value.keys() == {"enum_id"}
+                assert value["enum_id"] in {choice.id for choice in definition.enums}
+            else:
+                assert value.keys() == {"value"}
+        assert len(item["values"] or []) <= 1 or definition.type == "multiselect"
+
+
+@rule
+@given(kind=st.sampled_from(CHOICES), text=st.text())
+def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: str) -> None:
+    if text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
+        return
+    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 « Для турки», 13 «Für Filter»"
+    assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", listed)]
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+@pytest.mark.parametrize(
+    ("value", "enum_id"),
+    [
+        ({"enum_id": 11}, 11),
+        ({"enum_id": "12"}, 12),
+        ({"enum_code": "BEANS"}, 11),
+        ({"value": "В ЗЁРНАХ "}, 11),
+        ({"value": "для турки"}, 12),
+        ({"value": "FÜR FILTER", "enum_id": None, "enum_code": None}, 13),
+    ],
+)
+def test_a_choice_is_named_by_id_code_or_text_in_any_case(kind: str, value: dict[str, Any], enum_id: int) -> None:
+    assert sent(kind, value) == [{"enum_id": enum_id}]
+
+
+def test_only_a_multiselect_takes_several_choices() -> None:
+    two = ({"enum_id": 13}, {"enum_code": "BEANS"})
+    assert sent("multiselect", *two) == [{"enum_id": 13}, {"enum_id": 11}]
+    for kind in ("select", "radiobutton"):
+        told = Problem("custom_fields_values.0.values", f"takes one value: the field is of type {kind}")
+        assert refused(kind, *two) == [told]
+
+
+@pytest.mark.parametrize("value", [{}, {"value": "В зёрнах", "enum_id": 11}, {"enum_id": 11, "enum_code": "BEANS"}])
+def test_a_choice_is_named_in_exactly_one_way(value: dict[str, Any]) -> None:
+    told = "needs exactly one of value, enum_id and enum_code"
+    assert refused("select", value) == [Problem("custom_fields_values.0.values.0", told)]
+
+
+def test_of_very_many_choices_thirty_are_listed() -> None:
+    enums = [{"id": number, "value": f"№{number}"} for number in range(1, 34)]
+    definition = CustomField.model_validate({"id": 1, "type": "select", "enums": enums})
+    with pytest.raises(InvalidValues) as caught:
+        for_sending([FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition])
+    listed = ", ".join(f"{number} «№{number}»" for number in range(1, 31))
+    assert [problem.detail for problem in caught.value.problems] == [
+        f"is not a choice of this field; the choices are: {listed} and 3 more"
+    ]
+
+
+@rule
+@given(text=st.text())
+def test_a_checkbox_takes_a_yes_or_a_no_and_nothing_else(text: str) -> None:
+    words = {"true": True, "1": True, "yes": True, "да": True, "false": False, "0": False, "no": False, "нет": False}
+    for word, meant in words.items():
+        assert sent("checkbox", {"value": f" {word.upper()}"}) == [{"value": meant}]
+    if text.strip().casefold() not in words:
+        told = 'must be "true" or "false": the field is a checkbox'
+        assert refused("checkbox", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "meant"),
+    [("checkbox", True, True), ("checkbox", False, False), ("numeric", 15, "15"), ("numeric", -1.5, "-1.5")],
+)
+def test_a_json_boolean_or_number_is_taken_for_its_text(kind: str, value: Any, meant: Any) -> None:
+    assert sent(kind, {"value": value}) == [{"value": meant}]
+
+
+@rule
+@given(number=st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", fullmatch=True))
+def test_a_number_travels_as_the_text_it_was_written_in(number: str) -> None:
+    assert sent("numeric", {"value": f" {number}\n"}) == [{"value": number}]
+
+
+@pytest.mark.parametrize("text", ["", "много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½"])
+def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
+    told = 'must be a number such as "12.5": the field is numeric'
+    assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+
+
+@rule
+@given(day=st.dates())
+def test_a_day_is_sent_as_its_midnight_in_utc(day: date) -> None:
+    midnight = int(
+        (datetime(day.year, day.month, day.day, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    )
+    for kind in ("date", "date_time"):
+        assert sent(kind, {"value": f" {day.isoformat()} "}) == [{"value": midnight}]
+
+
+ZONES = st.one_of(st.none(), st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))))
+
+
+@rule
+@given(moment=st.datetimes(timezones=ZONES).map(lambda moment: moment.replace(microsecond=0)))
+def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_utc(moment: datetime) -> None:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    seconds = int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    for kind in ("date", "date_time"):
+        assert sent(kind, {"value": moment.isoformat()}) == [{"value": seconds}]
+
+
+@pytest.mark.parametrize("kind", ["date", "date_time"])
+@pytest.mark.parametrize(
+    "text", ["", "завтра", "22.11.2026", "2026-02-30", "2026-11-22T25:00:00Z", "11/22/2026", "12:00"]
+)
+def test_what_is_no_date_is_refused(kind: str, text: str) -> None:
+    told = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
+    assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+
+
+@rule
+@given(kind=st.sampled_from(PLAIN), text=st.text())
+def test_text_is_sent_as_it_is(kind: str, text: str) -> None:
+    assert sent(kind, {"value": text}) == [{"value": text}]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BY_TYPE if kind not in CHOICES])
+def test_a_field_without_choices_needs_a_value_and_takes_no_choice(kind: str) -> None:
+    no_choice = f"takes a value, not a choice: the field is of type {kind}"
+    assert refused(kind, {"enum_id": 11}) == [Problem("custom_fields_values.0.values.0", no_choice)]
+    assert refused(kind, {"enum_code": "X", "value": "1"}) == [Problem("custom_fields_values.0.values.0", no_choice)]
+    assert refused(kind, {}) == [Problem("custom_fields_values.0.values.0", "needs a value")]
+
+
+@pytest.mark.parametrize("kind", BY_TYPE)
+def test_no_values_clear_a_field(kind: str) -> None:
+    assert sent(kind) is None
+    assert FieldInput.model_validate({"field_id": 1, "values": None}) == FieldInput(field_id=1, values=[])
+
+
+def test_every_problem_is_told_with_its_place() -> None:
+    given_fields = [
+        {"field_id": 1, "values": [{"value": "ok"}]},
+        {"values": []},
+        {"field_code": "TEXT", "values": []},
+        {"field_id": 3, "field_code": "TEXT", "values": []},
+        {"field_id": 5, "values": [{"enum_id": 11}, {"enum_id": 99}, {"value": "?"}]},
+    ]
+    definitions = [DEFINITIONS[0], CustomField(id=77), BY_TYPE["multiselect"]]
+    with pytest.raises(InvalidValues, match="5 problems") as caught:
+        for_sending([FieldInput.model_validate(field) for field in given_fields], definitions)
+    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 « Для турки», 13 «Für Filter»"
+    assert caught.value.problems == [
+        Problem("custom_fields_values.1", "needs a field_id or a field_code"),
+        Problem("custom_fields_values.2", "names the field 1 for the second time"),
+        Problem(
+            "custom_fields_values.3",
+            "is not a field that segments of this account have; the fields are: 1 (TEXT), 77, 5 (MULTISELECT)",
+        ),
+        Problem("custom_fields_values.4.values.1", listed),
+        Problem("custom_fields_values.4.values.2", listed),
+    ]
+
+
+def test_an_account_without_fields_says_so() -> None:
+    with pytest.raises(InvalidValues) as caught:
+        for_sending([FieldInput(field_id=1, values=[])], [])
+    assert [problem.detail for problem in caught.value.problems] == [
+        "is not a field that segments of this account have; the fields are: none"
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"field_id": 0, "values": []},
+        {"field_id": True, "values": []},
+        {"field_id": 1},
+        {"field_id": 1, "value": "x"},
+        {"field_id": 1, "values": [{"value": ["x"]}]},
+        {"field_id": 1, "values": [{"value": "\ud83d"}]},
+        {"field_id": 1, "values": [{"enum_id": -1}]},
+        {"field_id": 1, "values": [{"enum": 1}]},
+    ],
+)
+def test_fields_of_another_shape_are_no_fields(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FieldInput.model_validate(wrong)

@@ -1,0 +1,420 @@
+"""One request, well done: every answer is data or one exception of the tree, and the token goes nowhere else."""
+
+import json
+import logging
+import socket
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from amo_mcp import __version__
+from amo_mcp.amocrm import transport as module
+from amo_mcp.amocrm.errors import (
+    AmoError,
+    Blocked,
+    Forbidden,
+    ModeDisabled,
+    NotFound,
+    OutcomeUnknown,
+    PaymentRequired,
+    Problem,
+    RateLimited,
+    Refused,
+    Rejected,
+    Unauthorized,
+    Unavailable,
+)
+from amo_mcp.amocrm.transport import LongLivedToken, Transport, parse_json
+from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
+from amo_mcp.sandbox.serving import running
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "eyJ0eXAi.very-secret-token"
+ACCOUNT = "/api/v4/account"
+SEGMENTS = "/api/v4/customers/segments"
+WRITES = ["POST", "PATCH", "DELETE"]
+
+
+class Answering:
+    """An ASGI application that gives one answer to everything, and remembers what it was asked."""
+
+    def __init__(self, status: int = 200, body: bytes | str = b"", **headers: str) -> None:
+        self._status = status
+        self._body = body if isinstance(body, bytes) else body.encode()
+        self._headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        self.asked: list[dict[str, Any]] = []
+
+    async def __call__(self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        path = f"{scope['path']}?{scope['query_string'].decode()}".removesuffix("?")
+        self.asked.append(
+            {"method": scope["method"], "path": path, "headers": headers, "body": (await receive())["body"]}
+        )
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+@asynccontextmanager
+async def opened(root: str, *, token: str = TOKEN, seconds: float = 5.0, app: Any = None) -> AsyncIterator[Transport]:
+    transport = Transport(root, LongLivedToken(SecretStr(token)), timeout=seconds, app=app)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+async def got(app: Answering, method: str = "GET", path: str = SEGMENTS, **more: Any) -> Any:
+    async with opened("http://example.localhost/", app=app) as transport:
+        return await transport.request(method, path, **more)
+
+
+async def raised(app: Answering, method: str = "GET") -> AmoError:
+    with pytest.raises(AmoError) as caught:
+        await got(app, method)
+    return caught.value
+
+
+SAID = ("reason", "status", "detail", "problems", "retry_after")
+
+
+def seen(error: AmoError) -> dict[str, Any]:
+    """What an error says of the answer."""
+    return {name: value for name, value in vars(error).items() if name in SAID}
+
+
+async def test_a_request_is_signed_and_says_who_asks_and_what_is_sent() -> None:
+    app = Answering(200, '{"id": 1}')
+    assert await got(app, "PATCH", f"{SEGMENTS}/1", params={"page": 1}, body={"name": "ВИП"}) == {"id": 1}
+    [asked] = app.asked
+    assert (asked["method"], asked["path"]) == ("PATCH", f"{SEGMENTS}/1?page=1")
+    assert json.loads(asked["body"]) == {"name": "ВИП"}
+    sent = {name: asked["headers"][name] for name in ("host", "authorization", "user-agent", "accept", "content-type")}
+    assert sent == {
+        "host": "example.localhost",
+        "authorization": f"Bearer {TOKEN}",
+        "user-agent": f"amo-mcp/{__version__}",
+        "accept": "application/hal+json, application/json",
+        "content-type": "application/json",
+    }
+
+
+async def test_a_read_has_no_body() -> None:
+    app = Answering(200, "[]")
+    assert await got(app) == []
+    assert app.asked[0]["body"] == b""
+    assert "content-type" not in app.asked[0]["headers"]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
+async def test_any_success_is_a_success_and_an_empty_answer_is_none(status: int) -> None:
+    assert await got(Answering(status, '{"a": [1, null]}')) == {"a": [1, None]}
+    assert await got(Answering(status, b" \r\n"), "DELETE") is None
+
+
+def problem(*entries: tuple[str, str, str], detail: Any = "Request validation failed") -> str:
+    errors = [{"code": code, "path": path, "detail": told} for path, told, code in entries]
+    return json.dumps({"validation-errors": [{"request_id": "0", "errors": errors}], "detail": detail})
+
+
+ONE_PROBLEM = problem(("name", "Пусто.", "IsBlank"))
+NO_ID = problem(("id", "Нет.", "NotSupportedChoice"), ("id", "", ""))
+HTML = "<html><body>Вход</body></html>"
+REFUSALS: list[tuple[Answering, type[Refused], int, str, tuple[Problem, ...]]] = [
+    (Answering(400, ONE_PROBLEM), Rejected, 400, "Request validation failed", (Problem("name", "Пусто.", "IsBlank"),)),
+    (Answering(400, '{"detail": "Request data can not be empty"}'), Rejected, 400, "Request data can not be empty", ()),
+    (Answering(400, HTML), Rejected, 400, "", ()),
+    (
+        Answering(400, NO_ID),
+        NotFound,
+        400,
+        "Request validation failed",
+        (Problem("id", "Нет.", "NotSupportedChoice"), Problem("id", "", "")),
+    ),
+    (
+        Answering(400, problem(("id", "Нет.", ""), ("name", "", "IsBlank"))),
+        Rejected,
+        400,
+        "Request validation failed",
+        (Problem("id", "Нет.", ""), Problem("name", "", "IsBlank")),
+    ),
+    (Answering(401, '{"detail": "Неверный логин или пароль"}'), Unauthorized, 401, "Неверный логин или пароль", ()),
+    (Answering(401), Unauthorized, 401, "", ()),
+    (Answering(402, '{"title": "Payment Required"}'), PaymentRequired, 402, "", ()),
+    (Answering(403, '{"detail": "Invalid scope"}'), Forbidden, 403, "Invalid scope", ()),
+    (Answering(403), Forbidden, 403, "", ()),
+    (Answering(403, "Denied", content_type="text/html; charset=utf-8"), Blocked, 403, "", ()),
+    (Answering(403, f"\n {HTML}"), Blocked, 403, "", ()),
+    (Answering(404, '{"detail": "Cannot GET"}'), NotFound, 404, "Cannot GET", ()),
+    (Answering(404, HTML), NotFound, 404, "", ()),
+    (Answering(405), Rejected, 405, "", ()),
+    (Answering(413, HTML), Rejected, 413, "", ()),
+    (Answering(418, "null"), Rejected, 418, "", ()),
+    (
+        Answering(422, problem(("id", "", ""), detail="Limit 250")),
+        Rejected,
+        422,
+        "Limit 250",
+        (Problem("id", "", ""),),
+    ),
+    (Answering(429, HTML), RateLimited, 429, "", ()),
+    (Answering(499, '{"detail": ["a list"]}'), Rejected, 499, "", ()),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(("app", "kind", "status", "detail", "problems"), REFUSALS)
+async def test_a_refusal_is_its_leaf_of_the_tree_with_what_the_api_said(
+    app: Answering, kind: type[Refused], status: int, detail: str, problems: tuple[Problem, ...], method: str
+) -> None:
+    error = await raised(app, method)
+    extra = {"retry_after": None} if kind is RateLimited else {}
+    assert type(error) is kind
+    assert seen(error) == {"status": status, "detail": detail, "problems": problems, **extra}
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "seconds"),
+    [
+        ('{"retry_after": 300}', "", 300.0),
+        ('{"retry_after": "1.5"}', "7", 1.5),
+        ("{}", "7", 7.0),
+        (HTML, "0", 0.0),
+        ('{"retry_after": -1}', "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ('{"retry_after": "NaN"}', "inf", None),
+        ('{"retry_after": null}', "", None),
+        ('{"retry_after": [1]}', "3", 3.0),
+    ],
+)
+async def test_how_long_to_wait_is_read_from_the_body_and_then_from_the_header(
+    body: str, header: str, seconds: float | None
+) -> None:
+    error = await raised(Answering(429, body, **({"retry_after": header} if header else {})))
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "[]",
+        '"text"',
+        "{",
+        '{"validation-errors": null}',
+        '{"validation-errors": {"0": 1}}',
+        '{"validation-errors": [null, [], {"errors": 5}, {"errors": [null, "x"]}]}',
+    ],
+)
+async def test_validation_errors_of_another_shape_are_none(broken: str) -> None:
+    error = await raised(Answering(400, broken))
+    assert (type(error), seen(error)["problems"]) == (Rejected, ())
+
+
+async def test_an_entry_of_validation_errors_is_read_as_far_as_it_goes() -> None:
+    groups = [{"errors": [{"path": 5, "detail": None}]}, {"errors": [{"code": "X", "path": "a.0", "other": 1}]}]
+    error = await raised(Answering(400, json.dumps({"validation-errors": groups})))
+    assert seen(error)["problems"] == (Problem("5", "", ""), Problem("a.0", "", "X"))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 500, 502, 503, 504, 520])
+async def test_another_status_leaves_a_read_unavailable_and_a_write_open(status: int) -> None:
+    app = Answering(status, HTML, location="/api/v4/account")
+    reason = f"answered with the status {status}"
+    error = await raised(app)
+    assert (type(error), seen(error)) == (Unavailable, {"reason": reason, "status": status})
+    for method in WRITES:
+        error = await raised(app, method)
+        assert (type(error), seen(error)) == (OutcomeUnknown, {"reason": reason})
+    assert [asked["path"] for asked in app.asked] == [SEGMENTS] * 4
+
+
+NOT_JSON = "answered with something that is not JSON"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        HTML,
+        '{"id": 1',
+        '{"id": 1}}',
+        "nothing",
+        b"\xff\xfe\x00",
+        "[" * 100_000,
+        "1" * 5_000,
+        "\ufeff",
+    ],
+    ids=["html", "truncated", "too much", "text", "utf-16", "deep", "long number", "mark"],
+)
+async def test_a_success_that_is_not_json_is_no_answer(body: str | bytes) -> None:
+    app = Answering(200, body, content_type="application/hal+json")
+    error = await raised(app)
+    assert (type(error), seen(error)) == (Unavailable, {"reason": NOT_JSON, "status": None})
+    for method in WRITES:
+        error = await raised(app, method)
+        assert (type(error), seen(error)) == (OutcomeUnknown, {"reason": NOT_JSON})
+
+
+async def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 10)
+    assert await got(Answering(200, '"12345678"')) == "12345678"
+    reason = "sent an answer that is too large to be right"
+    for status in (200, 400, 500):
+        app = Answering(status, '"123456789"')
+        error = await raised(app)
+        assert (type(error), seen(error)) == (Unavailable, {"reason": reason, "status": None})
+        error = await raised(app, "POST")
+        assert (type(error), seen(error)) == (OutcomeUnknown, {"reason": reason})
+
+
+@pytest.mark.parametrize(
+    ("body", "parsed"),
+    [
+        (r'{"name": "VIP \ud83d"}', {"name": "VIP \ufffd"}),
+        (r'{"\udc00": "\uDE00 x"}', {"\ufffd": "\ufffd x"}),
+        (r'["\ud83d\ude00", "\uD83Dx\ude00"]', ["😀", "\ufffdx\ufffd"]),
+        (r'"\\ud83d"', r"\ud83d"),
+    ],
+)
+async def test_half_of_a_surrogate_pair_becomes_the_replacement_character(body: str, parsed: Any) -> None:
+    assert await got(Answering(200, body)) == parsed
+
+
+TEXTS = st.text(st.characters(codec=None))
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+)
+
+
+@settings(deadline=None)
+@given(value=JSON)
+def test_whatever_the_api_escapes_can_be_passed_on_as_text(value: Any) -> None:
+    parsed = parse_json(json.dumps(value).encode())
+    told = json.dumps(parsed, ensure_ascii=False)
+    assert json.loads(told.encode()) == parsed
+    if "\\ud" not in json.dumps(value):
+        assert parsed == value
+
+
+def is_json(parse: Callable[[bytes], Any], raw: bytes) -> bool:
+    try:
+        parse(raw)
+    except ValueError:
+        return False
+    return True
+
+
+@settings(deadline=None)
+@given(text=st.one_of(st.text(), st.text('[]{}",:0123456789.eE+-truefalsn\\u')))
+def test_text_is_json_or_a_value_error(text: str) -> None:
+    assert is_json(parse_json, text.encode()) == is_json(json.loads, text.encode())
+
+
+@settings(deadline=None)
+@given(raw=st.binary())
+def test_bytes_are_never_worse_than_a_value_error(raw: bytes) -> None:
+    assert is_json(parse_json, raw) in (True, False)
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("method", ["GET", *WRITES])
+async def test_a_request_that_was_never_sent_changed_nothing(method: str) -> None:
+    async with opened(closed_port()) as transport:
+        with pytest.raises(Unavailable) as caught:
+            await transport.request(method, ACCOUNT)
+    assert seen(caught.value) == {"reason": "could not be reached; check the address and the network", "status": None}
+
+
+BROKE_OFF = "broke the connection off before it had answered"
+
+
+async def test_a_connection_that_breaks_leaves_a_read_unavailable_and_a_write_open() -> None:
+    sandbox = Sandbox()
+    with running(sandbox) as url:
+        async with opened(url, token=ADMIN_TOKEN) as transport:
+            for drop in ("before", "after", "body"):
+                sandbox.faults.add(Fault(drop=drop))
+                with pytest.raises(Unavailable) as unavailable:
+                    await transport.request("GET", SEGMENTS)
+                assert seen(unavailable.value) == {"reason": BROKE_OFF, "status": None}
+                sandbox.faults.add(Fault(drop=drop))
+                with pytest.raises(OutcomeUnknown) as unknown:
+                    await transport.request("POST", SEGMENTS, body={"name": drop})
+                assert seen(unknown.value) == {"reason": BROKE_OFF}
+    names = [segment["name"] for segment in sandbox.account.segments.values()][-2:]
+    assert names == ["after", "body"]
+    assert len(sandbox.requests) == 6
+
+
+async def test_an_answer_that_does_not_come_in_time_leaves_a_read_unavailable_and_a_write_open() -> None:
+    sandbox = Sandbox()
+    sandbox.faults.add(Fault(times=2, delay=0.1))
+    reason = "did not answer within 0.05 s"
+    with running(sandbox) as url:
+        async with opened(url, token=ADMIN_TOKEN, seconds=0.05) as transport:
+            with pytest.raises(Unavailable) as unavailable:
+                await transport.request("GET", ACCOUNT)
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await transport.request("DELETE", f"{SEGMENTS}/51")
+    assert seen(unavailable.value) == {"reason": reason, "status": None}
+    assert seen(unknown.value) == {"reason": reason}
+
+
+async def test_the_root_may_end_with_a_slash() -> None:
+    app = Answering(200, "1")
+    async with opened("http://example.localhost//", app=app) as transport:
+        assert await transport.request("GET", ACCOUNT) == 1
+        assert transport.root == "http://example.localhost"
+    assert app.asked[0]["path"] == ACCOUNT
+
+
+async def test_the_token_is_in_no_error_and_no_log_and_the_request_id_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = LongLivedToken(SecretStr(TOKEN))
+    assert TOKEN not in f"{token!r} {vars(token)} {await token.token()}"
+    errors: list[AmoError] = []
+    for status, body in ((200, "{}"), (200, "<"), (401, "{}"), (500, "")):
+        app = Answering(status, body, x_request_id="a1b2")
+        try:
+            await got(app)
+        except AmoError as error:
+            errors.append(error)
+        assert app.asked[0]["headers"]["authorization"] == f"Bearer {TOKEN}"
+    sandbox = Sandbox()
+    sandbox.faults.add(Fault(drop="before"))
+    with running(sandbox) as url:
+        for root, seconds in ((url, 5.0), (closed_port(), 5.0), (url, 1e-9)):
+            async with opened(root, seconds=seconds) as transport:
+                with pytest.raises(Unavailable) as caught:
+                    await transport.request("GET", ACCOUNT)
+                errors.append(caught.value)
+                assert TOKEN not in f"{transport!r} {vars(transport)}"
+    assert len(errors) == 6
+    told = "".join(f"{error!r} {error} {''.join(traceback.format_exception(error))}" for error in errors)
+    assert TOKEN not in told + caplog.text
+    lines = [record.getMessage() for record in caplog.records if record.name == "amo_mcp.amocrm.transport"]
+    assert [line.partition(" in ")[0] for line in lines if "X-Request-Id a1b2" in line] == [
+        f"GET {SEGMENTS} -> {status}" for status in (200, 200, 401, 500)
+    ]
+
+
+def test_every_error_is_one_of_the_tree() -> None:
+    def leaves(kind: type[AmoError]) -> set[type[AmoError]]:
+        return set().union(*map(leaves, kind.__subclasses__())) or {kind}
+
+    assert leaves(AmoError) == {
+        *(Unavailable, OutcomeUnknown, Rejected, Unauthorized, PaymentRequired),
+        *(Forbidden, Blocked, ModeDisabled, NotFound, RateLimited),
+    }

@@ -1,0 +1,246 @@
+"""The limits of the reference: how many there can be, which colours, and how long lists come."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from amo_mcp.sandbox import Fault, Sandbox
+from tests.conftest import Person, Serve, answer, error
+
+pytestmark = pytest.mark.anyio
+
+SEGMENTS = "/api/v4/customers/segments"
+STATUSES = "/api/v4/customers/statuses"
+NOTHING = "Nothing was changed."
+
+
+GROUPS = (
+    "Постоянные покупатели",
+    "Новички",
+    "Оптовики",
+    "Спящие 90 дней",
+    "ВИП",
+    "Подписка на зерно",
+    "День рождения",
+    "Ушли к конкурентам",
+    "Купили один раз",
+    "Ждут скидку",
+)
+PLACES = ("Москва", "Казань", "Тула", "Санкт-Петербург", "Пермь", "Тверь", "Нижний Новгород")
+
+
+def filled(sandbox: Sandbox, count: int) -> Sandbox:
+    """The sandbox with exactly `count` segments, ids 1 to `count`, put in by hand; the API allows 100."""
+    model = sandbox.account.segments[54]
+    sandbox.account.segments = {
+        number: {
+            **model,
+            "id": number,
+            "name": f"{GROUPS[number % 10]} {PLACES[number % 7]}",
+            "customers_count": number,
+        }
+        for number in range(1, count + 1)
+    }
+    sandbox.account.next_segment_id = count + 1
+    return sandbox
+
+
+def ids(told: dict[str, Any]) -> list[int]:
+    return [segment["id"] for segment in told["segments"]]
+
+
+async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, periodicity: Sandbox, serve: Serve) -> None:
+    drafts = [{"name": f"Этап {number}", "sort": number} for number in range(24)]
+    async with serve(periodicity) as served, served.client(era) as client:
+        assert error(await client.call_tool("create_statuses", {"statuses": drafts})) == {
+            "code": "limit_reached",
+            "message": f"The account has 7 of at most 30 statuses: 24 more would not fit. {NOTHING}",
+            "retryable": False,
+            "hint": "Delete statuses that are not needed, or create fewer.",
+        }
+        assert served.requests() == [f"GET {STATUSES}"]
+        created = answer(await client.call_tool("create_statuses", {"statuses": drafts[1:]}))
+        assert [status["name"] for status in created["statuses"]] == [draft["name"] for draft in drafts[1:]]
+        told = error(await client.call_tool("create_statuses", {"statuses": drafts[:1]}))
+    assert told["message"] == f"The account has 30 of at most 30 statuses: 1 more would not fit. {NOTHING}"
+    assert served.writes() == [f"POST {STATUSES}"]
+    assert len(periodicity.account.statuses) == 30
+
+
+async def test_a_batch_has_one_to_thirty_statuses(era: str, periodicity: Sandbox, serve: Serve) -> None:
+    bounds = {0: "must have at least 1 entries", 31: "must have at most 30 entries"}
+    async with serve(periodicity) as served, served.client(era) as client:
+        for count, detail in bounds.items():
+            drafts = [{"name": "Х", "sort": 1}] * count
+            assert error(await client.call_tool("create_statuses", {"statuses": drafts})) == {
+                "code": "invalid_arguments",
+                "message": f"statuses {detail}. {NOTHING}",
+                "retryable": False,
+                "hint": "Correct the arguments as fields says and call the tool again.",
+                "fields": [{"path": "statuses", "detail": detail}],
+            }
+    assert served.requests() == []
+
+
+async def test_thirty_statuses_that_filled_up_meanwhile_are_refused_by_the_account_itself(
+    era: str, periodicity: Sandbox, serve: Serve
+) -> None:
+    for number in range(23):
+        periodicity.account.statuses[number + 1] = {**periodicity.account.statuses[4740013], "id": number + 1}
+    before = deepcopy(periodicity.account.document())
+    periodicity.faults.add(Fault(status=204))
+    async with serve(periodicity) as served, served.client(era) as client:
+        told = error(await client.call_tool("create_statuses", {"statuses": [{"name": "Х", "sort": 1}]}))
+    assert told == {
+        "code": "rejected",
+        "message": f"amoCRM did not accept the request (status 422). {NOTHING}",
+        "retryable": False,
+        "hint": "See fields for what amoCRM said of each part.",
+        "fields": [{"path": "", "detail": "Limit of 30 statuses exceeded"}],
+    }
+    assert periodicity.account.document() == before
+
+
+async def test_an_account_takes_a_hundred_segments_and_not_one_more(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    filled(sandbox, 99)
+    async with serve(sandbox) as served, served.client(era) as client:
+        created = answer(await client.call_tool("create_segment", {"name": "Сотый"}))
+        assert (created["segment"]["id"], created["segment"]["name"]) == (100, "Сотый")
+        assert error(await client.call_tool("create_segment", {"name": "Сто первый"})) == {
+            "code": "limit_reached",
+            "message": f"The account has 100 of at most 100 segments: 1 more would not fit. {NOTHING}",
+            "retryable": False,
+            "hint": "Delete segments that are not needed, or create fewer.",
+        }
+    assert served.writes() == [f"POST {SEGMENTS}"]
+    assert len(sandbox.account.segments) == 100
+
+
+async def test_a_hundred_segments_cost_one_request_and_fourteen_kilobytes(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    filled(sandbox, 100)
+    async with serve(sandbox) as served, served.client(era) as client:
+        result = await client.call_tool("list_segments", {})
+    told = answer(result)
+    assert (ids(told), told["total"], told["limit"]) == (list(range(1, 101)), 100, 100)
+    assert "next_cursor" not in told
+    assert len(result.content[0].text.encode()) <= 14_000
+    assert served.requests() == [f"GET {SEGMENTS}?page=1&limit=250"]
+
+
+async def test_more_segments_than_fit_on_a_page_are_all_listed_once(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        for count, pages in ((249, 1), (250, 1), (251, 2), (600, 3)):
+            filled(sandbox, count)
+            sandbox.requests.clear()
+            told = answer(await client.call_tool("list_segments", {}))
+            assert (ids(told), told["total"]) == (list(range(1, count + 1)), count)
+            # A page that is full may not be the last, whatever the API says of the number of pages.
+            asked = pages + (count == 250)
+            assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in range(1, asked + 1)]
+
+
+async def test_an_api_that_ignores_the_page_is_not_asked_forever(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    full = [{"id": number, "name": "Х"} for number in range(1, 251)]
+    links = {"next": {"href": "https://shard151.amocrm.ru/api/v4/customers/segments?page=2"}}
+    few = {"_page_count": 9, "_links": links, "_embedded": {"segments": full[:3]}}
+    async with serve(sandbox) as served, served.client(era) as client:
+        for body, listed in (({"_embedded": {"segments": full}}, 250), (few, 3)):
+            sandbox.faults.clear()
+            sandbox.faults.add(Fault(times=0, body=json.dumps(body)))
+            sandbox.requests.clear()
+            told = answer(await client.call_tool("list_segments", {}))
+            assert (ids(told), told["total"]) == (list(range(1, listed + 1)), listed)
+            assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in (1, 2)]
+
+
+async def test_pages_of_a_list_neither_skip_nor_repeat_when_segments_come_and_go(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    filled(sandbox, 12)
+    segments = sandbox.account.segments
+    async with serve(sandbox) as served, served.client(era) as client:
+        first = answer(await client.call_tool("list_segments", {"limit": 4}))
+        for gone in (1, 4, 5):
+            del segments[gone]
+        second = answer(await client.call_tool("list_segments", {"limit": "4", "cursor": first["next_cursor"]}))
+        segments[13] = {**segments[12], "id": 13}
+        third = answer(await client.call_tool("list_segments", {"limit": 4, "cursor": second["next_cursor"]}))
+    assert [ids(page) for page in (first, second, third)] == [[1, 2, 3, 4], [6, 7, 8, 9], [10, 11, 12, 13]]
+    assert [page["total"] for page in (first, second, third)] == [12, 9, 10]
+    assert "next_cursor" not in third
+
+
+async def test_a_page_is_a_page_of_what_was_searched_for(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    filled(sandbox, 40)
+    arguments: dict[str, Any] = {"search": "новички", "limit": 3, "detail": "concise"}
+    async with serve(sandbox) as served, served.client(era) as client:
+        first = answer(await client.call_tool("list_segments", arguments))
+        second = answer(await client.call_tool("list_segments", {**arguments, "cursor": first["next_cursor"]}))
+    assert (ids(first), first["total"]) == ([1, 11, 21], 4)
+    assert (ids(second), second["total"], "next_cursor" in second) == ([31], 4, False)
+
+
+async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anything_is_sent(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    foreign = "is not one that this tool gave; leave it out to start from the beginning"
+    wrong = [
+        ("cursor", "2", foreign),
+        ("cursor", "YWZ0ZXI6LTE", foreign),
+        ("cursor", "я", foreign),
+        ("cursor", "", foreign),
+        ("limit", 0, "must be at least 1"),
+        ("limit", 101, "must be at most 100"),
+        ("limit", "many", "must be a whole number"),
+        ("detail", "short", "must be 'concise' or 'full'"),
+    ]
+    async with serve(sandbox) as served, served.client(era) as client:
+        for name, value, detail in wrong:
+            told = error(await client.call_tool("list_segments", {name: value}))
+            assert (told["code"], told["fields"]) == ("invalid_arguments", [{"path": name, "detail": detail}])
+            assert told["message"] == f"{name} {detail}. {NOTHING}"
+    assert served.requests() == []
+
+
+async def test_segments_are_found_by_part_of_their_name_in_any_case(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    found = {"vip": [51, 54], " НОВИЧКИ ": [63, 66], "подписка_на": [84], "nobody": [], "": [21, *range(51, 88, 3), 93]}
+    async with serve(sandbox) as served, served.client(era) as client:
+        for search, ids in found.items():
+            told = answer(await client.call_tool("list_segments", {"search": search}))
+            assert ([segment["id"] for segment in told["segments"]], told["total"]) == (ids, len(ids))
+
+
+async def test_a_segment_colour_outside_the_palette_is_refused_before_anything_is_sent(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    palette = (
+        "10599d 2176ff 006acc 07a0c3 247ba0 177e89 046e8f 598381 0c7c59 495f41 00a44b 08605f bf2600 06d6a0 "
+        "e14945 79b473 ae003f a2ad59 cd0f53 8e936d 832161 2e5339 bf126f 6f7c12 ff5376 dd1c1a bb304e 631d76 "
+        "9d2b32 4a001f b118c8 6a0f49 6610f2 b38a58 8963ba 4b3666 932f6d 6b2d5c 6461a0 4f517d"
+    )
+    refused = {
+        "code": "invalid_arguments",
+        "message": "color is not one of the 40 segment colours. Nothing was changed.",
+        "retryable": False,
+        "hint": "Correct the arguments as fields says and call the tool again.",
+        "fields": [{"path": "color", "detail": f"is not one of the 40 segment colours; they are: {palette}"}],
+    }
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        for color in ("fffeb2", "ffffff", "#fff", "красный", "", "#"):
+            assert error(await client.call_tool("create_segment", {"name": "Х", "color": color})) == refused
+            assert error(await client.call_tool("update_segment", {"segment_id": 51, "color": color})) == refused
+    assert (person.asked, served.requests()) == ([], [])
+
+
+async def test_a_segment_colour_is_taken_however_it_is_written(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    forms = ("b118c8", "#b118c8", "B118C8", " #b118C8 ", "##B118c8")
+    async with serve(sandbox) as served, served.client(era) as client:
+        for form in forms:
+            told = answer(await client.call_tool("create_segment", {"name": "Х", "color": form}))
+            assert told["segment"]["color"] == "b118c8"
+    assert [item.body["color"] for item in sandbox.requests if item.method == "POST"] == ["b118c8"] * len(forms)

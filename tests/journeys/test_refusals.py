@@ -1,0 +1,348 @@
+"""What each endpoint tool answers when amoCRM will not: one closed code, whether anything was changed, what to do."""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
+from tests.conftest import Person, Serve, answer, error
+
+pytestmark = pytest.mark.anyio
+
+SEGMENTS = "/api/v4/customers/segments"
+STATUSES = "/api/v4/customers/statuses"
+NOTHING = "Nothing was changed."
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool, arguments that would work, and the endpoint that it is there for."""
+
+    tool: str
+    arguments: dict[str, Any]
+    mode: str
+    method: str
+    path: str
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+DRAFT = {"name": "Второй визит", "sort": 100}
+CALLS = (
+    Call("list_statuses", {}, "periodicity", "GET", STATUSES),
+    Call("get_status", {"status_id": 4740013}, "periodicity", "GET", f"{STATUSES}/4740013"),
+    Call("create_statuses", {"statuses": [DRAFT]}, "periodicity", "POST", STATUSES),
+    Call("update_status", {"status_id": 4740013, "name": "Х"}, "periodicity", "PATCH", f"{STATUSES}/4740013"),
+    Call("delete_status", {"status_id": 4740013}, "periodicity", "DELETE", f"{STATUSES}/4740013"),
+    Call("list_segments", {}, "segments", "GET", SEGMENTS),
+    Call("get_segment", {"segment_id": 51}, "segments", "GET", f"{SEGMENTS}/51"),
+    Call("create_segment", {"name": "Гости"}, "segments", "POST", SEGMENTS),
+    Call("update_segment", {"segment_id": 51, "name": "Х"}, "segments", "PATCH", f"{SEGMENTS}/51"),
+    Call("delete_segment", {"segment_id": 51}, "segments", "DELETE", f"{SEGMENTS}/51"),
+)
+WRITES = tuple(call for call in CALLS if call.writes)
+
+
+def failure(code: str, message: str, hint: str | None, *, retryable: bool = False, **more: Any) -> dict[str, Any]:
+    hinted = {"hint": hint} if hint else {}
+    return {"code": code, "message": f"{message} {NOTHING}", "retryable": retryable, **hinted, **more}
+
+
+def rejected(status: int, *fields: tuple[str, str]) -> dict[str, Any]:
+    told = [{"path": path, "detail": detail} for path, detail in fields]
+    return failure(
+        "rejected",
+        f"amoCRM did not accept the request (status {status}).",
+        "See fields for what amoCRM said of each part." if told else None,
+        **({"fields": told} if told else {}),
+    )
+
+
+def wrong_mode(needed: str, actual: str, hint: str) -> dict[str, Any]:
+    message = f"This needs the customers mode `{needed}`, and the account is in `{actual}`."
+    return failure("mode_disabled", message, hint)
+
+
+NOT_FOUND = failure(
+    "not_found", "There is no such thing in this account.", "List the segments or statuses to find the id."
+)
+UNAUTHORIZED = failure(
+    "unauthorized",
+    "amoCRM did not accept the sign-in: the token is wrong, expired or revoked.",
+    "The person who runs this server must give it a new AMO_ACCESS_TOKEN.",
+)
+FORBIDDEN = failure(
+    "forbidden",
+    "The signed-in user may not do this: writing takes an administrator of the account.",
+    "Use a token of an administrator.",
+)
+UNPAID = failure(
+    "payment_required",
+    "The account's tariff does not include this, or has not been paid.",
+    "The account's owner can check the tariff in amoCRM.",
+)
+BLOCKED = failure(
+    "blocked",
+    "amoCRM's gateway refuses every request of this integration or address.",
+    "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support.",
+)
+LIMITED = failure("rate_limited", "Too many requests for amoCRM.", "Wait, then call again once.", retryable=True)
+
+
+def limited(seconds: float) -> dict[str, Any]:
+    message = f"Too many requests for amoCRM. amoCRM asks to wait {seconds:g} seconds. {NOTHING}"
+    return {**LIMITED, "message": message, "retry_after": seconds}
+
+
+def no_answer(call: Call, reason: str) -> dict[str, Any]:
+    """A read changed nothing; of a write nobody can say."""
+    if not call.writes:
+        return failure("unavailable", f"amoCRM {reason}.", "Try again in a minute.", retryable=True)
+    return {
+        "code": "outcome_unknown",
+        "message": f"The change was sent, but amoCRM {reason}: it may or may not have been made.",
+        "retryable": False,
+        "hint": "Read or list the target to see what is there before anything is sent again.",
+    }
+
+
+def invalid(*entries: tuple[str, str, str]) -> str:
+    """The 400 that names what is wrong, as the API writes it."""
+    errors = [{"code": code, "path": path, "detail": detail} for path, code, detail in entries]
+    return json.dumps({"validation-errors": [{"request_id": "0", "errors": errors}], "status": 400, "detail": "Х"})
+
+
+REFUSALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"status": 400}, rejected(400, ("", "Bad Request"))),
+    ({"status": 400, "body": "{}"}, rejected(400)),
+    (
+        {"status": 400, "body": invalid(("name", "IsBlank", "Пусто."), ("color", "NotSupportedChoice", ""))},
+        rejected(400, ("name", "Пусто."), ("color", "NotSupportedChoice")),
+    ),
+    ({"status": 400, "body": invalid(("id", "NotSupportedChoice", "No."))}, NOT_FOUND),
+    ({"status": 401}, UNAUTHORIZED),
+    ({"status": 401, "html": True}, UNAUTHORIZED),
+    ({"status": 402}, UNPAID),
+    ({"status": 403}, FORBIDDEN),
+    ({"status": 403, "html": True}, BLOCKED),
+    ({"status": 403, "body": " <html>", "content_type": "text/plain"}, BLOCKED),
+    ({"status": 404}, NOT_FOUND),
+    ({"status": 404, "html": True}, NOT_FOUND),
+    ({"status": 405}, rejected(405)),
+    ({"status": 413}, rejected(413, ("", "Payload Too Large"))),
+    ({"status": 413, "html": True}, rejected(413)),
+    ({"status": 422}, rejected(422, ("", "Unprocessable Entity"))),
+    ({"status": 429, "html": True}, LIMITED),
+    ({"status": 429, "html": True, "headers": {"Retry-After": "7"}}, limited(7)),
+    ({"retry_after": 300}, limited(300)),
+]
+"""Faults, and what every tool makes of them."""
+
+NO_ANSWERS: list[tuple[dict[str, Any], str]] = [
+    *[({"status": status}, f"answered with the status {status}") for status in (500, 502, 503)],
+    *[({"status": status, "html": True}, f"answered with the status {status}") for status in (502, 504)],
+    ({"status": 302, "headers": {"Location": "/api/v4/account"}}, "answered with the status 302"),
+    ({"status": 307, "headers": {"Location": "/api/v4/account"}}, "answered with the status 307"),
+    ({"html": True, "status": 200}, "answered with something that is not JSON"),
+    ({"drop": "before"}, "broke the connection off before it had answered"),
+]
+"""Faults that leave no usable answer and no effect, and what was seen."""
+
+
+@pytest.mark.parametrize("mode", ["segments", "periodicity"])
+async def test_every_refusal_of_every_endpoint_becomes_its_code_after_one_attempt(
+    mode: str, era: str, serve: Serve
+) -> None:
+    sandbox = Sandbox(mode=mode)
+    before = deepcopy(sandbox.account.document())
+    async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
+        for call in (call for call in CALLS if call.mode == mode):
+            for fault, expected in [*REFUSALS, *((fault, no_answer(call, reason)) for fault, reason in NO_ANSWERS)]:
+                sandbox.requests.clear()
+                sandbox.faults.add(Fault(method=call.method, path=call.path, **fault))
+                told = error(await client.call_tool(call.tool, call.arguments))
+                assert (call.tool, fault, told) == (call.tool, fault, expected)
+                asked = [request.partition("?")[0] for request in served.requests()]
+                looked = ["GET /api/v4/account"] if fault.get("status") == 422 else []
+                assert asked[-1 - len(looked) :] == [f"{call.method} {call.path}", *looked]
+                assert served.writes() == ([f"{call.method} {call.path}"] if call.writes else [])
+    assert sandbox.account.document() == before
+
+
+@pytest.mark.parametrize("mode", ["segments", "periodicity"])
+async def test_a_write_whose_answer_is_lost_is_sent_once_and_left_open(mode: str, era: str, serve: Serve) -> None:
+    sandbox = Sandbox(mode=mode)
+    lost = [(call, drop) for call in WRITES for drop in ("body", "after") if call.mode == mode]
+    async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
+        for call, drop in lost:
+            before = deepcopy(sandbox.account.document())
+            sandbox.faults.add(Fault(method=call.method, drop=drop))
+            other = {"status_id": 4740016, "segment_id": 54} if drop == "after" else {}
+            arguments = {**call.arguments, "name": drop} if call.method == "PATCH" else call.arguments
+            arguments = {key: other.get(key, given) for key, given in arguments.items()}
+            told = error(await client.call_tool(call.tool, arguments))
+            assert told == no_answer(call, "broke the connection off before it had answered")
+            assert sandbox.account.document() != before
+    assert [item.method for item in sandbox.requests if item.method != "GET"] == [call.method for call, _ in lost]
+
+
+HINTS = {
+    "segments": "Work with the segments instead.",
+    "periodicity": "Work with the statuses instead.",
+    "disabled": "Customers have to be switched on in amoCRM's settings.",
+    "unavailable": "Customers have to be switched on in amoCRM's settings.",
+    "dynamic": "Customers have to be switched on in amoCRM's settings.",
+}
+
+
+async def test_a_tool_of_another_mode_says_which_mode_is_needed_and_which_is_on(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        for mode, hint in HINTS.items():
+            sandbox.account.mode = mode
+            before = deepcopy(sandbox.account.document())
+            others = [call for call in CALLS if call.mode != mode]
+            told = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in others}
+            assert told == {call.tool: wrong_mode(call.mode, mode, hint) for call in others}
+            assert sandbox.account.document() == before
+    assert (person.asked, served.writes()) == ([], [])
+
+
+async def test_a_422_stays_a_rejection_when_the_mode_is_right_or_cannot_be_found_out(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    sandbox.faults.add(Fault(path="/api/v4/account", status=503))
+    sandbox.account.mode = "periodicity"
+    told = "Не включен функционал сегментации для покупателей"
+    async with serve(sandbox) as served, served.client(era) as client:
+        assert error(await client.call_tool("get_segment", {"segment_id": 51})) == rejected(422, ("", told))
+    assert served.requests() == [f"GET {SEGMENTS}/51", "GET /api/v4/account"]
+
+
+async def test_a_user_who_is_no_administrator_reads_but_does_not_write(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox, token=USER_TOKEN) as served, served.client(era, Person("yes")) as client:
+        for call in CALLS:
+            sandbox.account.mode = call.mode
+            before = deepcopy(sandbox.account.document())
+            told = answer(await client.call_tool(call.tool, call.arguments))
+            assert (call.tool, told.get("error")) == (call.tool, FORBIDDEN if call.writes else None)
+            assert sandbox.account.document() == before
+    assert served.writes() == [f"{call.method} {call.path}" for call in WRITES]
+
+
+async def test_a_token_that_the_account_does_not_know_is_unauthorized_everywhere(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    before = deepcopy(sandbox.account.document())
+    person = Person("yes")
+    async with serve(sandbox, token="of-another-account") as served, served.client(era, person) as client:
+        told = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in CALLS}
+    assert told == {call.tool: UNAUTHORIZED for call in CALLS}
+    assert (person.asked, served.writes()) == ([], [])
+    assert sandbox.account.document() == before
+
+
+async def test_an_id_that_is_not_there_is_not_found_and_nobody_is_asked(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    named = [call for call in CALLS if set(call.arguments) & {"segment_id", "status_id"}]
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        for call in named:
+            sandbox.account.mode = call.mode
+            for unknown in (1, 2**63 - 1):
+                arguments = {key: unknown if key.endswith("_id") else held for key, held in call.arguments.items()}
+                assert error(await client.call_tool(call.tool, arguments)) == NOT_FOUND
+    assert (len(named), person.asked, served.writes()) == (6, [], [])
+
+
+async def test_a_name_that_the_account_does_not_take_is_rejected_with_what_it_said(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    long = {"name": "х" * 256}
+    problem = ("name", "This value is too long. It should have 255 characters or less.")
+    tried = [
+        ("periodicity", "create_statuses", {"statuses": [{**DRAFT, **long}]}),
+        ("periodicity", "update_status", {"status_id": 4740013, **long}),
+        ("segments", "create_segment", long),
+        ("segments", "update_segment", {"segment_id": 51, **long}),
+    ]
+    async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
+        for mode, tool, arguments in tried:
+            sandbox.account.mode = mode
+            before = deepcopy(sandbox.account.document())
+            assert error(await client.call_tool(tool, arguments)) == rejected(400, problem)
+            assert sandbox.account.document() == before
+    assert len(served.writes()) == len(tried)
+
+
+async def test_a_price_field_that_the_catalogue_does_not_have_is_rejected(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    before = deepcopy(sandbox.account.document())
+    prices = {"available_products_price_types": [288891, 5]}
+    told = rejected(400, ("available_products_price_types.1", "The value you selected is not a valid choice."))
+    async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
+        assert error(await client.call_tool("create_segment", {"name": "Гости", **prices})) == told
+        assert error(await client.call_tool("update_segment", {"segment_id": 51, **prices})) == told
+    assert sandbox.account.document() == before
+
+
+GRINDS = "381857 «В зёрнах», 381859 «Для турки», 381861 «Для фильтра»"
+CHANNELS = "391011 «Телефон», 391013 «Почта», 391015 «Мессенджер»"
+NO_FIELD = (
+    "is not a field that segments of this account have; the fields are: 269471 (MAILING), 269473, 272427, "
+    "272429 (DISCOUNT), 272431 (BEANS), 272433 (PROMO_START), 272435, 272437 (LANDING), 272439 (DESCRIPTION), "
+    "272441 (CHANNEL), 272443"
+)
+NO_CHOICE = "is not a choice of this field; the choices are:"
+NO_DATE = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
+ONE_OF = "needs exactly one of value, enum_id and enum_code"
+TEXT, GRIND, CHANNEL = {"field_id": 272427}, {"field_id": 269473}, {"field_id": 272441}
+UNFIT: list[tuple[dict[str, int | str], list[dict[str, Any]], str, str]] = [
+    ({"field_id": 1}, [{"value": "x"}], "", NO_FIELD),
+    ({"field_code": "mailing"}, [], "", NO_FIELD),
+    ({"field_id": 269473, "field_code": "BEANS"}, [], "", NO_FIELD),
+    ({}, [{"value": "x"}], "", "needs a field_id or a field_code"),
+    ({"field_id": 269471}, [{"value": "maybe"}], ".values.0", 'must be "true" or "false": the field is a checkbox'),
+    ({"field_id": 272429}, [{"value": "много"}], ".values.0", 'must be a number such as "12.5": the field is numeric'),
+    ({"field_id": 272433}, [{"value": "22.11.2026"}], ".values.0", NO_DATE),
+    ({"field_id": 272435}, [{"value": "завтра"}], ".values.0", NO_DATE),
+    (GRIND, [{"value": "Молотый"}], ".values.0", f"{NO_CHOICE} {GRINDS}"),
+    (GRIND, [{"enum_id": 391011}], ".values.0", f"{NO_CHOICE} {GRINDS}"),
+    (GRIND, [{"enum_id": 381857}, {"enum_id": 381859}], ".values", "takes one value: the field is of type select"),
+    (CHANNEL, [{"enum_code": "FAX"}], ".values.0", f"{NO_CHOICE} {CHANNELS}"),
+    (CHANNEL, [{"value": "Почта", "enum_id": 391013}], ".values.0", ONE_OF),
+    (CHANNEL, [{}], ".values.0", ONE_OF),
+    (TEXT, [{"enum_id": 381857}], ".values.0", "takes a value, not a choice: the field is of type text"),
+    (TEXT, [{}], ".values.0", "needs a value"),
+]
+"""A field, values that it cannot take, where the problem is and what it is."""
+
+
+async def test_a_value_that_its_field_cannot_take_is_refused_with_what_it_can_take_and_nothing_is_written(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("yes")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        for field, values, place, detail in UNFIT:
+            given = {"custom_fields_values": [{**field, "values": values}]}
+            created = error(await client.call_tool("create_segment", {"name": "Гости", **given}))
+            changed = error(await client.call_tool("update_segment", {"segment_id": 51, **given}))
+            assert changed == created
+            assert (created["code"], created["fields"]) == (
+                "invalid_arguments",
+                [{"path": f"custom_fields_values.0{place}", "detail": detail}],
+            )
+            assert created["message"].endswith(f". {NOTHING}")
+    assert (person.asked, served.writes()) == ([], [])
+    assert set(served.requests()) == {f"GET {SEGMENTS}/custom_fields?page=1&limit=250"}
