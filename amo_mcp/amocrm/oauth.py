@@ -167,7 +167,10 @@ async def exchange_code(
         Unavailable: there was no usable answer.
     """
     named = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
-    tokens = await _tokens(http, root, {**named, "grant_type": "authorization_code", "code": code})
+    try:
+        tokens = await _tokens(http, root, {**named, "grant_type": "authorization_code", "code": code})
+    except SignInFailed as error:
+        raise SignInFailed(f"{error}; a code lives 20 minutes and works once") from None
     return SignedIn.model_validate({"root": root, **named, **_lasting(tokens, time.time())})
 
 
@@ -196,7 +199,7 @@ async def _tokens(http: Http, root: str, asked: dict[str, str]) -> dict[str, Any
     except Lost as lost:
         raise Unavailable(lost.reason) from lost
     if answer.status in (400, 401, 403):
-        raise SignInFailed(f"{urlsplit(root).netloc} answered {answer.status}")
+        raise SignInFailed(f"{urlsplit(root).netloc} refused it (status {answer.status})")
     tokens = answer.problem()
     if not 200 <= answer.status < 300 or not all(  # noqa: PLR2004 - any success
         isinstance(tokens.get(name), kind)

@@ -30,7 +30,6 @@ _NOT_CATCHABLE = (
     "AMO_REDIRECT_URI is not on this machine (http://127.0.0.1:8919/callback would be), so that the redirect "
     "cannot be caught; use --code"
 )
-_CODE_LIVES = "a code lives 20 minutes and works once"
 
 
 class Integration:
@@ -67,7 +66,7 @@ def command(code: str | None) -> None:
     except InvalidSettings as error:
         raise click.ClickException("\n  ".join(["cannot sign in:", *error.problems])) from None
     except SignInFailed as error:
-        raise click.ClickException(f"the account did not accept it: {error}; {_CODE_LIVES}") from None
+        raise click.ClickException(f"cannot sign in: {error}") from None
     except Unavailable as error:
         raise click.ClickException(f"amoCRM {error.reason}") from None
     except OSError as error:
