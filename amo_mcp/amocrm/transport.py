@@ -14,12 +14,10 @@ goes to the operator's host alone.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_after_delay
-from tenacity.wait import wait_random_exponential
 
 from amo_mcp.amocrm.errors import (
     AmoError,
@@ -37,6 +35,9 @@ from amo_mcp.amocrm.errors import (
 )
 from amo_mcp.amocrm.http import Answer, Http, Lost, parse_json
 from amo_mcp.amocrm.pace import Pace, say_wait
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 logger = logging.getLogger(__name__)
 
@@ -149,14 +150,7 @@ class Transport:
                     return None
                 raise lost from error
 
-        trying = AsyncRetrying(
-            sleep=self._sleep,
-            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(LONGEST_RETRYING),
-            wait=_wait,
-            retry=retry_if_exception(lambda error: _worth_repeating(method, error)),
-            before_sleep=_say_so,
-            reraise=True,
-        )
+        trying = _trying(method, self._sleep)
         return await trying(attempt)
 
     async def _once(self, method: str, path: str, params: Mapping[str, int] | None, body: Any) -> Any:
@@ -212,6 +206,27 @@ class Transport:
             self._limited_until = time.monotonic() + wait
 
 
+def _trying(method: str, sleep: Sleep) -> "AsyncRetrying":
+    """How a request is tried again."""
+    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
+    from tenacity.wait import wait_random_exponential
+
+    backoff = wait_random_exponential(multiplier=0.5, max=8.0)
+
+    def wait(state: "RetryCallState") -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return _asked(error) if isinstance(error, RateLimited) else backoff(state)
+
+    return AsyncRetrying(
+        sleep=sleep,
+        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(LONGEST_RETRYING),
+        wait=wait,
+        retry=retry_if_exception(lambda error: _worth_repeating(method, error)),
+        before_sleep=_say_so,
+        reraise=True,
+    )
+
+
 def _worth_repeating(method: str, error: BaseException) -> bool:
     match error:
         case RateLimited():
@@ -229,15 +244,7 @@ def _asked(error: RateLimited) -> float:
     return 1.0 if error.retry_after is None else error.retry_after
 
 
-_BACKOFF = wait_random_exponential(multiplier=0.5, max=8.0)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return _asked(error) if isinstance(error, RateLimited) else _BACKOFF(state)
-
-
-async def _say_so(state: RetryCallState) -> None:
+async def _say_so(state: "RetryCallState") -> None:
     wait = state.next_action.sleep if state.next_action else 0.0
     logger.info("Trying again in %.1f s", wait)
     await say_wait(wait, "amoCRM, to try again")

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import traceback
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from amo_mcp import __version__
-from amo_mcp.amocrm import transport as module
+from amo_mcp.amocrm import http as module
 from amo_mcp.amocrm.errors import (
     AmoError,
     Blocked,
@@ -30,13 +31,16 @@ from amo_mcp.amocrm.errors import (
     Unauthorized,
     Unavailable,
 )
-from amo_mcp.amocrm.transport import LongLivedToken, Transport, parse_json
+from amo_mcp.amocrm.http import Http, parse_json
+from amo_mcp.amocrm.pace import tell_wait
+from amo_mcp.amocrm.transport import LongLivedToken, SignIn, Transport
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "eyJ0eXAi.very-secret-token"
+ADMIN = LongLivedToken(SecretStr(ADMIN_TOKEN))
 ACCOUNT = "/api/v4/account"
 SEGMENTS = "/api/v4/customers/segments"
 WRITES = ["POST", "PATCH", "DELETE"]
@@ -61,17 +65,43 @@ class Answering:
         await send({"type": "http.response.body", "body": self._body})
 
 
+class Clock:
+    """A pace that lets everything go, and a sleep that takes no time; both remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.held: list[float] = []
+        self.slept: list[float] = []
+
+    async def turn(self) -> None:
+        self.turns += 1
+
+    async def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
 @asynccontextmanager
-async def opened(root: str, *, token: str = TOKEN, seconds: float = 5.0, app: Any = None) -> AsyncIterator[Transport]:
-    transport = Transport(root, LongLivedToken(SecretStr(token)), timeout=seconds, app=app)
+async def opened(
+    root: str = "http://example.localhost",
+    *,
+    sign_in: SignIn | None = None,
+    seconds: float = 5.0,
+    app: Any = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Transport]:
+    clock = clock or Clock()
+    http = Http(timeout=seconds, app=app)
     try:
-        yield transport
+        yield Transport(root, sign_in or LongLivedToken(SecretStr(TOKEN)), http, clock, sleep=clock.sleep)
     finally:
-        await transport.aclose()
+        await http.aclose()
 
 
 async def got(app: Answering, method: str = "GET", path: str = SEGMENTS, **more: Any) -> Any:
-    async with opened("http://example.localhost/", app=app) as transport:
+    async with opened(app=app) as transport:
         return await transport.request(method, path, **more)
 
 
@@ -341,7 +371,7 @@ BROKE_OFF = "broke the connection off before it had answered"
 async def test_a_connection_that_breaks_leaves_a_read_unavailable_and_a_write_open() -> None:
     sandbox = Sandbox()
     with running(sandbox) as url:
-        async with opened(url, token=ADMIN_TOKEN) as transport:
+        async with opened(url, sign_in=ADMIN) as transport:
             for drop in ("before", "after", "body"):
                 sandbox.faults.add(Fault(drop=drop))
                 with pytest.raises(Unavailable) as unavailable:
@@ -361,21 +391,13 @@ async def test_an_answer_that_does_not_come_in_time_leaves_a_read_unavailable_an
     sandbox.faults.add(Fault(times=2, delay=0.1))
     reason = "did not answer within 0.05 s"
     with running(sandbox) as url:
-        async with opened(url, token=ADMIN_TOKEN, seconds=0.05) as transport:
+        async with opened(url, sign_in=ADMIN, seconds=0.05) as transport:
             with pytest.raises(Unavailable) as unavailable:
                 await transport.request("GET", ACCOUNT)
             with pytest.raises(OutcomeUnknown) as unknown:
                 await transport.request("DELETE", f"{SEGMENTS}/51")
     assert seen(unavailable.value) == {"reason": reason, "status": None}
     assert seen(unknown.value) == {"reason": reason}
-
-
-async def test_the_root_may_end_with_a_slash() -> None:
-    app = Answering(200, "1")
-    async with opened("http://example.localhost//", app=app) as transport:
-        assert await transport.request("GET", ACCOUNT) == 1
-        assert transport.root == "http://example.localhost"
-    assert app.asked[0]["path"] == ACCOUNT
 
 
 async def test_the_token_is_in_no_error_and_no_log_and_the_request_id_is_logged(
