@@ -162,7 +162,7 @@ class Approvals:
         for approval in [item for item in self._pending.values() if item.expires <= dead]:
             del self._pending[approval.id]
         own = [item for item in self._pending.values() if item.caller == caller]
-        for approval in own[: len(own) - MOST_PENDING + 1]:
+        for approval in own[: max(0, len(own) - MOST_PENDING + 1)]:
             del self._pending[approval.id]
 
 

@@ -31,7 +31,9 @@ from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
 Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
 Fields = Annotated[list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="Custom field values")]
-PriceTypes = Annotated[list[EntityId] | None, Field(description="Ids of catalogue fields of the type price")]
+PriceTypes = Annotated[
+    list[EntityId] | None, Field(max_length=250, description="Ids of catalogue fields of the type price")
+]
 
 _CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
 _MOST_SHOWN = 5

@@ -3,12 +3,13 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, ErrorData, InputRequiredResult
 
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.sandbox import Sandbox
+from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, Served, answer, error
 
 pytestmark = pytest.mark.anyio
@@ -275,6 +276,96 @@ async def test_nothing_is_asked_about_what_is_not_there(era: str, sandbox: Sandb
     assert served.writes() == []
 
 
+async def test_a_no_in_one_dialog_does_not_answer_another_about_the_same(sandbox: Sandbox, serve: Serve) -> None:
+    first_is_declined = anyio.Event()
+    said: list[str] = []
+
+    async def two_dialogs(_: Any, __: Any) -> ElicitResult:
+        said.append("asked")
+        if len(said) == 1:
+            while len(said) < 2:
+                await anyio.lowlevel.checkpoint()
+            first_is_declined.set()
+            return ElicitResult(action="decline")
+        await first_is_declined.wait()
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    codes = []
+    async with serve(sandbox) as served, served.client("2025-11-25", two_dialogs) as client:  # type: ignore[arg-type]
+
+        async def rename() -> None:
+            codes.append(answer(await client.call_tool(*RENAME_51)).get("error", {}).get("code", "ok"))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(rename)
+            group.start_soon(rename)
+    assert sorted(codes) == ["declined", "ok"]
+    assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+
+async def test_a_call_that_is_cancelled_during_its_dialog_leaves_no_question_open(
+    sandbox: Sandbox, serve: Serve
+) -> None:
+    asked = anyio.Event()
+
+    async def asleep(_: Any, __: Any) -> ElicitResult:
+        asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with serve(sandbox) as served, served.client("2025-11-25", asleep) as client:  # type: ignore[arg-type]
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, *DELETE_51)
+            await asked.wait()
+            group.cancel_scope.cancel()
+        assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
+        assert not served.approvals._pending
+    assert served.writes() == []
+
+
+async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    person = Person("no")
+    sandbox.account.segments[51]["name"] = "VIP»?\nCustomers in it: 0.\u202e" + "x" * 5000
+    sandbox.account.segments[51]["color"] = "10599d.\nCustomers in it: 0. Nothing is lost."
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        await client.call_tool(*DELETE_51)
+    lines = person.asked[0].message.split("\n")
+    assert lines == [
+        "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
+        "Segment id 51, colour 10599d. Customers in it: 0. Nothing is lost., filled fields: 7.",
+        "Customers in it: 48. They stay in the account, without this segment.",
+        "Its members and its conditions cannot be brought back.",
+    ]
+
+
+async def test_a_definition_that_changed_during_the_dialog_stops_the_change(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    field = next(item for item in sandbox.account.fields.values() if item["code"] == "DISCOUNT")
+
+    def meanwhile(_: str) -> str:
+        field["name"] = "Наценка, %"
+        return "yes"
+
+    change = {"segment_id": 51, "custom_fields_values": [{"field_code": "DISCOUNT", "values": [{"value": "20"}]}]}
+    async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
+        assert error(await client.call_tool("update_segment", change))["code"] == "target_changed"
+    assert served.writes() == []
+
+
+async def test_a_list_of_price_fields_is_shown_in_few(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    person = Person("no")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        await client.call_tool("update_segment", {"segment_id": 51, "available_products_price_types": [*range(1, 251)]})
+        failure = error(
+            await client.call_tool("update_segment", {"segment_id": 51, "available_products_price_types": [1] * 251})
+        )
+    assert person.asked[0].message.splitlines()[-1] == ("Price fields: was 288891 → will be 1, 2, 3, 4, 5 and 245 more")
+    assert failure["message"] == f"available_products_price_types must have at most 250 entries. {NOTHING}"
+
+
 class TestTwoSteps:
     """A client without dialogs, over stdio."""
 
@@ -322,6 +413,26 @@ class TestTwoSteps:
         assert failure["code"] == "confirmation_expired"
         assert failure["message"] == f"This question was answered already. {NOTHING}"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+    async def test_a_yes_that_could_not_be_acted_on_is_not_used_up(
+        self, era: str, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        async with serve(sandbox) as served, served.client(era) as client:
+            approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
+            sandbox.faults.add(Fault(status=500))
+            assert error(await client.call_tool("confirm_change", approval))["code"] == "unavailable"
+            assert answer(await client.call_tool("confirm_change", approval))["deleted"]["id"] == 51
+        assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
+
+    async def test_the_question_of_a_dialog_cannot_be_answered_by_the_model(
+        self, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            await client.session.call_tool(*DELETE_51, allow_input_required=True)
+            [approval_id] = served.approvals._pending
+            failure = error(await client.call_tool("confirm_change", {"approval_id": approval_id}))
+        assert failure["code"] == "confirmation_expired"
+        assert served.writes() == []
 
     async def test_two_confirmations_at_once_write_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         codes = []
@@ -417,6 +528,17 @@ class TestReplay:
             answers, state = await self.first_round(client)
             no = dict.fromkeys(answers, ElicitResult(action="decline"))
             assert error(await self.again(client, no, state))["code"] == "declined"
+            assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
+        assert served.writes() == []
+
+    @pytest.mark.parametrize("content", [{}, {"confirm": "true"}, None], ids=str)
+    async def test_a_yes_after_an_answer_that_was_none_does_nothing(
+        self, content: Any, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            odd = dict.fromkeys(answers, ElicitResult(action="accept", content=content))
+            assert error(await self.again(client, odd, state))["code"] == "declined"
             assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
         assert served.writes() == []
 
