@@ -168,10 +168,46 @@ async def test_a_write_whose_answer_has_another_shape_may_have_been_made(name: s
         assert caught.value.reason == ANOTHER_SHAPE
 
 
-@pytest.mark.parametrize("name", ["update_status", "create_segment", "update_segment"])
+@pytest.mark.parametrize("name", WRITTEN)
 async def test_a_write_that_was_answered_with_nothing_may_have_been_made(name: str) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         await doing(name)(client_of(Scripted(None)))
+    assert caught.value.reason == ANOTHER_SHAPE
+
+
+@pytest.mark.parametrize("name", ["update_status", "update_segment"])
+async def test_a_change_that_is_answered_with_another_thing_may_have_been_made(name: str) -> None:
+    with pytest.raises(OutcomeUnknown) as caught:
+        await doing(name)(client_of(Scripted({"id": 99, "name": "а"})))
+    assert caught.value.reason == ANOTHER_SHAPE
+
+
+THREE = [StatusDraft(name="а", sort=1, request_id="x"), StatusDraft(name="б", sort=2), StatusDraft(name="в", sort=3)]
+
+
+@pytest.mark.parametrize(
+    ("answered", "ids"),
+    [
+        ([(7, "2"), (8, "x"), (9, "1")], [8, 9, 7]),
+        ([(7, None), (8, None), (9, None)], [7, 8, 9]),
+        ([(7, "1"), (8, "1"), (9, "x")], [7, 8, 9]),
+        ([(7, "0"), (8, "1"), (9, "2")], [7, 8, 9]),
+    ],
+    ids=["shuffled", "no echo", "unclear echo", "another echo"],
+)
+async def test_created_statuses_are_told_in_the_order_asked_for_by_their_echo(
+    answered: list[tuple[int, str | None]], ids: list[int]
+) -> None:
+    items = [{"id": status_id, "request_id": echo} for status_id, echo in answered]
+    created = await client_of(Scripted(listing("statuses", *items))).create_statuses(THREE)
+    assert [item.id for item in created] == ids
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+async def test_another_number_of_created_statuses_than_asked_for_leaves_it_open(count: int) -> None:
+    items = [{"id": status_id} for status_id in range(1, count + 1)]
+    with pytest.raises(OutcomeUnknown) as caught:
+        await client_of(Scripted(listing("statuses", *items))).create_statuses(THREE)
     assert caught.value.reason == ANOTHER_SHAPE
 
 

@@ -176,7 +176,10 @@ def test_a_number_travels_as_the_text_it_was_written_in(number: str) -> None:
     assert sent("numeric", {"value": f" {number}\n"}) == [{"value": number}]
 
 
-@pytest.mark.parametrize("text", ["", "много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½", "1_000", "1e5", "١٢", "1" * 31],
+)
 def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
     told = 'must be a number such as "12.5": the field is numeric'
     assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]

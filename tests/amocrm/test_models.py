@@ -12,6 +12,7 @@ from amo_mcp.amocrm.models import (
     Account,
     CreatedStatus,
     CustomField,
+    FieldValue,
     FieldValues,
     Segment,
     SegmentDraft,
@@ -23,6 +24,9 @@ from amo_mcp.amocrm.models import (
 )
 
 rule = settings(deadline=None, max_examples=60)
+
+LAST_SECOND = 253402300799
+"""Of the year 9999."""
 
 
 def links(path: str, host: str = "example") -> dict[str, Any]:
@@ -196,6 +200,33 @@ def test_null_and_an_empty_list_are_the_same(empty: Any) -> None:
     assert CustomField.model_validate({"id": 1, "enums": empty}).enums == []
 
 
+def test_the_empty_map_of_a_language_without_lists_is_an_empty_list_and_null_is_an_empty_text() -> None:
+    segment = Segment.model_validate({"id": 1, "name": None, "color": None, "available_products_price_types": {}})
+    assert (segment.name, segment.color, segment.available_products_price_types) == ("", "", [])
+    status = Status.model_validate({"id": 1, "name": None, "color": None, "conditions": {}})
+    assert (status.name, status.color, status.conditions) == ("", "", [])
+
+
+@pytest.mark.parametrize("time", [None, LAST_SECOND + 1, 10**15, 10**30, -(10**30), True, "soon", "1589615328", 1.5])
+def test_a_time_that_is_none_is_no_time_and_does_not_cost_the_segment(time: Any) -> None:
+    segment = Segment.model_validate({"id": 1, "name": "а", "created_at": time, "updated_at": 0})
+    assert told(segment) == {"id": 1, "name": "а", "created_at": None, "updated_at": "1970-01-01T00:00:00Z"}
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else "x"
+
+
+@pytest.mark.parametrize(
+    ("model", "key"), [(Status, "conditions"), (Status, "unknown"), (Segment, "unknown"), (FieldValue, "value")]
+)
+def test_what_is_nested_deeper_than_can_be_passed_on_is_not_read(model: type[BaseModel], key: str) -> None:
+    held = {"id": 1, "name": "а"} if model is not FieldValue else {}
+    assert told(model.model_validate({**held, key: nested(30)})) == {**held, key: nested(30)}
+    with pytest.raises(ValidationError, match="is nested too deep"):
+        model.model_validate({**held, key: {"deeper": nested(30)}})
+
+
 def test_dates_of_fields_are_told_in_iso_and_other_numbers_as_they_are() -> None:
     rows = [
         ("date", 1671494400, "2022-12-20T00:00:00Z"),
@@ -244,9 +275,6 @@ def test_a_status_is_told_as_it_was_read(extra: dict[str, Any], conditions: list
     status = Status.model_validate({**held, "_links": {}, "_embedded": [1]})
     assert told(status) == held
     assert Status.model_validate(told(status)) == status
-
-
-LAST_SECOND = 253402300799
 
 
 @rule
@@ -314,6 +342,11 @@ STATUS_DRAFT = {"name": "а", "sort": 1}
         (SegmentDraft, {"name": ""}, "name", "must not be blank"),
         (SegmentDraft, {"name": "а\nб"}, "name", "must not have control characters or line breaks"),
         (SegmentPatch, {"name": "а\x9f"}, "name", "must not have control characters or line breaks"),
+        (SegmentPatch, {"name": "VI\u200bP"}, "name", "must not have zero-width, bidirectional or other unseen"),
+        (StatusPatch, {"name": "\u202eVIP"}, "name", "must not have zero-width, bidirectional or other unseen"),
+        (StatusPatch, {"sort": "5_1"}, "sort", "must be a whole number"),
+        (StatusPatch, {"sort": "51.0"}, "sort", "must be a whole number"),
+        (StatusPatch, {"sort": "٣"}, "sort", "must be a whole number"),
         (SegmentPatch, {"name": "\ud83d"}, "name", "has half of a surrogate pair, which is not text"),
         (StatusDraft, {**STATUS_DRAFT, "request_id": "\udc00"}, "request_id", "has half of a surrogate pair"),
         (StatusDraft, {**STATUS_DRAFT, "sort": -1}, "sort", "must be from 0 to 2147483647"),

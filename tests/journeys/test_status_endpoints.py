@@ -148,9 +148,10 @@ async def test_statuses_that_cannot_be_read_back_are_shown_as_sent_with_a_note(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
     draft = {"name": "Второй визит", "sort": 200, "color": "#fffeb2"}
-    refused, absent, dropped = {"status": 503}, {"body": listing(*SHOP)}, {"drop": "before"}
+    refused, absent, dropped = {"status": 503, "times": 0}, {"body": listing(*SHOP)}, {"drop": "before", "times": 0}
     async with serve(periodicity) as served, served.client(era) as client:
         for created, lost in enumerate((refused, absent, dropped)):
+            periodicity.faults.clear()
             periodicity.faults.add(Fault(method="GET", skip=1, **lost))
             assert written(await client.call_tool("create_statuses", {"statuses": [draft]})) == {
                 "statuses": [{"id": 5649280 + 3 * created, **draft}],
