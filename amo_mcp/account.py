@@ -5,13 +5,29 @@ again or is said, and only what cannot be told from looking is `OutcomeUnknown`.
 there first: a namesake that was there before is not the new one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
-from amo_mcp.amocrm.models import CreatedStatus, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Refused, Unavailable
+from amo_mcp.amocrm.models import (
+    Account,
+    CreatedStatus,
+    CustomField,
+    Segment,
+    SegmentDraft,
+    SegmentPatch,
+    Status,
+    StatusDraft,
+    StatusPatch,
+)
 from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.recent import Recent
 
 _T = TypeVar("_T")
 _EntityT = TypeVar("_EntityT", Status, Segment)
@@ -40,14 +56,60 @@ class LimitReached(Exception):
         self.wanted = wanted
 
 
-class AmoAccount:
-    """One account: its client, and the writes.
+@dataclass(frozen=True)
+class Changed:
+    """A change that was made, or may have been.
 
-    Every method can raise what the client's methods raise (`amo_mcp.amocrm.errors.AmoError`).
+    Attributes:
+        kind: what it was made to.
+        ids: which ones, as far as they are known.
+        comes_or_goes: whether something appeared or went.
     """
 
-    def __init__(self, client: AmoClient) -> None:
+    kind: Literal["segment", "status"]
+    ids: tuple[int, ...]
+    comes_or_goes: bool = False
+
+
+async def _to_nobody(_: Changed) -> None:
+    """Nobody follows the account."""
+
+
+class AmoAccount:
+    """One account: its client, the writes, and what was read a moment ago.
+
+    Every method can raise what the client's methods raise (`amo_mcp.amocrm.errors.AmoError`).
+
+    Attributes:
+        client: the API; what is read through it is fresh.
+        tell: is told of every change that is made through this account.
+    """
+
+    def __init__(self, client: AmoClient, recent: Recent | None = None) -> None:
         self.client = client
+        self.tell: Callable[[Changed], Awaitable[None]] = _to_nobody
+        self._recent = recent or Recent()
+
+    @property
+    def host(self) -> str:
+        """The account's host, such as `example.amocrm.ru`."""
+        return urlsplit(self.client.root).netloc
+
+    async def recent_account(self) -> Account:
+        """The account, at most a few seconds old."""
+        return await self._recent.get("account", self.client.account)
+
+    async def recent_segments(self) -> list[Segment]:
+        """All segments, at most a few seconds old."""
+        return await self._recent.get("segments", self.client.segments)
+
+    async def recent_statuses(self) -> list[Status]:
+        """All statuses, at most a few seconds old."""
+        return await self._recent.get("statuses", self.client.statuses)
+
+    async def recent_fields(self) -> list[CustomField]:
+        """The custom fields of segments, at most a few seconds old."""
+        return await self._recent.get("fields", self.client.segment_fields)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> tuple[list[Status], bool]:
         """Create statuses and read them back, since the API answers only ids.
@@ -70,7 +132,9 @@ class AmoAccount:
                 return None
             return [CreatedStatus(id=named[draft.name].id) for draft in drafts]
 
-        created = await _created(lambda: self.client.create_statuses(drafts), look)
+        async with self._telling("status", comes_or_goes=True) as told:
+            created = await _created(lambda: self.client.create_statuses(drafts), look)
+            told += [item.id for item in created]
         try:
             listed = {status.id: status for status in await self.client.statuses()}
         except AmoError:
@@ -94,7 +158,10 @@ class AmoAccount:
             _only_if(not new)
             return None
 
-        return await _created(lambda: self.client.create_segment(draft), look)
+        async with self._telling("segment", comes_or_goes=True) as told:
+            created = await _created(lambda: self.client.create_segment(draft), look)
+            told.append(created.id)
+        return created
 
     async def update_status(self, before: Status, patch: StatusPatch) -> Status:
         """Change a status that is `before` now."""
@@ -108,7 +175,8 @@ class AmoAccount:
             _only_if(now == before)
             return None
 
-        return await _changed(lambda: self.client.update_status(before.id, patch), look)
+        async with self._telling("status", before.id):
+            return await _changed(lambda: self.client.update_status(before.id, patch), look)
 
     async def update_segment(self, before: Segment, patch: SegmentPatch) -> Segment:
         """Change a segment that is `before` now."""
@@ -120,15 +188,36 @@ class AmoAccount:
             _only_if(settings_of(now) == settings_of(before))
             return None
 
-        return await _changed(lambda: self.client.update_segment(before.id, patch), look)
+        async with self._telling("segment", before.id):
+            return await _changed(lambda: self.client.update_segment(before.id, patch), look)
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status."""
-        await _deleted(lambda: self.client.delete_status(status_id), lambda: self.client.status(status_id))
+        async with self._telling("status", status_id, comes_or_goes=True):
+            await _deleted(lambda: self.client.delete_status(status_id), lambda: self.client.status(status_id))
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment."""
-        await _deleted(lambda: self.client.delete_segment(segment_id), lambda: self.client.segment(segment_id))
+        async with self._telling("segment", segment_id, comes_or_goes=True):
+            await _deleted(lambda: self.client.delete_segment(segment_id), lambda: self.client.segment(segment_id))
+
+    @asynccontextmanager
+    async def _telling(
+        self, kind: Literal["segment", "status"], *ids: int, comes_or_goes: bool = False
+    ) -> AsyncIterator[list[int]]:
+        """Around a write: whoever follows is told when it was made, or may have been."""
+        touched = [*ids]
+        try:
+            yield touched
+        except (Refused, Unavailable):
+            raise
+        except BaseException:
+            self._recent.forget()
+            with anyio.CancelScope(shield=True):
+                await self.tell(Changed(kind, tuple(touched), comes_or_goes))
+            raise
+        self._recent.forget()
+        await self.tell(Changed(kind, tuple(touched), comes_or_goes))
 
 
 def settings_of(segment: Segment) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class AmoClient:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
+    @property
+    def root(self) -> str:
+        """The account's address."""
+        return self._transport.root
+
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
         return self._one(Account, await self._transport.request("GET", _ACCOUNT))

@@ -77,7 +77,18 @@ async def list_segments(
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""
     start = after(cursor)
-    found = sorted(await account.client.segments(), key=lambda segment: segment.id)
+    return segment_list(await account.client.segments(), search, detail, limit, start)
+
+
+def segment_list(
+    segments: Sequence[Segment],
+    search: str | None = None,
+    detail: Literal["concise", "full"] = "concise",
+    limit: int | None = None,
+    start: int | None = None,
+) -> SegmentList:
+    """One page of the segments, by id: those after the id `start` whose name has `search` in it."""
+    found = sorted(segments, key=lambda segment: segment.id)
     if search is not None:
         found = [segment for segment in found if search.strip().casefold() in segment.name.casefold()]
     rest = [segment for segment in found if start is None or segment.id > start]

@@ -1,5 +1,6 @@
 """The five status endpoints as tools (reference: "Статусы и сегменты покупателей", the periodicity mode)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -48,8 +49,13 @@ class StatusDeletion(BaseModel):
 @tool("List statuses", READ)
 async def list_statuses(account: CurrentAccount) -> StatusList:
     """List the customer statuses by position. They exist in the periodicity mode only."""
-    statuses = sorted(await account.client.statuses(), key=lambda status: (status.sort, status.id))
-    return StatusList(statuses=statuses, total=len(statuses), limit=MAX_STATUSES)
+    return status_list(await account.client.statuses())
+
+
+def status_list(statuses: Sequence[Status]) -> StatusList:
+    """The statuses by position."""
+    ordered = sorted(statuses, key=lambda status: (status.sort, status.id))
+    return StatusList(statuses=ordered, total=len(ordered), limit=MAX_STATUSES)
 
 
 @tool("Get a status", READ)

@@ -572,7 +572,14 @@ async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
 ) -> None:
     async with serve(sandbox, read_only=True) as served, served.client(era, Person()) as client:
         listed = {tool.name for tool in (await client.list_tools()).tools}
-        assert listed == {"list_statuses", "get_status", "list_segments", "get_segment"}
+        assert listed == {
+            "get_account",
+            "list_segment_fields",
+            "list_statuses",
+            "get_status",
+            "list_segments",
+            "get_segment",
+        }
         failure = error(await client.session.call_tool(name, {}, allow_input_required=True))
     assert (failure["code"], failure["message"]) == (
         "read_only",
