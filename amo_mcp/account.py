@@ -319,4 +319,4 @@ def _check_room(kind: str, held: int, limit: int, wanted: int) -> None:
 
 
 def _as_sent(created: CreatedStatus, draft: StatusDraft) -> Status:
-    return Status(id=created.id, name=draft.name, sort=draft.sort, color=draft.color or "")
+    return Status.model_validate({**draft.wire(), "request_id": None, "id": created.id})

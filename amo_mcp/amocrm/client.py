@@ -5,11 +5,12 @@ subclasses of `Refused`.
 """
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Rejected, Unavailable
+from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.models import (
     Account,
     CreatedStatus,
@@ -75,7 +76,12 @@ class AmoClient:
         Reference: "Добавление статусов в воронку". The echo of `request_id`, or the ordinal in its place, says which
         is which.
         """
-        answer = await self._statuses("POST", _STATUSES, body=[draft.wire() for draft in drafts])
+        expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
+        try:
+            answer = await self._statuses("POST", _STATUSES, body=[draft.wire() for draft in drafts])
+        except Rejected as error:
+            error.problems = _placed(error.problems, expected)
+            raise
         try:
             created = self._many(CreatedStatus, answer, "statuses")
         except Unavailable as error:
@@ -83,7 +89,6 @@ class AmoClient:
         if len(created) != len(drafts):
             raise OutcomeUnknown(_ODD)
         echoed = {item.request_id: item for item in created}
-        expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
         told_apart = len(echoed) == len(drafts) and echoed.keys() == set(expected)
         return [echoed[name] for name in expected] if told_apart else created
 
@@ -178,6 +183,8 @@ class AmoClient:
         items = embedded.get(key) if isinstance(embedded, dict) else None
         if not isinstance(items, list):
             raise Unavailable(_ODD)
+        if None in items:
+            raise Unavailable(_ODD)
         return [self._one(model, item) for item in items]
 
     def _written(self, model: type[_ListedT], answer: Any, written_id: int | None = None) -> _ListedT:
@@ -189,6 +196,16 @@ class AmoClient:
         if written_id not in (None, written.id):
             raise OutcomeUnknown(_ODD)
         return written
+
+
+def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:
+    """The problems of a batch, each with its place in it."""
+    return tuple(
+        replace(problem, path=f"statuses.{entries.index(problem.entry)}.{problem.path}")
+        if problem.entry in entries
+        else problem
+        for problem in problems
+    )
 
 
 def _page_count(answer: dict[str, Any]) -> int:

@@ -18,16 +18,20 @@ AmoError
 Texts of the API are kept as data (`detail`, `problems`); they are localised and never matched on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One entry of `validation-errors`: a dotted `path` into the request's body, a `code`, a `detail`."""
+    """One entry of `validation-errors`: a dotted `path` into the request's body, a `code`, a `detail`.
+
+    `entry` is the `request_id` of the part of a batch that it is about.
+    """
 
     path: str
     detail: str
     code: str = ""
+    entry: str = field(default="", compare=False)
 
 
 class AmoError(Exception):

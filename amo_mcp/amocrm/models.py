@@ -72,6 +72,14 @@ Time = Annotated[
 ]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
+
+def _zero_for_null(value: Any) -> Any:
+    return 0 if value is None else value
+
+
+Number = Annotated[int, BeforeValidator(_zero_for_null)]
+Flag = Annotated[bool, BeforeValidator(_zero_for_null)]
+
 Words = Annotated[str, BeforeValidator(_blank_for_null)]
 """Text of the API, where `null` is as good as empty."""
 
@@ -108,7 +116,7 @@ class Account(Answered):
 class Rights(Answered):
     """What a user may do."""
 
-    is_admin: bool = False
+    is_admin: Flag = False
 
 
 class User(Answered):
@@ -129,10 +137,10 @@ class Status(Answered):
 
     id: int
     name: Words
-    sort: int = 0
+    sort: Number = 0
     color: Words = ""
-    type: int = 0
-    is_default: bool = False
+    type: Number = 0
+    is_default: Flag = False
     conditions: Annotated[list[Any], BeforeValidator(_empty_for_null)] = []
     account_id: SkipJsonSchema[int | None] = None
 

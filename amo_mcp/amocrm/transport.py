@@ -51,6 +51,7 @@ SHORT_WAIT = 10.0
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 _PASSING = (502, 503, 504)
 _GATEWAY_GAVE_UP = (408, 499, 504)
+_NO_CONTENT = 204
 _REDIRECTS = (301, 302, 307, 308)
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -148,7 +149,7 @@ class Transport:
                     raise
                 if method == "DELETE" and isinstance(error, NotFound):
                     return None
-                raise lost from error
+                raise OutcomeUnknown(lost.reason, settled=lost.settled) from error
 
         trying = _trying(method, self._sleep)
         return await trying(attempt)
@@ -252,6 +253,8 @@ async def _say_so(state: "RetryCallState") -> None:
 
 def _parsed(method: str, answer: Answer) -> Any:
     if not answer.content.strip():
+        if method == "GET" and answer.status != _NO_CONTENT:
+            raise Unavailable("answered with nothing")
         return None
     try:
         return parse_json(answer.content)
@@ -293,11 +296,11 @@ def _problems(body: dict[str, Any], token: SecretStr) -> list[Problem]:
     groups = body.get("validation-errors")
     found = []
     for group in groups if isinstance(groups, list) else []:
-        errors = group.get("errors") if isinstance(group, dict) else None
+        errors, entry = (group.get("errors"), group.get("request_id")) if isinstance(group, dict) else (None, None)
         for error in errors if isinstance(errors, list) else []:
             if isinstance(error, dict):
                 path, detail, code = (_without(token, str(error.get(key) or "")) for key in ("path", "detail", "code"))
-                found.append(Problem(path, detail, code))
+                found.append(Problem(path, detail, code, entry if isinstance(entry, str) else ""))
     return found
 
 

@@ -67,7 +67,7 @@ def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
         case "extra_forbidden":
             return _unknown(str(item["loc"][-1]), _names_at(item["loc"][:-1], schema))
         case "too_short":
-            return f"must have at least {context['min_length']} entries"
+            return "must not be empty"
         case "too_long":
             return f"must have at most {context['max_length']} entries"
         case "greater_than_equal":

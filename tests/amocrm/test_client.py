@@ -17,6 +17,7 @@ from amo_mcp.amocrm.models import (
     Status,
     StatusDraft,
     StatusPatch,
+    User,
 )
 from amo_mcp.amocrm.transport import Transport
 
@@ -61,6 +62,7 @@ SEGMENT = {"id": 6, "name": "б"}
 ONE_PAGE = {"page": 1, "limit": 250}
 ENDPOINTS: dict[str, tuple[Do, Any, Asked, Any]] = {
     "account": (lambda client: client.account(), {"id": 1}, ("GET", ACCOUNT, None, None), Account(id=1)),
+    "user": (lambda client: client.user(4), {"id": 4}, ("GET", "/api/v4/users/4", None, None), User(id=4)),
     "statuses": (
         lambda client: client.statuses(),
         listing("statuses", STATUS),
@@ -108,10 +110,12 @@ ENDPOINTS: dict[str, tuple[Do, Any, Asked, Any]] = {
         [CustomField(id=7, type="text")],
     ),
 }
-ONES = ("account", "status", "segment")
+ONES = ("account", "user", "status", "segment")
 LISTS = {"statuses": "statuses", "segments": "segments", "segment_fields": "custom_fields"}
 WRITTEN = ("create_statuses", "update_status", "create_segment", "update_segment")
-MODES = {name: "periodicity" if "status" in name else "segments" for name in ENDPOINTS if name != "account"}
+MODES = {
+    name: "periodicity" if "status" in name else "segments" for name in ENDPOINTS if name not in ("account", "user")
+}
 
 
 def doing(name: str) -> Do:
@@ -131,6 +135,13 @@ async def test_nothing_for_one_thing_means_that_it_is_not_there(name: str) -> No
     with pytest.raises(NotFound) as caught:
         await doing(name)(client_of(Scripted(None)))
     assert caught.value.status == 204
+
+
+async def test_a_user_whom_the_account_does_not_name_is_not_asked_for() -> None:
+    transport = Scripted({"id": 4})
+    with pytest.raises(NotFound):
+        await client_of(transport).user(None)
+    assert transport.asked == []
 
 
 @pytest.mark.parametrize("name", LISTS)

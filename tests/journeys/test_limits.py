@@ -70,7 +70,7 @@ async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, perio
 
 
 async def test_a_batch_has_one_to_thirty_statuses(era: str, periodicity: Sandbox, serve: Serve) -> None:
-    bounds = {0: "must have at least 1 entries", 31: "must have at most 30 entries"}
+    bounds = {0: "must not be empty", 31: "must have at most 30 entries"}
     async with serve(periodicity) as served, served.client(era) as client:
         for count, detail in bounds.items():
             drafts = [{"name": "Х", "sort": 1}] * count

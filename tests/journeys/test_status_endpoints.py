@@ -95,9 +95,19 @@ async def test_statuses_are_listed_by_position_and_then_by_id(era: str, periodic
 
 async def test_an_account_without_statuses_has_an_empty_list(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era) as client:
-        for nothing in (Fault(status=204), Fault(body=""), Fault(body=listing())):
+        for nothing in (Fault(status=204), Fault(body=listing())):
             periodicity.faults.add(nothing)
             assert answer(await client.call_tool("list_statuses", {})) == {"statuses": [], "total": 0, "limit": 30}
+
+
+async def test_a_200_with_nothing_in_it_is_no_empty_list(era: str, periodicity: Sandbox, serve: Serve) -> None:
+    async with serve(periodicity) as served, served.client(era) as client:
+        periodicity.faults.add(Fault(body=""))
+        failure = error(await client.call_tool("list_statuses", {}))
+    assert (failure["code"], failure["message"]) == (
+        "unavailable",
+        "amoCRM answered with nothing. Nothing was changed.",
+    )
 
 
 async def test_one_status_is_told_with_its_conditions(era: str, periodicity: Sandbox, serve: Serve) -> None:

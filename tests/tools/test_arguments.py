@@ -165,7 +165,7 @@ def test_anything_wrong_in_the_arguments_is_said_and_nothing_is_sent(tool: AmoTo
         ),
         ("create_segment", {"name": "  "}, [("name", "must not be blank")]),
         ("create_segment", {"name": "a\nb"}, [("name", "must not have control characters or line breaks")]),
-        ("create_statuses", {"statuses": []}, [("statuses", "must have at least 1 entries")]),
+        ("create_statuses", {"statuses": []}, [("statuses", "must not be empty")]),
         (
             "create_statuses",
             {"statuses": [{"name": "А", "sort": 1}] * 31},
