@@ -1,64 +1,190 @@
 """The environment is read once; everything wrong is reported together, by variable, without values of secrets."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.settings import SANDBOX_URL, InvalidSettings, allowed_root, load_settings
+from amo_mcp.settings import (
+    SANDBOX_URL,
+    InvalidSettings,
+    ServingSettings,
+    Settings,
+    allowed_root,
+    is_loopback,
+    load_settings,
+)
+from amo_mcp.state import StateFolder
 
 TOKEN = "ey.secret-value.of-a-token"
+NAME_IT = "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
+SIGN_IN = "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`"
+SHOP, CAFE = "https://shop.amocrm.ru", "https://cafe.kommo.com"
 
 
-def problems(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any] | None = None, **environment: str) -> list[str]:
+@pytest.fixture(autouse=True)
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StateFolder:
+    """A machine on which nobody is signed in."""
+    made = StateFolder(tmp_path / "state")
+    made.create()
+    monkeypatch.setenv("AMO_STATE_DIR", str(made.path))
+    return made
+
+
+def serving(**chosen: Any) -> ServingSettings:
+    return load_settings(ServingSettings, **chosen)
+
+
+def problems(monkeypatch: pytest.MonkeyPatch, kind: type[Settings] = ServingSettings, **environment: str) -> list[str]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
-        load_settings(**(chosen or {}))
+        load_settings(kind)
+    assert str(caught.value) == "\n".join(caught.value.problems)
     return caught.value.problems
 
 
 def test_an_account_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_BASE_URL", "https://shop.kommo.com/")
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
-    settings = load_settings()
-    assert settings.root == "https://shop.kommo.com"
+    settings = serving()
+    assert (settings.root, settings.account) == ("https://shop.kommo.com", "https://shop.kommo.com")
     assert settings.access_token is not None
     assert settings.access_token.get_secret_value() == TOKEN
 
 
 def test_or_by_its_subdomain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMO_SUBDOMAIN", "my-shop")
+    monkeypatch.setenv("AMO_SUBDOMAIN", "My-Shop")
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
-    assert load_settings().root == "https://my-shop.amocrm.ru"
+    assert serving().root == "https://my-shop.amocrm.ru"
+
+
+def test_of_both_the_address_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMO_BASE_URL", "https://shop.kommo.com")
+    monkeypatch.setenv("AMO_SUBDOMAIN", "other")
+    assert load_settings(Settings).root == "https://shop.kommo.com"
 
 
 def test_the_sandbox_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_settings(sandbox=True).root == SANDBOX_URL
+    assert serving(sandbox=True).account == SANDBOX_URL
     monkeypatch.setenv("AMO_SANDBOX", "1")
-    assert load_settings().root == SANDBOX_URL
+    assert serving().account == SANDBOX_URL
 
 
 def test_what_is_chosen_on_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_SANDBOX", "1")
     monkeypatch.setenv("AMO_CONFIRM", "dialog")
-    assert load_settings(confirm="chat").confirm == "chat"
-    assert load_settings(confirm=None).confirm == "dialog"
+    assert serving(confirm="chat").confirm == "chat"
+    assert serving(confirm=None).confirm == "dialog"
+
+
+def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AMO_STATE_DIR")
+    assert load_settings(Settings).model_dump() == {
+        "sandbox": False,
+        "read_only": False,
+        "confirm": "auto",
+        "rate_limit": 7,
+        "timeout": 20.0,
+        "log_level": "WARNING",
+        "allowed_hosts": (),
+        "state_dir": None,
+        "base_url": None,
+        "subdomain": None,
+        "access_token": None,
+        "client_id": None,
+        "client_secret": None,
+        "redirect_uri": None,
+    }
+
+
+def test_everything_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    chosen = {
+        "AMO_READ_ONLY": "1",
+        "AMO_CONFIRM": "chat",
+        "AMO_RATE_LIMIT": "50",
+        "AMO_TIMEOUT": "0.5",
+        "AMO_LOG_LEVEL": "DEBUG",
+        "AMO_ALLOWED_HOSTS": " CRM.example.org, ,other.example ",
+        "AMO_STATE_DIR": str(tmp_path / "other"),
+        "AMO_CLIENT_ID": "id",
+        "AMO_CLIENT_SECRET": "client-secret",
+        "AMO_REDIRECT_URI": "http://127.0.0.1:8919/callback",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(Settings)
+    assert settings.model_dump(exclude={"client_secret"}, exclude_none=True) == {
+        "sandbox": False,
+        "read_only": True,
+        "confirm": "chat",
+        "rate_limit": 50,
+        "timeout": 0.5,
+        "log_level": "DEBUG",
+        "allowed_hosts": ("crm.example.org", "other.example"),
+        "state_dir": tmp_path / "other",
+        "client_id": "id",
+        "redirect_uri": "http://127.0.0.1:8919/callback",
+    }
+    assert settings.client_secret is not None
+    assert settings.client_secret.get_secret_value() == "client-secret"
+    assert settings.state.path == tmp_path / "other"
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AMO_BASE_URL", "AMO_CONFIRM", "AMO_TIMEOUT", "AMO_READ_ONLY", "AMO_ALLOWED_HOSTS"):
+    before = load_settings(Settings, sandbox=True)
+    names = [f"AMO_{name.upper()}" for name in Settings.model_fields if name != "state_dir"]
+    for name in names:
         monkeypatch.setenv(name, "")
-    settings = load_settings(sandbox=True)
-    assert (settings.confirm, settings.timeout, settings.read_only, settings.allowed_hosts) == ("auto", 20.0, False, ())
+    assert load_settings(Settings, sandbox=True) == before
 
 
 def test_an_empty_environment_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert problems(monkeypatch) == [
-        "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1",
-        "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration of the account",
-    ]
+    assert problems(monkeypatch) == [NAME_IT, SIGN_IN]
+
+
+def test_what_does_not_serve_needs_nothing() -> None:
+    assert load_settings(Settings).root is None
+
+
+class TestSignedIn:
+    def test_serving_without_a_token_is_fine_for_who_is_signed_in(
+        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+    ) -> None:
+        state.remember(SHOP)
+        monkeypatch.setenv("AMO_BASE_URL", f"{SHOP}/")
+        settings = serving()
+        assert (settings.account, settings.access_token) == (SHOP, None)
+
+    def test_without_an_address_it_is_the_account_that_was_signed_in_to_last(self, state: StateFolder) -> None:
+        for root in (SHOP, CAFE):
+            state.remember(root)
+        settings = serving()
+        assert (settings.root, settings.account) == (None, CAFE)
+
+    def test_another_account_than_the_signed_in_ones_needs_a_token(
+        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+    ) -> None:
+        state.remember(SHOP)
+        assert problems(monkeypatch, AMO_BASE_URL=CAFE) == [SIGN_IN]
+        monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
+        assert serving().account == CAFE
+
+    def test_by_its_subdomain_it_is_found_too(self, monkeypatch: pytest.MonkeyPatch, state: StateFolder) -> None:
+        state.remember(SHOP)
+        monkeypatch.setenv("AMO_SUBDOMAIN", "SHOP")
+        assert serving().account == SHOP
+
+    def test_a_wrong_address_is_not_replaced_by_a_signed_in_one(
+        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+    ) -> None:
+        state.remember(SHOP)
+        assert problems(monkeypatch, AMO_BASE_URL="http://shop.amocrm.ru") == [
+            "AMO_BASE_URL must begin with https: plain http is for loopback only"
+        ]
 
 
 def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +193,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         AMO_SANDBOX="maybe",
         AMO_READ_ONLY="2",
         AMO_CONFIRM="off",
+        AMO_RATE_LIMIT="0",
         AMO_TIMEOUT="0",
         AMO_LOG_LEVEL="LOUD",
         AMO_BASE_URL="http://example.amocrm.ru",
@@ -76,6 +203,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         "AMO_SANDBOX must be 1 or 0",
         "AMO_READ_ONLY must be 1 or 0",
         "AMO_CONFIRM must be auto, dialog or chat",
+        "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
         "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
         "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",
         "AMO_BASE_URL must begin with https: plain http is for loopback only",
@@ -84,12 +212,66 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("AMO_RATE_LIMIT", value) for value in ("0", "-1", "51", "7.5", "seven", "1e1")),
+        *(("AMO_TIMEOUT", value) for value in ("-1", "600.1", "inf", "nan", "1s")),
+        *(("AMO_SUBDOMAIN", value) for value in ("a.b", "-a", "a" * 64, "ſhop", "shop.amocrm.ru", "a b", "ма")),
+        *(("AMO_ACCESS_TOKEN", value) for value in ("two words", "line\nbreak", "токен", "tab\t", "\x7f")),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(Settings)
+    assert [problem.split()[0] for problem in caught.value.problems] == [name]
+
+
+@given(
+    environment=st.dictionaries(
+        st.sampled_from([f"AMO_{name.upper()}" for name in Settings.model_fields]),
+        st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12),
+    )
+)
+def test_whatever_the_environment_is_it_is_taken_or_refused_by_name(environment: dict[str, str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AMO_"):
+                patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        refused: list[str] = []
+        try:
+            load_settings(Settings)
+        except InvalidSettings as error:
+            refused = error.problems
+    assert {problem.split()[0] for problem in refused} <= set(environment)
+
+
 def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_TIMEOUT="x")
+    told = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
     assert "secret" not in "".join(told)
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
     monkeypatch.delenv("AMO_TIMEOUT")
-    assert "secret" not in repr(load_settings(sandbox=True)) + str(load_settings(sandbox=True))
+    settings = serving(sandbox=True)
+    assert "secret-value" not in repr(settings) + str(settings)
+    assert "client-secret" not in repr(settings) + str(settings)
+
+
+def test_a_refusal_holds_nothing_of_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN + " x")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(Settings)
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)
+
+
+def test_an_address_is_allowed_by_the_hosts_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMO_ALLOWED_HOSTS", "crm.example.org")
+    settings = load_settings(Settings)
+    assert settings.allowed("https://CRM.example.org/") == "https://crm.example.org"
+    with pytest.raises(ValueError, match="AMO_ALLOWED_HOSTS"):
+        settings.allowed("https://other.example.org")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +287,8 @@ def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_token_may_be_sent_to_the_vendor_to_loopback_and_to_named_hosts(address: str) -> None:
-    assert allowed_root(address, ("crm.example.org",)) == address.rstrip("/")
+    assert allowed_root(address, ("crm.example.org",)) == address.rstrip("/").lower()
+    assert allowed_root(f" {address}\n", ("crm.example.org",)) == address.rstrip("/").lower()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +315,35 @@ def test_a_token_may_be_sent_to_the_vendor_to_loopback_and_to_named_hosts(addres
         "https://аmocrm.ru",
         "https://exa mple.amocrm.ru",
         "https://example.amocrm.ru\n.evil.example",
+        "https://ſ.amocrm.ru",
+        "httpſ://127.0.0.1",
+        "httpſ://example.amocrm.ru",
+        "https://x.\u212aommo.com",
+        "https://x.ＫOMMO.com",
+        "https://127.0.0.1:0",
+        "https://example.amocrm.ru:0",
+        "https://example.amocrm.ru:65536",
+        "https://example.amocrm.ru:99999",
+        "https://example.amocrm.ru:٨",
+        "https://example.amocrm.ru:",
+        f"https://{'a' * 64}.amocrm.ru",
+        "https://example..amocrm.ru",
+        "https://.amocrm.ru",
+        "https://example.amocrm.ru.",
+        "https://-example.amocrm.ru",
+        "https://example-.amocrm.ru",
+        "https://exa_mple.amocrm.ru",
+        "https://amocrm.ru",
+        "https://example.amocrm.ru//",
+        "https://[::ffff:8.8.8.8]",
+        "http://2130706433",
+        "http://127.1",
+        "http://0x7f000001",
+        "http://0.0.0.0",
+        "http://169.254.169.254",
+        "https://evil.example\tamocrm.ru",
+        "//example.amocrm.ru",
+        "",
     ],
 )
 def test_and_nowhere_else(address: str) -> None:
@@ -139,7 +351,31 @@ def test_and_nowhere_else(address: str) -> None:
         allowed_root(address, ("crm.example.org",))
 
 
-@given(st.text(max_size=40))
+@pytest.mark.parametrize(
+    ("root", "loopback"),
+    [
+        ("http://127.0.0.1:8901", True),
+        ("http://127.8.9.1", True),
+        ("https://[::1]", True),
+        ("http://LOCALHOST:1", True),
+        ("http://sandbox.localhost", False),
+        ("https://example.amocrm.ru", False),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://127.0.0.1/path", False),
+        ("127.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_this_machine_only(root: str, loopback: bool) -> None:
+    assert is_loopback(root) is loopback
+
+
+HOSTS = st.text(max_size=40) | st.from_regex(
+    r"[a-zA-Z0-9.:@/?#\[\]%_-]{1,20}(\.amocrm\.ru|\.kommo\.com)?", fullmatch=True
+)
+
+
+@given(host=HOSTS)
 def test_whatever_host_is_given_only_an_allowed_one_passes(host: str) -> None:
     try:
         root = allowed_root(f"https://{host}", ())

@@ -17,7 +17,11 @@ from amo_mcp import __version__
 from amo_mcp.cli import cli
 from amo_mcp.sandbox import ADMIN_TOKEN
 
-KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
+KEPT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("AMO_")},
+    "AMO_STATE_DIR": os.devnull,
+}
+"""An environment in which nothing is set, on a machine on which nobody is signed in."""
 
 
 def amo(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -34,7 +38,23 @@ def amo(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
 
 def test_help_names_the_commands() -> None:
     told = CliRunner().invoke(cli, ["--help"]).output
-    assert re.findall(r"^  (\w+)  ", told.partition("Commands:")[2], re.MULTILINE) == ["serve", "sandbox", "demo"]
+    assert re.findall(r"^  (\w+)  ", told.partition("Commands:")[2], re.MULTILINE) == [
+        "serve",
+        "sandbox",
+        "demo",
+        "login",
+        "logout",
+        "doctor",
+        "config",
+    ]
+
+
+@pytest.mark.parametrize("name", ["serve", "sandbox", "demo", "login", "logout", "doctor", "config"])
+def test_every_command_explains_itself(name: str) -> None:
+    told = CliRunner().invoke(cli, [name, "--help"])
+    assert told.exit_code == 0
+    assert told.output.startswith(f"Usage: cli {name} [OPTIONS]")
+    assert re.search(r"\n\n  [A-Z].*(\n  .+)*\.\n", told.output)
 
 
 def test_the_version_is_told() -> None:
@@ -55,7 +75,7 @@ def test_settings_that_are_wrong_stop_it_before_serving() -> None:
         "amo-mcp cannot start:",
         "  AMO_CONFIRM must be auto, dialog or chat",
         "  AMO_BASE_URL must begin with https: plain http is for loopback only",
-        "  AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration of the account",
+        "  AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`",
     ]
 
 

@@ -1,0 +1,95 @@
+"""Two servers of one machine share the limit of one account: never faster than it, and not slower than it asks."""
+
+import os
+import sys
+import time
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+
+from amo_mcp.amocrm.pace import WINDOW_MS
+from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+from amo_mcp.sandbox.serving import running
+from tests.conftest import answer
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 7
+CALLS = 20
+MODES = ("legacy", "auto")
+REQUESTS = CALLS * len(MODES)
+
+BOUND = (REQUESTS - LIMIT) / LIMIT
+"""Seconds below which nobody can be: the first `LIMIT` go at once, the others at `LIMIT` a second."""
+
+WINDOWS = ceil(REQUESTS / LIMIT) - 1
+"""How often a full window is waited for: requests go in bursts of `LIMIT`, the last burst after so many windows."""
+
+LONGEST = 1.25 * max(BOUND, WINDOWS * WINDOW_MS / 1000)
+
+KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
+
+
+async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lose_no_time(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    got: list[dict[str, Any]] = []
+    told: dict[str, list[str]] = {mode: [] for mode in MODES}
+    versions: set[str] = set()
+    began: list[float] = []
+    together = anyio.Event()
+
+    async def process(mode: str, url: str) -> None:
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "amo_mcp"],
+            env={
+                **KEPT,
+                "AMO_BASE_URL": url,
+                "AMO_ACCESS_TOKEN": ADMIN_TOKEN,
+                "AMO_RATE_LIMIT": str(LIMIT),
+                "AMO_STATE_DIR": str(tmp_path / "state"),
+            },
+        )
+
+        async def progress(done: float, total: float | None, message: str | None) -> None:
+            await anyio.lowlevel.checkpoint()
+            assert (done, total) == (0, None)
+            told[mode].append(message or "")
+
+        async with Client(server, mode=mode, cache=None) as client:
+            versions.add(client.protocol_version)
+            began.append(time.monotonic())
+            if len(began) == len(MODES):
+                together.set()
+            await together.wait()
+
+            async def call() -> None:
+                called = await client.call_tool("get_segment", {"segment_id": 51}, progress_callback=progress)
+                got.append(answer(called))
+
+            async with anyio.create_task_group() as calls:
+                for _ in range(CALLS):
+                    calls.start_soon(call)
+
+    with running(sandbox) as url, anyio.fail_after(40):
+        async with anyio.create_task_group() as processes:
+            for mode in MODES:
+                processes.start_soon(process, mode, url)
+
+    arrivals = [request.at for request in sandbox.requests]
+    assert got == [got[0]] * REQUESTS
+    assert got[0]["id"] == 51
+    assert [request.status for request in sandbox.requests] == [200] * REQUESTS
+    assert sandbox.busiest_second() <= LIMIT
+    assert BOUND <= max(arrivals) - min(began) <= LONGEST
+    assert versions == {"2025-11-25", "2026-07-28"}
+    # Who waits for two seconds or longer is told so: not the first two bursts, and of the third who asked at once.
+    waits = [message for messages in told.values() for message in messages if message.endswith("request limit")]
+    assert set(waits) <= {f"Waiting {seconds} s for amoCRM's request limit" for seconds in range(2, WINDOWS + 2)}
+    assert REQUESTS - 3 * LIMIT <= len(waits) <= REQUESTS - 2 * LIMIT
+    assert all(told.values())
