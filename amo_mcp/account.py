@@ -95,6 +95,12 @@ class AmoAccount:
         """The account's host, such as `example.amocrm.ru`."""
         return urlsplit(self.client.root).netloc
 
+    @property
+    def known_mode(self) -> str:
+        """The account's mode, if it was read a moment ago; else empty."""
+        account = self._recent.peek("account")
+        return account.customers_mode if isinstance(account, Account) else ""
+
     async def recent_account(self) -> Account:
         """The account, at most a few seconds old."""
         return await self._recent.get("account", self.client.account)
@@ -127,7 +133,10 @@ class AmoAccount:
         async def look() -> list[CreatedStatus] | None:
             new = _new(await self.client.statuses(), before)
             named = {status.name: status for status in new}
-            if len(named) != len(new) or named.keys() != {draft.name for draft in drafts}:
+            fits = named.keys() == {draft.name for draft in drafts} and all(
+                draft.color in (None, named[draft.name].color) for draft in drafts
+            )
+            if len(named) != len(new) or not fits:
                 _only_if(not new)
                 return None
             return [CreatedStatus(id=named[draft.name].id) for draft in drafts]
@@ -170,7 +179,7 @@ class AmoAccount:
             now = await self.client.status(before.id)
             # The account renumbers positions, so that a position tells nothing.
             wanted = patch.model_dump(include={"name", "color"}, exclude_none=True)
-            if wanted and now.model_dump(include=set(wanted)) == wanted:
+            if now != before and wanted and now.model_dump(include=set(wanted)) == wanted:
                 return now
             _only_if(now == before)
             return None

@@ -7,6 +7,7 @@ subscribes to single resources, and hears of a changed list without asking.
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
@@ -14,6 +15,9 @@ from mcp_types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestPar
 
 from amo_mcp.account import Changed
 from amo_mcp.resources import uris_of
+
+_PATIENCE = 0.1
+"""Seconds that a client has to take a notification; who does not read is told no more until it asks something."""
 
 _LISTENING = "2026-07-28"
 MOST_SUBSCRIPTIONS = 1000
@@ -53,11 +57,14 @@ class Followers:
         if changed.comes_or_goes:
             await self.bus.publish(ResourcesListChanged())
         for connection, uris in list(self._subscribed.items()):
-            for uri in touched:
-                if uri in uris:
-                    await connection.send_resource_updated(uri)
-            if changed.comes_or_goes:
-                await connection.send_resource_list_changed()
+            with anyio.move_on_after(_PATIENCE) as patience:
+                for uri in touched:
+                    if uri in uris:
+                        await connection.send_resource_updated(uri)
+                if changed.comes_or_goes:
+                    await connection.send_resource_list_changed()
+            if patience.cancelled_caught:
+                del self._subscribed[connection]
 
 
 def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:

@@ -18,7 +18,7 @@ from mcp_types import Prompt as ListedPrompt
 from mcp_types import PromptArgument as ListedArgument
 
 _FENCE = "+++"
-_PLACE = re.compile(r"\{\{([a-z_]+)\}\}")
+_PLACE = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _LINE = re.compile(r"at line (\d+)")
 _LONGEST_ARGUMENT = 10_000
@@ -148,9 +148,8 @@ def parse(file: Path) -> Prompt:
 
 def _checked(file: Path, matter: str, front: dict[str, Any], body: str) -> Prompt:
     def wrong(key: str, problem: str) -> InvalidPrompt:
-        lines = [
-            number for number, line in enumerate(matter.split("\n"), 2) if re.match(rf"\W*{re.escape(key)}\b", line)
-        ]
+        own = matter if key == "arguments" else matter.partition("[[")[0]
+        lines = [number for number, line in enumerate(own.split("\n"), 2) if re.match(rf"\W*{re.escape(key)}\b", line)]
         return InvalidPrompt(file, lines[0] if lines else 1, problem)
 
     for key in ("name", "title", "description"):

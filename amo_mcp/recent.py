@@ -15,6 +15,15 @@ FRESH_SECONDS = 5.0
 _T = TypeVar("_T")
 
 
+class _Question:
+    """An answer that is being waited for by everybody who wants it."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+        self.answer: list[Any] = []
+        self.error: Exception | None = None
+
+
 class Recent:
     """Answers by key, each shared while it is fresh.
 
@@ -25,22 +34,47 @@ class Recent:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._kept: dict[str, tuple[float, Any]] = {}
-        self._asking: dict[str, anyio.Lock] = {}
-        self._changes = 0
+        self._asking: dict[str, _Question] = {}
+
+    def peek(self, key: str) -> Any:
+        """The fresh answer under `key`, or None; nobody is asked."""
+        return self._kept[key][1] if self._is_fresh(key) else None
+
+    def _is_fresh(self, key: str) -> bool:
+        return key in self._kept and self._clock() - self._kept[key][0] < FRESH_SECONDS
 
     async def get(self, key: str, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """The fresh answer under `key`, or what `ask` gives; who asks at the same time waits for the one who asks."""
-        async with self._asking.setdefault(key, anyio.Lock()):
-            kept = self._kept.get(key)
-            if kept is not None and self._clock() - kept[0] < FRESH_SECONDS:
-                return cast("_T", kept[1])
-            changes = self._changes
-            answer = await ask()
-            if changes == self._changes:
-                self._kept[key] = (self._clock(), answer)
-            return answer
+        """The fresh answer under `key`, or what `ask` gives; who asks at the same time shares answer or error."""
+        while True:
+            if self._is_fresh(key):
+                return cast("_T", self._kept[key][1])
+            question = self._asking.get(key)
+            if question is None:
+                return await self._ask(key, ask)
+            await question.over.wait()
+            if question.error is not None:
+                raise question.error
+            if question.answer:
+                return cast("_T", question.answer[0])
 
     def forget(self) -> None:
         """Share nothing that was read before now, nor what is being read: the account has changed."""
-        self._changes += 1
+        self._asking.clear()
         self._kept.clear()
+
+    async def _ask(self, key: str, ask: Callable[[], Awaitable[_T]]) -> _T:
+        question = self._asking[key] = _Question()
+        try:
+            answer = await ask()
+        except Exception as error:
+            question.error = error
+            raise
+        else:
+            question.answer.append(answer)
+            if self._asking.get(key) is question:
+                self._kept[key] = (self._clock(), answer)
+            return answer
+        finally:
+            if self._asking.get(key) is question:
+                del self._asking[key]
+            question.over.set()

@@ -5,23 +5,28 @@ every resource of a full account costs three requests.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp_types import Annotations, Completion, Resource, ResourceTemplate
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, Annotations, Completion, Resource, ResourceTemplate
 from pydantic import BaseModel
 
 from amo_mcp.account import AmoAccount, Changed
+from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.confirmation.question import visible
 from amo_mcp.tools.account import overview, used_in_periodicity, used_in_segments
-from amo_mcp.tools.errors import explain
+from amo_mcp.tools.errors import ToolFailure, explain
 from amo_mcp.tools.segments import segment_list
 from amo_mcp.tools.statuses import status_list
+
+logger = logging.getLogger(__name__)
 
 ACCOUNT, PALETTE, SEGMENTS, STATUSES = "amo://account", "amo://palette", "amo://segments", "amo://statuses"
 MIME_TYPE = "application/json"
@@ -79,9 +84,8 @@ class Resources:
             mode = (await self._account.recent_account()).customers_mode
             segments = await self._account.recent_segments() if mode == "segments" else []
             statuses = await self._account.recent_statuses() if mode == "periodicity" else []
-        except Exception as error:
-            if explain(error) is None:
-                raise
+        except Exception as error:  # noqa: BLE001 - what was not foreseen is raised anew, in our own words
+            _foreseen(error)
         changed = max((segment.updated_at for segment in segments if segment.updated_at), default=None)
         return [
             _resource(ACCOUNT, "account", "The account", "Its mode, and how much of each limit is used."),
@@ -102,10 +106,7 @@ class Resources:
         try:
             answer = await self._answer(uri)
         except Exception as error:
-            failure = explain(error)
-            if failure is None:
-                raise
-            raise ResourceError(str(failure)) from error
+            raise ResourceError(str(_foreseen(error))) from error
         if answer is None:
             raise ResourceNotFoundError(f"There is no resource {visible(uri, 120)}")
         told = answer.model_dump(mode="json", exclude_none=True, exclude_unset=True)
@@ -119,9 +120,8 @@ class Resources:
         }
         try:
             items: Sequence[Segment | Status] = await ask[argument]() if argument in ask else []
-        except Exception as error:
-            if explain(error) is None:
-                raise
+        except Exception as error:  # noqa: BLE001 - what was not foreseen is raised anew, in our own words
+            _foreseen(error)
             items = []
         ranked = sorted(
             (rank, item.name.casefold(), item.id) for item in items if (rank := _rank(item, value)) is not None
@@ -137,8 +137,10 @@ class Resources:
             case "amo://palette":
                 return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
             case "amo://segments":
+                self._needs("segments")
                 return segment_list(await account.recent_segments())
             case "amo://statuses":
+                self._needs("periodicity")
                 return status_list(await account.recent_statuses())
         item = _ITEM.fullmatch(uri)
         if item is None:
@@ -148,6 +150,16 @@ class Resources:
         )
         return next((found for found in items if found.id == int(item[2])), None)
 
+    def _needs(self, mode: str) -> None:
+        """Do not ask for what the account, as it was read a moment ago, does not have.
+
+        Raises:
+            ModeDisabled: the account is in another mode.
+        """
+        known = self._account.known_mode
+        if known not in ("", mode):
+            raise ModeDisabled(mode, known)
+
     async def _overview(self) -> BaseModel:
         account = self._account
         told, used = await account.recent_account(), []
@@ -156,6 +168,19 @@ class Resources:
         if told.customers_mode == "periodicity":
             used = used_in_periodicity(len(await account.recent_statuses()))
         return overview(account, told, used)
+
+
+def _foreseen(error: Exception) -> ToolFailure:
+    """The failure that `error` means; of a mistake of our own nothing but that it is one is told.
+
+    Raises:
+        MCPError: it is a mistake of our own.
+    """
+    failure = explain(error)
+    if failure is None:
+        logger.error("A resource failed unexpectedly: %s", type(error).__name__)
+        raise MCPError(code=INTERNAL_ERROR, message="The server made a mistake.") from None
+    return failure
 
 
 def _resource(uri: str, name: str, title: str, description: str, changed: datetime | None = None) -> Resource:

@@ -213,7 +213,6 @@ async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     else:
         root = settings.account
         http = Http(timeout=settings.timeout, direct=is_loopback(root))
-        settings.state.create()
         pace = SharedPace(settings.state.pace_file(root), settings.rate_limit)
         transport = Transport(root, _sign_in(settings, http), http, pace)
     try:

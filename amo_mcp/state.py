@@ -1,5 +1,6 @@
 """The folder that the processes of one machine share (`AMO_STATE_DIR`): pace, locks, sign-ins; its owner's alone."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ class StateFolder:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self._path = None if path is None else path.expanduser()
 
     @property
     def path(self) -> Path:
@@ -35,7 +36,7 @@ class StateFolder:
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise PermissionError(f"{self.path} cannot be written to")
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
 
     def pace_file(self, root: str) -> Path:
         """Where the turns of an account are kept."""
@@ -49,7 +50,7 @@ class StateFolder:
         """The addresses of the accounts that are signed in, the latest last; no secrets."""
         try:
             roots = json.loads((self.path / _ACCOUNTS).read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return []
         return [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
 

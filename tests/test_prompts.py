@@ -306,14 +306,12 @@ def test_a_file_that_cannot_be_used_is_told_of_by_its_line(
     assert str(caught.value) == f"{file}:{line}: {problem}"
 
 
-@pytest.mark.xfail(strict=True, reason="a place is looked for without digits, though a name may have them")
 def test_an_argument_whose_name_has_a_digit_has_its_place(folder: Path) -> None:
     (folder / "greet.md").write_text(GREETING.replace("how", "way2"), "utf-8")
     got = Prompts(folder).get("greet", {"whom": "a", "way2": "b"})
     assert text_of(got) == "Greet a, b, and a again.\n"
 
 
-@pytest.mark.xfail(strict=True, reason="the line of an argument's key is given for the prompt's own")
 @pytest.mark.parametrize("key", ["name", "description"])
 def test_a_key_that_is_missing_is_not_looked_for_among_the_arguments(key: str, folder: Path) -> None:
     file = folder / "greet.md"

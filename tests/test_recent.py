@@ -150,7 +150,6 @@ async def test_an_error_is_raised_to_who_asked_and_not_kept(source: Source) -> N
     assert await recent.get("a", source) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="each who waited asks again, one after the other")
 async def test_an_error_is_shared_by_who_asked_at_the_same_time(source: Source) -> None:
     recent, source.held, source.broken = Recent(), anyio.Event(), LookupError("no account")
 

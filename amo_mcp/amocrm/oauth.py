@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.errors import Unauthorized, Unavailable
+from amo_mcp.amocrm.errors import Blocked, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import Http, Lost, parse_json
 from amo_mcp.amocrm.token_store import SignedIn, TokenStore
 
@@ -29,6 +29,7 @@ LOGIN = "Run `amo-mcp login` on the machine of this server."
 
 _TOKEN = "/oauth2/access_token"  # noqa: S105 - a path
 _SUBDOMAIN = "/oauth2/account/current/subdomain"
+_FORBIDDEN = 403
 _EARLY = 60.0
 """Seconds before its end from which an access token is not used any more."""
 
@@ -68,6 +69,7 @@ class OAuthSignIn:
         self._clock = clock
         self._refreshing = anyio.Lock()
         self._current: SignedIn | None = None
+        self._unkept: SignedIn | None = None
 
     async def token(self) -> SecretStr:
         """The access token to send now; a new one when the kept one is about to end.
@@ -90,20 +92,24 @@ class OAuthSignIn:
         """
         return (await self._renewed(refused)).access_token
 
-    async def moved(self) -> str | None:
-        """Where the account is now, when it has another address than the kept one; the sign-in moves along."""
+    async def moved(self, root: str) -> str | None:
+        """Where the account is now, when it is not at `root` any more; the sign-in moves along."""
         async with self._refreshing, _locked(self._lock_file):
             kept = await self._load()
-            root = await self._found(kept) if kept else None
-            if kept is None or root is None or root == kept.root:
+            if kept is not None and kept.root != root:
+                return kept.root
+            found = await self._found(kept) if kept else None
+            if kept is None or found is None or found == kept.root:
                 return None
-            await self._keep(kept.model_copy(update={"root": root}))
-            logger.warning("The account has moved to %s", root)
-            return root
+            await self._keep(kept.model_copy(update={"root": found}))
+            logger.warning("The account has moved to %s", found)
+            return found
 
     async def _renewed(self, refused: SecretStr | None) -> SignedIn:
         """A sign-in whose access token is alive and is not `refused`: kept by somebody else meanwhile, or refreshed."""
         async with self._refreshing, _locked(self._lock_file):
+            if self._unkept is not None:
+                await self._keep(self._unkept)
             kept = await self._load()
             if kept is None:
                 raise Unauthorized(401, remedy=LOGIN)
@@ -153,7 +159,20 @@ class OAuthSignIn:
         return await anyio.to_thread.run_sync(self._store.load)
 
     async def _keep(self, signed_in: SignedIn) -> None:
-        await anyio.to_thread.run_sync(self._store.save, signed_in)
+        """Keep it durably, and only then use it; what cannot be kept now is kept at the next try.
+
+        Raises:
+            Unavailable: it cannot be kept.
+        """
+        self._unkept = signed_in
+        try:
+            await anyio.to_thread.run_sync(self._store.save, signed_in)
+        except OSError as error:
+            logger.error("The sign-in cannot be kept in %s: %s", self._store.place, type(error).__name__)  # noqa: TRY400 - one line
+            raise Unavailable(
+                "was not asked, because the new sign-in cannot be kept; check the state folder"
+            ) from error
+        self._unkept = None
         self._current = signed_in
 
 
@@ -184,21 +203,27 @@ def consent_page(root: str, client_id: str, state: str) -> str:
 def expiry(token: SecretStr) -> float | None:
     """When a token that looks like a JWT says it ends, in Unix seconds; a hint, since nothing proves it."""
     value = _claim(token, "exp")
-    return float(value) if isinstance(value, int | float) else None
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 async def _tokens(http: Http, root: str, asked: dict[str, str]) -> dict[str, Any]:
     """What the token endpoint answers.
 
     Raises:
-        SignInFailed: 400, 401 or 403.
+        SignInFailed: 400 or 401.
+        Blocked: 403, the gateway's.
         Unavailable: no usable answer.
     """
     try:
         answer = await http.exchange("POST", root + _TOKEN, headers={}, body=asked)
     except Lost as lost:
         raise Unavailable(lost.reason) from lost
-    if answer.status in (400, 401, 403):
+    if answer.status == _FORBIDDEN:
+        raise Blocked(_FORBIDDEN)
+    if answer.status in (400, 401):
         raise SignInFailed(f"{urlsplit(root).netloc} refused it (status {answer.status})")
     tokens = answer.problem()
     if not 200 <= answer.status < 300 or not all(  # noqa: PLR2004 - any success

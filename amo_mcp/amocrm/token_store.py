@@ -4,6 +4,7 @@ A refresh token is single-use, so a new pair is on disk, durably, before it is u
 A process that dies between the two leaves the new pair beside, and the next one finds it there.
 """
 
+import errno
 import logging
 import os
 from contextlib import suppress
@@ -77,7 +78,8 @@ class FileStore:
 
     def save(self, signed_in: SignedIn) -> None:
         """Write beside, sync, rename, sync the folder."""
-        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._beside.unlink(missing_ok=True)
+        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as beside:
             beside.write(signed_in.model_dump_json())
             beside.flush()
@@ -87,10 +89,10 @@ class FileStore:
 
     def delete(self) -> bool:
         """Remove the file."""
-        self._beside.unlink(missing_ok=True)
-        there = self._file.exists()
-        self._file.unlink(missing_ok=True)
-        return there
+        there = [file for file in (self._file, self._beside) if file.exists()]
+        for file in there:
+            file.unlink(missing_ok=True)
+        return bool(there)
 
 
 class KeychainStore:
@@ -105,16 +107,29 @@ class KeychainStore:
         self.place = "the system's keychain"
 
     def load(self) -> SignedIn | None:
-        """What is kept."""
+        """What is kept; nothing, when the keychain stays locked."""
         import keyring
+        from keyring.errors import KeyringError
 
-        return _parsed(keyring.get_password(SERVICE, self._name))
+        try:
+            return _parsed(keyring.get_password(SERVICE, self._name))
+        except KeyringError:
+            logger.warning("The system's keychain cannot be read")
+            return None
 
     def save(self, signed_in: SignedIn) -> None:
-        """Keep it."""
-        import keyring
+        """Keep it.
 
-        keyring.set_password(SERVICE, self._name, signed_in.model_dump_json())
+        Raises:
+            PermissionError: the keychain stays locked.
+        """
+        import keyring
+        from keyring.errors import KeyringError
+
+        try:
+            keyring.set_password(SERVICE, self._name, signed_in.model_dump_json())
+        except KeyringError as error:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
 
     def delete(self) -> bool:
         """Remove the entry."""

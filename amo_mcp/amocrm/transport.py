@@ -74,8 +74,8 @@ class SignIn(Protocol):
         """Another token than the one that the API has just refused; None when there is none to be had."""
         ...
 
-    async def moved(self) -> str | None:
-        """The account's new address, when it has one; None when that is not known."""
+    async def moved(self, root: str) -> str | None:
+        """The account's address, when it is not `root` any more; None when that is not known."""
         ...
 
 
@@ -95,7 +95,7 @@ class LongLivedToken:
         """There is no other."""
         return None
 
-    async def moved(self) -> str | None:
+    async def moved(self, root: str) -> str | None:  # noqa: ARG002 - the operator named it
         """The address is the operator's to know."""
         return None
 
@@ -142,6 +142,8 @@ class Transport:
             try:
                 return await self._once(method, path, params, body)
             except OutcomeUnknown as error:
+                # An earlier attempt that may still arrive is not called off by a later one that is surely over.
+                error.settled = error.settled and (lost is None or lost.settled)
                 lost = error
                 raise
             except (Refused, Unavailable) as error:
@@ -157,8 +159,9 @@ class Transport:
     async def _once(self, method: str, path: str, params: Mapping[str, int] | None, body: Any) -> Any:
         self._not_before_asked()
         token = await self._sign_in.token()
+        asked = self.root
         answer = await self._send(token, method, path, params, body)
-        if answer.status in _REDIRECTS and (root := await self._sign_in.moved()) is not None:
+        if answer.status in _REDIRECTS and (root := await self._sign_in.moved(asked)) is not None:
             self.root = root
             answer = await self._send(token, method, path, params, body)
         if answer.status == 401 and (renewed := await self._sign_in.renew(token)) is not None:  # noqa: PLR2004

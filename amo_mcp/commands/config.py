@@ -72,7 +72,9 @@ def _environment(client: str, settings: Settings) -> dict[str, str]:
         return {"AMO_SANDBOX": "1"}
     root = settings.root or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
     token = {"AMO_ACCESS_TOKEN": _TOKEN[client]} if client in _TOKEN and _needs_token(settings) else {}
-    return {"AMO_BASE_URL": root, **token}
+    hosts = {"AMO_ALLOWED_HOSTS": ",".join(settings.allowed_hosts)} if settings.allowed_hosts else {}
+    folder = {"AMO_STATE_DIR": str(settings.state_dir)} if settings.state_dir else {}
+    return {"AMO_BASE_URL": root, **hosts, **folder, **token}
 
 
 def _needs_token(settings: Settings) -> bool:

@@ -153,7 +153,10 @@ def _sign_in(settings: ServingSettings) -> Line:
 def _token_line(what: str, expires: float | None, todo: str) -> Line:
     if expires is None:
         return Line("sign-in", f"{what}; its end is not known")
-    told = f"{what}, until {iso_utc(datetime.fromtimestamp(expires, UTC))}"
+    try:
+        told = f"{what}, until {iso_utc(datetime.fromtimestamp(expires, UTC))}"
+    except (ValueError, OverflowError, OSError):
+        return Line("sign-in", f"{what}; its end is not known")
     return Line("sign-in", told, todo if expires - time.time() < _SOON else "")
 
 

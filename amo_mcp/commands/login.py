@@ -72,7 +72,10 @@ def command(code: str | None) -> None:
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'AMO_REDIRECT_URI'}: {os.strerror(error.errno or 0)}") from None
     store = store_for(signed_in.root, settings.state.path)
-    store.save(signed_in)
+    try:
+        store.save(signed_in)
+    except OSError as error:
+        raise click.ClickException(f"the tokens cannot be kept in {store.place}: {error.strerror}") from None
     settings.state.remember(signed_in.root)
     click.echo(f"Signed in to {signed_in.root}; the tokens are kept in {store.place}.")
 
@@ -99,16 +102,30 @@ async def _sign_in(settings: Settings, integration: Integration, code: str | Non
 
 async def _consent(settings: Settings, integration: Integration) -> tuple[str, str]:
     """The code and the account's address that the redirect from the consent page brings."""
-    redirect = urlsplit(integration.redirect_uri)
-    if redirect.scheme != "http" or not redirect.port or not is_loopback(f"http://{redirect.netloc}"):
-        raise InvalidSettings([_NOT_CATCHABLE])
+    host, port, path = _catchable(integration.redirect_uri)
     state = secrets.token_urlsafe(24)
     page = consent_page(settings.root or _ANY_ACCOUNT, integration.client_id, state)
     click.echo(f"Let the integration in on this page:\n  {page}")
-    brought = await _caught(redirect.hostname or "", redirect.port, redirect.path or "/", state, page)
+    brought = await _caught(host, port, path, state, page)
     if "error" in brought:
         raise SignInFailed("access was denied on the consent page")
     return brought["code"], _root_of(brought.get("referer", ""), settings)
+
+
+def _catchable(redirect_uri: str) -> tuple[str, int, str]:
+    """The host, port and path on which the redirect comes to this machine.
+
+    Raises:
+        InvalidSettings: it does not come to this machine.
+    """
+    try:
+        redirect = urlsplit(redirect_uri)
+        host, port = redirect.hostname, redirect.port
+    except ValueError:
+        raise InvalidSettings([_NOT_CATCHABLE]) from None
+    if redirect.scheme != "http" or not host or not port or not is_loopback(f"http://{redirect.netloc}"):
+        raise InvalidSettings([_NOT_CATCHABLE])
+    return host, port, redirect.path or "/"
 
 
 def _root_of(referer: str, settings: Settings) -> str:
@@ -138,7 +155,7 @@ async def _caught(host: str, port: int, path: str, state: str, page: str) -> Map
 
     app = Starlette(routes=[Route(path, caught)])
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws="none"))
-    with socket.create_server((host, port)) as listener:
+    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         async with anyio.create_task_group() as group:
 
             async def serve() -> None:

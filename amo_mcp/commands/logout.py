@@ -17,7 +17,10 @@ def command() -> None:
     except InvalidSettings as error:
         raise click.ClickException("\n  ".join(["cannot sign out:", *error.problems])) from None
     root = settings.root or next(reversed(settings.state.signed_in()), None)
-    if root is None or not store_for(root, settings.state.path).delete():
+    known = root in settings.state.signed_in()
+    deleted = root is not None and store_for(root, settings.state.path).delete()
+    if root is not None and known:
+        settings.state.forget(root)
+    if not deleted:
         raise click.ClickException("nobody is signed in" + (f" to {root}" if root else ""))
-    settings.state.forget(root)
     click.echo(f"Signed out of {root}.")

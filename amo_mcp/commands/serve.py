@@ -21,6 +21,12 @@ def command(**chosen: object) -> None:
     """
     settings = settings_or_exit(**chosen)
     log_to_stderr(settings.log_level)
+    if not settings.sandbox:
+        try:
+            settings.state.create()
+        except OSError as error:
+            click.echo(f"amo-mcp cannot start:\n  AMO_STATE_DIR: {settings.state.path}: {error.strerror}", err=True)
+            raise SystemExit(2) from None
     anyio.run(_serve_stdio, settings)
 
 

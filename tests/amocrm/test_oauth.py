@@ -226,7 +226,6 @@ class TestUse:
             await world.transport(world.oauth(store=store)).request("GET", ACCOUNT)
         assert world.requests == [REFRESH]
 
-    @pytest.mark.xfail(reason="a pair that could not be kept is lost, and with it the sign-in", strict=True)
     async def test_a_pair_that_could_not_be_kept_is_kept_once_there_is_room(self, world: World) -> None:
         world.sign_in(lives=0)
         store = FullStore(world.folder / "sign-in.json")
@@ -418,7 +417,6 @@ class TestUnavailable:
             await world.transport().request("GET", ACCOUNT)
         assert world.requests == [REFRESH]
 
-    @pytest.mark.xfail(reason="a block by the gateway is told as a sign-in that has ended", strict=True)
     async def test_a_gateway_that_blocks_does_not_mean_that_the_sign_in_has_ended(self, world: World) -> None:
         world.sign_in(lives=0)
         world.sandbox.faults.add(Fault(path="/oauth2/*", status=403, html=True))
@@ -493,14 +491,12 @@ class TestMoved:
         await world.transport().request("POST", "/api/v4/customers/segments", body={"name": "Новые"})
         assert [it["name"] for it in world.sandbox.account.segments.values()].count("Новые") == 1
 
-    @pytest.mark.xfail(reason="who comes to the old address later is not told the new one", strict=True)
     async def test_the_next_process_finds_it_too(self, world: World) -> None:
         world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
         for _ in range(2):
             assert (await world.transport().request("GET", ACCOUNT))["id"] == world.sandbox.account.id
 
-    @pytest.mark.xfail(reason="only the first of several calls at once is told the new address", strict=True)
     async def test_calls_at_once_find_it_all(self, world: World) -> None:
         world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
@@ -701,7 +697,6 @@ def test_whatever_a_token_is_it_can_be_looked_at(text: str) -> None:
     assert isinstance(expiry(SecretStr(text)), float | None)
 
 
-@pytest.mark.xfail(reason="an end that no float can hold is not foreseen", strict=True)
 def test_an_end_beyond_all_numbers_is_no_end() -> None:
     assert expiry(jwt({"exp": 10**400})) is None
 

@@ -118,7 +118,6 @@ class TestFile:
             os.umask(before)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    @pytest.mark.xfail(reason="a pair left beside keeps the mode that it has", strict=True)
     def test_only_its_owner_can_read_it_also_when_a_file_lay_beside(self, file: Path, beside: Path) -> None:
         beside.write_text("")
         beside.chmod(0o644)
@@ -192,7 +191,6 @@ class TestFile:
         assert store.load() is None
         assert store.delete() is False
 
-    @pytest.mark.xfail(reason="a pair that only lies beside is deleted, but said not to have been there", strict=True)
     def test_deleting_what_lies_beside_is_a_deletion(self, file: Path, beside: Path) -> None:
         beside.write_text(signed_in().model_dump_json())
         assert FileStore(file).delete() is True
@@ -219,7 +217,6 @@ class TestKeychain:
         assert KeychainStore("shop.amocrm.ru").load() is None
         assert [record.getMessage() for record in caplog.records] == ["What is kept of the sign-in cannot be read"]
 
-    @pytest.mark.xfail(reason="a keychain that stays locked raises the library's own error", strict=True)
     def test_a_keychain_that_stays_locked_holds_nothing_that_can_be_read(self) -> None:
         keyring.set_keyring(LockedKeychain())
         assert KeychainStore("shop.amocrm.ru").load() is None

@@ -193,11 +193,6 @@ def cells(ways: tuple[Way, ...]) -> Iterator[tuple[Way, Trouble]]:
         yield from ((way, trouble) for trouble in (*TROUBLES, *before, *(ODD if way.method != "GET" else ())))
 
 
-COLORS = "the look at lost statuses does not compare colours"
-known = partial(pytest.mark.xfail, strict=True)
-"""A mistake of the product that is known and waits for its repair; `reason` says which."""
-
-
 @pytest.mark.parametrize(
     ("era", "stays"),
     [("2025-11-25", False), ("2026-07-28", False), ("2026-07-28", True)],
@@ -318,7 +313,7 @@ async def test_a_namesake_that_was_there_before_is_not_taken_for_the_new_one(ben
             assert claimed(told) != "done" or created(told) == new
 
 
-@pytest.mark.parametrize("way", [pytest.param(CREATES[0], marks=known(reason=COLORS)), CREATES[1]], ids=str)
+@pytest.mark.parametrize("way", [CREATES[0], CREATES[1]], ids=str)
 async def test_what_somebody_else_makes_at_the_same_time_is_not_taken_for_ours(bench: Bench, way: Way) -> None:
     color, sizes = ("#ffdc7f", (0, 2)) if way.tool == "create_statuses" else ("10599d", (0, 1))
     for trouble in TROUBLES:
@@ -339,7 +334,6 @@ async def test_what_is_forbidden_after_a_lost_answer_is_not_sent_again(bench: Be
     assert [item.status for item in sandbox.requests if item.method == way.method] == [None, 403]
 
 
-@known(reason="the last lost answer hides that an earlier attempt may still arrive")
 @pytest.mark.parametrize("way", CONFIRMED, ids=str)
 async def test_a_write_that_may_still_arrive_is_not_called_off_by_the_attempts_after_it(bench: Bench, way: Way) -> None:
     untouched, done = await Table(bench).clean(way)
@@ -351,7 +345,6 @@ async def test_a_write_that_may_still_arrive_is_not_called_off_by_the_attempts_a
         assert holds_as_told(told, sandbox.account.document(), untouched, done)
 
 
-@known(reason="the look at a lost update of a status takes what was so before for done")
 async def test_a_status_that_did_not_move_is_not_said_to_have_moved(bench: Bench) -> None:
     sandbox = bench.reset("periodicity")
     before = deepcopy(sandbox.account.document())
@@ -362,7 +355,6 @@ async def test_a_status_that_did_not_move_is_not_said_to_have_moved(bench: Bench
         assert claimed(told) in ("unavailable", "outcome_unknown")
 
 
-@known(reason="the id that answers a POST is not compared with what was there before")
 @pytest.mark.parametrize("way", CREATES, ids=str)
 async def test_what_was_there_before_is_not_answered_as_created(bench: Bench, way: Way) -> None:
     old = {"id": 54, "name": "vip клиенты ", "color": "b118c8"}
@@ -376,7 +368,6 @@ async def test_what_was_there_before_is_not_answered_as_created(bench: Bench, wa
         assert not {*created(told)} & before
 
 
-@known(reason="the id that answers a GET is not compared with the one asked for")
 async def test_an_answer_about_another_one_is_not_taken_for_the_one_asked_for(bench: Bench) -> None:
     other = json.dumps({"id": 54, "name": "vip клиенты ", "color": "b118c8", "sort": 1})
     for way in (*(way for way in READS if way.tool in ("get_segment", "get_status")), *CONFIRMED):
@@ -387,7 +378,6 @@ async def test_an_answer_about_another_one_is_not_taken_for_the_one_asked_for(be
         assert (str(way), "error" in told, bench.served.writes()) == (str(way), True, [])
 
 
-@known(reason="the look at lost creations does not count them")
 async def test_two_drafts_of_one_name_are_not_one_of_somebody_else(bench: Bench) -> None:
     draft = DRAFTS[0]
     way = replace(CREATES[0], arguments={"statuses": [draft, draft]})
