@@ -1,5 +1,6 @@
 """The shared folder: its owner's alone, and remembering who is signed in without knowing any secret."""
 
+import errno
 import json
 import os
 import stat
@@ -56,7 +57,7 @@ def test_so_is_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "access", lambda _, wanted: wanted != os.W_OK | os.X_OK)
     with pytest.raises(PermissionError) as caught:
         StateFolder(tmp_path).create()
-    assert str(caught.value) == f"{tmp_path} cannot be written to"
+    assert (caught.value.errno, caught.value.filename) == (errno.EACCES, str(tmp_path))
 
 
 @pytest.mark.parametrize(

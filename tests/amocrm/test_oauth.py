@@ -294,7 +294,7 @@ class TestUse:
         for call in (world.oauth().token(), world.oauth().renew(SecretStr("x"))):
             error = await unauthorized(call)
             assert (error.status, error.remedy) == (401, REMEDY)
-        assert await world.oauth().moved() is None
+        assert await world.oauth().moved(ROOT) is None
         assert world.requests == []
 
 
@@ -571,7 +571,7 @@ class TestMoved:
         kept = world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
         world.store.save(kept.model_copy(update={"access_token": SecretStr("no-jwt")}))
-        assert await world.oauth().moved() == "https://renamed.kommo.com"
+        assert await world.oauth().moved(ROOT) == "https://renamed.kommo.com"
         assert world.requests == ["GET /oauth2/account/current/subdomain"]
 
     async def test_a_long_lived_token_does_not_know_where_the_account_went(self, world: World) -> None:

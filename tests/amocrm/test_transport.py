@@ -542,7 +542,7 @@ class Renewing:
         self.refused.append(refused.get_secret_value())
         return SecretStr(self._another) if self._another else None
 
-    async def moved(self) -> str | None:
+    async def moved(self, root: str) -> str | None:
         return self._root
 
 
