@@ -64,7 +64,7 @@ class Followers:
                 if changed.comes_or_goes:
                     await connection.send_resource_list_changed()
             if patience.cancelled_caught:
-                del self._subscribed[connection]
+                self._subscribed.pop(connection, None)
 
 
 def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:

@@ -25,6 +25,7 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
+from amo_mcp.account import Changed
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from tests.conftest import ERAS, Person, Serve, Served, answer, error
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS
@@ -299,6 +300,18 @@ async def test_a_client_that_does_not_read_does_not_hinder_the_next_change(sandb
                 created = answer(await client.call_tool("create_segment", {"name": f"Новые {number}"}))
                 answered.append(created["segment"]["id"])
     assert answered == [96, 99, 102]
+
+
+async def test_a_client_that_does_not_read_can_be_given_up_by_two_changes_at_once(
+    sandbox: Sandbox, serve: Serve
+) -> None:
+    change = Changed("segment", (), comes_or_goes=True)
+    async with serve(sandbox) as served, unread(served.server):
+        tell = served.server._resources._account.tell
+        await tell(change)
+        async with anyio.create_task_group() as group:
+            group.start_soon(tell, change)
+            group.start_soon(tell, change)
 
 
 async def test_a_flood_of_subscriptions_is_bounded(sandbox: Sandbox, serve: Serve) -> None:
