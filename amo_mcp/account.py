@@ -30,6 +30,7 @@ from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.recent import Recent
 
 _T = TypeVar("_T")
+_CreatedT = TypeVar("_CreatedT", CreatedStatus, Segment)
 _EntityT = TypeVar("_EntityT", Status, Segment)
 
 SEGMENT_SETTINGS = frozenset(
@@ -136,13 +137,13 @@ class AmoAccount:
             fits = named.keys() == {draft.name for draft in drafts} and all(
                 draft.color in (None, named[draft.name].color) for draft in drafts
             )
-            if len(named) != len(new) or not fits:
+            if not len(named) == len(new) == len(drafts) or not fits:
                 _only_if(not new)
                 return None
             return [CreatedStatus(id=named[draft.name].id) for draft in drafts]
 
         async with self._telling("status", comes_or_goes=True) as told:
-            created = await _created(lambda: self.client.create_statuses(drafts), look)
+            created = await _created(lambda: self._new_only(self.client.create_statuses(drafts), before), look)
             told += [item.id for item in created]
         try:
             listed = {status.id: status for status in await self.client.statuses()}
@@ -160,15 +161,15 @@ class AmoAccount:
         before = await self.client.segments()
         _check_room("segments", len(before), MAX_SEGMENTS, 1)
 
-        async def look() -> Segment | None:
+        async def look() -> list[Segment] | None:
             new = _new(await self.client.segments(), before)
             if len(new) == 1 and new[0].name == draft.name and draft.color in (None, new[0].color):
-                return new[0]
+                return new
             _only_if(not new)
             return None
 
         async with self._telling("segment", comes_or_goes=True) as told:
-            created = await _created(lambda: self.client.create_segment(draft), look)
+            [created] = await _created(lambda: self._new_only(self._create_segment(draft), before), look)
             told.append(created.id)
         return created
 
@@ -209,6 +210,18 @@ class AmoAccount:
         """Delete a segment."""
         async with self._telling("segment", segment_id, comes_or_goes=True):
             await _deleted(lambda: self.client.delete_segment(segment_id), lambda: self.client.segment(segment_id))
+
+    async def _create_segment(self, draft: SegmentDraft) -> list[Segment]:
+        return [await self.client.create_segment(draft)]
+
+    async def _new_only(
+        self, answer: Awaitable[list[_CreatedT]], before: Sequence[Status | Segment]
+    ) -> list[_CreatedT]:
+        """What was created; an answer about what was there before does not say what was done."""
+        created = await answer
+        if {item.id for item in created} & {item.id for item in before}:
+            raise OutcomeUnknown("answered with what was there before")
+        return created
 
     @asynccontextmanager
     async def _telling(

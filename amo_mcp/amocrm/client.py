@@ -68,7 +68,7 @@ class AmoClient:
 
     async def status(self, status_id: int) -> Status:
         """One status (reference: "Получение статуса покупателей по ID")."""
-        return self._one(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"))
+        return self._asked(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"), status_id)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
         """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
@@ -107,7 +107,7 @@ class AmoClient:
 
     async def segment(self, segment_id: int) -> Segment:
         """One segment (reference: "Получение сегмента покупателей по ID")."""
-        return self._one(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"))
+        return self._asked(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
@@ -174,6 +174,13 @@ class AmoClient:
             return model.model_validate(answer)
         except ValidationError as error:
             raise Unavailable(_ODD) from error
+
+    def _asked(self, model: type[_ListedT], answer: Any, asked_id: int) -> _ListedT:
+        """The model of the thing that was asked for; an answer about another one is none."""
+        found = self._one(model, answer)
+        if found.id != asked_id:
+            raise Unavailable(_ODD)
+        return found
 
     def _many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
         """The models of a listing; an empty answer is an empty list."""

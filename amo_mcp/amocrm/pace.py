@@ -1,8 +1,8 @@
 """Requests a second, shared by all processes of the machine that talk to the same account.
 
 amoCRM counts the requests of one integration together, whoever sends them, and blocks an account that keeps breaking
-the limit. Every request takes a turn just before its first byte is sent: turns are reserved in a file, in the order of
-asking, so that nobody polls, nobody overtakes, and in no second more than the limit begins.
+the limit. Every request takes a turn just before its first byte is sent; the turns are kept in a file, and in no second
+more than the limit begins.
 """
 
 import logging
@@ -18,17 +18,16 @@ import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from pyrate_limiter import AbstractBucket, RateItem
+    from pyrate_limiter import AbstractBucket
 
 logger = logging.getLogger(__name__)
 
-WINDOW_MS = 1_030
+WINDOW_MS = 1_050
 """A second, and room for the network's jitter: what leaves in two seconds may arrive in one."""
 
 _LONGEST_HOLD_MS = 60_000
 """A hold is never this long; a longer one means that the clock was set back."""
 
-_LATE_MS = 10
 
 _TURNS_BETWEEN_SWEEPS = 100
 _TOLD_FROM = 2.0
@@ -89,6 +88,7 @@ class SharedPace:
         self._held_until = 0
         self._asking = anyio.Lock()
         self._turns = 0
+        self._waiting = 0
         self._bucket: AbstractBucket | None = None
 
     @property
@@ -97,68 +97,57 @@ class SharedPace:
         return self._bucket is not None and self._bucket.limiter_lock() is not None
 
     async def turn(self) -> None:
-        """Wait for the turn to send one request; turns are given in the order of asking."""
-        async with self._asking:
-            item, wait = await anyio.to_thread.run_sync(self._reserve)
-        if wait >= _TOLD_FROM:
-            await say_wait(wait, "amoCRM's request limit")
-        await self._sleep(wait)
-        if self._clock_ms() - item.timestamp > _LATE_MS:
-            await anyio.to_thread.run_sync(self._used_late, item)
+        """Wait for the turn to send one request.
+
+        In one process turns are given in the order of asking; between processes whoever has waited for the next free
+        moment takes it. A turn is taken at the moment when it is used, so that nobody who wakes late can push two
+        seconds' requests into one.
+        """
+        self._waiting += 1
+        try:
+            expected = (self._waiting - 1) / self._per_second
+            if expected >= _TOLD_FROM:
+                await say_wait(expected, "amoCRM's request limit")
+            async with self._asking:
+                while (wait := await anyio.to_thread.run_sync(self._take)) > 0:
+                    await self._sleep(wait)
+        finally:
+            self._waiting -= 1
 
     async def hold(self, seconds: float) -> None:
         """Let no process send for `seconds`; turns that were given out already are kept."""
         async with self._asking:
             await anyio.to_thread.run_sync(self._block, seconds)
 
-    def _reserve(self) -> "tuple[RateItem, float]":
-        """Take the next free turn, and say in how many seconds it is."""
+    def _take(self) -> float:
+        """Take a turn now and give 0, or say in how many seconds there may be one."""
         try:
-            return self._reserve_in(self._opened())
+            return self._take_from(self._opened())
         except (OSError, sqlite3.Error) as error:
-            return self._reserve_in(self._alone(error))
+            return self._take_from(self._alone(error))
 
-    def _reserve_in(self, bucket: "AbstractBucket") -> "tuple[RateItem, float]":
+    def _take_from(self, bucket: "AbstractBucket") -> float:
         from pyrate_limiter import RateItem
 
         with _locked(bucket):
             now = self._clock_ms()
+            held = self._held(now)
+            if held > now:
+                return (held - now) / 1000
             self._turns += 1
             if self._turns % _TURNS_BETWEEN_SWEEPS == 1:
                 bucket.leak(now)
-            item = RateItem("turn", max(now, self._held(now)))
-            while not bucket.put(item):
-                wait = bucket.waiting(item)
-                assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
-                item.timestamp += wait
-                if self._was_set_back(bucket, item.timestamp - now, now):
-                    bucket.flush()
-                    item.timestamp = now
-            return item, float(item.timestamp - now) / 1000
-
-    def _was_set_back(self, bucket: "AbstractBucket", wait: int, now: int) -> bool:
-        """Whether a wait is longer than the queue explains: then the clock was set back, and the turns mean nothing."""
-        if wait <= 2 * WINDOW_MS:
-            return False
-        bucket.leak(now)
-        queued = bucket.count()
-        assert isinstance(queued, int)  # noqa: S101 - awaitable only in buckets that are not used here
-        return wait > WINDOW_MS * (queued / self._per_second + 2) + max(0, self._held(now) - now)
-
-    def _used_late(self, item: "RateItem") -> None:
-        """Let a turn count from when it was used: who wakes late must not push the next second over the limit."""
-        from pyrate_limiter import SQLiteBucket
-
-        bucket, given, used = self._opened(), item.timestamp, self._clock_ms()
-        with _locked(bucket):
-            item.timestamp = used
-            if isinstance(bucket, SQLiteBucket):
-                bucket.conn.execute(
-                    f"UPDATE {bucket.table} SET item_timestamp = ? WHERE rowid = "  # noqa: S608 - the table is the library's
-                    f"(SELECT rowid FROM {bucket.table} WHERE item_timestamp = ? LIMIT 1)",
-                    (used, given),
-                )
-                bucket.conn.commit()
+            item = RateItem("turn", now)
+            if bucket.put(item):
+                return 0.0
+            wait = bucket.waiting(item)
+            assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
+            if wait > 2 * WINDOW_MS:
+                logger.warning("The clock was set back; the turns of before are forgotten")
+                bucket.flush()
+                bucket.put(item)
+                return 0.0
+            return wait / 1000
 
     def _held(self, now: int) -> int:
         """Until when nobody may send, in Unix milliseconds."""

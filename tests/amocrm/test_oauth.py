@@ -701,7 +701,7 @@ def test_an_end_beyond_all_numbers_is_no_end() -> None:
     assert expiry(jwt({"exp": 10**400})) is None
 
 
-PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=14, max_size=60)
+PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=14, max_size=60).map("~~{}".format)
 
 
 @given(access=PRINTABLE, refresh=PRINTABLE, secret=PRINTABLE)

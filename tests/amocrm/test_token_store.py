@@ -250,7 +250,7 @@ class TestChoice:
         assert keychain.entries == {}
 
 
-TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60)
+TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60).map("~~{}".format)
 
 
 @given(access=TOKENS, refresh=TOKENS, secret=TOKENS)
