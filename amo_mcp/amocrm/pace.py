@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WINDOW_MS = 1_050
-"""A second, and room for the network's jitter: what leaves in two seconds may arrive in one."""
+WINDOW_MS = 1_150
+"""A second, and room for jitter on both ends: what leaves in two seconds may arrive in one."""
 
 _LONGEST_HOLD_MS = 60_000
 """A hold is never this long; a longer one means that the clock was set back."""

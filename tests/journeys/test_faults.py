@@ -313,7 +313,7 @@ async def test_a_namesake_that_was_there_before_is_not_taken_for_the_new_one(ben
             assert claimed(told) != "done" or created(told) == new
 
 
-@pytest.mark.parametrize("way", [CREATES[0], CREATES[1]], ids=str)
+@pytest.mark.parametrize("way", CREATES, ids=str)
 async def test_what_somebody_else_makes_at_the_same_time_is_not_taken_for_ours(bench: Bench, way: Way) -> None:
     color, sizes = ("#ffdc7f", (0, 2)) if way.tool == "create_statuses" else ("10599d", (0, 1))
     for trouble in TROUBLES:
@@ -353,6 +353,15 @@ async def test_a_status_that_did_not_move_is_not_said_to_have_moved(bench: Bench
         told = await bench.call(way, partial(sandbox.faults.add, Fault(method="PATCH", **fault)))
         assert sandbox.account.document() == before
         assert claimed(told) in ("unavailable", "outcome_unknown")
+
+
+@pytest.mark.xfail(strict=True, reason="what a status had before tells nothing once others have moved it")
+async def test_a_status_that_only_others_moved_is_not_said_to_have_moved(bench: Bench) -> None:
+    sandbox = bench.reset("periodicity")
+    way = replace(CONFIRMED[0], arguments={"status_id": 4740013, "name": "Напомнить о помоле", "sort": 5})
+    bench.wire.meanwhile = partial(statuses.create, sandbox.account, [{"name": "Новый", "sort": 0}])
+    told = await bench.call(way, partial(sandbox.faults.add, Fault(method="PATCH", status=500)))
+    assert claimed(told) == "outcome_unknown"
 
 
 @pytest.mark.parametrize("way", CREATES, ids=str)
