@@ -1,23 +1,22 @@
-"""One amoCRM account as the server holds it: the client, and the writes made safe.
+"""One amoCRM account as the server holds it: the client, the journal, the writes made safe, and short-lived reads.
 
-The answer to a write can be lost. Then the account is looked at: found done is success, surely not done may be tried
-again or is said, and only what cannot be told from looking is `OutcomeUnknown`. That is why a creation lists what is
-there first: a namesake that was there before is not the new one.
+Every write is recorded before it is sent. Its answer can be lost; then the account is looked at: found done is success,
+surely not done may be tried again or is said, and only what cannot be told from looking is `OutcomeUnknown`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Refused, Unavailable
+from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
 from amo_mcp.amocrm.models import (
     Account,
-    CreatedStatus,
     CustomField,
     Segment,
     SegmentDraft,
@@ -28,15 +27,14 @@ from amo_mcp.amocrm.models import (
 )
 from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.recent import Recent
+from amo_mcp.reorganize.journal import Journal
+from amo_mcp.reorganize.outcome import look
+from amo_mcp.reorganize.steps import Change, Entity, Kind, Step, status_of
 
-_T = TypeVar("_T")
-_CreatedT = TypeVar("_CreatedT", CreatedStatus, Segment)
-_EntityT = TypeVar("_EntityT", Status, Segment)
+TellProgress = Callable[[float, float, str], Awaitable[None]]
 
-SEGMENT_SETTINGS = frozenset(
-    {"id", "name", "color", "custom_fields_values", "available_products_price_types", "created_at"}
-)
-"""What a person sets in a segment, and what makes it this one; not its customers, who come and go."""
+tell_progress: ContextVar[TellProgress | None] = ContextVar("tell_progress", default=None)
+"""Who is told, within the current call, how far it is: steps done, steps in all, and what comes next."""
 
 
 class LimitReached(Exception):
@@ -67,7 +65,7 @@ class Changed:
         comes_or_goes: whether something appeared or went.
     """
 
-    kind: Literal["segment", "status"]
+    kind: Kind
     ids: tuple[int, ...]
     comes_or_goes: bool = False
 
@@ -83,11 +81,17 @@ class AmoAccount:
 
     Attributes:
         client: the API; what is read through it is fresh.
+        journal: every change that was made through this server.
+        per_second: the requests a second that the account is paced at.
         tell: is told of every change that is made through this account.
     """
 
-    def __init__(self, client: AmoClient, recent: Recent | None = None) -> None:
+    def __init__(
+        self, client: AmoClient, journal: Journal, recent: Recent | None = None, *, per_second: int = 7
+    ) -> None:
         self.client = client
+        self.per_second = per_second
+        self.journal = journal
         self.tell: Callable[[Changed], Awaitable[None]] = _to_nobody
         self._recent = recent or Recent()
 
@@ -95,12 +99,6 @@ class AmoAccount:
     def host(self) -> str:
         """The account's host, such as `example.amocrm.ru`."""
         return urlsplit(self.client.root).netloc
-
-    @property
-    def known_mode(self) -> str:
-        """The account's mode, if it was read a moment ago; else empty."""
-        account = self._recent.peek("account")
-        return account.customers_mode if isinstance(account, Account) else ""
 
     async def recent_account(self) -> Account:
         """The account, at most a few seconds old."""
@@ -114,231 +112,242 @@ class AmoAccount:
         """All statuses, at most a few seconds old."""
         return await self._recent.get("statuses", self.client.statuses)
 
+    async def recent(self, kind: Kind) -> Sequence[Entity]:
+        """All things of a kind, at most a few seconds old."""
+        return await self.recent_segments() if kind == "segment" else await self.recent_statuses()
+
+    def forget_recent(self) -> None:
+        """Let what is read next be fresh."""
+        self._recent.forget()
+
     async def recent_fields(self) -> list[CustomField]:
         """The custom fields of segments, at most a few seconds old."""
         return await self._recent.get("fields", self.client.segment_fields)
 
-    async def create_statuses(self, drafts: Sequence[StatusDraft]) -> tuple[list[Status], bool]:
-        """Create statuses and read them back, since the API answers only ids.
-
-        Returns:
-            The created statuses in the order of `drafts`, and whether they are as the account has them. When they
-            could not be read back, they are as they were sent.
+    async def create_statuses(self, drafts: Sequence[StatusDraft]) -> Change:
+        """Create statuses, in one request.
 
         Raises:
             LimitReached: the account would have more than 30 statuses.
         """
-        before = await self.client.statuses()
-        _check_room("statuses", len(before), MAX_STATUSES, len(drafts))
+        known = tuple(status.id for status in await self.client.statuses())
+        _check_room("statuses", len(known), MAX_STATUSES, len(drafts))
+        steps = [Step("create", "status", sent=draft, known=known) for draft in drafts]
+        return await self._change("create_statuses", steps)
 
-        async def look() -> list[CreatedStatus] | None:
-            new = _new(await self.client.statuses(), before)
-            named = {status.name: status for status in new}
-            fits = named.keys() == {draft.name for draft in drafts} and all(
-                draft.color in (None, named[draft.name].color) for draft in drafts
-            )
-            if not len(named) == len(new) == len(drafts) or not fits:
-                _only_if(not new)
-                return None
-            return [CreatedStatus(id=named[draft.name].id) for draft in drafts]
-
-        async with self._telling("status", comes_or_goes=True) as told:
-            created = await _created(lambda: self._new_only(self.client.create_statuses(drafts), before), look)
-            told += [item.id for item in created]
-        try:
-            listed = {status.id: status for status in await self.client.statuses()}
-        except AmoError:
-            listed = {}
-        statuses = [listed.get(item.id) or _as_sent(item, draft) for item, draft in zip(created, drafts, strict=True)]
-        return statuses, all(status.id in listed for status in statuses)
-
-    async def create_segment(self, draft: SegmentDraft) -> Segment:
+    async def create_segment(self, draft: SegmentDraft) -> Change:
         """Create a segment.
 
         Raises:
             LimitReached: the account has 100 segments already.
         """
-        before = await self.client.segments()
-        _check_room("segments", len(before), MAX_SEGMENTS, 1)
+        known = tuple(segment.id for segment in await self.client.segments())
+        _check_room("segments", len(known), MAX_SEGMENTS, 1)
+        return await self._change("create_segment", [Step("create", "segment", sent=draft, known=known)])
 
-        async def look() -> list[Segment] | None:
-            new = _new(await self.client.segments(), before)
-            if len(new) == 1 and new[0].name == draft.name and draft.color in (None, new[0].color):
-                return new
-            _only_if(not new)
-            return None
+    async def update(self, before: Entity, patch: SegmentPatch | StatusPatch) -> Change:
+        """Change a segment or a status that is `before` now."""
+        kind = _kind(before)
+        return await self._change(f"update_{kind}", [Step("update", kind, before=before, sent=patch)])
 
-        async with self._telling("segment", comes_or_goes=True) as told:
-            [created] = await _created(lambda: self._new_only(self._create_segment(draft), before), look)
-            told.append(created.id)
-        return created
+    async def delete(self, before: Entity) -> Change:
+        """Delete a segment or a status that is `before` now."""
+        kind = _kind(before)
+        return await self._change(f"delete_{kind}", [Step("delete", kind, before=before)])
 
-    async def update_status(self, before: Status, patch: StatusPatch) -> Status:
-        """Change a status that is `before` now."""
+    async def carry_out(
+        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None
+    ) -> tuple[Change, AmoError | None]:
+        """Record the steps, then do one after the other; the first that fails is the last.
 
-        async def look() -> Status | None:
-            now = await self.client.status(before.id)
-            # The account renumbers positions, so that a position tells nothing.
-            wanted = patch.model_dump(include={"name", "color"}, exclude_none=True)
-            if now != before and wanted and now.model_dump(include=set(wanted)) == wanted:
-                return now
-            _only_if(now == before)
-            return None
+        A cancellation stops it between two steps: what was sent is brought to its end and recorded.
 
-        async with self._telling("status", before.id):
-            return await _changed(lambda: self.client.update_status(before.id, patch), look)
+        Returns:
+            The change with what came of each step, and why it stopped, if it did.
+        """
+        await self.settle()
+        batches = [*_batches(steps)]
+        now = [*(step.came("intent") for step in batches[0]), *steps[len(batches[0]) :]]
+        change_id = await self.journal.begin(tool, now, undoes=undoes)
+        failure: AmoError | None = None
+        place = 0
+        try:
+            for batch in batches:
+                await _say_progress(place, len(steps), batch[0].summary)
+                with anyio.CancelScope(shield=True):
+                    failure = await self._one_batch(change_id, now, range(place, place + len(batch)))
+                if failure is not None:
+                    break
+                place += len(batch)
+                await anyio.lowlevel.checkpoint()
+            else:
+                await _say_progress(place, len(steps), "Done")
+        finally:
+            await self.journal.set_status(change_id, status_of(tuple(now)))
+        change = await self.journal.change(change_id)
+        assert change is not None  # noqa: S101 - it was recorded above
+        return change, failure
 
-    async def update_segment(self, before: Segment, patch: SegmentPatch) -> Segment:
-        """Change a segment that is `before` now."""
+    async def _one_batch(self, change_id: str, now: list[Step], here: range) -> AmoError | None:
+        """Do the steps that go in one request, and record what came of them."""
+        made_before = tuple(step.after.id for step in now if step.action == "create" and step.after is not None)
+        batch = [replace(step, known=(*step.known, *made_before)) for step in now[here.start : here.stop]]
+        if here.start:
+            await self._note(change_id, now, here, [step.came("intent") for step in batch])
+        failure: AmoError | None = None
+        try:
+            made = await self._do(batch)
+            came = [step.came("done", after) for step, after in zip(batch, made, strict=True)]
+        except (Refused, Unavailable) as error:
+            failure = error
+            came = [step.came("failed") for step in batch]
+        except OutcomeUnknown as error:
+            failure = error
+            came = [step.came("unknown") for step in batch]
+        await self._note(change_id, now, here, came)
+        return failure
 
-        async def look() -> Segment | None:
-            now = await self.client.segment(before.id)
-            if _has(now, patch):
-                return now
-            _only_if(settings_of(now) == settings_of(before))
-            return None
+    async def settle(self) -> None:
+        """Find out what came of the changes that a process left unfinished when it died."""
+        for change in await self.journal.unsettled():
+            steps = list(change.steps)
+            for position, step in enumerate(steps):
+                if step.outcome == "intent":
+                    steps[position] = await self._settled(step)
+            if any(step.outcome == "intent" for step in steps):
+                continue
+            await self.journal.note(change.id, dict(enumerate(steps)), status_of(tuple(steps)))
+            self._recent.forget()
 
-        async with self._telling("segment", before.id):
-            return await _changed(lambda: self.client.update_segment(before.id, patch), look)
+    async def _settled(self, step: Step) -> Step:
+        try:
+            found = await look(self.client, [step])
+        except (Refused, Unavailable):
+            return step
+        except AmoError:
+            return step.came("unknown")
+        return step.came("failed") if found is None else step.came("done", found[0])
 
-    async def delete_status(self, status_id: int) -> None:
-        """Delete a status."""
-        async with self._telling("status", status_id, comes_or_goes=True):
-            await _deleted(lambda: self.client.delete_status(status_id), lambda: self.client.status(status_id))
+    async def _change(self, tool: str, steps: Sequence[Step]) -> Change:
+        change, failure = await self.carry_out(tool, steps)
+        if failure is not None:
+            raise failure
+        return change
 
-    async def delete_segment(self, segment_id: int) -> None:
-        """Delete a segment."""
-        async with self._telling("segment", segment_id, comes_or_goes=True):
-            await _deleted(lambda: self.client.delete_segment(segment_id), lambda: self.client.segment(segment_id))
+    async def _note(self, change_id: str, now: list[Step], here: range, steps: Sequence[Step]) -> None:
+        now[here.start : here.stop] = steps
+        await self.journal.note(change_id, dict(zip(here, steps, strict=True)))
 
-    async def _create_segment(self, draft: SegmentDraft) -> list[Segment]:
-        return [await self.client.create_segment(draft)]
+    async def _do(self, steps: Sequence[Step]) -> Sequence[Entity | None]:
+        """Send the steps, which go in one request, and see what came of them.
 
-    async def _new_only(
-        self, answer: Awaitable[list[_CreatedT]], before: Sequence[Status | Segment]
-    ) -> list[_CreatedT]:
-        """What was created; an answer about what was there before does not say what was done."""
-        created = await answer
-        if {item.id for item in created} & {item.id for item in before}:
-            raise OutcomeUnknown("answered with what was there before")
-        return created
+        A creation that was surely not made is tried once more.
+        """
+        tries = 2 if steps[0].action == "create" else 1
+        async with self._telling(steps) as touched:
+            while True:
+                tries -= 1
+                try:
+                    made = await self._send(steps)
+                except OutcomeUnknown as lost:
+                    found = await self._looked(lost, steps)
+                    if found is None and tries:
+                        continue
+                    if found is None:
+                        raise Unavailable(lost.reason) from lost
+                    made = found
+                touched += [thing.id for thing in made if thing is not None and thing.id not in touched]
+                return made
+
+    async def _looked(self, lost: OutcomeUnknown, steps: Sequence[Step]) -> Sequence[Entity | None] | None:
+        """What came of a lost write; None when it was surely not made.
+
+        Raises:
+            OutcomeUnknown: looking does not tell.
+        """
+        try:
+            found = await look(self.client, steps)
+        except AmoError as error:
+            raise lost from error
+        if found is None and not lost.settled:
+            raise lost
+        return found
+
+    async def _send(self, steps: Sequence[Step]) -> Sequence[Entity | None]:
+        client, step = self.client, steps[0]
+        match step.before, step.sent:
+            case None, SegmentDraft():
+                return [await client.create_segment(step.sent)]
+            case None, _:
+                return await self._create_statuses([item.sent for item in steps if isinstance(item.sent, StatusDraft)])
+            case Segment(), None:
+                await client.delete_segment(step.before.id)
+            case Status(), None:
+                await client.delete_status(step.before.id)
+            case Segment(), SegmentPatch():
+                return [await client.update_segment(step.before.id, step.sent)]
+            case Status(), StatusPatch():
+                return [await client.update_status(step.before.id, step.sent)]
+        return [None]
+
+    async def _create_statuses(self, drafts: Sequence[StatusDraft]) -> Sequence[Status]:
+        """Create statuses and read them back, since the API answers only ids; as they were sent when that fails."""
+        created = await self.client.create_statuses(drafts)
+        try:
+            listed = {status.id: status for status in await self.client.statuses()}
+        except AmoError:
+            listed = {}
+        return [
+            listed.get(item.id) or Status.model_validate({**draft.wire(), "request_id": None, "id": item.id})
+            for item, draft in zip(created, drafts, strict=True)
+        ]
 
     @asynccontextmanager
-    async def _telling(
-        self, kind: Literal["segment", "status"], *ids: int, comes_or_goes: bool = False
-    ) -> AsyncIterator[list[int]]:
+    async def _telling(self, steps: Sequence[Step]) -> AsyncIterator[list[int]]:
         """Around a write: whoever follows is told when it was made, or may have been."""
-        touched = [*ids]
+        touched = [step.before.id for step in steps if step.before is not None]
         try:
             yield touched
         except (Refused, Unavailable):
             raise
         except BaseException:
-            self._recent.forget()
-            with anyio.CancelScope(shield=True):
-                await self.tell(Changed(kind, tuple(touched), comes_or_goes))
+            await self._tell(steps[0], touched)
             raise
+        await self._tell(steps[0], touched)
+
+    async def _tell(self, step: Step, touched: Sequence[int]) -> None:
         self._recent.forget()
-        await self.tell(Changed(kind, tuple(touched), comes_or_goes))
+        with anyio.CancelScope(shield=True):
+            await self.tell(Changed(step.kind, tuple(touched), comes_or_goes=step.action != "update"))
 
 
-def settings_of(segment: Segment) -> dict[str, Any]:
-    """What a person sets in a segment."""
-    return segment.model_dump(include=set(SEGMENT_SETTINGS))
+async def _say_progress(done: int, total: int, what: str) -> None:
+    tell = tell_progress.get()
+    if tell is not None and total > 1:
+        await tell(done, total, what)
 
 
-class _CannotTell(AmoError):
-    """What is there now fits neither a write that was made nor one that was not."""
+def as_sent(status: Status) -> bool:
+    """Whether a created status could not be read back, and is as it was sent."""
+    return "is_default" not in status.model_fields_set
 
 
-async def _created(write: Callable[[], Awaitable[_T]], look: Callable[[], Awaitable[_T | None]]) -> _T:
-    """Write; after a lost answer look, and write once more when it was surely not done."""
-    try:
-        return await write()
-    except OutcomeUnknown as lost:
-        found = await _looked(lost, look)
-    if found is not None:
-        return found
-    return await _changed(write, look)
+def _kind(thing: Entity) -> Kind:
+    return "segment" if isinstance(thing, Segment) else "status"
 
 
-async def _changed(write: Callable[[], Awaitable[_T]], look: Callable[[], Awaitable[_T | None]]) -> _T:
-    """Write; after a lost answer look, and say when it was surely not done."""
-    try:
-        return await write()
-    except OutcomeUnknown as lost:
-        found = await _looked(lost, look)
-        if found is None:
-            raise Unavailable(lost.reason) from lost
-        return found
-
-
-async def _looked(lost: OutcomeUnknown, look: Callable[[], Awaitable[_T | None]]) -> _T | None:
-    """What came of the write; None when it was surely not made.
-
-    Raises:
-        OutcomeUnknown: looking does not tell.
-    """
-    try:
-        found = await look()
-    except AmoError as error:
-        raise lost from error
-    if found is None and not lost.settled:
-        raise lost
-    return found
-
-
-async def _deleted(write: Callable[[], Awaitable[None]], read: Callable[[], Awaitable[Any]]) -> None:
-    async def look() -> bool | None:
-        try:
-            await read()
-        except NotFound:
-            return True
-        return None
-
-    async def delete() -> bool:
-        await write()
-        return True
-
-    await _changed(delete, look)
-
-
-def _new(now: Sequence[_EntityT], before: Sequence[_EntityT]) -> list[_EntityT]:
-    known = {item.id for item in before}
-    return [item for item in now if item.id not in known]
-
-
-def _only_if(untouched: bool) -> None:  # noqa: FBT001 - reads as a sentence where it is used
-    """Go on to say that nothing was done; anything else than what was there leaves it open who did it.
-
-    Raises:
-        _CannotTell: it is not as it was.
-    """
-    if not untouched:
-        raise _CannotTell
-
-
-def _has(segment: Segment, patch: SegmentPatch) -> bool:
-    """Whether `segment` is what `patch` makes of it."""
-    held = {field.field_id: [item.model_dump() for item in field.values] for field in segment.custom_fields_values}
-    return (
-        patch.name in (None, segment.name)
-        and patch.color in (None, segment.color)
-        and patch.available_products_price_types in (None, segment.available_products_price_types)
-        and all(_holds(held.get(field["field_id"], []), field["values"]) for field in patch.custom_fields_values or [])
-    )
-
-
-def _holds(held: list[dict[str, Any]], sent: list[dict[str, Any]] | None) -> bool:
-    return len(held) == len(sent or []) and all(
-        all(have.get(key) == value for key, value in want.items()) for have, want in zip(held, sent or [], strict=True)
-    )
+def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """What goes in one request: creations of statuses that follow each other, else one step."""
+    batch: list[Step] = []
+    for step in steps:
+        together = (step.kind, step.action) == ("status", "create")
+        if batch and not (together and (batch[-1].kind, batch[-1].action) == ("status", "create")):
+            yield batch
+            batch = []
+        batch.append(step)
+    yield batch
 
 
 def _check_room(kind: str, held: int, limit: int, wanted: int) -> None:
     if held + wanted > limit:
         raise LimitReached(kind, held, limit, wanted)
-
-
-def _as_sent(created: CreatedStatus, draft: StatusDraft) -> Status:
-    return Status.model_validate({**draft.wire(), "request_id": None, "id": created.id})

@@ -23,12 +23,14 @@ from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.confirmation.question import visible
 from amo_mcp.tools.account import overview, used_in_periodicity, used_in_segments
 from amo_mcp.tools.errors import ToolFailure, explain
+from amo_mcp.tools.reorganize import change_list
 from amo_mcp.tools.segments import segment_list
 from amo_mcp.tools.statuses import status_list
 
 logger = logging.getLogger(__name__)
 
 ACCOUNT, PALETTE, SEGMENTS, STATUSES = "amo://account", "amo://palette", "amo://segments", "amo://statuses"
+CHANGES = "amo://changes"
 MIME_TYPE = "application/json"
 MOST_COMPLETIONS = 100
 """Values of one completion (the protocol's limit)."""
@@ -64,7 +66,7 @@ def uris_of(changed: Changed) -> list[str]:
     """The resources that are another after a change."""
     collection = SEGMENTS if changed.kind == "segment" else STATUSES
     items = [f"{collection}/{item}" for item in changed.ids]
-    return [*items, collection, *([ACCOUNT] if changed.comes_or_goes else [])]
+    return [*items, collection, CHANGES, *([ACCOUNT] if changed.comes_or_goes else [])]
 
 
 class Resources:
@@ -92,6 +94,7 @@ class Resources:
             _resource(PALETTE, "palette", "The colours", "The colours that statuses and segments can have."),
             _resource(SEGMENTS, "segments", "All segments", "The customer segments in short.", changed),
             _resource(STATUSES, "statuses", "All statuses", "The customer statuses by position."),
+            _resource(CHANGES, "changes", "Changes", "What was changed through this server, newest first."),
             *(_item(SEGMENTS, "Segment", item, item.updated_at) for item in sorted(segments, key=lambda item: item.id)),
             *(_item(STATUSES, "Status", item, None) for item in sorted(statuses, key=lambda item: item.id)),
         ]
@@ -136,6 +139,9 @@ class Resources:
                 return await self._overview()
             case "amo://palette":
                 return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
+            case "amo://changes":
+                await account.settle()
+                return await change_list(account)
             case "amo://segments":
                 self._needs("segments")
                 return segment_list(await account.recent_segments())

@@ -42,6 +42,10 @@ class StateFolder:
         """Where the turns of an account are kept."""
         return self.path / f"pace-{_host(root)}.sqlite"
 
+    def journal_file(self, root: str) -> Path:
+        """Where the changes of an account are recorded."""
+        return self.path / f"journal-{_host(root)}.sqlite"
+
     def refresh_lock(self, root: str) -> Path:
         """The lock of whoever refreshes an account's sign-in."""
         return self.path / f"sign-in-{_host(root)}.lock"

@@ -21,6 +21,7 @@ from amo_mcp.amocrm.pace import Unpaced
 from amo_mcp.amocrm.transport import LongLivedToken, Transport
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
+from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server import AmoServer
@@ -130,7 +131,7 @@ def serve() -> Serve:
             http = Http(timeout=timeout)
             transport = Transport(url, LongLivedToken(SecretStr(token)), http, Unpaced(), sleep=no_sleep)
             try:
-                serving = Serving(AmoAccount(AmoClient(transport)), approvals, two_step)
+                serving = Serving(AmoAccount(AmoClient(transport), Journal()), approvals, two_step)
                 yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
             finally:
                 await http.aclose()

@@ -16,8 +16,26 @@ SEEN_BY_THE_MODEL = 10_000
 WHOLE_ANSWER = 20_000
 ENDPOINTS_SEEN = 6_500
 ENDPOINTS_WHOLE = 12_500
-DESTRUCTIVE = {"update_status", "delete_status", "update_segment", "delete_segment", "confirm_change"}
-READING = {"list_statuses", "get_status", "list_segments", "get_segment", "get_account", "list_segment_fields"}
+DESTRUCTIVE = {
+    "update_status",
+    "delete_status",
+    "update_segment",
+    "delete_segment",
+    "apply_plan",
+    "undo_change",
+    "confirm_change",
+}
+READING = {
+    "list_statuses",
+    "get_status",
+    "list_segments",
+    "get_segment",
+    "get_account",
+    "list_segment_fields",
+    "audit_segments",
+    "plan_changes",
+    "list_changes",
+}
 
 
 def compact(value: Any) -> int:

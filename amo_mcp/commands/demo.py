@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import anyio
@@ -60,14 +61,28 @@ async def _demo(interactive: bool) -> None:  # noqa: FBT001 - whether somebody i
         _step("«Paint segment 51 pink» – a call that cannot work is explained, and nothing is sent")
         await _call(client, "update_segment", {"segment_id": 51, "color": "pink"})
 
-        _step("«And the statuses?» – the account is in the other mode")
-        await _call(client, "list_statuses", {})
+        _step("«Tidy up my segments» – first an audit")
+        changes = _suggested(await _call(client, "audit_segments", {}))
+
+        _step(f"«Do all of that» – {len(changes)} changes become one plan, and nothing is changed yet")
+        plan = await _call(client, "plan_changes", {"changes": changes})
+        for line in (*plan["steps"], *plan["warnings"]):
+            click.echo("    " + visible(line, _WIDTH + 20))
+
+        _step("One confirmation for the whole plan, and progress")
+        applied = await _call(client, "apply_plan", {"plan_id": plan["plan_id"]})
+
+        if "change_id" in applied:
+            _step("«Hm, put it back» – every change can be undone, honestly")
+            undone = await _call(client, "undo_change", {"change_id": applied["change_id"]})
+            for line in undone.get("losses", []):
+                click.secho("    " + visible(line, _WIDTH + 20), dim=True)
 
 
 async def _call(client: Client, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    shown = visible(", ".join(f"{key}={value!r}" for key, value in arguments.items()), _WIDTH)
     click.echo("  " + click.style("→ ", fg="cyan") + click.style(name, bold=True) + click.style(f"({shown})", dim=True))
-    result = await client.call_tool(name, arguments)
+    result = await client.call_tool(name, arguments, progress_callback=_show_progress)
     answer: dict[str, Any] = result.structured_content or {}
     if result.is_error:
         error = answer["error"]
@@ -84,6 +99,13 @@ def _told(answer: dict[str, Any]) -> str:
     match answer:
         case {"segments": segments, "total": total, "limit": limit}:
             return f"{len(segments)} segments; {total} of at most {limit} are used"
+        case {"findings": findings, "examined": examined}:
+            kinds = Counter(finding["problem"] for finding in findings)
+            return f"{examined} segments: " + ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+        case {"steps": steps, "requests": requests, "seconds": seconds}:
+            return f"{len(steps)} changes, {requests} requests, about {seconds:g} s"
+        case {"done": done}:
+            return f"{len(done)} changes done"
         case {"before": before, "after": after}:
             return f"{before['id']}: «{before['name']}» → «{after['name']}»"
         case {"segment": segment} | {"deleted": segment}:
@@ -91,6 +113,20 @@ def _told(answer: dict[str, Any]) -> str:
             return f"{verb} {segment['id']} «{segment['name']}»"
         case _:
             return "done"
+
+
+def _suggested(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    """The suggestions of an audit, the first for each segment."""
+    changes: dict[int, dict[str, Any]] = {}
+    for finding in audit["findings"]:
+        for change in finding["suggested_changes"]:
+            changes.setdefault(change["id"], change)
+    return list(changes.values())
+
+
+async def _show_progress(progress: float, total: float | None, message: str | None) -> None:
+    bar = "━" * round(20 * progress / total) if total else ""
+    click.echo("    " + click.style(f"{bar:<20}", fg="cyan") + f" {progress:g} of {total or 0:g}  {message or ''}")
 
 
 def _table(answer: dict[str, Any]) -> None:

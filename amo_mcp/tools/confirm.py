@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from amo_mcp.amocrm.models import Text
 from amo_mcp.confirmation.ask import Called, confirm
@@ -10,11 +10,14 @@ from amo_mcp.tools.tool import Hints, tool
 
 
 class ConfirmedChange(BaseModel):
-    """What the confirmed tool would have answered."""
+    """What the confirmed tool would have answered; of a plan or an undo also what was done and what was not."""
+
+    model_config = ConfigDict(extra="allow")
 
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     deleted: dict[str, Any] | None = None
+    change_id: str
 
 
 @tool("Carry out a confirmed change", Hints(destroys=True, repeatable=False))

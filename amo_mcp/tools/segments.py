@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
-from amo_mcp.account import AmoAccount, settings_of
+from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
 from amo_mcp.amocrm.models import (
     CustomField,
@@ -24,7 +24,10 @@ from amo_mcp.amocrm.models import (
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, quoted, renaming
-from amo_mcp.tools.cursor import after, cursor_for
+from amo_mcp.reorganize.outcome import settings_of
+from amo_mcp.reorganize.steps import Change
+from amo_mcp.tools.cursor import after as after_id
+from amo_mcp.tools.cursor import cursor_for
 from amo_mcp.tools.errors import invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
 
@@ -52,6 +55,7 @@ class CreatedSegment(BaseModel):
     """What was created."""
 
     segment: Segment
+    change_id: str
 
 
 class SegmentUpdate(BaseModel):
@@ -59,12 +63,14 @@ class SegmentUpdate(BaseModel):
 
     before: Segment
     after: Segment
+    change_id: str
 
 
 class SegmentDeletion(BaseModel):
     """The segment as it was."""
 
     deleted: Segment
+    change_id: str
 
 
 @tool("List segments", READ)
@@ -76,7 +82,7 @@ async def list_segments(
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""
-    start = after(cursor)
+    start = after_id(cursor)
     return segment_list(await account.client.segments(), search, detail, limit, start)
 
 
@@ -123,7 +129,8 @@ async def create_segment(
         custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
-    return CreatedSegment(segment=await account.create_segment(draft))
+    change = await account.create_segment(draft)
+    return CreatedSegment(segment=_after(change), change_id=change.id)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ class UpdateSegment:
 
     async def write(self, account: AmoAccount) -> SegmentUpdate:
         """Change it."""
-        return SegmentUpdate(before=self.segment, after=await account.update_segment(self.segment, self.patch))
+        change = await account.update(self.segment, self.patch)
+        return SegmentUpdate(before=self.segment, after=_after(change), change_id=change.id)
 
     def _field(self, sent: dict[str, Any]) -> str:
         definition = next(item for item in self.definitions if item.id == sent["field_id"])
@@ -189,8 +197,8 @@ class DeleteSegment:
 
     async def write(self, account: AmoAccount) -> SegmentDeletion:
         """Delete it."""
-        await account.delete_segment(self.segment.id)
-        return SegmentDeletion(deleted=self.segment)
+        change = await account.delete(self.segment)
+        return SegmentDeletion(deleted=self.segment, change_id=change.id)
 
 
 async def confirm_update(
@@ -250,6 +258,13 @@ async def delete_segment(
     """Delete a customer segment, after a person has confirmed it. Its members cannot be brought back."""
     deletion: SegmentDeletion = await carry_out(ctx, answer)
     return deletion
+
+
+def _after(change: Change) -> Segment:
+    """What a change of one segment has made of it."""
+    after = change.steps[0].after
+    assert isinstance(after, Segment)  # noqa: S101 - a creation or update that is done has made a segment
+    return after
 
 
 def _concise(segment: Segment) -> Segment:

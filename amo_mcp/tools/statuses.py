@@ -7,7 +7,7 @@ from typing import Annotated
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.account import AmoAccount, as_sent
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import MAX_STATUSES
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
@@ -30,6 +30,7 @@ class CreatedStatuses(BaseModel):
     """What was created. `note` says when the statuses could not be read back."""
 
     statuses: list[Status]
+    change_id: str
     note: str | None = None
 
 
@@ -38,12 +39,14 @@ class StatusUpdate(BaseModel):
 
     before: Status
     after: Status
+    change_id: str
 
 
 class StatusDeletion(BaseModel):
     """The status as it was."""
 
     deleted: Status
+    change_id: str
 
 
 @tool("List statuses", READ)
@@ -72,11 +75,12 @@ async def create_statuses(
     account: CurrentAccount,
 ) -> CreatedStatuses:
     """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
-    created, as_held = await account.create_statuses(statuses)
-    if as_held:
-        return CreatedStatuses(statuses=created)
+    change = await account.create_statuses(statuses)
+    created = [step.after for step in change.steps if isinstance(step.after, Status)]
+    if not any(as_sent(status) for status in created):
+        return CreatedStatuses(statuses=created, change_id=change.id)
     note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
-    return CreatedStatuses(statuses=created, note=note)
+    return CreatedStatuses(statuses=created, change_id=change.id, note=note)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,10 @@ class UpdateStatus:
 
     async def write(self, account: AmoAccount) -> StatusUpdate:
         """Change it."""
-        return StatusUpdate(before=self.status, after=await account.update_status(self.status, self.patch))
+        change = await account.update(self.status, self.patch)
+        after = change.steps[0].after
+        assert isinstance(after, Status)  # noqa: S101 - an update that is done has made a status of it
+        return StatusUpdate(before=self.status, after=after, change_id=change.id)
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,8 @@ class DeleteStatus:
 
     async def write(self, account: AmoAccount) -> StatusDeletion:
         """Delete it."""
-        await account.delete_status(self.status.id)
-        return StatusDeletion(deleted=self.status)
+        change = await account.delete(self.status)
+        return StatusDeletion(deleted=self.status, change_id=change.id)
 
 
 async def confirm_update(

@@ -15,10 +15,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.account import AmoAccount, TellProgress, tell_progress
 from amo_mcp.amocrm.pace import Tell, tell_wait
 from amo_mcp.confirmation.ask import Asking, Called, asking, serving
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
+from amo_mcp.confirmation.question import visible
 from amo_mcp.tools.arguments import validated
 from amo_mcp.tools.errors import ToolFailure, explain
 from amo_mcp.tools.schema import Plain, plain
@@ -66,14 +67,15 @@ class AmoTool(Tool):
         """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
         started = time.monotonic()
         outcome = "ok"
-        telling = tell_wait.set(_teller(context))
+        telling = tell_wait.set(_wait_teller(context)), tell_progress.set(_progress_teller(context))
         try:
             answer = await self._answer(arguments, context)
         except Exception as error:  # noqa: BLE001 - whatever happens, the model gets a closed code
             failure = explain(error) or _internal(self.name, error)
             outcome, answer = failure.code, result(failure.answer, is_error=True)
         finally:
-            tell_wait.reset(telling)
+            tell_wait.reset(telling[0])
+            tell_progress.reset(telling[1])
         logger.info("%s: %s in %d ms", self.name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
@@ -133,11 +135,20 @@ def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
 
 
-def _teller(ctx: Called) -> Tell:
+def _wait_teller(ctx: Called) -> Tell:
     """Says through progress that the call waits, for clients that give up on silence."""
 
     async def tell(seconds: float, reason: str) -> None:
         await ctx.report_progress(0, message=f"Waiting {seconds:.0f} s for {reason}")
+
+    return tell
+
+
+def _progress_teller(ctx: Called) -> TellProgress:
+    """Says how far a change of several steps is."""
+
+    async def tell(done: float, total: float, what: str) -> None:
+        await ctx.report_progress(done, total, visible(what, 200))
 
     return tell
 

@@ -150,15 +150,17 @@ class TestDemo:
     def test_without_a_terminal_it_answers_yes_and_says_so(self) -> None:
         done = amo("demo", AMO_BASE_URL="https://never.used.example")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.count("(no terminal, so the demo answers yes)") == 2
+        assert done.stdout.count("(no terminal, so the demo answers yes)") == 4
+        assert done.stdout.count("✓ 10 changes done") == 2
+        assert "10 of 10  Done" in done.stdout
         assert "✓ deleted 54 «vip клиенты »" in done.stdout
         assert "✗ invalid_arguments: color is not one of the 40 segment colours. Nothing was changed." in done.stdout
         assert "\x1b[" not in done.stdout
 
-    @pytest.mark.parametrize(("typed", "outcome"), [("y", "deleted 54"), ("n", "declined")])
-    def test_in_a_terminal_it_asks(self, typed: str, outcome: str) -> None:
+    @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
+    def test_in_a_terminal_it_asks(self, typed: str, outcome: str, questions: int) -> None:
         told = self.typed_at(typed)
-        assert told.count("Yes? [y/n]") == 2
+        assert told.count("Yes? [y/n]") == questions
         assert outcome in told
         assert "\x1b[" in told
 

@@ -401,7 +401,7 @@ class TestTwoSteps:
         async with serve(sandbox) as served, served.client(era) as client:
             failure = error(await client.call_tool(*RENAME_51))
             confirmed = answer(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
-        assert set(confirmed) == {"before", "after"}
+        assert set(confirmed) == {"before", "after", "change_id"}
         assert confirmed["after"]["name"] == "Лучшие"
 
     async def test_an_approval_works_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
@@ -574,6 +574,7 @@ async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
         listed = {tool.name for tool in (await client.list_tools()).tools}
         assert listed == {
             "get_account",
+            "list_changes",
             "list_segment_fields",
             "list_statuses",
             "get_status",

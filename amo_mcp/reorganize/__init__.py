@@ -1,0 +1,1 @@
+"""What makes changes safe: their steps, what came of them, the journal, and how they are taken back."""

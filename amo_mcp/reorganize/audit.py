@@ -1,0 +1,294 @@
+"""What is wrong with an account's segments and statuses: findings, each with what could be done, in a steady order.
+
+Plain functions over what was read; nothing here asks the account.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from amo_mcp.amocrm.models import CustomField, Segment, Status
+from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.reorganize.steps import Entity, Kind
+
+Sureness = Literal["high", "medium", "low"]
+"""How sure a finding is."""
+
+NEAR = 86.0
+"""Likeness of two names, from 0 to 100, from which they count as near-duplicates."""
+
+_ALMOST_FULL = 0.9
+_RARELY_FILLED = 0.1
+_SHORTEST_NEAR = 5
+_LOOKALIKES = str.maketrans("abcehkmoptxyіѕԁ", "авсенкмортхуіѕԁ")
+_TRANSLITERATED = str.maketrans(
+    dict(zip("абвгдезийклмнопрстуфхцыэ", "abvgdezijklmnoprstufhcye", strict=True))
+    | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
+)
+_WORD = re.compile(r"[^\W_]+")
+_PLURAL = re.compile(r"(ами|ями|ов|ев|ей|ах|ях|ам|ям|ы|и|а|я|es|s)$")
+_LETTERS = 3
+_FIRST_PICTURE = "\u2190"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that could be better.
+
+    Attributes:
+        ids: what it is about.
+        why: a sentence.
+        changes: what could be done, as `plan_changes` takes it.
+    """
+
+    problem: str
+    kind: Kind | Literal["field"]
+    ids: tuple[int, ...]
+    why: str
+    sureness: Sureness
+    changes: tuple[Mapping[str, Any], ...] = ()
+
+
+def audit_segments(segments: Sequence[Segment], fields: Sequence[CustomField]) -> list[Finding]:
+    """The findings about segments and their custom fields."""
+    ordered = sorted(segments, key=lambda segment: segment.id)
+    near = [*_near_duplicates("segment", ordered)]
+    return [
+        *near,
+        *_empty(ordered, {segment_id for finding in near for segment_id in finding.ids}),
+        *_color_clashes("segment", ordered, SEGMENT_COLORS),
+        *_naming_drift("segment", ordered),
+        *_unused_fields(ordered, fields),
+        *_full("segment", len(segments), MAX_SEGMENTS),
+        *_full("field", len(fields), MAX_SEGMENT_FIELDS),
+    ]
+
+
+def audit_statuses(statuses: Sequence[Status]) -> list[Finding]:
+    """The findings about statuses."""
+    ordered = sorted(statuses, key=lambda status: (status.sort, status.id))
+    return [
+        *_near_duplicates("status", ordered),
+        *_color_clashes("status", ordered, STATUS_COLORS),
+        *_naming_drift("status", ordered),
+        *_sort_gaps(ordered),
+        *_unused_colors(ordered),
+        *_full("status", len(statuses), MAX_STATUSES),
+    ]
+
+
+def key_of(name: str) -> str:
+    """A name without what makes two spellings of one name: case, spaces, signs, look-alike letters, order, plural."""
+    words = _WORD.findall(unicodedata.normalize("NFKC", name).casefold().replace("ё", "е"))
+    return " ".join(sorted(_singular(_one_script(word)) for word in words))
+
+
+def _one_script(word: str) -> str:
+    """A word whose Latin letters stand among Cyrillic ones, with the Cyrillic letters that they look like."""
+    return word.translate(_LOOKALIKES) if _is_mixed(word) else word
+
+
+def _singular(word: str) -> str:
+    stem = _PLURAL.sub("", word)
+    return stem if len(stem) >= _LETTERS else word
+
+
+def _is_mixed(word: str) -> bool:
+    return any("а" <= char <= "я" for char in word) and any("a" <= char <= "z" for char in word)
+
+
+def _near_duplicates(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
+    """Groups of names that mean the same; the first of each, by customers and then by id, is the one to keep."""
+    from rapidfuzz import fuzz
+
+    keys = [key_of(thing.name) for thing in things]
+    spoken = [" ".join(sorted(key.translate(_TRANSLITERATED).split())) for key in keys]
+    group = list(range(len(things)))
+    likeness: dict[int, float] = defaultdict(lambda: 100.0)
+    for first in range(len(things)):
+        for second in range(first + 1, len(things)):
+            if not keys[first] or not keys[second]:
+                continue
+            score = _score(fuzz, keys[first], keys[second], spoken[first], spoken[second])
+            if score >= NEAR:
+                old, new = group[second], group[first]
+                group = [new if item == old else item for item in group]
+                likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
+    members: dict[int, list[Entity]] = defaultdict(list)
+    for thing, belongs in zip(things, group, strict=True):
+        members[belongs].append(thing)
+    for belongs, alike in sorted(members.items()):
+        if len(alike) > 1:
+            yield _near(kind, alike, likeness[belongs])
+
+
+def _score(fuzz: Any, first: str, second: str, first_spoken: str, second_spoken: str) -> float:
+    """Likeness of two names; short ones must be the same, or sound so."""
+    if first == second or first_spoken == second_spoken:
+        return 100.0
+    if min(len(first), len(second)) < _SHORTEST_NEAR or _numbers(first) != _numbers(second):
+        return 0.0
+    return float(max(fuzz.ratio(first, second), fuzz.ratio(first_spoken, second_spoken)))
+
+
+def _numbers(name: str) -> list[str]:
+    """Names that differ in a number are not the same."""
+    return re.findall(r"\d+", name)
+
+
+def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
+    kept = min(alike, key=lambda thing: (-_customers(thing), not getattr(thing, "is_default", False), thing.id))
+    rest = [thing for thing in alike if thing is not kept and not getattr(thing, "is_default", False)]
+    names = ", ".join(f"«{thing.name}»" for thing in alike)
+    empty = [thing for thing in rest if isinstance(thing, Status) or not _customers(thing)]
+    return Finding(
+        problem="near_duplicate_names",
+        kind=kind,
+        ids=tuple(sorted(thing.id for thing in alike)),
+        why=f"{names} mean the same; «{kept.name}» (id {kept.id}) is the one to keep.",
+        sureness="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
+        changes=tuple({"action": "delete", "kind": kind, "id": thing.id} for thing in empty),
+    )
+
+
+def _empty(segments: Sequence[Segment], told: set[int]) -> Iterator[Finding]:
+    for segment in segments:
+        if segment.customers_count == 0 and segment.id not in told:
+            yield Finding(
+                problem="empty_segment",
+                kind="segment",
+                ids=(segment.id,),
+                why=f"«{segment.name}» has no customers.",
+                sureness="medium",
+                changes=({"action": "delete", "kind": "segment", "id": segment.id},),
+            )
+
+
+def _color_clashes(kind: Kind, things: Sequence[Entity], palette: Sequence[str]) -> Iterator[Finding]:
+    """Different things of one colour; colours that nobody has are offered to all but the first."""
+    by_color: dict[str, list[Entity]] = defaultdict(list)
+    for thing in things:
+        by_color[thing.color].append(thing)
+    free = iter([color for color in palette if color not in by_color])
+    for color, same in by_color.items():
+        if len(same) > 1 and color:
+            offered = [(thing, next(free, None)) for thing in same[1:]]
+            yield Finding(
+                problem="color_clash",
+                kind=kind,
+                ids=tuple(sorted(thing.id for thing in same)),
+                why=f"{len(same)} of one colour ({color}): " + ", ".join(f"«{thing.name}»" for thing in same) + ".",
+                sureness="low",
+                changes=tuple(
+                    {"action": "update", "kind": kind, "id": thing.id, "color": new} for thing, new in offered if new
+                ),
+            )
+
+
+def _naming_drift(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
+    """Names with stray spaces, underscores, emoji or words of two scripts, and how they would be clean."""
+    for thing in things:
+        reasons = [*_drifts(thing.name)]
+        clean = _cleaned(thing.name)
+        if reasons and clean:
+            yield Finding(
+                problem="naming_drift",
+                kind=kind,
+                ids=(thing.id,),
+                why=f"«{thing.name}» has {' and '.join(reasons)}.",
+                sureness="high" if reasons == ["stray spaces"] else "medium",
+                changes=({"action": "update", "kind": kind, "id": thing.id, "name": clean},)
+                if clean != thing.name
+                else (),
+            )
+
+
+def _drifts(name: str) -> Iterator[str]:
+    if name != " ".join(name.split()):
+        yield "stray spaces"
+    if "_" in name:
+        yield "underscores"
+    if any(_is_emoji(char) for char in name):
+        yield "emoji"
+    if any(_is_mixed(word.casefold()) for word in _WORD.findall(name)):
+        yield "Latin and Cyrillic letters in one word"
+
+
+def _is_emoji(char: str) -> bool:
+    """Whether it is a picture; signs such as «№» and «°» are writing."""
+    return char >= _FIRST_PICTURE and unicodedata.category(char) in ("So", "Sk", "Cs")
+
+
+def _cleaned(name: str) -> str:
+    spaced = "".join(" " if char == "_" or char.isspace() else char for char in name)
+    kept = "".join(
+        char
+        for char in spaced
+        if not _is_emoji(char) and unicodedata.category(char)[0] != "C" and not "\ufe00" <= char <= "\ufe0f"
+    )
+    return " ".join(_cyrillic(word) for word in kept.split())
+
+
+def _cyrillic(word: str) -> str:
+    """The word in one script, with its capitals where they were."""
+    if not _is_mixed(word.casefold()):
+        return word
+    lower = word.casefold().translate(_LOOKALIKES)
+    if len(lower) != len(word) or any("a" <= char <= "z" for char in lower):
+        return word
+    return "".join(new.upper() if old.isupper() else new for old, new in zip(word, lower, strict=True))
+
+
+def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -> Iterator[Finding]:
+    filled: dict[int, int] = defaultdict(int)
+    for segment in segments:
+        for held in segment.custom_fields_values:
+            filled[held.field_id] += bool(held.values)
+    for field in sorted(fields, key=lambda item: item.id):
+        count = filled[field.id]
+        if segments and count <= len(segments) * _RARELY_FILLED:
+            yield Finding(
+                problem="unused_field",
+                kind="field",
+                ids=(field.id,),
+                why=f"The field «{field.name}» is filled in {count} of {len(segments)} segments.",
+                sureness="medium" if count == 0 else "low",
+            )
+
+
+def _sort_gaps(statuses: Sequence[Status]) -> Iterator[Finding]:
+    places = [status.sort for status in statuses]
+    if places and places != list(range(places[0], places[0] + len(places))):
+        yield Finding(
+            problem="sort_gaps",
+            kind="status",
+            ids=tuple(status.id for status in statuses),
+            why=f"The positions are not one after the other: {', '.join(map(str, places))}.",
+            sureness="low",
+        )
+
+
+def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
+    free = [color for color in STATUS_COLORS if color not in {status.color for status in statuses}]
+    if free and len({status.color for status in statuses}) < len(statuses):
+        yield Finding(
+            problem="unused_colors",
+            kind="status",
+            ids=(),
+            why=f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}.",
+            sureness="low",
+        )
+
+
+def _full(kind: Kind | Literal["field"], held: int, limit: int) -> Iterator[Finding]:
+    if held >= limit * _ALMOST_FULL:
+        yield Finding(
+            problem="limit_close", kind=kind, ids=(), why=f"{held} of at most {limit} are used.", sureness="high"
+        )
+
+
+def _customers(thing: Entity) -> int:
+    return (thing.customers_count or 0) if isinstance(thing, Segment) else 0

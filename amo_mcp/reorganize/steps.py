@@ -1,0 +1,139 @@
+"""A change as the journal and the account know it: steps, each of one action on one thing."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+
+Action = Literal["create", "update", "delete"]
+Kind = Literal["segment", "status"]
+Outcome = Literal["planned", "intent", "done", "failed", "unknown"]
+"""What is known of a step: not sent yet, about to be sent, made, surely not made, or not to be told."""
+
+_LONGEST_NAME = 80
+_QUOTES = str.maketrans({"«": "‹", "»": "›"})
+
+Entity = Segment | Status
+Sent = SegmentDraft | SegmentPatch | StatusDraft | StatusPatch
+
+_ENTITIES: dict[Kind, type[Entity]] = {"segment": Segment, "status": Status}
+_SENT: dict[tuple[Kind, Action], type[Sent]] = {
+    ("segment", "create"): SegmentDraft,
+    ("segment", "update"): SegmentPatch,
+    ("status", "create"): StatusDraft,
+    ("status", "update"): StatusPatch,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action.
+
+    Attributes:
+        before: the thing as it was, whole; None for a creation.
+        sent: what is sent; None for a deletion.
+        known: ids of all things of this kind before a creation: what is not among them is new.
+        after: the thing as the API answered it.
+        outcome: what is known of it.
+    """
+
+    action: Action
+    kind: Kind
+    before: Entity | None = None
+    sent: Sent | None = None
+    known: tuple[int, ...] = ()
+    after: Entity | None = None
+    outcome: Outcome = "planned"
+    error: str = ""
+
+    @property
+    def target_id(self) -> int | None:
+        """The id of the thing; of a creation, once it is known."""
+        thing = self.before or self.after
+        return None if thing is None else thing.id
+
+    @property
+    def name(self) -> str:
+        """The thing's name before, or the name that it is created with."""
+        if self.before is not None:
+            return self.before.name
+        return (self.sent.name if self.sent else None) or ""
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a few words; a name cannot close the guillemets around it, nor push out what follows."""
+        name = self.name if len(self.name) <= _LONGEST_NAME else self.name[: _LONGEST_NAME - 1] + "…"
+        verb = {"create": "Create", "update": "Change", "delete": "Delete"}[self.action]
+        return f"{verb} {self.kind} «{name.translate(_QUOTES)}»" + (f" (id {self.target_id})" if self.target_id else "")
+
+    def came(self, outcome: Outcome, after: Entity | None = None, error: str = "") -> Self:
+        """The step with what came of it."""
+        return replace(self, outcome=outcome, after=after or self.after, error=error)
+
+    def recorded(self) -> dict[str, Any]:
+        """The step as JSON; times in Unix seconds, so that nothing is lost."""
+        return {
+            "action": self.action,
+            "kind": self.kind,
+            "before": _kept(self.before),
+            "sent": self.sent.wire() if self.sent else None,
+            "known": list(self.known),
+            "after": _kept(self.after),
+            "outcome": self.outcome,
+            "error": self.error,
+        }
+
+    @classmethod
+    def read(cls, record: dict[str, Any]) -> Self:
+        """The step of a record."""
+        entity = _ENTITIES[record["kind"]]
+        sent = _SENT.get((record["kind"], record["action"]))
+        return cls(
+            action=record["action"],
+            kind=record["kind"],
+            before=entity.model_validate(record["before"]) if record["before"] else None,
+            sent=sent.model_validate(record["sent"]) if sent and record["sent"] is not None else None,
+            known=tuple(record["known"]),
+            after=entity.model_validate(record["after"]) if record["after"] else None,
+            outcome=record["outcome"],
+            error=record["error"],
+        )
+
+
+def _kept(thing: Entity | None) -> dict[str, Any] | None:
+    """A thing whole, as the API would say it."""
+    if thing is None:
+        return None
+    told = thing.model_dump(mode="python", exclude_unset=True)
+    return {name: int(value.timestamp()) if hasattr(value, "timestamp") else value for name, value in told.items()}
+
+
+ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change: what one call did, in steps.
+
+    Attributes:
+        at: when it was begun, in Unix seconds.
+        tool: the tool that did it.
+        undoes: the change that it took back, when it is an undo.
+    """
+
+    id: str
+    at: float
+    tool: str
+    steps: tuple[Step, ...]
+    status: ChangeStatus
+    undoes: str | None = None
+
+
+def status_of(steps: tuple[Step, ...]) -> ChangeStatus:
+    """What the steps together come to."""
+    outcomes = {step.outcome for step in steps}
+    if outcomes == {"done"}:
+        return "done"
+    if "failed" in outcomes and not outcomes & {"unknown", "intent"}:
+        return "failed"
+    return "interrupted"

@@ -1,0 +1,169 @@
+"""Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from amo_mcp.amocrm.models import FieldValues, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.reorganize.outcome import settings_of
+from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
+
+_SHORT = 80
+_JOINERS = "\u200c\u200d"
+_CHECKED = ("name", "color", "custom_fields_values", "available_products_price_types")
+
+
+@dataclass
+class Undo:
+    """How a change is taken back.
+
+    Attributes:
+        steps: what has to be done, in order.
+        losses: what will not come back, a sentence each.
+        conflicts: what somebody changed since, a sentence each; with any of them nothing is to be done.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+
+
+def undo_of(change: Change, now: Mapping[Kind, Mapping[int, Entity]]) -> Undo:
+    """How to take `change` back in an account that is as `now` says, by kind and id."""
+    undo = Undo()
+    for step in reversed(change.steps):
+        if step.outcome != "done":
+            continue
+        things = now.get(step.kind, {})
+        match step.action:
+            case "create":
+                _take_away(step, things, undo)
+            case "update":
+                _put_back(step, things, undo)
+            case _:
+                _make_again(step, tuple(things), undo)
+    return undo
+
+
+def _take_away(step: Step, things: Mapping[int, Entity], undo: Undo) -> None:
+    assert step.after is not None  # noqa: S101 - a creation that is done has made something
+    there = things.get(step.after.id)
+    if there is None:
+        undo.losses.append(f"{_titled(step)} is gone already; there is nothing to take away.")
+        return
+    _compare(step, there, step.after, _CHECKED, undo)
+    undo.steps.append(Step("delete", step.kind, before=there))
+
+
+def _put_back(step: Step, things: Mapping[int, Entity], undo: Undo) -> None:
+    assert step.before is not None  # noqa: S101 - an update has something before it
+    assert step.after is not None  # noqa: S101 - and made something of it
+    there = things.get(step.before.id)
+    if there is None:
+        undo.conflicts.append(f"{_titled(step)} is gone; it cannot be changed back.")
+        return
+    changed = [name for name in (step.sent.wire() if step.sent else {}) if name != "sort"]
+    _compare(step, there, step.after, changed, undo)
+    back = _back(step, undo)
+    if back.wire():
+        undo.steps.append(Step("update", step.kind, before=there, sent=back))
+
+
+def _back(step: Step, undo: Undo) -> SegmentPatch | StatusPatch:
+    """The patch that gives the changed settings their old values."""
+    before, sent = step.before, step.sent
+    wanted = set(sent.wire() if sent else {})
+    old: dict[str, Any] = {name: getattr(before, name) for name in wanted - {"custom_fields_values"}}
+    if isinstance(before, Status):
+        return StatusPatch(**_writable(old, STATUS_COLORS, step, undo))
+    assert isinstance(before, Segment)  # noqa: S101 - there are two kinds
+    assert isinstance(sent, SegmentPatch)  # noqa: S101 - a segment was sent a segment's patch
+    if sent.custom_fields_values:
+        held = {field.field_id: field for field in before.custom_fields_values}
+        old["custom_fields_values"] = [
+            {"field_id": item["field_id"], "values": _sent_values(held.get(item["field_id"]))}
+            for item in sent.custom_fields_values
+        ]
+    return SegmentPatch(**_writable(old, SEGMENT_COLORS, step, undo))
+
+
+def _make_again(step: Step, known: tuple[int, ...], undo: Undo) -> None:
+    before = step.before
+    undo.losses.append(f"{_titled(step)} comes back with a new id.")
+    draft: SegmentDraft | StatusDraft
+    if isinstance(before, Segment):
+        if before.customers_count:
+            undo.losses.append(
+                f"Its {before.customers_count} customers do not come back into it, nor do its conditions."
+            )
+        else:
+            undo.losses.append("Its conditions do not come back.")
+        held: dict[str, Any] = {
+            "name": before.name,
+            "color": before.color or None,
+            "custom_fields_values": [
+                {"field_id": item.field_id, "values": _sent_values(item)}
+                for item in before.custom_fields_values
+                if item.values
+            ]
+            or None,
+            "available_products_price_types": before.available_products_price_types or None,
+        }
+        draft = SegmentDraft(**_writable(held, SEGMENT_COLORS, step, undo))
+    else:
+        assert isinstance(before, Status)  # noqa: S101 - there are two kinds
+        undo.losses.append("Its customers have moved on, and its conditions do not come back.")
+        held = {"name": before.name, "sort": before.sort, "color": before.color or None}
+        draft = StatusDraft(**_writable(held, STATUS_COLORS, step, undo))
+    undo.steps.append(Step("create", step.kind, sent=draft, known=known))
+
+
+def _writable(held: dict[str, Any], palette: tuple[str, ...], step: Step, undo: Undo) -> dict[str, Any]:
+    """What can be written of it: an account may hold names and colours that cannot be, and that is said."""
+    name, color = held.get("name"), held.get("color")
+    if name is not None and (kept := _writable_name(name, step)) != name:
+        undo.losses.append(f"The name of {_titled(step)} cannot be set as it was; it becomes «{kept}».")
+        held = {**held, "name": kept}
+    if color is not None and color not in palette:
+        undo.losses.append(f"The colour {color or 'none'} of {_titled(step)} cannot be set through the API.")
+        return {name: value for name, value in held.items() if name != "color"}
+    return held
+
+
+def _writable_name(name: str, step: Step) -> str:
+    """The name without the characters that a name may not have, when it has any."""
+    try:
+        return StatusPatch(name=name).name or ""
+    except ValidationError:
+        kept = "".join(char for char in name if char in _JOINERS or unicodedata.category(char)[0] != "C")
+        return kept if kept.strip() else f"{step.kind} {step.target_id}"
+
+
+def _sent_values(field: FieldValues | None) -> list[dict[str, Any]] | None:
+    """Values as they were read, in the form in which they are sent; None clears the field."""
+    if field is None or not field.values:
+        return None
+    return [{"enum_id": item.enum_id} if item.enum_id is not None else {"value": item.value} for item in field.values]
+
+
+def _compare(step: Step, there: Entity, left: Entity, names: Any, undo: Undo) -> None:
+    """Name what is not any more as the change left it, of what is known of how it left it."""
+    now, then = settings_of(there), settings_of(left)
+    for name in names:
+        if name in then and name in left.model_fields_set and now.get(name) != then[name]:
+            undo.conflicts.append(
+                f"{_titled(step)}: {name} was left as {_short(then[name])} and is {_short(now.get(name))} now."
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
+
+
+def _titled(step: Step) -> str:
+    return step.summary.partition(" ")[2]

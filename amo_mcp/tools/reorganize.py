@@ -1,0 +1,206 @@
+"""What was changed through this server, and taking it back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel, Field
+
+from amo_mcp.account import AmoAccount, LimitReached
+from amo_mcp.amocrm.models import Text, Time, Whole
+from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
+from amo_mcp.confirmation.question import Question, visible
+from amo_mcp.reorganize.outcome import listed, settings_of
+from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
+from amo_mcp.reorganize.undo import Undo, undo_of
+from amo_mcp.tools.cursor import after, cursor_for
+from amo_mcp.tools.errors import ToolFailure, explain
+from amo_mcp.tools.plan import shortened, told
+from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, tool
+
+PAGE = 20
+"""Changes on one page, when nothing is said."""
+
+_LIMITS: Mapping[Kind, tuple[str, int]] = {"segment": ("segments", MAX_SEGMENTS), "status": ("statuses", MAX_STATUSES)}
+_NOTHING = "Nothing was changed."
+
+
+class RecordedStep(BaseModel):
+    """One step of a change."""
+
+    summary: str
+    status: str
+
+
+class RecordedChange(BaseModel):
+    """One change."""
+
+    change_id: str
+    at: Time
+    tool: str
+    summary: str
+    status: str
+    steps: list[RecordedStep] | None = None
+
+
+class ChangeList(BaseModel):
+    """Changes, newest first. `dropped` counts those that could still have been undone when they grew too old."""
+
+    changes: list[RecordedChange]
+    next_cursor: str | None = None
+    dropped: int | None = None
+
+
+class Undone(BaseModel):
+    """What was put back, what was not, and what cannot come back."""
+
+    change_id: str
+    done: list[str]
+    not_done: list[str] | None = None
+    losses: list[str] | None = None
+    reason: str | None = None
+
+
+@tool("List changes", READ)
+async def list_changes(
+    account: CurrentAccount,
+    limit: Annotated[Whole | None, Field(ge=1, le=100, description="Page size")] = None,
+    cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
+) -> ChangeList:
+    """List what was changed through this server, newest first, with what undo_change needs."""
+    await account.settle()
+    return await change_list(account, limit or PAGE, after(cursor))
+
+
+async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None = None) -> ChangeList:
+    """One page of the changes, newest first."""
+    found = await account.journal.changes(limit + 1, before)
+    page = [(number, change) for number, change in found[:limit] if change.status != "running"]
+    dropped = await account.journal.dropped()
+    return ChangeList(
+        changes=[recorded(change) for _, change in page],
+        **({"next_cursor": cursor_for(found[limit - 1][0])} if len(found) > limit else {}),
+        **({"dropped": dropped} if dropped else {}),
+    )
+
+
+def recorded(change: Change) -> RecordedChange:
+    """A change as it is told."""
+    steps = [RecordedStep(summary=visible(step.summary, 200), status=step.outcome) for step in change.steps]
+    first = steps[0].summary
+    return RecordedChange(
+        change_id=change.id,
+        at=datetime.fromtimestamp(int(change.at), UTC),
+        tool=change.tool,
+        summary=first if len(steps) == 1 else f"{first} and {len(steps) - 1} more",
+        status=change.status,
+        **({"steps": steps} if len(steps) > 1 else {}),
+    )
+
+
+@dataclass(frozen=True)
+class UndoChange:
+    """A change that shall be taken back, and how."""
+
+    change: Change
+    undo: Undo
+
+    def question(self) -> Question:
+        """Every step of it, and what will not come back."""
+        return Question(
+            f"Undo {self.change.tool} of {datetime.fromtimestamp(self.change.at, UTC):%Y-%m-%d %H:%M} UTC",
+            *shortened([f"{number}. {told(step)}" for number, step in enumerate(self.undo.steps, 1)], "in this order"),
+            *shortened(self.undo.losses, "of the same kinds"),
+        )
+
+    async def still_stands(self, account: AmoAccount) -> bool:
+        """Whether the change is still to be undone, and the account is what was shown."""
+        now = await account.journal.change(self.change.id)
+        if now is None or now.status != self.change.status:
+            return False
+        return _same(undo_of(now, await things(account, now)), self.undo)
+
+    async def write(self, account: AmoAccount) -> Undone:
+        """Take it back, step by step; stop at the first that fails, and say so."""
+        change, failure = await account.carry_out("undo_change", self.undo.steps, undoes=self.change.id)
+        done = [visible(step.summary, 200) for step in change.steps if step.outcome == "done"]
+        if failure is not None and not done:
+            raise failure
+        if failure is None:
+            await account.journal.set_status(self.change.id, "undone")
+            await _redo(account, self.change)
+        left = [f"{visible(step.summary, 200)}: {step.outcome}" for step in change.steps if step.outcome != "done"]
+        worded = explain(failure) if failure is not None else None
+        return Undone(
+            change_id=change.id,
+            done=done,
+            **({"not_done": left, "reason": worded.code} if left and worded else {}),
+            **({"losses": [visible(loss, 300) for loss in self.undo.losses]} if self.undo.losses else {}),
+        )
+
+
+async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
+    """The question before a change is taken back."""
+
+    async def prepare(account: AmoAccount) -> UndoChange:
+        await account.settle()
+        change = await account.journal.change(change_id)
+        if change is None:
+            raise ToolFailure("not_found", f"There is no such change. {_NOTHING}", "list_changes has the change_ids.")
+        undo = undo_of(change, await things(account, change))
+        if change.status in ("undone", "running") or (not undo.steps and not undo.conflicts):
+            raise ToolFailure("conflict", f"This change is {change.status}; there is nothing to undo. {_NOTHING}")
+        if undo.conflicts:
+            raise ToolFailure(
+                "conflict",
+                f"Something was changed since, and undoing would overwrite it. {_NOTHING}",
+                "Show fields to the person. What they want can be done with the other tools.",
+                fields=[("", visible(conflict, 400)) for conflict in undo.conflicts],
+            )
+        await _check_room(account, undo.steps)
+        return UndoChange(change, undo)
+
+    return await ask(ctx, prepare)
+
+
+@tool("Undo a change", DESTROY)
+async def undo_change(
+    change_id: Annotated[Text, Field(description="From list_changes or from the answer of a change")],
+    answer: Annotated[Answer, Resolve(confirm_undo)],
+    ctx: Called,
+) -> Undone:
+    """Take back a change, after a person has confirmed it. It says what cannot come back, and refuses to overwrite."""
+    undone: Undone = await carry_out(ctx, answer)
+    return undone
+
+
+async def things(account: AmoAccount, change: Change) -> dict[Kind, dict[int, Entity]]:
+    """What there is now of the kinds that a change touches, by id."""
+    kinds = sorted({step.kind for step in change.steps})
+    return {kind: {thing.id: thing for thing in await listed(account.client, kind)} for kind in kinds}
+
+
+async def _check_room(account: AmoAccount, steps: list[Step]) -> None:
+    for kind, (name, limit) in _LIMITS.items():
+        wanted = len([step for step in steps if (step.kind, step.action) == (kind, "create")])
+        if wanted and (held := len(await listed(account.client, kind))) + wanted > limit:
+            raise LimitReached(name, held, limit, wanted)
+
+
+async def _redo(account: AmoAccount, change: Change) -> None:
+    """An undo that is taken back leaves the change that it had undone done again."""
+    if change.undoes is not None:
+        await account.journal.set_status(change.undoes, "done")
+
+
+def _same(now: Undo, shown: Undo) -> bool:
+    def settings(undo: Undo) -> list[object]:
+        return [(step.action, step.sent, settings_of(step.before) if step.before else None) for step in undo.steps]
+
+    return not now.conflicts and settings(now) == settings(shown)
+
+
+TOOLS = (list_changes, undo_change)

@@ -1,0 +1,449 @@
+"""From an audit over a plan to an account that is tidied: one question, honest answers, and the way back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import time
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+
+from amo_mcp.reorganize.journal import Journal
+from amo_mcp.sandbox import Fault, Sandbox
+from tests.conftest import Person, answer, error
+from tests.journeys.test_stateful_plans import planning, settings
+
+pytestmark = pytest.mark.anyio
+
+NOTHING = "Nothing was changed."
+SEGMENTS = "/api/v4/customers/segments"
+STATUSES = "/api/v4/customers/statuses"
+TIDY = [
+    {"action": "delete", "kind": "segment", "id": 66},
+    {"action": "create", "kind": "segment", "name": "Гости", "color": "10599d"},
+    {"action": "update", "kind": "segment", "id": 51, "name": "Лучшие"},
+    {"action": "delete", "kind": "segment", "id": 54},
+]
+
+
+async def plan(client: Client, changes: list[Any]) -> dict[str, Any]:
+    return answer(await client.call_tool("plan_changes", {"changes": changes}))
+
+
+async def apply(client: Client, planned: Mapping[str, Any], **more: Any) -> Any:
+    return await client.call_tool("apply_plan", {"plan_id": planned["plan_id"]}, **more)
+
+
+async def newest(client: Client) -> dict[str, Any]:
+    """The newest change, without its time."""
+    change = answer(await client.call_tool("list_changes", {"limit": 1}))["changes"][0]
+    return {key: value for key, value in change.items() if key != "at"}
+
+
+def outcomes(change: Mapping[str, Any]) -> list[str]:
+    return [step["status"] for step in change["steps"]]
+
+
+async def test_every_suggestion_of_an_audit_is_planned_as_it_is_and_costs_what_the_plan_says(
+    era: str, sandbox: Sandbox
+) -> None:
+    person = Person("yes")
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        for _ in range(40):
+            findings = answer(await client.call_tool("audit_segments", {}))["findings"]
+            suggested = [finding["suggested_changes"] for finding in findings if finding["suggested_changes"]]
+            if not suggested:
+                break
+            planned = await plan(client, suggested[0])
+            sandbox.requests.clear()
+            answer(await apply(client, planned))
+            assert len(served.requests()) == planned["requests"]
+    assert suggested == []
+    assert len(person.asked) == 11
+    assert {66, 78, 84} & sandbox.account.segments.keys() == set()
+    names = [segment["name"] for segment in sandbox.account.segments.values()]
+    assert [name for name in names if name != " ".join(name.split()) or "_" in name or "☕" in name] == []
+
+
+async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_was_done(
+    era: str, sandbox: Sandbox
+) -> None:
+    person, progress = Person("yes"), []
+
+    async def tell(done: float, total: float | None, message: str | None) -> None:
+        progress.append((done, total, message))
+
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(client, TIDY)
+        assert served.writes() == []
+        sandbox.requests.clear()
+        applied = answer(await apply(client, planned, progress_callback=tell))
+        listed = await newest(client)
+    steps = [
+        "1. Delete segment «новички» (id 66), 0 customers",
+        "2. Create segment «Гости»: color 10599d",
+        "3. Change segment «VIP» (id 51): name was «VIP» → will be «Лучшие»",
+        "4. Delete segment «vip клиенты » (id 54), 5 customers",
+    ]
+    assert {key: planned[key] for key in planned if key not in ("plan_id", "expires_at")} == {
+        "warnings": ["«vip клиенты » has 5 customers; its members do not come back."],
+        "customers_affected": 5,
+        "requests": 6,
+        "seconds": 0.0,
+        "steps": steps,
+    }
+    assert [asked.message.splitlines() for asked in person.asked] == [
+        [
+            "Apply a plan of 4 changes?",
+            "2 to delete, 1 to update, 1 to create. Customers of the deleted segments: 5.",
+            *planned["steps"],
+        ]
+    ]
+    done = [
+        "Delete segment «новички» (id 66)",
+        "Create segment «Гости» (id 96)",
+        "Change segment «VIP» (id 51)",
+        "Delete segment «vip клиенты » (id 54)",
+    ]
+    assert applied == {"change_id": applied["change_id"], "done": done}
+    assert progress == [
+        (0, 4, done[0]),
+        (1, 4, "Create segment «Гости»"),
+        (2, 4, done[2]),
+        (3, 4, done[3]),
+        (4, 4, "Done"),
+    ]
+    told = {"change_id": applied["change_id"], "tool": "apply_plan", "summary": f"{done[0]} and 3 more"}
+    assert listed == told | {"status": "done", "steps": [{"summary": item, "status": "done"} for item in done]}
+    assert served.requests() == [
+        *[f"GET {SEGMENTS}?page=1&limit=250"] * 2,
+        f"DELETE {SEGMENTS}/66",
+        f"POST {SEGMENTS}",
+        f"PATCH {SEGMENTS}/51",
+        f"DELETE {SEGMENTS}/54",
+    ]
+    assert len(served.requests()) == planned["requests"]
+    assert sandbox.account.segments.keys() & {54, 66} == set()
+    assert [sandbox.account.segments[key]["name"] for key in (51, 96)] == ["Лучшие", "Гости"]
+
+
+async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, sandbox: Sandbox) -> None:
+    person = Person("no")
+    new = [{"action": "create", "kind": "segment", "name": f"Новый {number:02}"} for number in range(27)]
+    deleted = [{"action": "delete", "kind": "segment", "id": thing_id} for thing_id in (66, 51, 57)]
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(client, [*new, *deleted])
+        error(await apply(client, planned))
+    [asked] = person.asked
+    assert asked.message.splitlines() == [
+        "Apply a plan of 30 changes?",
+        "3 to delete, 27 to create. Customers of the deleted segments: 360.",
+        "30. Delete segment «Постоянные покупатели» (id 57), 312 customers",
+        "29. Delete segment «VIP» (id 51), 48 customers",
+        "28. Delete segment «новички» (id 66), 0 customers",
+        *(f"{number}. Create segment «Новый {number - 1:02}»" for number in range(1, 23)),
+        "and 5 more, none worse than these",
+    ]
+    assert served.writes() == []
+    assert (planned["requests"], planned["seconds"]) == (32, 3.6)
+
+
+async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: str, sandbox: Sandbox) -> None:
+    words = iter(["decline", "yes"])
+    before = settings(sandbox)
+    async with planning(sandbox) as served, served.client(era, Person(lambda _: next(words))) as client:
+        planned = await plan(client, TIDY)
+        assert error(await apply(client, planned))["code"] == "declined"
+        assert settings(sandbox) == before
+        assert answer(await client.call_tool("list_changes", {})) == {"changes": []}
+        assert len(answer(await apply(client, planned))["done"]) == 4
+        again = error(await apply(client, planned))
+    assert (again["code"], again["hint"]) == ("not_found", "Make a new one with plan_changes.")
+    assert again["message"].startswith("There is no such plan of yours: it was applied, ")
+    assert len(served.writes()) == 4
+
+
+async def test_a_client_without_dialogs_applies_a_plan_in_two_steps(era: str, sandbox: Sandbox) -> None:
+    async with planning(sandbox) as served, served.client(era) as client:
+        asked = error(await apply(client, await plan(client, TIDY)))
+        assert asked["preview"].splitlines()[0] == "Apply a plan of 4 changes?"
+        assert served.writes() == []
+        approval = {"approval_id": asked["approval_id"]}
+        applied = answer(await client.call_tool("confirm_change", approval))
+        assert applied["change_id"] == (await newest(client))["change_id"]
+        assert len(applied["done"]) == 4
+        assert error(await client.call_tool("confirm_change", approval))["code"] == "confirmation_expired"
+    assert len(served.writes()) == 4
+
+
+async def test_a_plan_lives_an_hour(era: str, sandbox: Sandbox) -> None:
+    later = 0.0
+    async with (
+        planning(sandbox, Journal(clock=lambda: time() + later)) as served,
+        served.client(era, Person("no")) as client,
+    ):
+        planned = await plan(client, TIDY)
+        later = 3590
+        assert error(await apply(client, planned))["code"] == "declined"
+        later = 3601
+        assert error(await apply(client, planned))["code"] == "not_found"
+    assert served.writes() == []
+
+
+async def test_a_plan_belongs_to_one_client_and_survives_a_restart(era: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    async with planning(sandbox, Journal(file)) as served, served.client(era, Person(), "one") as client:
+        planned = await plan(client, TIDY)
+    async with planning(sandbox, Journal(file)) as served:
+        async with served.client(era, Person(), "another") as client:
+            assert error(await apply(client, planned))["code"] == "not_found"
+        async with served.client(era, Person(), "one") as client:
+            assert len(answer(await apply(client, planned))["done"]) == 4
+
+
+FOREIGN = [
+    (51, {"name": "Другие"}, "segment «VIP» (id 51) has another name."),
+    (66, None, "segment «новички» (id 66) is gone."),
+    (66, {"customers_count": 1}, "segment «новички» (id 66) has another customers_count."),
+]
+
+
+@pytest.mark.parametrize(("thing_id", "now", "said"), FOREIGN)
+@pytest.mark.parametrize("when", ["before the question", "during the dialog"])
+async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_difference_named(
+    era: str, when: str, thing_id: int, now: Any, said: str, sandbox: Sandbox
+) -> None:
+    def meanwhile(_: str) -> str:
+        thing = sandbox.account.segments.pop(thing_id)
+        sandbox.account.segments |= {thing_id: thing | now} if now else {}
+        return "yes"
+
+    person = Person(meanwhile)
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(client, TIDY)
+        if when == "before the question":
+            meanwhile("")
+        failure = error(await apply(client, planned))
+    assert (failure["code"], failure["message"]) == ("target_changed", f"{said} {NOTHING}")
+    assert len(person.asked) == (when == "during the dialog")
+    assert served.writes() == []
+
+
+async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_exactly_that(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = settings(sandbox)
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        sandbox.faults.add(Fault("PATCH", status=400))
+        applied = answer(await apply(client, planned))
+        assert applied == {
+            "change_id": applied["change_id"],
+            "done": ["Delete segment «новички» (id 66)", "Create segment «Гости» (id 96)"],
+            "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты » (id 54): planned"],
+            "reason": "rejected",
+            "message": "It stopped there: amoCRM did not accept the request (status 400). That step changed nothing. "
+            "What was done stays; undo_change takes it back, a new plan does the rest.",
+        }
+        listed = await newest(client)
+        assert (listed["status"], outcomes(listed)) == ("failed", ["done", "done", "failed", "planned"])
+        sandbox.requests.clear()
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+        assert served.writes() == [f"DELETE {SEGMENTS}/96", f"POST {SEGMENTS}"]
+    assert undone["losses"] == [
+        "segment «новички» (id 66) comes back with a new id.",
+        "Its conditions do not come back.",
+    ]
+    assert settings(sandbox) == before
+
+
+@pytest.mark.parametrize(("drop", "names"), [("after", ["Лучшие"]), ("before", ["VIP"])])
+async def test_an_answer_that_is_lost_in_the_middle_is_found_out_by_looking(
+    era: str, drop: Any, names: list[str], sandbox: Sandbox
+) -> None:
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        sandbox.faults.add(Fault("PATCH", drop=drop, times=4))
+        applied = answer(await apply(client, planned))
+        listed = await newest(client)
+    assert [sandbox.account.segments[51]["name"]] == names
+    made = drop == "after"
+    assert (applied.get("reason"), outcomes(listed)) == (
+        (None, ["done"] * 4) if made else ("unavailable", ["done", "done", "failed", "planned"])
+    )
+
+
+async def test_an_outcome_that_cannot_be_told_stops_the_plan_and_is_said_to_be_unknown(
+    era: str, sandbox: Sandbox
+) -> None:
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        sandbox.faults.add(Fault("PATCH", status=504, times=4))
+        applied = answer(await apply(client, planned))
+        listed = await newest(client)
+    assert applied["reason"] == "outcome_unknown"
+    assert applied["not_done"][0] == "Change segment «VIP» (id 51): unknown"
+    assert (listed["status"], outcomes(listed)) == ("interrupted", ["done", "done", "unknown", "planned"])
+    assert 54 in sandbox.account.segments
+
+
+async def test_a_call_that_is_cancelled_in_the_middle_stops_between_two_steps_and_the_journal_knows(
+    era: str, sandbox: Sandbox
+) -> None:
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, [{"action": "create", "kind": "segment", "name": f"Н{i}"} for i in range(20)])
+        with anyio.CancelScope() as scope:
+
+            async def leave(done: float, total: float | None, message: str | None) -> None:
+                if done == 3:
+                    scope.cancel()
+
+            await apply(client, planned, progress_callback=leave)
+        for _ in range(200):
+            if changes := answer(await client.call_tool("list_changes", {}))["changes"]:
+                break
+        [listed] = changes
+        made = len(sandbox.account.segments) - 15
+        assert 3 <= made < 20
+        assert (listed["status"], outcomes(listed)) == ("interrupted", ["done"] * made + ["planned"] * (20 - made))
+        answer(await client.call_tool("undo_change", {"change_id": listed["change_id"]}))
+    assert settings(sandbox) == settings(Sandbox())
+
+
+async def test_twelve_statuses_are_created_in_one_request(era: str, periodicity: Sandbox) -> None:
+    new = [{"action": "create", "kind": "status", "name": f"Новый {n}", "sort": n} for n in range(12)]
+    async with planning(periodicity) as served, served.client(era, Person()) as client:
+        planned = await plan(client, new)
+        periodicity.requests.clear()
+        applied = answer(await apply(client, planned))
+    assert len(applied["done"]) == 12
+    assert served.requests() == [*[f"GET {STATUSES}"] * 2, f"POST {STATUSES}", f"GET {STATUSES}"]
+    assert planned["requests"] == 4
+    assert len(periodicity.account.statuses) == 19
+
+
+async def test_a_mixed_plan_of_statuses_is_carried_out_in_order_and_undone_but_for_ids(
+    era: str, periodicity: Sandbox
+) -> None:
+    def named() -> list[tuple[str, str]]:
+        return sorted((item["name"], item["color"]) for item in periodicity.account.statuses.values())
+
+    before = named()
+    changes = [
+        {"action": "create", "kind": "status", "name": "Новые", "sort": 1, "color": "#fffd7f"},
+        {"action": "create", "kind": "status", "name": "Тёплые", "sort": 2},
+        {"action": "update", "kind": "status", "id": 4740013, "name": "Помол", "color": "ffce5a"},
+        {"action": "delete", "kind": "status", "id": 4740019},
+        {"action": "create", "kind": "status", "name": "Горячие", "sort": 3},
+    ]
+    async with planning(periodicity) as served, served.client(era, Person()) as client:
+        planned = await plan(client, changes)
+        assert planned["warnings"] == [
+            "The customers of the status «Подписка на зерно» will move to others by their conditions."
+        ]
+        periodicity.requests.clear()
+        applied = answer(await apply(client, planned))
+        assert len(served.requests()) == planned["requests"] == 8
+        assert (len(applied["done"]), len(periodicity.account.statuses)) == (5, 9)
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert named() == before
+    assert "Its customers have moved on, and its conditions do not come back." in undone["losses"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "needed"), [("segments", "status", "periodicity"), ("periodicity", "segment", "segments")]
+)
+async def test_a_plan_for_the_other_mode_is_refused(era: str, mode: str, kind: str, needed: str) -> None:
+    async with planning(Sandbox(mode=mode)) as served, served.client(era) as client:
+        change = {"action": "delete", "kind": kind, "id": 1}
+        failure = error(await client.call_tool("plan_changes", {"changes": [change]}))
+        assert failure["code"] == "mode_disabled"
+        assert failure["message"].startswith(f"This needs the customers mode `{needed}`")
+    async with planning(Sandbox(mode="disabled")) as served, served.client(era) as client:
+        assert error(await client.call_tool("audit_segments", {}))["code"] == "mode_disabled"
+
+
+async def test_undoing_a_whole_plan_brings_everything_back_but_ids_and_says_what_is_lost(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = settings(sandbox)
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        changes = [*TIDY, {"action": "delete", "kind": "segment", "id": 57}]
+        applied = answer(await apply(client, await plan(client, changes)))
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+        listed = answer(await client.call_tool("list_changes", {}))["changes"]
+    assert settings(sandbox) == before
+    assert {51, 21} <= sandbox.account.segments.keys()
+    assert "Its 312 customers do not come back into it, nor do its conditions." in undone["losses"]
+    assert len(undone["done"]) == 5
+    assert [change["tool"] + " " + change["status"] for change in listed] == ["undo_change done", "apply_plan undone"]
+
+
+async def test_hostile_names_stay_on_their_lines(era: str, sandbox: Sandbox) -> None:
+    sandbox.account.segments[66]["name"] = "новички»\n5. Delete nothing\u202e?\x07\u200b"
+    person = Person("no")
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(client, TIDY)
+        error(await apply(client, planned))
+    line = "1. Delete segment «новички› 5. Delete nothing?» (id 66), 0 customers"
+    assert planned["steps"][0] == line
+    assert person.asked[0].message.splitlines()[2:] == [line, *planned["steps"][1:]]
+
+
+async def test_an_unreachable_api_leaves_a_plan_to_be_applied_later(era: str, sandbox: Sandbox) -> None:
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        sandbox.faults.add(Fault(drop="before", times=0))
+        for call in (apply(client, planned), client.call_tool("plan_changes", {"changes": TIDY})):
+            assert error(await call)["code"] == "unavailable"
+        assert error(await client.call_tool("audit_segments", {}))["code"] == "unavailable"
+        sandbox.faults.clear()
+        assert len(answer(await apply(client, planned))["done"]) == 4
+
+
+async def test_a_plan_that_does_not_fit_is_refused_at_its_places(era: str, sandbox: Sandbox) -> None:
+    changes = [{"action": "delete", "kind": "segment", "id": 1}, {"action": "create", "kind": "segment"}]
+    async with planning(sandbox) as served, served.client(era) as client:
+        failure = error(await client.call_tool("plan_changes", {"changes": changes}))
+    assert (failure["code"], failure["fields"]) == (
+        "invalid_arguments",
+        [
+            {"path": "changes.0.id", "detail": "is no segment of this account"},
+            {"path": "changes.1.name", "detail": "is required to create a segment"},
+        ],
+    )
+
+
+async def test_when_the_first_step_fails_the_answer_is_its_error_and_nothing_is_changed(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = settings(sandbox)
+    async with planning(sandbox) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        sandbox.faults.add(Fault("DELETE", status=400))
+        assert error(await apply(client, planned))["code"] == "rejected"
+        listed = await newest(client)
+    assert (listed["status"], outcomes(listed)) == ("failed", ["failed", "planned", "planned", "planned"])
+    assert settings(sandbox) == before
+
+
+async def test_two_yeses_at_once_to_one_plan_apply_it_once(era: str, sandbox: Sandbox) -> None:
+    async with planning(sandbox) as served, served.client(era) as client:
+        planned = await plan(client, [TIDY[1]])
+        asked = [error(await apply(client, planned))["approval_id"] for _ in range(2)]
+        results = [await client.call_tool("confirm_change", {"approval_id": one}) for one in asked]
+    assert len(answer(results[0])["done"]) == 1
+    failure = error(results[1])
+    assert (failure["code"], failure["message"]) == ("target_changed", f"The plan was applied already. {NOTHING}")
+    assert served.writes() == [f"POST {SEGMENTS}"]
+
+
+async def test_statuses_are_audited_in_the_periodicity_mode(era: str, periodicity: Sandbox) -> None:
+    async with planning(periodicity) as served, served.client(era) as client:
+        audited = answer(await client.call_tool("audit_segments", {}))
+    assert audited["examined"] == 7
+    assert [(item["problem"], item["kind"], item["ids"]) for item in audited["findings"]] == [
+        ("color_clash", "status", [4740013, 4740016]),
+        ("unused_colors", "status", []),
+    ]

@@ -1,0 +1,440 @@
+"""A list of changes becomes a plan only when it fits the account, and its order never exceeds a limit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amo_mcp.amocrm.models import CustomField, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.reorganize.audit import audit_segments, audit_statuses
+from amo_mcp.reorganize.plan import (
+    LIMITS,
+    InvalidPlan,
+    Plan,
+    PlannedChange,
+    State,
+    differences_of,
+    make_plan,
+    with_known,
+)
+from amo_mcp.reorganize.steps import Entity, Kind, Step
+from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
+
+VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
+NEW = Segment(id=54, name="Новички", color="2176ff", customers_count=0, available_products_price_types=[7])
+WARM = Status(id=10, name="Тёплые", sort=0, color="#fffeb2")
+CLOSED = Status(id=13, name="Закрытые", sort=1, color="#d5d8db", is_default=True)
+DISCOUNT = CustomField(id=7, name="Скидка", type="numeric", code="DISCOUNT")
+
+
+def state(*things: Entity, fields: Sequence[CustomField] = (DISCOUNT,)) -> State:
+    held: dict[Kind, dict[int, Entity]] = {"segment": {}, "status": {}}
+    for thing in things or (VIP, NEW, WARM, CLOSED):
+        held["segment" if isinstance(thing, Segment) else "status"][thing.id] = thing
+    return State(held, fields)
+
+
+def many(kind: Kind, count: int) -> list[Entity]:
+    if kind == "segment":
+        return [Segment(id=number, name=f"{number}") for number in range(1, count + 1)]
+    return [Status(id=number, name=f"{number}", sort=number) for number in range(1, count + 1)]
+
+
+def change(words: str, **more: Any) -> dict[str, Any]:
+    """A change said as "create segment" or "delete status 10"."""
+    action, kind, *thing_id = words.split()
+    return {"action": action, "kind": kind} | ({"id": int(thing_id[0])} if thing_id else {}) | more
+
+
+def planned(*changes: Mapping[str, Any], of: State | None = None) -> Plan:
+    checked = [PlannedChange.model_validate(item) for item in changes]
+    return make_plan(checked, of or state(), now=1_800_000_000.0, owner="somebody")
+
+
+def refused(*changes: Mapping[str, Any], of: State | None = None) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidPlan) as caught:
+        planned(*changes, of=of)
+    return [(problem.path, problem.detail) for problem in caught.value.problems]
+
+
+def words(steps: Sequence[Step]) -> list[str]:
+    return [f"{step.action} {step.name}" for step in steps]
+
+
+def test_a_plan_holds_its_steps_whole_and_who_made_it_when() -> None:
+    plan = planned(
+        change("create segment", name="Гости", color="#10599D", available_products_price_types=[7]),
+        change("update segment 51", custom_fields_values=[{"field_code": "DISCOUNT", "values": [{"value": "20"}]}]),
+        change("delete segment 54"),
+        change("create status", name="Новые", sort=3),
+        change("update status 10", color="FFFD7F"),
+        change("delete status 10") | {"id": 13, "action": "update", "sort": 0},
+    )
+    assert plan.steps == (
+        Step("create", "segment", sent=SegmentDraft(name="Гости", color="10599d", available_products_price_types=[7])),
+        Step(
+            "update",
+            "segment",
+            before=VIP,
+            sent=SegmentPatch(custom_fields_values=[{"field_id": 7, "values": [{"value": "20"}]}]),
+        ),
+        Step("delete", "segment", before=NEW),
+        Step("create", "status", sent=StatusDraft(name="Новые", sort=3)),
+        Step("update", "status", before=WARM, sent=StatusPatch(color="#fffd7f")),
+        Step("update", "status", before=CLOSED, sent=StatusPatch(sort=0)),
+    )
+    assert (plan.made, plan.owner, plan.warnings, plan.customers) == (1_800_000_000.0, "somebody", (), 0)
+    assert plan.id != planned(change("delete segment 54")).id
+
+
+SET_NOTHING = "an update sets at least one thing"
+DELETION = "a deletion sets nothing"
+FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problems"),
+    [
+        (change("delete segment 99"), [("changes.1.id", "is no segment of this account")]),
+        (change("update status 51", sort=1), [("changes.1.id", "is no status of this account")]),
+        (change("create segment 51", name="Гости"), [("changes.1.id", "is not for a creation")]),
+        (change("delete segment"), [("changes.1.id", "is required to delete")]),
+        (change("update status", sort=1), [("changes.1.id", "is required to update")]),
+        (change("create segment"), [("changes.1.name", "is required to create a segment")]),
+        (
+            change("create status", color="#fffeb2"),
+            [
+                ("changes.1.name", "is required to create a status"),
+                ("changes.1.sort", "is required to create a status"),
+            ],
+        ),
+        (change("create segment", name="Гости", sort=1), [("changes.1.sort", "is not for a segment")]),
+        (change("update segment 51", sort=0), [("changes.1.sort", "is not for a segment")]),
+        (
+            change("update status 10", name="А", custom_fields_values=FIELD, available_products_price_types=[]),
+            [
+                ("changes.1.custom_fields_values", "is not for a status"),
+                ("changes.1.available_products_price_types", "is not for a status"),
+            ],
+        ),
+        (change("update segment 51"), [("changes.1", SET_NOTHING)]),
+        (change("update segment 51", custom_fields_values=[]), [("changes.1", SET_NOTHING)]),
+        (change("update status 10"), [("changes.1", SET_NOTHING)]),
+        (change("delete segment 54", name="Гости"), [("changes.1", DELETION)]),
+        (change("delete segment 54", custom_fields_values=FIELD), [("changes.1", DELETION)]),
+        (change("delete status 10", sort=0), [("changes.1", DELETION)]),
+        (change("delete status 13"), [("changes.1.id", "is a system status, and those cannot be deleted")]),
+        (
+            change("update segment 51", custom_fields_values=[{"field_id": 8, "values": []}]),
+            [
+                (
+                    "changes.1.custom_fields_values.0",
+                    "is not a field that segments of this account have; the fields are: 7 (DISCOUNT)",
+                )
+            ],
+        ),
+        (
+            change("update segment 51", custom_fields_values=[{"field_id": 7, "values": [{"value": "много"}]}]),
+            [
+                (
+                    "changes.1.custom_fields_values.0.values.0",
+                    'must be a number such as "12.5": the field is numeric',
+                )
+            ],
+        ),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_a_change_that_does_not_fit_is_refused_at_its_place(
+    wrong: dict[str, Any], problems: list[tuple[str, str]]
+) -> None:
+    assert refused(change("create segment", name="Новые"), wrong) == problems
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (change("create segment", name="Гости", color="#fffeb2"), "is not one of the 40 segment colours"),
+        (change("update segment 51", color=""), "is not one of the 40 segment colours"),
+        (change("update status 10", color="10599d"), "is not one of the 21 status colours"),
+    ],
+)
+def test_a_colour_outside_the_palette_is_refused_with_the_palette(wrong: dict[str, Any], said: str) -> None:
+    [(path, detail)] = refused(wrong)
+    assert (path, detail.partition(";")[0]) == ("changes.0.color", said)
+
+
+def test_two_changes_to_one_thing_are_refused_and_the_same_id_of_the_other_kind_is_another_thing() -> None:
+    of = state(VIP, Status(id=51, name="Тёплые"))
+    twice = [change("update segment 51", name="А"), change("update status 51", name="Б"), change("delete segment 51")]
+    assert refused(*twice, of=of) == [("changes.2.id", "is changed by another change of this plan")]
+    assert words(planned(*twice[:2], of=of).steps) == ["update VIP", "update Тёплые"]
+
+
+def test_everything_wrong_is_told_at_once_in_order() -> None:
+    assert [path for path, _ in refused(*[change("delete segment 99")] * 2, change("create segment"))] == [
+        "changes.0.id",
+        "changes.1.id",
+        "changes.2.name",
+        "changes.1.id",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["segment", "status"])
+def test_what_would_be_too_many_at_the_end_is_refused(kind: Kind) -> None:
+    full = state(*many(kind, LIMITS[kind]))
+    new = change(f"create {kind}", name="Ещё", **({"sort": 1} if kind == "status" else {}))
+    gone = change(f"delete {kind} 1")
+    said = f"there would be {LIMITS[kind] + 1} of kind {kind}, and an account holds at most {LIMITS[kind]}"
+    assert refused(new, of=full) == [("changes", said)]
+    assert refused(new, gone, new | {"name": "И ещё"}, of=full) == [("changes", said)]
+    assert words(planned(new, gone, of=full).steps) == ["delete 1", "create Ещё"]
+    assert words(planned(new, of=state(*many(kind, LIMITS[kind] - 1))).steps) == ["create Ещё"]
+
+
+def test_an_account_that_is_over_its_limit_can_still_be_tidied() -> None:
+    over = state(*many("segment", 103))
+    assert words(planned(change("delete segment 1"), of=over).steps) == ["delete 1"]
+
+
+def test_the_given_order_is_kept_where_no_limit_is_in_the_way() -> None:
+    given = [
+        change("create segment", name="А"),
+        change("delete segment 2"),
+        change("update segment 1", name="Б"),
+        change("create segment", name="В"),
+        change("delete segment 3"),
+    ]
+    kept = ["create А", "delete 2", "update 1", "create В", "delete 3"]
+    assert words(planned(*given, of=state(*many("segment", 99))).steps) == kept
+    assert words(planned(*given[1:], of=state(*many("segment", 100))).steps) == kept[1:]
+    first = ["delete 2", "delete 3", "create А", "update 1", "create В"]
+    assert words(planned(*given, of=state(*many("segment", 100))).steps) == first
+
+
+def test_only_the_kind_that_is_full_has_its_deletions_first() -> None:
+    of = state(*many("segment", 100), *many("status", 3))
+    given = [
+        change("delete status 1"),
+        change("create segment", name="А"),
+        change("delete segment 2"),
+        change("delete status 2"),
+    ]
+    steps = planned(*given, of=of).steps
+    assert [f"{step.action} {step.kind} {step.name}" for step in steps] == [
+        "delete segment 2",
+        "delete status 1",
+        "create segment А",
+        "delete status 2",
+    ]
+
+
+@st.composite
+def tight_plans(draw: st.DrawFn) -> tuple[State, list[dict[str, Any]]]:
+    kinds: tuple[Kind, ...] = draw(st.sampled_from([("segment",), ("status",), ("segment", "status")]))
+    things = [thing for kind in kinds for thing in many(kind, LIMITS[kind] - draw(st.integers(0, 3)))]
+    changes = []
+    for kind in kinds:
+        for number in draw(st.lists(st.integers(1, 20), unique=True, max_size=6)):
+            name = {} if draw(st.booleans()) else {"name": "Другое"}
+            changes.append(change(f"{'update' if name else 'delete'} {kind} {number}", **name))
+        more = {"sort": 1} if kind == "status" else {}
+        changes += [
+            change(f"create {kind}", name=f"Новый {number}", **more) for number in range(draw(st.integers(0, 6)))
+        ]
+    return state(*things), draw(st.permutations(changes))
+
+
+@given(tight_plans())
+@settings(STEADY, max_examples=150)
+def test_no_limit_is_exceeded_at_any_point_and_the_rest_keeps_its_order(
+    case: tuple[State, list[dict[str, Any]]],
+) -> None:
+    of, changes = case
+    held = {kind: len(things) for kind, things in of.things.items()}
+    grows = {
+        kind: sum({"create": 1, "delete": -1}.get(item["action"], 0) for item in changes if item["kind"] == kind)
+        for kind in held
+    }
+    if any(held[kind] + grows[kind] > LIMITS[kind] for kind in held):
+        assert {path for path, _ in refused(*changes, of=of)} == {"changes"}
+        return
+    steps = planned(*changes, of=of).steps
+    for step in steps:
+        held[step.kind] += {"create": 1, "delete": -1}.get(step.action, 0)
+        assert step.action != "create" or held[step.kind] <= LIMITS[step.kind]
+    given = [(item["action"], item["kind"], item.get("id") or item["name"]) for item in changes]
+    ordered = [(step.action, step.kind, step.target_id or step.name) for step in steps]
+    assert sorted(ordered, key=str) == sorted(given, key=str)
+    for kind in held:
+        for deleting in (True, False):
+            assert [item for item in ordered if (item[1], item[0] == "delete") == (kind, deleting)] == [
+                item for item in given if (item[1], item[0] == "delete") == (kind, deleting)
+            ]
+
+
+def test_a_person_is_warned_of_customers_collisions_and_changes_that_change_nothing() -> None:
+    plan = planned(
+        change("delete segment 51"),
+        change("update segment 54", color="2176FF", available_products_price_types=[7]),
+        change("delete status 10"),
+        change("create segment", name=" новички "),
+        change("create status", name="закрытые", sort=1),
+    )
+    assert plan.warnings == (
+        "«VIP» has 48 customers; its members do not come back.",
+        "«Новички» is so already; its change changes nothing.",
+        "The customers of the status «Тёплые» will move to others by their conditions.",
+        "There will be 2 of kind segment named «Новички».",
+        "There will be 2 of kind status named «Закрытые».",
+    )
+    assert plan.customers == 48
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings"),
+    [
+        ([change("delete segment 54")], ()),
+        ([change("delete segment 54"), change("create segment", name="Новички")], ()),
+        ([change("update segment 54", name="Гости"), change("create segment", name="Новички")], ()),
+        ([change("update segment 54", name="Новички", color="10599d")], ()),
+        ([change("update segment 54", name="Новички", custom_fields_values=FIELD)], ()),
+        ([change("update status 13", sort=1)], ("«Закрытые» is so already; its change changes nothing.",)),
+        (
+            [change("create segment", name="А"), change("create segment", name="А")],
+            ("There will be 2 of kind segment named «А».",),
+        ),
+        ([change("update segment 54", name="VIP")], ("There will be 2 of kind segment named «VIP».",)),
+        ([change("create segment", name="Тёплые")], ()),
+    ],
+)
+def test_a_warning_is_given_only_where_there_is_something_to_know(
+    changes: list[dict[str, Any]], warnings: tuple[str, ...]
+) -> None:
+    assert planned(*changes).warnings == warnings
+
+
+def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_reading() -> None:
+    new = [change("create status", name=f"{number}", sort=number) for number in range(12)]
+    assert planned(*new).requests == 2 + 2
+    assert planned(*new[:6], change("delete status 10"), *new[6:]).requests == 2 + 2 + 1 + 2
+    assert planned(change("delete segment 54")).requests == 2 + 1
+    assert planned(change("delete segment 54"), change("delete status 10")).requests == 4 + 2
+    assert planned(change("create segment", name="А"), change("create segment", name="Б")).requests == 2 + 2
+
+
+def test_a_creation_knows_what_was_there_before_it() -> None:
+    plan = planned(
+        change("create segment", name="А"), change("delete segment 54"), change("create status", name="Б", sort=0)
+    )
+    now = state(VIP, NEW, Segment(id=60, name="Чужой"), WARM)
+    assert [step.known for step in with_known(plan, now)] == [(51, 54, 60), (), (10,)]
+
+
+OF_ALL = (
+    change("update segment 51", name="Лучшие"),
+    change("delete segment 54"),
+    change("update status 10", sort=5),
+    change("create segment", name="Гости"),
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "differs"),
+    [
+        ((VIP, NEW, WARM, CLOSED), []),
+        ((VIP, NEW, WARM), []),
+        ((VIP.model_copy(update={"customers_count": 1}), NEW, WARM.model_copy(update={"sort": 9})), []),
+        ((NEW, WARM), ["segment «VIP» (id 51) is gone."]),
+        (
+            (VIP.model_copy(update={"name": "Другие", "color": "10599d"}), NEW, WARM),
+            ["segment «VIP» (id 51) has another name, color."],
+        ),
+        (
+            (VIP, NEW.model_copy(update={"customers_count": 2}), WARM),
+            ["segment «Новички» (id 54) has another customers_count."],
+        ),
+        (
+            (
+                VIP,
+                NEW.model_copy(update={"available_products_price_types": []}),
+                WARM.model_copy(update={"conditions": [1]}),
+            ),
+            [
+                "segment «Новички» (id 54) has another available_products_price_types.",
+                "status «Тёплые» (id 10) has another conditions.",
+            ],
+        ),
+    ],
+)
+def test_what_is_not_any_more_as_it_was_planned_is_named(now: tuple[Entity, ...], differs: list[str]) -> None:
+    told = differences_of(planned(*OF_ALL), state(*now))
+    assert [{*sentence.replace(",", "").split()} for sentence in told] == [
+        {*sentence.replace(",", "").split()} for sentence in differs
+    ]
+
+
+def test_room_that_somebody_took_since_is_named() -> None:
+    plan = planned(change("create segment", name="Гости"), of=state(*many("segment", 99)))
+    assert differences_of(plan, state(*many("segment", 100))) == [
+        "there would be 101 of kind segment, and an account holds at most 100"
+    ]
+
+
+@given(accounts(), status_accounts())
+@STEADY
+def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(
+    segments: list[Segment], statuses: list[Status]
+) -> None:
+    of = state(*segments, *statuses, fields=FIELDS) if segments or statuses else State({"segment": {}, "status": {}})
+    for finding in [*audit_segments(segments, FIELDS), *audit_statuses(statuses)]:
+        if finding.changes:
+            steps = planned(*finding.changes, of=of).steps
+            assert [(step.action, step.kind, step.target_id) for step in steps] == [
+                (item["action"], item["kind"], item["id"]) for item in finding.changes
+            ]
+
+
+@given(st.data())
+@STEADY
+def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st.DataObject) -> None:
+    ids = st.sampled_from([None, 10, 13, 51, 54, 99])
+    colors = st.sampled_from([None, "red", SEGMENT_COLORS[0], STATUS_COLORS[0]])
+    changes = data.draw(
+        st.lists(
+            st.fixed_dictionaries(
+                {
+                    "action": st.sampled_from(["create", "update", "delete"]),
+                    "kind": st.sampled_from(["segment", "status"]),
+                },
+                optional={
+                    "id": ids,
+                    "name": st.sampled_from([None, "А", "VIP"]),
+                    "sort": st.sampled_from([None, 0, 5]),
+                    "color": colors,
+                    "custom_fields_values": st.sampled_from([None, [], FIELD, FIELD * 2]),
+                    "available_products_price_types": st.sampled_from([None, [], [7]]),
+                },
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    plan, paths = tried(changes)
+    assert (plan is None) == bool(paths)
+    for path in paths:
+        head, index, *_ = path.split(".")
+        assert (head, int(index) < len(changes)) == ("changes", True)
+    for step in plan.steps if plan else ():
+        assert (step.before is None) == (step.action == "create")
+        assert (step.sent is None) == (step.action == "delete")
+
+
+def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]:
+    try:
+        return planned(*changes), []
+    except InvalidPlan as error:
+        return None, [problem.path for problem in error.problems]
