@@ -6,7 +6,7 @@ Redirects are never followed, so that a token goes to the host that it was meant
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -15,6 +15,7 @@ import anyio
 import httpx2
 
 from amo_mcp import __version__
+from amo_mcp.amocrm.pace import UNPACED, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,10 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A larger answer is not read to its end: 250 full segments are well under one megabyte."""
 
 _MAX_CONNECTIONS = 20
+_LONGEST_IDLE = 3.0
+"""Seconds that a connection is kept for the next request, which may wait for its turn on it: many servers close idle
+connections after five."""
+
 _DRIPPING = 3
 """An answer that comes byte by byte is given up after so many times the timeout."""
 
@@ -67,10 +72,6 @@ class Answer:
         return body if isinstance(body, dict) else {}
 
 
-async def _at_once() -> None:
-    """The turn of a request that nobody paces."""
-
-
 class Http:
     """Exchanges with one host or with an application in process.
 
@@ -86,7 +87,11 @@ class Http:
         self._client = httpx2.AsyncClient(
             headers={"User-Agent": f"amo-mcp/{__version__}", "Accept": "application/hal+json, application/json"},
             timeout=httpx2.Timeout(timeout, pool=None),
-            limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
+            limits=httpx2.Limits(
+                max_connections=_MAX_CONNECTIONS,
+                max_keepalive_connections=_MAX_CONNECTIONS,
+                keepalive_expiry=_LONGEST_IDLE,
+            ),
             follow_redirects=False,
             trust_env=not direct and app is None,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -105,11 +110,11 @@ class Http:
         headers: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
         body: Any = None,
-        turn: Callable[[], Awaitable[None]] = _at_once,
+        turn: Turn = UNPACED,
     ) -> Answer:
         """Send one request and read its answer whole.
 
-        `turn` is awaited when the connection stands and before the first byte: the time that connecting takes would
+        `turn` is taken when the connection stands and before the first byte: the time that connecting takes would
         otherwise push requests together that were let go apart.
 
         Raises:
@@ -121,9 +126,11 @@ class Http:
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             nonlocal sent
             if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-                await turn()
+                await turn.take()
                 sent = True
                 whole.deadline = anyio.current_time() + self._timeout * _DRIPPING
+            elif event.endswith("receive_response_headers.complete") and sent:
+                turn.answered()
 
         try:
             request = self._client.build_request(

@@ -1,36 +1,52 @@
 """Requests a second, shared by all processes of the machine that talk to the same account.
 
 amoCRM counts the requests of one integration together, whoever sends them, and blocks an account that keeps breaking
-the limit. Every request takes a turn just before its first byte is sent; the turns are kept in a file, and in no second
-more than the limit begins.
+the limit. Every request takes a turn just before its first byte is sent, and the turns are kept in a file.
+
+When a request arrives is not known exactly: after it was sent and before its answer. A turn counts from its answer, or
+from `SLACK_MS` after it was sent, whichever comes first, and a second later its place is free. So an API that answers
+fast is used at its full pace, and requests that are long on their way do not arrive in the same second as later ones.
 """
 
 import logging
+import secrets
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from pyrate_limiter import AbstractBucket
+    from pyrate_limiter import SQLiteBucket
 
 logger = logging.getLogger(__name__)
 
-WINDOW_MS = 1_150
-"""A second, and room for jitter on both ends: what leaves in two seconds may arrive in one."""
+SLACK_MS = 200
+"""How long a request may be on its way while no answer has shown that it arrived (assumed)."""
+
+_WINDOW_MS = 1_000 + SLACK_MS
+"""A turn is noted as far ahead as it may arrive late, and the next in its place is noted just so."""
 
 _LONGEST_HOLD_MS = 60_000
 """A hold is never this long; a longer one means that the clock was set back."""
 
-
-_TURNS_BETWEEN_SWEEPS = 100
+_BETWEEN_SWEEPS_MS = 60_000
+_SLACK = SLACK_MS / 1000
 _TOLD_FROM = 2.0
+_TABLE = "turns"
+_MOVE_TURN = "UPDATE turns SET item_timestamp = min(item_timestamp, ?) WHERE name = ?"
 
 Tell = Callable[[float, str], Awaitable[None]]
 
@@ -38,11 +54,28 @@ tell_wait: ContextVar[Tell | None] = ContextVar("tell_wait", default=None)
 """Who is told, within the current call, that it will wait: seconds, and for what."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """The turn of one request.
+
+    Attributes:
+        take: waits until the request may be sent; its first byte has to follow at once.
+        answered: is told that the API has the request, when its answer begins.
+    """
+
+    take: Callable[[], Awaitable[None]]
+    answered: Callable[[], None]
+
+
+UNPACED = Turn(anyio.lowlevel.checkpoint, lambda: None)
+"""The turn of a request that nobody paces."""
+
+
 class Pace(Protocol):
     """When a request may be sent."""
 
-    async def turn(self) -> None:
-        """Wait for the turn to send one request."""
+    def queue(self) -> AbstractAsyncContextManager[Turn]:
+        """Wait until the turn is near; then the request is made ready and its turn taken."""
         ...
 
     async def hold(self, seconds: float) -> None:
@@ -53,8 +86,10 @@ class Pace(Protocol):
 class Unpaced:
     """No limit, for an API that has none: the sandbox in process."""
 
-    async def turn(self) -> None:
+    @asynccontextmanager
+    async def queue(self) -> AsyncIterator[Turn]:
         """Go ahead."""
+        yield UNPACED
 
     async def hold(self, seconds: float) -> None:
         """Go ahead all the same."""
@@ -86,63 +121,89 @@ class SharedPace:
         self._clock_ms = clock_ms
         self._hold_file = file.with_suffix(".hold")
         self._held_until = 0
+        self._near = anyio.Semaphore(per_second)
         self._asking = anyio.Lock()
+        self._process = secrets.token_hex(8)
         self._turns = 0
         self._waiting = 0
-        self._bucket: AbstractBucket | None = None
+        self._answers: list[tuple[int, str]] = []
+        self._bucket: SQLiteBucket | None = None
+        self._swept = 0
 
     @property
     def shared(self) -> bool:
         """Whether the last turn was shared with other processes."""
-        return self._bucket is not None and self._bucket.limiter_lock() is not None
+        return self._bucket is not None and self._bucket.use_limiter_lock
 
-    async def turn(self) -> None:
-        """Wait for the turn to send one request.
+    @asynccontextmanager
+    async def queue(self) -> AsyncIterator[Turn]:
+        """Wait until fewer than a second of turns is before this one; then make the request ready and take its turn.
 
         In one process turns are given in the order of asking; between processes whoever has waited for the next free
-        moment takes it. A turn is taken at the moment when it is used, so that nobody who wakes late can push two
-        seconds' requests into one.
+        moment takes it. So nobody waits long on an open connection, which the API may close, and nobody waits for
+        somebody else's connection to open.
         """
-        self._waiting += 1
-        try:
+        with ExitStack() as place:
+            name = f"{self._process}-{self._turns}"
+            self._turns += 1
+            self._waiting += 1
+            place.callback(self._leave)
             expected = (self._waiting - 1) / self._per_second
             if expected >= _TOLD_FROM:
                 await say_wait(expected, "amoCRM's request limit")
-            async with self._asking:
-                while (wait := await anyio.to_thread.run_sync(self._take)) > 0:
-                    await self._sleep(wait)
-        finally:
-            self._waiting -= 1
+            await self._near.acquire()
+            place.callback(self._near.release)
+
+            async def take() -> None:
+                with place:
+                    await self._take_in_order(name)
+
+            yield Turn(take, lambda: self._answers.append((self._clock_ms(), name)))
+
+    def _leave(self) -> None:
+        self._waiting -= 1
+
+    async def _take_in_order(self, name: str) -> None:
+        async with self._asking:
+            while True:
+                answers, self._answers = self._answers, []
+                wait = await anyio.to_thread.run_sync(self._take, name, answers)
+                if wait <= 0:
+                    return
+                # An answer that comes meanwhile may free the place earlier.
+                await self._sleep(wait - _SLACK if wait > _SLACK else wait)
 
     async def hold(self, seconds: float) -> None:
         """Let no process send for `seconds`; turns that were given out already are kept."""
         async with self._asking:
             await anyio.to_thread.run_sync(self._block, seconds)
 
-    def _take(self) -> float:
+    def _take(self, name: str, answers: Sequence[tuple[int, str]]) -> float:
         """Take a turn now and give 0, or say in how many seconds there may be one."""
         try:
-            return self._take_from(self._opened())
+            return self._take_from(self._opened(), name, answers)
         except (OSError, sqlite3.Error) as error:
-            return self._take_from(self._alone(error))
+            return self._take_from(self._alone(error), name, answers)
 
-    def _take_from(self, bucket: "AbstractBucket") -> float:
+    def _take_from(self, bucket: "SQLiteBucket", name: str, answers: Sequence[tuple[int, str]]) -> float:
         from pyrate_limiter import RateItem
 
-        with _locked(bucket):
+        with bucket.lock:
+            with bucket.conn:
+                bucket.conn.executemany(_MOVE_TURN, answers)
             now = self._clock_ms()
             held = self._held(now)
             if held > now:
                 return (held - now) / 1000
-            self._turns += 1
-            if self._turns % _TURNS_BETWEEN_SWEEPS == 1:
+            if now - self._swept > _BETWEEN_SWEEPS_MS:
+                self._swept = now
                 bucket.leak(now)
-            item = RateItem("turn", now)
+            item = RateItem(name, now + SLACK_MS)
             if bucket.put(item):
                 return 0.0
             wait = bucket.waiting(item)
             assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
-            if wait > 2 * WINDOW_MS:
+            if wait > 2 * _WINDOW_MS:
                 logger.warning("The clock was set back; the turns of before are forgotten")
                 bucket.flush()
                 bucket.put(item)
@@ -163,23 +224,25 @@ class SharedPace:
         except OSError as error:
             logger.warning("The pace cannot be shared with other processes: %s", type(error).__name__)
 
-    def _opened(self) -> "AbstractBucket":
+    def _opened(self) -> "SQLiteBucket":
         """The bucket in the file."""
         if self._bucket is None:
-            from pyrate_limiter import Rate, SQLiteBucket
-
             self._file.touch(mode=0o600)
-            rates = [Rate(self._per_second, WINDOW_MS)]
-            self._bucket = SQLiteBucket.init_from_file(rates, db_path=str(self._file), use_file_lock=True)
+            self._bucket = _bucket(str(self._file), self._per_second, shared=True)
         return self._bucket
 
-    def _alone(self, error: Exception) -> "AbstractBucket":
+    def _alone(self, error: Exception) -> "SQLiteBucket":
         """A bucket of this process, from now on."""
-        from pyrate_limiter import InMemoryBucket, Rate
-
         logger.warning("The pace cannot be shared with other processes: %s", type(error).__name__)
-        self._bucket = InMemoryBucket([Rate(self._per_second, WINDOW_MS)])
+        self._bucket = _bucket(":memory:", self._per_second, shared=False)
         return self._bucket
+
+
+def _bucket(database: str, per_second: int, *, shared: bool) -> "SQLiteBucket":
+    from pyrate_limiter import Rate, SQLiteBucket
+
+    rates = [Rate(per_second, _WINDOW_MS)]
+    return SQLiteBucket.init_from_file(rates, table=_TABLE, db_path=database, use_file_lock=shared)
 
 
 async def say_wait(seconds: float, reason: str) -> None:
@@ -187,9 +250,3 @@ async def say_wait(seconds: float, reason: str) -> None:
     tell = tell_wait.get()
     if tell is not None:
         await tell(seconds, reason)
-
-
-def _locked(bucket: "AbstractBucket") -> AbstractContextManager[object]:
-    """The lock between processes, where the bucket is shared."""
-    lock = bucket.limiter_lock()
-    return lock if isinstance(lock, AbstractContextManager) else nullcontext()

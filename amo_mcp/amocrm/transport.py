@@ -179,14 +179,15 @@ class Transport:
     ) -> Answer:
         started = time.monotonic()
         try:
-            answer = await self._http.exchange(
-                method,
-                self.root + path,
-                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-                params=params,
-                body=body,
-                turn=self._pace.turn,
-            )
+            async with self._pace.queue() as turn:
+                answer = await self._http.exchange(
+                    method,
+                    self.root + path,
+                    headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+                    params=params,
+                    body=body,
+                    turn=turn,
+                )
         except Lost as lost:
             if method == "GET" or not lost.sent:
                 raise Unavailable(lost.reason, passing=True) from lost

@@ -108,7 +108,8 @@ def _folder(settings: ServingSettings) -> Line:
 
 async def _pace(settings: ServingSettings) -> Line:
     pace = SharedPace(settings.state.pace_file(settings.account), settings.rate_limit)
-    await pace.turn()
+    async with pace.queue() as turn:
+        await turn.take()
     told = f"{settings.rate_limit} requests a second"
     if not pace.shared:
         return Line("pace", f"{told}, of this process alone", "Make the state folder writable.")

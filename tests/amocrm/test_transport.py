@@ -32,7 +32,7 @@ from amo_mcp.amocrm.errors import (
     Unavailable,
 )
 from amo_mcp.amocrm.http import Http, parse_json
-from amo_mcp.amocrm.pace import tell_wait
+from amo_mcp.amocrm.pace import Turn, tell_wait
 from amo_mcp.amocrm.transport import LongLivedToken, SignIn, Transport
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running
@@ -83,11 +83,19 @@ class Clock:
 
     def __init__(self) -> None:
         self.turns = 0
+        self.answers = 0
         self.held: list[float] = []
         self.slept: list[float] = []
 
-    async def turn(self) -> None:
+    async def take(self) -> None:
         self.turns += 1
+
+    def answered(self) -> None:
+        self.answers += 1
+
+    @asynccontextmanager
+    async def queue(self) -> AsyncIterator[Turn]:
+        yield Turn(self.take, self.answered)
 
     async def hold(self, seconds: float) -> None:
         self.held.append(seconds)
@@ -400,7 +408,7 @@ async def test_a_request_that_was_never_sent_is_tried_again_and_changed_nothing(
         with pytest.raises(Unavailable) as caught:
             await transport.request(method, ACCOUNT)
     assert seen(caught.value) == {"reason": "could not be reached; check the address and the network", "status": None}
-    assert (clock.turns, len(clock.slept)) == (0, 3)
+    assert (clock.turns, clock.answers, len(clock.slept)) == (0, 0, 3)
 
 
 BROKE_OFF = "broke the connection off before it had answered"
@@ -424,6 +432,7 @@ async def test_a_connection_that_breaks_leaves_a_read_unavailable_and_a_write_op
     assert [item.method for item in sandbox.requests] == (["GET"] * 4 + ["POST"] + ["PATCH"] * 4) * 3
     assert [segment["name"] for segment in sandbox.account.segments.values()][-2:] == ["after", "body"]
     assert clock.turns == len(sandbox.requests)
+    assert clock.answers == len(sandbox.requests) / 3, "an answer was begun only where its body broke off"
 
 
 async def test_an_answer_that_does_not_come_in_time_leaves_a_read_unavailable_and_a_write_open() -> None:
