@@ -1,10 +1,10 @@
 """One amoCRM account as the server holds it: the client, the journal, the writes made safe, and short-lived reads.
 
-Every write is recorded before it is sent. Its answer can be lost; then the account is looked at: found done is success,
-surely not done may be tried again or is said, and only what cannot be told from looking is `OutcomeUnknown`.
+Every write is recorded before it is sent, and once more when it is known what came of it. Reads that are shared by many
+are at most a few seconds old.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -25,16 +25,19 @@ from amo_mcp.amocrm.models import (
     StatusDraft,
     StatusPatch,
 )
-from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.recent import Recent
 from amo_mcp.reorganize.journal import Journal
 from amo_mcp.reorganize.outcome import look
-from amo_mcp.reorganize.steps import Change, Entity, Kind, Step, status_of
+from amo_mcp.reorganize.sending import batches, send
+from amo_mcp.reorganize.steps import LIMITS, Change, Entity, Kind, Step, goes_over, status_of
 
 TellProgress = Callable[[float, float, str], Awaitable[None]]
 
 tell_progress: ContextVar[TellProgress | None] = ContextVar("tell_progress", default=None)
 """Who is told, within the current call, how far it is: steps done, steps in all, and what comes next."""
+
+
+_PLURAL: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
 
 class LimitReached(Exception):
@@ -100,6 +103,12 @@ class AmoAccount:
         """The account's host, such as `example.amocrm.ru`."""
         return urlsplit(self.client.root).netloc
 
+    @property
+    def known_mode(self) -> str:
+        """The account's mode, if it was read a moment ago; else empty."""
+        account = self._recent.peek("account")
+        return account.customers_mode if isinstance(account, Account) else ""
+
     async def recent_account(self) -> Account:
         """The account, at most a few seconds old."""
         return await self._recent.get("account", self.client.account)
@@ -130,10 +139,8 @@ class AmoAccount:
         Raises:
             LimitReached: the account would have more than 30 statuses.
         """
-        known = tuple(status.id for status in await self.client.statuses())
-        _check_room("statuses", len(known), MAX_STATUSES, len(drafts))
-        steps = [Step("create", "status", sent=draft, known=known) for draft in drafts]
-        return await self._change("create_statuses", steps)
+        self.forget_recent()
+        return await self._change("create_statuses", [Step("create", "status", sent=draft) for draft in drafts])
 
     async def create_segment(self, draft: SegmentDraft) -> Change:
         """Create a segment.
@@ -141,9 +148,8 @@ class AmoAccount:
         Raises:
             LimitReached: the account has 100 segments already.
         """
-        known = tuple(segment.id for segment in await self.client.segments())
-        _check_room("segments", len(known), MAX_SEGMENTS, 1)
-        return await self._change("create_segment", [Step("create", "segment", sent=draft, known=known)])
+        self.forget_recent()
+        return await self._change("create_segment", [Step("create", "segment", sent=draft)])
 
     async def update(self, before: Entity, patch: SegmentPatch | StatusPatch) -> Change:
         """Change a segment or a status that is `before` now."""
@@ -156,23 +162,36 @@ class AmoAccount:
         return await self._change(f"delete_{kind}", [Step("delete", kind, before=before)])
 
     async def carry_out(
-        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None
+        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
     ) -> tuple[Change, AmoError | None]:
         """Record the steps, then do one after the other; the first that fails is the last.
 
-        A cancellation stops it between two steps: what was sent is brought to its end and recorded.
+        What was read a moment ago tells what was there before creations. A cancellation stops it between two steps:
+        what was sent is brought to its end and recorded.
+
+        Args:
+            tool: the tool that does it.
+            steps: what is to be done, in order.
+            undoes: the change that the steps take back.
+            plan_id: the plan that is used up, unless nothing comes of it.
 
         Returns:
             The change with what came of each step, and why it stopped, if it did.
+
+        Raises:
+            LimitReached: there is no room for what the steps create.
+            PlanUsed: the plan was carried out already.
         """
         await self.settle()
-        batches = [*_batches(steps)]
-        now = [*(step.came("intent") for step in batches[0]), *steps[len(batches[0]) :]]
-        change_id = await self.journal.begin(tool, now, undoes=undoes)
+        known = await self._known(steps)
+        steps = [replace(step, known=known[step.kind]) if step.action == "create" else step for step in steps]
+        first, *others = batches(steps)
+        now = [*(step.came("intent") for step in first), *steps[len(first) :]]
+        change_id = await self.journal.begin(tool, now, undoes=undoes, plan_id=plan_id)
         failure: AmoError | None = None
         place = 0
         try:
-            for batch in batches:
+            for batch in (first, *others):
                 await _say_progress(place, len(steps), batch[0].summary)
                 with anyio.CancelScope(shield=True):
                     failure = await self._one_batch(change_id, now, range(place, place + len(batch)))
@@ -183,10 +202,20 @@ class AmoAccount:
             else:
                 await _say_progress(place, len(steps), "Done")
         finally:
-            await self.journal.set_status(change_id, status_of(tuple(now)))
+            await self.journal.note(change_id, {}, status_of(now))
         change = await self.journal.change(change_id)
         assert change is not None  # noqa: S101 - it was recorded above
         return change, failure
+
+    async def _known(self, steps: Sequence[Step]) -> dict[Kind, tuple[int, ...]]:
+        """The ids of what is there of the kinds that the steps create."""
+        known: dict[Kind, tuple[int, ...]] = {}
+        for kind in sorted({step.kind for step in steps if step.action == "create"}):
+            known[kind] = tuple(thing.id for thing in await self.recent(kind))
+            if goes_over(kind, len(known[kind]), steps):
+                wanted = len([step for step in steps if (step.kind, step.action) == (kind, "create")])
+                raise LimitReached(_PLURAL[kind], len(known[kind]), LIMITS[kind], wanted)
+        return known
 
     async def _one_batch(self, change_id: str, now: list[Step], here: range) -> AmoError | None:
         """Do the steps that go in one request, and record what came of them."""
@@ -196,7 +225,9 @@ class AmoAccount:
             await self._note(change_id, now, here, [step.came("intent") for step in batch])
         failure: AmoError | None = None
         try:
-            made = await self._do(batch)
+            async with self._telling(batch) as touched:
+                made = await send(self.client, batch)
+                touched += [thing.id for thing in made if thing is not None and thing.id not in touched]
             came = [step.came("done", after) for step, after in zip(batch, made, strict=True)]
         except (Refused, Unavailable) as error:
             failure = error
@@ -207,100 +238,42 @@ class AmoAccount:
         await self._note(change_id, now, here, came)
         return failure
 
+    async def _note(self, change_id: str, now: list[Step], here: range, steps: Sequence[Step]) -> None:
+        now[here.start : here.stop] = steps
+        await self.journal.note(change_id, dict(zip(here, steps, strict=True)))
+
     async def settle(self) -> None:
         """Find out what came of the changes that a process left unfinished when it died."""
         for change in await self.journal.unsettled():
             steps = list(change.steps)
-            for position, step in enumerate(steps):
-                if step.outcome == "intent":
-                    steps[position] = await self._settled(step)
-            if any(step.outcome == "intent" for step in steps):
-                continue
-            await self.journal.note(change.id, dict(enumerate(steps)), status_of(tuple(steps)))
-            self._recent.forget()
+            found: dict[int, Step] = {}
+            place = 0
+            for batch in batches(change.steps):
+                if batch[0].outcome == "intent":
+                    found |= enumerate(await self._settled(batch), place)
+                place += len(batch)
+            for position, step in found.items():
+                steps[position] = step
+            still_open = any(step.outcome == "intent" for step in steps)
+            await self.journal.note(change.id, found, None if still_open else status_of(steps))
+            self.forget_recent()
 
-    async def _settled(self, step: Step) -> Step:
+    async def _settled(self, batch: Sequence[Step]) -> Sequence[Step]:
         try:
-            found = await look(self.client, [step])
+            found = await look(self.client, batch)
         except (Refused, Unavailable):
-            return step
+            return batch
         except AmoError:
-            return step.came("unknown")
-        return step.came("failed") if found is None else step.came("done", found[0])
+            return [step.came("unknown") for step in batch]
+        if found is None:
+            return [step.came("failed") for step in batch]
+        return [step.came("done", after) for step, after in zip(batch, found, strict=True)]
 
     async def _change(self, tool: str, steps: Sequence[Step]) -> Change:
         change, failure = await self.carry_out(tool, steps)
         if failure is not None:
             raise failure
         return change
-
-    async def _note(self, change_id: str, now: list[Step], here: range, steps: Sequence[Step]) -> None:
-        now[here.start : here.stop] = steps
-        await self.journal.note(change_id, dict(zip(here, steps, strict=True)))
-
-    async def _do(self, steps: Sequence[Step]) -> Sequence[Entity | None]:
-        """Send the steps, which go in one request, and see what came of them.
-
-        A creation that was surely not made is tried once more.
-        """
-        tries = 2 if steps[0].action == "create" else 1
-        async with self._telling(steps) as touched:
-            while True:
-                tries -= 1
-                try:
-                    made = await self._send(steps)
-                except OutcomeUnknown as lost:
-                    found = await self._looked(lost, steps)
-                    if found is None and tries:
-                        continue
-                    if found is None:
-                        raise Unavailable(lost.reason) from lost
-                    made = found
-                touched += [thing.id for thing in made if thing is not None and thing.id not in touched]
-                return made
-
-    async def _looked(self, lost: OutcomeUnknown, steps: Sequence[Step]) -> Sequence[Entity | None] | None:
-        """What came of a lost write; None when it was surely not made.
-
-        Raises:
-            OutcomeUnknown: looking does not tell.
-        """
-        try:
-            found = await look(self.client, steps)
-        except AmoError as error:
-            raise lost from error
-        if found is None and not lost.settled:
-            raise lost
-        return found
-
-    async def _send(self, steps: Sequence[Step]) -> Sequence[Entity | None]:
-        client, step = self.client, steps[0]
-        match step.before, step.sent:
-            case None, SegmentDraft():
-                return [await client.create_segment(step.sent)]
-            case None, _:
-                return await self._create_statuses([item.sent for item in steps if isinstance(item.sent, StatusDraft)])
-            case Segment(), None:
-                await client.delete_segment(step.before.id)
-            case Status(), None:
-                await client.delete_status(step.before.id)
-            case Segment(), SegmentPatch():
-                return [await client.update_segment(step.before.id, step.sent)]
-            case Status(), StatusPatch():
-                return [await client.update_status(step.before.id, step.sent)]
-        return [None]
-
-    async def _create_statuses(self, drafts: Sequence[StatusDraft]) -> Sequence[Status]:
-        """Create statuses and read them back, since the API answers only ids; as they were sent when that fails."""
-        created = await self.client.create_statuses(drafts)
-        try:
-            listed = {status.id: status for status in await self.client.statuses()}
-        except AmoError:
-            listed = {}
-        return [
-            listed.get(item.id) or Status.model_validate({**draft.wire(), "request_id": None, "id": item.id})
-            for item, draft in zip(created, drafts, strict=True)
-        ]
 
     @asynccontextmanager
     async def _telling(self, steps: Sequence[Step]) -> AsyncIterator[list[int]]:
@@ -334,20 +307,3 @@ def as_sent(status: Status) -> bool:
 
 def _kind(thing: Entity) -> Kind:
     return "segment" if isinstance(thing, Segment) else "status"
-
-
-def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """What goes in one request: creations of statuses that follow each other, else one step."""
-    batch: list[Step] = []
-    for step in steps:
-        together = (step.kind, step.action) == ("status", "create")
-        if batch and not (together and (batch[-1].kind, batch[-1].action) == ("status", "create")):
-            yield batch
-            batch = []
-        batch.append(step)
-    yield batch
-
-
-def _check_room(kind: str, held: int, limit: int, wanted: int) -> None:
-    if held + wanted > limit:
-        raise LimitReached(kind, held, limit, wanted)

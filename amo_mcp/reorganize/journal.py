@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from amo_mcp.reorganize.plan import LIFETIME as PLAN_LIFETIME
 from amo_mcp.reorganize.plan import Plan
-from amo_mcp.reorganize.steps import Change, ChangeStatus, Step
+from amo_mcp.reorganize.steps import Change, ChangeStatus, Outcome, Step, status_of
 
 AT_REST = 60.0
 """Seconds after which a request that was broken off is surely not being worked on any more."""
@@ -38,8 +38,11 @@ CREATE TABLE IF NOT EXISTS changes (
     tool TEXT NOT NULL,
     status TEXT NOT NULL,
     undoes TEXT,
-    process TEXT NOT NULL
+    process TEXT NOT NULL,
+    noted REAL NOT NULL,
+    plan TEXT
 );
+CREATE INDEX IF NOT EXISTS changes_undoes ON changes (undoes);
 CREATE TABLE IF NOT EXISTS steps (
     change TEXT NOT NULL REFERENCES changes (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -55,6 +58,10 @@ CREATE TABLE IF NOT EXISTS plans (
 );
 CREATE TABLE IF NOT EXISTS dropped (undoable INTEGER NOT NULL);
 """
+
+
+class PlanUsed(Exception):
+    """The plan was carried out already."""
 
 
 class Journal:
@@ -73,12 +80,21 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._alive: Any = None
 
-    async def begin(self, tool: str, steps: Sequence[Step], *, undoes: str | None = None) -> str:
-        """Record a change that is about to be made, and give its id."""
-        return await self._run(self._begin, tool, steps, undoes)
+    async def begin(
+        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
+    ) -> str:
+        """Record a change that is about to be made, use its plan up, and give its id.
+
+        Raises:
+            PlanUsed: the plan was carried out already.
+        """
+        return await self._run(self._begin, tool, steps, undoes, plan_id)
 
     async def note(self, change_id: str, steps: dict[int, Step], status: ChangeStatus | None = None) -> None:
-        """Record what is known now of some steps, by position, and of the change."""
+        """Record what is known now of some steps, by position, and of the change.
+
+        The plan of a change that has ended and of which nothing came can be applied again.
+        """
         await self._run(self._note, change_id, steps, status)
 
     async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, Change]]:
@@ -88,10 +104,6 @@ class Journal:
     async def change(self, change_id: str) -> Change | None:
         """One change."""
         return await self._run(self._change, change_id)
-
-    async def set_status(self, change_id: str, status: ChangeStatus) -> None:
-        """Record a change's status alone."""
-        await self._run(self._note, change_id, {}, status)
 
     async def unsettled(self) -> list[Change]:
         """Changes that were left unfinished by a process that is gone, or by this one's own failing."""
@@ -108,10 +120,6 @@ class Journal:
     async def plan(self, plan_id: str, owner: str) -> Plan | None:
         """A plan of `owner` that lives and was not applied."""
         return await self._run(self._plan, plan_id, owner)
-
-    async def use_plan(self, plan_id: str) -> bool:
-        """Take a plan for applying; nobody can take it a second time."""
-        return await self._run(self._use_plan, plan_id)
 
     def close(self) -> None:
         """Close the file."""
@@ -130,12 +138,17 @@ class Journal:
                 done = await anyio.to_thread.run_sync(work, *arguments)
         return done
 
-    def _begin(self, tool: str, steps: Sequence[Step], undoes: str | None) -> str:
-        change_id = secrets.token_hex(6)
+    def _begin(self, tool: str, steps: Sequence[Step], undoes: str | None, plan_id: str | None) -> str:
+        change_id, now = secrets.token_hex(6), self._clock()
         with self._writing() as connection:
+            if plan_id is not None:
+                used = connection.execute("UPDATE plans SET applied = 1 WHERE id = ? AND NOT applied", (plan_id,))
+                if used.rowcount != 1:
+                    raise PlanUsed
             connection.execute(
-                "INSERT INTO changes (id, at, tool, status, undoes, process) VALUES (?, ?, ?, 'running', ?, ?)",
-                (change_id, self._clock(), tool, undoes, self._process),
+                "INSERT INTO changes (id, at, tool, status, undoes, process, noted, plan) "
+                "VALUES (?, ?, ?, 'running', ?, ?, ?, ?)",
+                (change_id, now, tool, undoes, self._process, now, plan_id),
             )
             connection.executemany(
                 "INSERT INTO steps VALUES (?, ?, ?)",
@@ -150,8 +163,16 @@ class Journal:
                 "UPDATE steps SET record = ? WHERE change = ? AND position = ?",
                 [(_text(step), change_id, position) for position, step in steps.items()],
             )
-            if status is not None:
-                connection.execute("UPDATE changes SET status = ? WHERE id = ?", (status, change_id))
+            connection.execute(
+                "UPDATE changes SET noted = ?, status = coalesce(?, status) WHERE id = ?",
+                (self._clock(), status, change_id),
+            )
+            if status == "failed":
+                done = any(step.outcome == "done" for step in self._recorded(change_id))
+                if not done:
+                    connection.execute(
+                        "UPDATE plans SET applied = 0 WHERE id = (SELECT plan FROM changes WHERE id = ?)", (change_id,)
+                    )
 
     def _keep_plan(self, plan: Plan) -> None:
         with self._writing() as connection:
@@ -176,11 +197,6 @@ class Journal:
         steps = tuple(Step.read(record) for record in json.loads(row[1]))
         return Plan(id=plan_id, made=row[0], owner=owner, steps=steps, warnings=())
 
-    def _use_plan(self, plan_id: str) -> bool:
-        with self._writing() as connection:
-            used = connection.execute("UPDATE plans SET applied = 1 WHERE id = ? AND NOT applied", (plan_id,))
-            return used.rowcount == 1
-
     def _changes(self, limit: int, before: int | None) -> list[tuple[int, Change]]:
         rows = self._opened().execute(
             "SELECT number, id, at, tool, status, undoes FROM changes WHERE number < ? ORDER BY number DESC LIMIT ?",
@@ -196,31 +212,62 @@ class Journal:
     def _unsettled(self) -> list[Change]:
         """Changes of processes that are gone, and those that were broken off here and have come to rest since."""
         rows = self._opened().execute(
-            "SELECT id, at, tool, status, undoes, process FROM changes WHERE status IN ('running', 'interrupted')"
+            "SELECT id, at, tool, status, undoes, process, noted FROM changes "
+            "WHERE status IN ('running', 'interrupted')"
         )
-        found = [(self._read(row[:5]), row[5]) for row in rows.fetchall()]
-        return [change for change, process in found if self._is_unsettled(change, process)]
+        found = [(self._read(row[:5]), *row[3:]) for row in rows.fetchall()]
+        return [
+            change
+            for change, status, _, process, noted in found
+            if self._is_unsettled(change, running=status == "running", process=process, noted=noted)
+        ]
 
-    def _is_unsettled(self, change: Change, process: str) -> bool:
-        if change.status == "running":
+    def _is_unsettled(self, change: Change, *, running: bool, process: str, noted: float) -> bool:
+        if running:
             return process != self._process and self._is_gone(process)
-        return change.at < self._clock() - AT_REST and any(step.outcome == "intent" for step in change.steps)
+        return noted < self._clock() - AT_REST and any(step.outcome == "intent" for step in change.steps)
 
     def _read(self, row: tuple[Any, ...]) -> Change:
         change_id, at, tool, status, undoes = row
+        steps = self._effective(change_id)
+        return Change(
+            id=change_id,
+            at=at,
+            tool=tool,
+            steps=tuple(steps),
+            status=status if status == "running" else status_of(steps),
+            undoes=undoes,
+        )
+
+    def _effective(self, change_id: str) -> list[Step]:
+        """The steps with what became of them since: an undo takes them back, and its own undo brings them again."""
+        steps = self._recorded(change_id)
+        undos = self._opened().execute("SELECT id, status FROM changes WHERE undoes = ? ORDER BY number", (change_id,))
+        for undo_id, status in undos.fetchall():
+            taken = self._effective(undo_id)
+            for step in taken:
+                if step.undoes is not None and step.outcome in ("done", "undone"):
+                    became: Outcome = "undone" if step.outcome == "done" else "done"
+                    steps[step.undoes] = steps[step.undoes].came(became, step.after)
+            if status == "done" and all(step.outcome == "done" for step in taken):
+                steps = [step.came("undone") if step.outcome == "done" else step for step in steps]
+        return steps
+
+    def _recorded(self, change_id: str) -> list[Step]:
         records = self._opened().execute("SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,))
-        steps = tuple(Step.read(json.loads(record)) for (record,) in records.fetchall())
-        return Change(id=change_id, at=at, tool=tool, steps=steps, status=status, undoes=undoes)
+        return [Step.read(json.loads(record)) for (record,) in records.fetchall()]
 
     def _drop_oldest(self, connection: sqlite3.Connection) -> None:
         """Keep within the bounds; count what could still have been undone."""
-        old = connection.execute(
-            "SELECT id, status FROM changes WHERE status != 'running' AND (at < ? OR number <= "
-            "(SELECT max(number) FROM changes) - ?)",
+        rows = connection.execute(
+            "SELECT id, at, tool, status, undoes FROM changes "
+            "WHERE status != 'running' AND (at < ? OR number <= (SELECT max(number) FROM changes) - ?)",
             (self._clock() - LONGEST_KEPT, MOST_CHANGES),
-        ).fetchall()
-        connection.executemany("DELETE FROM changes WHERE id = ?", [(change_id,) for change_id, _ in old])
-        connection.executemany("INSERT INTO dropped VALUES (?)", [(1,) for _, status in old if status == "done"])
+        )
+        old = [self._read(row) for row in rows.fetchall()]
+        undoable = [change for change in old if any(step.outcome == "done" for step in change.steps)]
+        connection.executemany("DELETE FROM changes WHERE id = ?", [(change.id,) for change in old])
+        connection.executemany("INSERT INTO dropped VALUES (1)", [() for _ in undoable])
 
     def _count(self, query: str) -> int:
         return int(self._opened().execute(query).fetchone()[0])

@@ -9,8 +9,8 @@ from typing import Any
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound
-from amo_mcp.amocrm.models import Segment, SegmentPatch, Status
-from amo_mcp.reorganize.steps import Entity, Kind, Step
+from amo_mcp.amocrm.models import Segment, SegmentPatch, Status, StatusPatch
+from amo_mcp.reorganize.steps import Entity, Kind, Sent, Step
 
 SEGMENT_SETTINGS = frozenset(
     {"id", "name", "color", "custom_fields_values", "available_products_price_types", "created_at"}
@@ -47,20 +47,21 @@ async def look(client: AmoClient, steps: Sequence[Step]) -> Sequence[Entity | No
         AmoError: looking is not possible.
     """
     step = steps[0]
-    if step.action == "create":
+    if step.before is None:
         return _created(await listed(client, step.kind), steps)
-    assert step.before is not None  # noqa: S101 - only a creation has nothing before it
     try:
         now = await one(client, step.kind, step.before.id)
     except NotFound:
-        if step.action == "delete":
+        if step.sent is None:
             return [None]
         raise CannotTell from None
-    if step.action == "update" and _became(now, step):
-        return [now]
-    if step.action == "delete" or settings_of(now) == settings_of(step.before):
+    if step.sent is None:
         return None
-    raise CannotTell
+    if isinstance(now, Status):
+        done = _became_status(now, step.before, step.sent)
+    else:
+        done = _became_segment(now, step.before, step.sent)
+    return [now] if done else None
 
 
 def _created(now: Sequence[Entity], steps: Sequence[Step]) -> Sequence[Entity] | None:
@@ -77,20 +78,41 @@ def _created(now: Sequence[Entity], steps: Sequence[Step]) -> Sequence[Entity] |
     return found
 
 
-def _became(now: Entity, step: Step) -> bool:
-    """Whether the thing is what the patch makes of it."""
-    patch = step.sent
-    assert patch is not None  # noqa: S101 - only a deletion sends nothing
-    if patch.name not in (None, now.name) or patch.color not in (None, now.color):
-        return False
-    if isinstance(now, Status):
-        # The account renumbers positions, so that a position alone tells nothing.
-        return (patch.name, patch.color) != (None, None)
+def _became_status(now: Status, before: Entity, patch: Sent) -> bool:
+    """Whether the patch was made; the account renumbers positions, so that those prove nothing."""
+    assert isinstance(patch, StatusPatch)  # noqa: S101 - a status takes a status's patch
+    telling = [name for name in ("name", "color") if getattr(patch, name) not in (None, getattr(before, name))]
+    if telling and all(getattr(now, name) == getattr(patch, name) for name in telling):
+        return True
+    was, is_now = settings_of(before), settings_of(now)
+    if telling or patch.sort is None:
+        del was["sort"], is_now["sort"]
+    return _not_made(was == is_now)
+
+
+def _became_segment(now: Segment, before: Entity, patch: Sent) -> bool:
+    """Whether the patch was made."""
     assert isinstance(patch, SegmentPatch)  # noqa: S101 - a segment takes a segment's patch
     held = {field.field_id: [item.model_dump() for item in field.values] for field in now.custom_fields_values}
-    return patch.available_products_price_types in (None, now.available_products_price_types) and all(
-        _holds(held.get(field["field_id"], []), field["values"]) for field in patch.custom_fields_values or []
-    )
+    if (
+        patch.name in (None, now.name)
+        and patch.color in (None, now.color)
+        and patch.available_products_price_types in (None, now.available_products_price_types)
+        and all(_holds(held.get(field["field_id"], []), field["values"]) for field in patch.custom_fields_values or [])
+    ):
+        return True
+    return _not_made(settings_of(now) == settings_of(before))
+
+
+def _not_made(untouched: bool) -> bool:  # noqa: FBT001 - reads as a sentence where it is used
+    """False; anything else than what was there leaves it open who did it.
+
+    Raises:
+        CannotTell: it is not as it was.
+    """
+    if not untouched:
+        raise CannotTell
+    return False
 
 
 def _holds(held: Sequence[dict[str, Any]], sent: Sequence[dict[str, Any]] | None) -> bool:

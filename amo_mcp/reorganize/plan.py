@@ -6,7 +6,7 @@ Plain functions over what was read; nothing here asks the account or changes it.
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -27,17 +27,15 @@ from amo_mcp.amocrm.models import (
     StatusPatch,
     Text,
 )
-from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES, segment_color, status_color
+from amo_mcp.amocrm.palette import segment_color, status_color
 from amo_mcp.reorganize.outcome import settings_of
-from amo_mcp.reorganize.steps import Entity, Kind, Step
+from amo_mcp.reorganize.steps import LIMITS, Entity, Kind, Step, goes_over
 
 LIFETIME = 3600.0
 """Seconds that a plan lives."""
 
 MOST_CHANGES = 130
 """Changes of one plan; an account has at most 130 things to change."""
-
-LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 
 
 class PlannedChange(Accepted):
@@ -151,14 +149,10 @@ def differences_of(plan: Plan, state: State) -> list[str]:
         names = [name for name in was if was[name] != is_now.get(name) and name != "sort"]
         if names:
             differs.append(f"{step.kind} «{before.name}» (id {before.id}) has another {', '.join(names)}.")
-    return differs + [problem.detail for problem in _beyond_limits(list(plan.steps), state)]
-
-
-def with_known(plan: Plan, state: State) -> list[Step]:
-    """The steps, each creation with the ids of all that is there before it."""
-    return [
-        replace(step, known=tuple(state.things[step.kind])) if step.action == "create" else step for step in plan.steps
-    ]
+    for kind, things in state.things.items():
+        if goes_over(kind, len(things), plan.steps):
+            differs.append(f"There are {len(things)} of kind {kind} now: no room for what is to be created.")
+    return differs
 
 
 def _step(path: str, change: PlannedChange, state: State, problems: list[Problem]) -> Step | None:
@@ -242,18 +236,8 @@ def _beyond_limits(steps: Sequence[Step], state: State) -> list[Problem]:
 
 def _ordered(steps: Sequence[Step], state: State) -> list[Step]:
     """The given order; deletions go first where creations would go over a limit on the way."""
-    tight = {kind for kind, things in state.things.items() if _goes_over(kind, len(things), steps)}
+    tight = {kind for kind, things in state.things.items() if goes_over(kind, len(things), steps)}
     return sorted(steps, key=lambda step: not (step.kind in tight and step.action == "delete"))
-
-
-def _goes_over(kind: Kind, held: int, steps: Sequence[Step]) -> bool:
-    """Whether the steps, in this order, would at any point create more than an account holds."""
-    for step in steps:
-        if step.kind == kind:
-            held += {"create": 1, "delete": -1, "update": 0}[step.action]
-            if step.action == "create" and held > LIMITS[kind]:
-                return True
-    return False
 
 
 def _warnings(steps: Sequence[Step], state: State) -> list[str]:

@@ -1,14 +1,18 @@
 """A change as the journal and the account know it: steps, each of one action on one thing."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
 
 Action = Literal["create", "update", "delete"]
 Kind = Literal["segment", "status"]
-Outcome = Literal["planned", "intent", "done", "failed", "unknown"]
-"""What is known of a step: not sent yet, about to be sent, made, surely not made, or not to be told."""
+Outcome = Literal["planned", "intent", "done", "failed", "unknown", "undone"]
+"""What is known of a step: not sent yet, about to be sent, made, surely not made, not to be told, or taken back."""
+
+LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 
 _LONGEST_NAME = 80
 _QUOTES = str.maketrans({"«": "‹", "»": "›"})
@@ -35,6 +39,7 @@ class Step:
         known: ids of all things of this kind before a creation: what is not among them is new.
         after: the thing as the API answered it.
         outcome: what is known of it.
+        undoes: the position, in the change that is taken back, of the step that this one takes back.
     """
 
     action: Action
@@ -44,7 +49,7 @@ class Step:
     known: tuple[int, ...] = ()
     after: Entity | None = None
     outcome: Outcome = "planned"
-    error: str = ""
+    undoes: int | None = None
 
     @property
     def target_id(self) -> int | None:
@@ -66,9 +71,9 @@ class Step:
         verb = {"create": "Create", "update": "Change", "delete": "Delete"}[self.action]
         return f"{verb} {self.kind} «{name.translate(_QUOTES)}»" + (f" (id {self.target_id})" if self.target_id else "")
 
-    def came(self, outcome: Outcome, after: Entity | None = None, error: str = "") -> Self:
+    def came(self, outcome: Outcome, after: Entity | None = None) -> Self:
         """The step with what came of it."""
-        return replace(self, outcome=outcome, after=after or self.after, error=error)
+        return replace(self, outcome=outcome, after=after or self.after)
 
     def recorded(self) -> dict[str, Any]:
         """The step as JSON; times in Unix seconds, so that nothing is lost."""
@@ -80,7 +85,7 @@ class Step:
             "known": list(self.known),
             "after": _kept(self.after),
             "outcome": self.outcome,
-            "error": self.error,
+            "undoes": self.undoes,
         }
 
     @classmethod
@@ -96,7 +101,7 @@ class Step:
             known=tuple(record["known"]),
             after=entity.model_validate(record["after"]) if record["after"] else None,
             outcome=record["outcome"],
-            error=record["error"],
+            undoes=record["undoes"],
         )
 
 
@@ -129,11 +134,23 @@ class Change:
     undoes: str | None = None
 
 
-def status_of(steps: tuple[Step, ...]) -> ChangeStatus:
+def status_of(steps: Iterable[Step]) -> ChangeStatus:
     """What the steps together come to."""
     outcomes = {step.outcome for step in steps}
-    if outcomes == {"done"}:
+    if outcomes & {"unknown", "intent"}:
+        return "interrupted"
+    if "undone" in outcomes and "done" not in outcomes:
+        return "undone"
+    if outcomes <= {"done", "undone"}:
         return "done"
-    if "failed" in outcomes and not outcomes & {"unknown", "intent"}:
-        return "failed"
-    return "interrupted"
+    return "failed" if "failed" in outcomes else "interrupted"
+
+
+def goes_over(kind: Kind, held: int, steps: Iterable[Step]) -> bool:
+    """Whether the steps, in this order, would at any point create more of a kind than an account holds."""
+    for step in steps:
+        if step.kind == kind:
+            held += {"create": 1, "delete": -1, "update": 0}[step.action]
+            if step.action == "create" and held > LIMITS[kind]:
+                return True
+    return False

@@ -1,8 +1,8 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,17 +35,19 @@ class Undo:
 def undo_of(change: Change, now: Mapping[Kind, Mapping[int, Entity]]) -> Undo:
     """How to take `change` back in an account that is as `now` says, by kind and id."""
     undo = Undo()
-    for step in reversed(change.steps):
+    for position, step in reversed([*enumerate(change.steps)]):
         if step.outcome != "done":
             continue
         things = now.get(step.kind, {})
+        count = len(undo.steps)
         match step.action:
             case "create":
                 _take_away(step, things, undo)
             case "update":
                 _put_back(step, things, undo)
             case _:
-                _make_again(step, tuple(things), undo)
+                _make_again(step, undo)
+        undo.steps[count:] = [replace(inverse, undoes=position) for inverse in undo.steps[count:]]
     return undo
 
 
@@ -91,7 +93,7 @@ def _back(step: Step, undo: Undo) -> SegmentPatch | StatusPatch:
     return SegmentPatch(**_writable(old, SEGMENT_COLORS, step, undo))
 
 
-def _make_again(step: Step, known: tuple[int, ...], undo: Undo) -> None:
+def _make_again(step: Step, undo: Undo) -> None:
     before = step.before
     undo.losses.append(f"{_titled(step)} comes back with a new id.")
     draft: SegmentDraft | StatusDraft
@@ -119,7 +121,7 @@ def _make_again(step: Step, known: tuple[int, ...], undo: Undo) -> None:
         undo.losses.append("Its customers have moved on, and its conditions do not come back.")
         held = {"name": before.name, "sort": before.sort, "color": before.color or None}
         draft = StatusDraft(**_writable(held, STATUS_COLORS, step, undo))
-    undo.steps.append(Step("create", step.kind, sent=draft, known=known))
+    undo.steps.append(Step("create", step.kind, sent=draft))
 
 
 def _writable(held: dict[str, Any], palette: tuple[str, ...], step: Step, undo: Undo) -> dict[str, Any]:
@@ -150,9 +152,15 @@ def _sent_values(field: FieldValues | None) -> list[dict[str, Any]] | None:
     return [{"enum_id": item.enum_id} if item.enum_id is not None else {"value": item.value} for item in field.values]
 
 
-def _compare(step: Step, there: Entity, left: Entity, names: Any, undo: Undo) -> None:
+def _compare(step: Step, there: Entity, left: Entity, names: Iterable[str], undo: Undo) -> None:
     """Name what is not any more as the change left it, of what is known of how it left it."""
     now, then = settings_of(there), settings_of(left)
+    sent = step.sent
+    if step.action == "update" and isinstance(sent, SegmentPatch):
+        touched = {item["field_id"] for item in sent.custom_fields_values or []}
+        for settings in (now, then):
+            held = settings["custom_fields_values"]
+            settings["custom_fields_values"] = [item for item in held if item["field_id"] in touched]
     for name in names:
         if name in then and name in left.model_fields_set and now.get(name) != then[name]:
             undo.conflicts.append(

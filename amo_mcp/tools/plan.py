@@ -16,6 +16,7 @@ from amo_mcp.amocrm.models import Segment, Text, iso_utc
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, caller_of, carry_out
 from amo_mcp.confirmation.errors import TargetChanged
 from amo_mcp.confirmation.question import Question, quoted, visible
+from amo_mcp.reorganize.journal import PlanUsed
 from amo_mcp.reorganize.outcome import listed
 from amo_mcp.reorganize.plan import (
     LIFETIME,
@@ -26,7 +27,6 @@ from amo_mcp.reorganize.plan import (
     State,
     differences_of,
     make_plan,
-    with_known,
 )
 from amo_mcp.reorganize.steps import Kind, Step
 from amo_mcp.tools.errors import ToolFailure, explain, invalid_arguments
@@ -118,10 +118,10 @@ class ApplyPlan:
 
     async def write(self, account: AmoAccount) -> Applied:
         """Carry it out; stop at the first step that fails, and say what was done and what was not."""
-        state = await _state(account, sorted({step.kind for step in self.plan.steps}), recent=True)
-        if not await account.journal.use_plan(self.plan.id):
-            raise TargetChanged("The plan was applied already.")
-        change, failure = await account.carry_out("apply_plan", with_known(self.plan, state))
+        try:
+            change, failure = await account.carry_out("apply_plan", self.plan.steps, plan_id=self.plan.id)
+        except PlanUsed:
+            raise TargetChanged("The plan was applied already.") from None
         done = [visible(step.summary, _LONGEST_STEP) for step in change.steps if step.outcome == "done"]
         if failure is not None and not done:
             raise failure

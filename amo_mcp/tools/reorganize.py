@@ -1,6 +1,5 @@
 """What was changed through this server, and taking it back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -8,13 +7,12 @@ from typing import Annotated
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel, Field
 
-from amo_mcp.account import AmoAccount, LimitReached
+from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import Text, Time, Whole
-from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, visible
-from amo_mcp.reorganize.outcome import listed, settings_of
-from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
+from amo_mcp.reorganize.outcome import settings_of
+from amo_mcp.reorganize.steps import LIMITS, Change, Entity, Kind, goes_over
 from amo_mcp.reorganize.undo import Undo, undo_of
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import ToolFailure, explain
@@ -24,7 +22,6 @@ from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, tool
 PAGE = 20
 """Changes on one page, when nothing is said."""
 
-_LIMITS: Mapping[Kind, tuple[str, int]] = {"segment": ("segments", MAX_SEGMENTS), "status": ("statuses", MAX_STATUSES)}
 _NOTHING = "Nothing was changed."
 
 
@@ -129,9 +126,6 @@ class UndoChange:
         done = [visible(step.summary, 200) for step in change.steps if step.outcome == "done"]
         if failure is not None and not done:
             raise failure
-        if failure is None:
-            await account.journal.set_status(self.change.id, "undone")
-            await _redo(account, self.change)
         left = [f"{visible(step.summary, 200)}: {step.outcome}" for step in change.steps if step.outcome != "done"]
         worded = explain(failure) if failure is not None else None
         return Undone(
@@ -150,9 +144,14 @@ async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
         change = await account.journal.change(change_id)
         if change is None:
             raise ToolFailure("not_found", f"There is no such change. {_NOTHING}", "list_changes has the change_ids.")
-        undo = undo_of(change, await things(account, change))
-        if change.status in ("undone", "running") or (not undo.steps and not undo.conflicts):
-            raise ToolFailure("conflict", f"This change is {change.status}; there is nothing to undo. {_NOTHING}")
+        now = await things(account, change)
+        undo = undo_of(change, now)
+        if change.status == "running" or not (undo.steps or undo.conflicts):
+            raise ToolFailure(
+                "conflict",
+                f"This change is {change.status}; there is nothing to undo. {_NOTHING}",
+                fields=[("", visible(loss, 400)) for loss in undo.losses],
+            )
         if undo.conflicts:
             raise ToolFailure(
                 "conflict",
@@ -160,7 +159,13 @@ async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
                 "Show fields to the person. What they want can be done with the other tools.",
                 fields=[("", visible(conflict, 400)) for conflict in undo.conflicts],
             )
-        await _check_room(account, undo.steps)
+        for kind, found in now.items():
+            if goes_over(kind, len(found), undo.steps):
+                raise ToolFailure(
+                    "limit_reached",
+                    f"There is no room for what would come back: an account holds at most {LIMITS[kind]}. {_NOTHING}",
+                    "Delete something first, if the person wants that.",
+                )
         return UndoChange(change, undo)
 
     return await ask(ctx, prepare)
@@ -179,21 +184,9 @@ async def undo_change(
 
 async def things(account: AmoAccount, change: Change) -> dict[Kind, dict[int, Entity]]:
     """What there is now of the kinds that a change touches, by id."""
+    account.forget_recent()
     kinds = sorted({step.kind for step in change.steps})
-    return {kind: {thing.id: thing for thing in await listed(account.client, kind)} for kind in kinds}
-
-
-async def _check_room(account: AmoAccount, steps: list[Step]) -> None:
-    for kind, (name, limit) in _LIMITS.items():
-        wanted = len([step for step in steps if (step.kind, step.action) == (kind, "create")])
-        if wanted and (held := len(await listed(account.client, kind))) + wanted > limit:
-            raise LimitReached(name, held, limit, wanted)
-
-
-async def _redo(account: AmoAccount, change: Change) -> None:
-    """An undo that is taken back leaves the change that it had undone done again."""
-    if change.undoes is not None:
-        await account.journal.set_status(change.undoes, "done")
+    return {kind: {thing.id: thing for thing in await account.recent(kind)} for kind in kinds}
 
 
 def _same(now: Undo, shown: Undo) -> bool:
