@@ -4,10 +4,10 @@ Every write is recorded before it is sent, and once more when it is known what c
 are at most a few seconds old.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 import anyio
@@ -63,13 +63,13 @@ class Changed:
     """A change that was made, or may have been.
 
     Attributes:
-        kind: what it was made to.
+        kind: what it was made to; "journal" when a change was recorded to its end.
         ids: which ones, as far as they are known.
         comes_or_goes: whether something appeared or went.
     """
 
-    kind: Kind
-    ids: tuple[int, ...]
+    kind: Kind | Literal["journal"]
+    ids: tuple[int, ...] = ()
     comes_or_goes: bool = False
 
 
@@ -183,7 +183,7 @@ class AmoAccount:
             PlanUsed: the plan was carried out already.
         """
         await self.settle()
-        known = await self._known(steps)
+        known = await self.known(steps)
         steps = [replace(step, known=known[step.kind]) if step.action == "create" else step for step in steps]
         first, *others = batches(steps)
         now = [*(step.came("intent") for step in first), *steps[len(first) :]]
@@ -203,12 +203,18 @@ class AmoAccount:
                 await _say_progress(place, len(steps), "Done")
         finally:
             await self.journal.note(change_id, {}, status_of(now))
+            with anyio.CancelScope(shield=True):
+                await self.tell(Changed("journal"))
         change = await self.journal.change(change_id)
         assert change is not None  # noqa: S101 - it was recorded above
         return change, failure
 
-    async def _known(self, steps: Sequence[Step]) -> dict[Kind, tuple[int, ...]]:
-        """The ids of what is there of the kinds that the steps create."""
+    async def known(self, steps: Sequence[Step]) -> dict[Kind, tuple[int, ...]]:
+        """The ids of what is there of the kinds that the steps create, as they were read a moment ago.
+
+        Raises:
+            LimitReached: there is no room for what the steps create.
+        """
         known: dict[Kind, tuple[int, ...]] = {}
         for kind in sorted({step.kind for step in steps if step.action == "create"}):
             known[kind] = tuple(thing.id for thing in await self.recent(kind))
@@ -220,14 +226,14 @@ class AmoAccount:
     async def _one_batch(self, change_id: str, now: list[Step], here: range) -> AmoError | None:
         """Do the steps that go in one request, and record what came of them."""
         made_before = tuple(step.after.id for step in now if step.action == "create" and step.after is not None)
-        batch = [replace(step, known=(*step.known, *made_before)) for step in now[here.start : here.stop]]
+        batch = now[here.start : here.stop]
+        if batch[0].action == "create":
+            batch = [replace(step, known=(*step.known, *made_before)) for step in batch]
         if here.start:
             await self._note(change_id, now, here, [step.came("intent") for step in batch])
         failure: AmoError | None = None
         try:
-            async with self._telling(batch) as touched:
-                made = await send(self.client, batch)
-                touched += [thing.id for thing in made if thing is not None and thing.id not in touched]
+            made = await send(self.client, batch)
             came = [step.came("done", after) for step, after in zip(batch, made, strict=True)]
         except (Refused, Unavailable) as error:
             failure = error
@@ -235,7 +241,12 @@ class AmoAccount:
         except OutcomeUnknown as error:
             failure = error
             came = [step.came("unknown") for step in batch]
+        finally:
+            self.forget_recent()
         await self._note(change_id, now, here, came)
+        if came[0].outcome != "failed":
+            ids = tuple(step.target_id for step in came if step.target_id is not None)
+            await self.tell(Changed(came[0].kind, ids, comes_or_goes=came[0].action != "update"))
         return failure
 
     async def _note(self, change_id: str, now: list[Step], here: range, steps: Sequence[Step]) -> None:
@@ -274,24 +285,6 @@ class AmoAccount:
         if failure is not None:
             raise failure
         return change
-
-    @asynccontextmanager
-    async def _telling(self, steps: Sequence[Step]) -> AsyncIterator[list[int]]:
-        """Around a write: whoever follows is told when it was made, or may have been."""
-        touched = [step.before.id for step in steps if step.before is not None]
-        try:
-            yield touched
-        except (Refused, Unavailable):
-            raise
-        except BaseException:
-            await self._tell(steps[0], touched)
-            raise
-        await self._tell(steps[0], touched)
-
-    async def _tell(self, step: Step, touched: Sequence[int]) -> None:
-        self._recent.forget()
-        with anyio.CancelScope(shield=True):
-            await self.tell(Changed(step.kind, tuple(touched), comes_or_goes=step.action != "update"))
 
 
 async def _say_progress(done: int, total: int, what: str) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -64,9 +64,11 @@ class Palette(BaseModel):
 
 def uris_of(changed: Changed) -> list[str]:
     """The resources that are another after a change."""
+    if changed.kind == "journal":
+        return [CHANGES]
     collection = SEGMENTS if changed.kind == "segment" else STATUSES
     items = [f"{collection}/{item}" for item in changed.ids]
-    return [*items, collection, CHANGES, *([ACCOUNT] if changed.comes_or_goes else [])]
+    return [*items, collection, *([ACCOUNT] if changed.comes_or_goes else [])]
 
 
 class Resources:
@@ -88,13 +90,15 @@ class Resources:
             statuses = await self._account.recent_statuses() if mode == "periodicity" else []
         except Exception as error:  # noqa: BLE001 - what was not foreseen is raised anew, in our own words
             _foreseen(error)
+        newest = await self._account.journal.changes(1)
+        last = datetime.fromtimestamp(int(newest[0][1].at), UTC) if newest else None
         changed = max((segment.updated_at for segment in segments if segment.updated_at), default=None)
         return [
             _resource(ACCOUNT, "account", "The account", "Its mode, and how much of each limit is used."),
             _resource(PALETTE, "palette", "The colours", "The colours that statuses and segments can have."),
             _resource(SEGMENTS, "segments", "All segments", "The customer segments in short.", changed),
             _resource(STATUSES, "statuses", "All statuses", "The customer statuses by position."),
-            _resource(CHANGES, "changes", "Changes", "What was changed through this server, newest first."),
+            _resource(CHANGES, "changes", "Changes", "What was changed through this server, newest first.", last),
             *(_item(SEGMENTS, "Segment", item, item.updated_at) for item in sorted(segments, key=lambda item: item.id)),
             *(_item(STATUSES, "Status", item, None) for item in sorted(statuses, key=lambda item: item.id)),
         ]

@@ -12,7 +12,7 @@ from amo_mcp.amocrm.models import Text, Time, Whole
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, visible
 from amo_mcp.reorganize.outcome import settings_of
-from amo_mcp.reorganize.steps import LIMITS, Change, Entity, Kind, goes_over
+from amo_mcp.reorganize.steps import Change, Entity, Kind
 from amo_mcp.reorganize.undo import Undo, undo_of
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import ToolFailure, explain
@@ -144,8 +144,7 @@ async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
         change = await account.journal.change(change_id)
         if change is None:
             raise ToolFailure("not_found", f"There is no such change. {_NOTHING}", "list_changes has the change_ids.")
-        now = await things(account, change)
-        undo = undo_of(change, now)
+        undo = undo_of(change, await things(account, change))
         if change.status == "running" or not (undo.steps or undo.conflicts):
             raise ToolFailure(
                 "conflict",
@@ -159,13 +158,7 @@ async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
                 "Show fields to the person. What they want can be done with the other tools.",
                 fields=[("", visible(conflict, 400)) for conflict in undo.conflicts],
             )
-        for kind, found in now.items():
-            if goes_over(kind, len(found), undo.steps):
-                raise ToolFailure(
-                    "limit_reached",
-                    f"There is no room for what would come back: an account holds at most {LIMITS[kind]}. {_NOTHING}",
-                    "Delete something first, if the person wants that.",
-                )
+        await account.known(undo.steps)
         return UndoChange(change, undo)
 
     return await ask(ctx, prepare)

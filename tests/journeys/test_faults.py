@@ -355,7 +355,6 @@ async def test_a_status_that_did_not_move_is_not_said_to_have_moved(bench: Bench
         assert claimed(told) in ("unavailable", "outcome_unknown")
 
 
-@pytest.mark.xfail(strict=True, reason="what a status had before tells nothing once others have moved it")
 async def test_a_status_that_only_others_moved_is_not_said_to_have_moved(bench: Bench) -> None:
     sandbox = bench.reset("periodicity")
     way = replace(CONFIRMED[0], arguments={"status_id": 4740013, "name": "Напомнить о помоле", "sort": 5})

@@ -182,10 +182,7 @@ WRITES = [
     "update_segment",
     "delete_segment",
     "create_status",
-    pytest.param(
-        "create_statuses",
-        marks=pytest.mark.xfail(reason="a batch of statuses is settled one by one, and cannot be told", strict=True),
-    ),
+    "create_statuses",
     "update_status",
     "delete_status",
 ]

@@ -18,6 +18,7 @@ from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
 from amo_mcp.recent import Recent
+from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server import AmoServer
 from tests.conftest import ERAS, Person, Serve, Served, answer, error
@@ -37,6 +38,7 @@ ALWAYS = [
         ("palette", "The colours", "The colours that statuses and segments can have."),
         ("segments", "All segments", "The customer segments in short."),
         ("statuses", "All statuses", "The customer statuses by position."),
+        ("changes", "Changes", "What was changed through this server, newest first."),
     )
 ]
 
@@ -115,11 +117,11 @@ async def test_every_live_segment_is_listed_by_its_own_name_after_what_is_always
         first, again = await listed(client), await listed(client)
     assert first == again
     collection = ALWAYS[2].model_copy(update={"annotations": Annotations(last_modified="2024-01-01T09:00:00Z")})
-    assert first[:4] == [*ALWAYS[:2], collection, ALWAYS[3]]
+    assert first[:5] == [*ALWAYS[:2], collection, *ALWAYS[3:]]
     segments = sandbox.account.segments
     names = {item: " ".join(segments[item]["name"].split()) for item in sorted(segments)}
     assert (names[54], names[60]) == ("vip клиенты", "Постояные покупатели")
-    assert first[4:] == [
+    assert first[5:] == [
         Resource(
             uri=f"amo://segments/{item}",
             name=name,
@@ -136,9 +138,9 @@ async def test_in_the_periodicity_mode_it_is_every_live_status(periodicity: Sand
     async with serve(periodicity) as served, both(served.server) as clients:
         for client in clients:
             told = await listed(client)
-    assert told[:4] == ALWAYS
+    assert told[:5] == ALWAYS
     names = {status["id"]: status["name"] for status in periodicity.account.statuses.values()}
-    assert told[4:] == [
+    assert told[5:] == [
         Resource(
             uri=f"amo://statuses/{item}",
             name=names[item],
@@ -159,7 +161,12 @@ async def test_in_any_other_mode_it_is_what_is_always_there(serve: Serve) -> Non
 
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_every_resource_says_what_its_tool_says(mode: str, serve: Serve) -> None:
-    twins = {"amo://account": "get_account", "amo://segments": "list_segments", "amo://statuses": "list_statuses"}
+    twins = {
+        "amo://account": "get_account",
+        "amo://segments": "list_segments",
+        "amo://statuses": "list_statuses",
+        "amo://changes": "list_changes",
+    }
     async with serve(Sandbox(mode=mode)) as served, both(served.server) as clients:
         for client in clients:
             for uri in without_the_other_mode(mode, [item.uri for item in await listed(client)]):
@@ -243,7 +250,7 @@ async def test_all_of_a_full_account_costs_three_requests(mode: str, serve: Serv
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             uris = [item.uri for item in await listed(client)]
-            assert len(uris) == {"segments": 104, "periodicity": 34}[mode]
+            assert len(uris) == {"segments": 105, "periodicity": 35}[mode]
             for uri in without_the_other_mode(mode, uris):
                 await read(client, uri)
     assert served.requests() == {"segments": [ACCOUNT, SEGMENTS, FIELDS], "periodicity": [ACCOUNT, STATUSES]}[mode]
@@ -278,7 +285,7 @@ async def test_many_who_read_at_the_same_time_cost_no_more_than_one(era: str, sa
 
 def on(served: Served, clock: Callable[[], float]) -> AmoServer:
     """A server of the same account, to whom it is as late as the clock says."""
-    account = AmoAccount(served.server._resources._account.client, Recent(clock))
+    account = AmoAccount(served.server._resources._account.client, Journal(), Recent(clock))
     return AmoServer(Serving(account, Approvals(), two_step=True), read_only=False)
 
 

@@ -18,8 +18,9 @@ from amo_mcp.account import AmoAccount, tell_progress
 from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
 from amo_mcp.reorganize import journal as journal_module
-from amo_mcp.reorganize.journal import LONGEST_KEPT, Journal
-from amo_mcp.reorganize.steps import Change, Step
+from amo_mcp.reorganize.journal import LONGEST_KEPT, Journal, PlanUsed
+from amo_mcp.reorganize.plan import Plan
+from amo_mcp.reorganize.steps import Action, Change, Outcome, Step
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +37,7 @@ VIP = Segment.model_validate(
     }
 )
 RENAME = Step("update", "segment", before=VIP, sent=SegmentPatch(name="Лучшие"))
+DONE = RENAME.came("done", VIP)
 
 
 class Clock:
@@ -117,7 +119,7 @@ async def test_a_change_is_recorded_with_the_thing_whole_before_it_is_sent_and_m
                     "known": [],
                     "after": None,
                     "outcome": "intent",
-                    "error": "",
+                    "undoes": None,
                 }
             ],
         )
@@ -141,7 +143,7 @@ async def test_only_what_is_about_to_be_sent_is_an_intent(file: Path) -> None:
 
     steps = [
         RENAME,
-        Step("create", "segment", sent=SegmentDraft(name="Новые"), known=(51,)),
+        Step("create", "segment", sent=SegmentDraft(name="Новые")),
         Step("delete", "segment", before=VIP),
     ]
     change, failure = await account.carry_out("apply_plan", steps)
@@ -158,7 +160,7 @@ async def test_only_what_is_about_to_be_sent_is_an_intent(file: Path) -> None:
         (2, 3, "Delete segment «VIP» (id 51)"),
         (3, 3, "Done"),
     ]
-    assert [step.target_id for step in change.steps] == [51, 96, 51]
+    assert [(step.target_id, step.known) for step in change.steps] == [(51, ()), (96, (51,)), (51, ())]
 
 
 async def test_a_refused_step_is_the_last_and_the_rest_stays_planned(file: Path) -> None:
@@ -205,10 +207,10 @@ async def test_journals_on_one_file_see_each_others_changes_newest_first(file: P
     clock = Clock()
     one, other = Journal(file, clock=clock), Journal(file, clock=clock)
     ids = [await journal.begin("update_segment", [RENAME]) for journal in (one, other, one)]
-    await one.set_status(ids[1], "done")
+    await one.note(ids[1], {0: DONE}, "done")
     expected = [
         (3, Change(ids[2], clock.now, "update_segment", (RENAME,), "running")),
-        (2, Change(ids[1], clock.now, "update_segment", (RENAME,), "done")),
+        (2, Change(ids[1], clock.now, "update_segment", (DONE,), "done")),
         (1, Change(ids[0], clock.now, "update_segment", (RENAME,), "running")),
     ]
     assert await one.changes(10) == await other.changes(10) == expected
@@ -274,14 +276,15 @@ async def test_what_is_too_many_goes_and_what_could_have_been_undone_is_counted(
     monkeypatch.setattr(journal_module, "MOST_CHANGES", 3)
     journal = Journal(file)
     ids = [await journal.begin("update_segment", [RENAME]) for _ in range(3)]
-    for change_id, status in zip(ids, ("done", "undone", "failed"), strict=True):
-        await journal.set_status(change_id, status)  # type: ignore[arg-type]
+    await journal.note(ids[0], {0: DONE}, "done")
+    await journal.note(ids[1], {0: RENAME.came("failed")}, "failed")
+    await journal.note(ids[2], {0: DONE}, "done")
     assert await journal.dropped() == 0
     dropped = []
     for _ in range(3):
         await journal.begin("update_segment", [RENAME])
         dropped.append((await journal.dropped(), [number for number, _ in await journal.changes(10)]))
-    assert dropped == [(1, [4, 3, 2]), (1, [5, 4, 3]), (1, [6, 5, 4])]
+    assert dropped == [(1, [4, 3, 2]), (1, [5, 4, 3]), (2, [6, 5, 4])]
     connection = sqlite3.connect(file)
     assert connection.execute("SELECT count(*) FROM steps").fetchall() == [(3,)]
     connection.close()
@@ -292,7 +295,7 @@ async def test_what_is_too_old_goes_but_never_what_is_under_way() -> None:
     clock = Clock()
     journal = Journal(clock=clock)
     done, running = [await journal.begin("update_segment", [RENAME]) for _ in range(2)]
-    await journal.set_status(done, "done")
+    await journal.note(done, {0: DONE}, "done")
     clock.now += LONGEST_KEPT
     await journal.begin("update_segment", [RENAME])
     assert ([number for number, _ in await journal.changes(10)], await journal.dropped()) == ([3, 2, 1], 0)
@@ -309,7 +312,7 @@ async def test_a_living_journals_change_is_left_alone_and_a_gone_ones_is_unsettl
     assert (await one.unsettled(), await other.unsettled()) == ([], [])
     one.close()
     assert [change.id for change in await other.unsettled()] == [change_id]
-    await other.set_status(change_id, "done")
+    await other.note(change_id, {0: DONE}, "done")
     assert await other.unsettled() == []
     other.close()
 
@@ -318,7 +321,7 @@ async def test_a_change_that_was_broken_off_here_is_looked_at_when_it_has_come_t
     clock = Clock()
     journal = Journal(clock=clock)
     broken, unknown = [await journal.begin("update_segment", [RENAME.came("intent")]) for _ in range(2)]
-    await journal.set_status(broken, "interrupted")
+    await journal.note(broken, {}, "interrupted")
     await journal.note(unknown, {0: RENAME.came("unknown")}, "interrupted")
     clock.now += 60
     assert await journal.unsettled() == []
@@ -373,5 +376,73 @@ async def test_a_record_that_fails_leaves_nothing_half_written(file: Path) -> No
         await journal.begin("update_segment", [RENAME, odd])
     assert await journal.changes(10) == []
     await journal.begin("update_segment", [RENAME])
+    assert len(await journal.changes(10)) == 1
+    journal.close()
+
+
+async def recorded(journal: Journal, *steps: Step, undoes: str | None = None, status: str = "done") -> str:
+    change_id = await journal.begin("undo_change" if undoes else "apply_plan", steps, undoes=undoes)
+    await journal.note(change_id, {}, status)  # type: ignore[arg-type]
+    return change_id
+
+
+async def told(journal: Journal, change_id: str) -> tuple[str, list[str], list[str]]:
+    change = await journal.change(change_id)
+    assert change is not None
+    after = [step.after.name if step.after else "" for step in change.steps]
+    return change.status, [step.outcome for step in change.steps], after
+
+
+def named(action: Action, name: str, *, undoes: int | None = None, outcome: Outcome = "done") -> Step:
+    after = None if action == "delete" else VIP.model_copy(update={"name": name})
+    return Step(action, "segment", before=VIP, sent=None, after=after, outcome=outcome, undoes=undoes)
+
+
+async def test_what_an_undo_took_back_is_undone_and_its_own_undo_brings_it_again() -> None:
+    journal = Journal()
+    plan = await recorded(journal, named("create", "A"), named("update", "B"), named("delete", ""))
+    undo = await recorded(
+        journal,
+        named("create", "C", undoes=2),
+        named("update", "D", undoes=1),
+        named("delete", "", undoes=0, outcome="failed"),
+        undoes=plan,
+        status="failed",
+    )
+    assert await told(journal, plan) == ("done", ["done", "undone", "undone"], ["A", "D", "C"])
+    rest = await recorded(journal, named("delete", "", undoes=0), undoes=plan)
+    assert await told(journal, plan) == ("undone", ["undone"] * 3, ["A", "D", "C"])
+    assert await told(journal, undo) == ("failed", ["done", "done", "failed"], ["C", "D", ""])
+    redo = await recorded(journal, named("create", "E", undoes=0), undoes=rest)
+    assert await told(journal, rest) == ("undone", ["undone"], ["E"])
+    assert await told(journal, plan) == ("done", ["done", "undone", "undone"], ["E", "D", "C"])
+    await recorded(journal, named("delete", "", undoes=0), undoes=redo)
+    assert await told(journal, plan) == ("undone", ["undone"] * 3, ["E", "D", "C"])
+    journal.close()
+
+
+async def test_an_undo_that_is_done_leaves_nothing_to_undo_even_where_there_was_nothing_to_take_away() -> None:
+    journal = Journal()
+    plan = await recorded(journal, named("create", "A"), named("create", "B"), named("update", "C", outcome="failed"))
+    await recorded(journal, named("delete", "", undoes=0), undoes=plan)
+    assert await told(journal, plan) == ("undone", ["undone", "undone", "failed"], ["A", "B", "C"])
+    journal.close()
+
+
+PLAN = Plan("p1", 1_800_000_000.0, "me", (RENAME,), ())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "again"),
+    [("failed", "failed", True), ("done", "done", False), ("unknown", "interrupted", False)],
+)
+async def test_a_plan_is_used_up_unless_nothing_came_of_it(outcome: Outcome, status: Any, again: bool) -> None:
+    journal = Journal(clock=Clock())
+    await journal.keep_plan(PLAN)
+    change_id = await journal.begin("apply_plan", [RENAME.came("intent")], plan_id="p1")
+    with pytest.raises(PlanUsed):
+        await journal.begin("apply_plan", [RENAME.came("intent")], plan_id="p1")
+    await journal.note(change_id, {0: RENAME.came(outcome)}, status)
+    assert (await journal.plan("p1", "me")) == (PLAN if again else None)
     assert len(await journal.changes(10)) == 1
     journal.close()

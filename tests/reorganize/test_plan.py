@@ -18,7 +18,6 @@ from amo_mcp.reorganize.plan import (
     State,
     differences_of,
     make_plan,
-    with_known,
 )
 from amo_mcp.reorganize.steps import Entity, Kind, Step
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
@@ -326,14 +325,6 @@ def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_
     assert planned(change("create segment", name="А"), change("create segment", name="Б")).requests == 2 + 2
 
 
-def test_a_creation_knows_what_was_there_before_it() -> None:
-    plan = planned(
-        change("create segment", name="А"), change("delete segment 54"), change("create status", name="Б", sort=0)
-    )
-    now = state(VIP, NEW, Segment(id=60, name="Чужой"), WARM)
-    assert [step.known for step in with_known(plan, now)] == [(51, 54, 60), (), (10,)]
-
-
 OF_ALL = (
     change("update segment 51", name="Лучшие"),
     change("delete segment 54"),
@@ -380,7 +371,7 @@ def test_what_is_not_any_more_as_it_was_planned_is_named(now: tuple[Entity, ...]
 def test_room_that_somebody_took_since_is_named() -> None:
     plan = planned(change("create segment", name="Гости"), of=state(*many("segment", 99)))
     assert differences_of(plan, state(*many("segment", 100))) == [
-        "there would be 101 of kind segment, and an account holds at most 100"
+        "There are 100 of kind segment now: no room for what is to be created."
     ]
 
 

@@ -74,7 +74,7 @@ def sent(undo: Undo) -> list[Any]:
 @pytest.mark.parametrize("thing", [VIP, WARM], ids=["segment", "status"])
 def test_what_was_created_is_deleted_as_it_is_now(thing: Entity) -> None:
     now = thing.model_copy(update={"customers_count": 1, "sort": 9})
-    assert undone(created(thing), now=(now,)) == Undo([Step("delete", kind_of(thing), before=now)])
+    assert undone(created(thing), now=(now,)) == Undo([Step("delete", kind_of(thing), before=now, undoes=0)])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_was_created_and_changed_since_is_a_conflict_that_names_both(name: 
 def test_a_status_that_could_not_be_read_back_is_compared_by_what_is_known_of_it() -> None:
     left = Status.model_validate({"name": "Новые", "sort": 1, "request_id": None, "id": 10})
     now = Status(id=10, name="Новые", sort=1, color="#fffeb2", account_id=5)
-    assert undone(created(left), now=(now,)) == Undo([Step("delete", "status", before=now)])
+    assert undone(created(left), now=(now,)) == Undo([Step("delete", "status", before=now, undoes=0)])
 
 
 FIELDS_BACK = [
@@ -156,7 +156,8 @@ def test_prices_that_were_none_are_cleared_again() -> None:
 def test_an_update_of_a_status_gives_exactly_what_it_changed_its_old_value(changes: Any, back: Any) -> None:
     step = updated(WARM, **changes)
     now = after(step, sort=9)
-    assert undone(step, now=(now,)) == Undo([Step("update", "status", before=now, sent=StatusPatch(**back))])
+    put_back = Step("update", "status", before=now, sent=StatusPatch(**back), undoes=0)
+    assert undone(step, now=(now,)) == Undo([put_back])
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,18 @@ def test_a_setting_that_the_change_did_not_touch_may_change_freely() -> None:
     assert (sent(undo), undo.conflicts) == ([{"name": "VIP"}], [])
 
 
+def test_a_field_that_the_change_did_not_touch_may_change_freely_and_one_that_it_did_may_not() -> None:
+    step = updated(VIP, custom_fields_values=[{"field_id": 1, "values": [{"value": "20"}]}])
+    assert isinstance(step.after, Segment)
+    for field_id, conflicts in ((2, 0), (1, 1)):
+        held = [field for field in step.after.custom_fields_values if field.field_id != field_id]
+        undo = undone(step, now=(after(step, custom_fields_values=held),))
+        assert (sent(undo), len(undo.conflicts)) == (
+            [{"custom_fields_values": [{"field_id": 1, "values": [{"value": "15"}]}]}],
+            conflicts,
+        )
+
+
 def test_long_values_in_a_conflict_are_shortened() -> None:
     step = updated(VIP, name="Б" * 100)
     [said] = undone(step, now=(after(step, name="В" * 100),)).conflicts
@@ -208,7 +221,7 @@ def test_a_deleted_segment_is_made_again_and_what_does_not_come_back_is_said() -
             "available_products_price_types": [288891],
         }
     ]
-    assert [(step.action, step.kind, step.known) for step in undo.steps] == [("create", "segment", (54,))]
+    assert [(step.action, step.kind) for step in undo.steps] == [("create", "segment")]
     assert undo.losses == [
         "segment «VIP» (id 51) comes back with a new id.",
         "Its 48 customers do not come back into it, nor do its conditions.",
@@ -218,7 +231,7 @@ def test_a_deleted_segment_is_made_again_and_what_does_not_come_back_is_said() -
 def test_a_bare_segment_comes_back_bare() -> None:
     undo = undone(deleted(Segment(id=5, name="Пустой")), now=())
     assert undo == Undo(
-        [Step("create", "segment", sent=SegmentDraft(name="Пустой"))],
+        [Step("create", "segment", sent=SegmentDraft(name="Пустой"), undoes=0)],
         ["segment «Пустой» (id 5) comes back with a new id.", "Its conditions do not come back."],
     )
 
@@ -226,7 +239,7 @@ def test_a_bare_segment_comes_back_bare() -> None:
 def test_a_deleted_status_comes_back_in_its_place() -> None:
     undo = undone(deleted(WARM), now=(SYSTEM,))
     assert undo == Undo(
-        [Step("create", "status", sent=StatusDraft(name="Тёплые", sort=2, color="#fff000"), known=(1,))],
+        [Step("create", "status", sent=StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0)],
         [
             "status «Тёплые» (id 7) comes back with a new id.",
             "Its customers have moved on, and its conditions do not come back.",
@@ -277,9 +290,9 @@ def test_steps_are_taken_back_in_reverse_order_and_only_those_that_were_done() -
         Step("create", "segment", sent=SegmentDraft(name="C")),
     )
     undo = undone(*steps, now=(new, after(renamed)))
-    assert [step.summary for step in undo.steps] == [
-        "Create segment «VIP»",
-        "Change status «Горячие» (id 7)",
-        "Delete segment «Новый» (id 96)",
+    assert [(step.undoes, step.summary) for step in undo.steps] == [
+        (2, "Create segment «VIP»"),
+        (1, "Change status «Горячие» (id 7)"),
+        (0, "Delete segment «Новый» (id 96)"),
     ]
     assert undo.conflicts == []
