@@ -20,6 +20,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
 from amo_mcp.prompts import InvalidPrompt, Prompts, parse, shipped
+from amo_mcp.reorganize.journal import Journal
 from amo_mcp.server import AmoServer
 from tests.conftest import ERAS
 
@@ -82,7 +83,7 @@ Greet {{whom}}, {{how}}, and {{whom}} again.
 @pytest.fixture
 def client(era: str) -> Client:
     """A client of a server whose account is never asked for anything."""
-    account = AmoAccount(AmoClient(None))  # type: ignore[arg-type]
+    account = AmoAccount(AmoClient(None), Journal())  # type: ignore[arg-type]
     return Client(AmoServer(Serving(account, Approvals(), two_step=True), read_only=False), mode=ERAS[era], cache=None)
 
 

@@ -573,8 +573,10 @@ async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
     async with serve(sandbox, read_only=True) as served, served.client(era, Person()) as client:
         listed = {tool.name for tool in (await client.list_tools()).tools}
         assert listed == {
+            "audit_segments",
             "get_account",
             "list_changes",
+            "plan_changes",
             "list_segment_fields",
             "list_statuses",
             "get_status",

@@ -27,6 +27,7 @@ from amo_mcp.amocrm.pace import Unpaced
 from amo_mcp.amocrm.transport import LongLivedToken, Transport
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import Serving
+from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.account import Account
 from amo_mcp.server import AmoServer
@@ -137,7 +138,7 @@ class Bench:
         self._sandboxes = {mode: Sandbox(mode=mode, clock=lambda: NOW) for mode in COLORS}
         self._pristine = {mode: json.dumps(sandbox.account.document()) for mode, sandbox in self._sandboxes.items()}
         self._root = root
-        self._account = AmoAccount(AmoClient(self._transport()))
+        self._account = AmoAccount(AmoClient(self._transport()), Journal())
         server = AmoServer(Serving(self._account, Approvals(), two_step=True), read_only=False)
         self.served = Served(server, wire.sandbox, Approvals())
         self.clients: dict[bool, Client] = {}
