@@ -8,7 +8,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import combinations
+from typing import Any, Literal, Self
 
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
@@ -102,21 +103,12 @@ def _is_mixed(word: str) -> bool:
 
 def _near_duplicates(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
     """Groups of names that mean the same; the first of each, by customers and then by id, is the one to keep."""
-    from rapidfuzz import fuzz
-
-    keys = [key_of(thing.name) for thing in things]
-    spoken = [" ".join(sorted(key.translate(_TRANSLITERATED).split())) for key in keys]
     group = list(range(len(things)))
     likeness: dict[int, float] = defaultdict(lambda: 100.0)
-    for first in range(len(things)):
-        for second in range(first + 1, len(things)):
-            if not keys[first] or not keys[second]:
-                continue
-            score = _score(fuzz, keys[first], keys[second], spoken[first], spoken[second])
-            if score >= NEAR:
-                old, new = group[second], group[first]
-                group = [new if item == old else item for item in group]
-                likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
+    for first, second, score in _alike([_Heard.of(thing.name) for thing in things]):
+        old, new = group[second], group[first]
+        group = [new if item == old else item for item in group]
+        likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
     members: dict[int, list[Entity]] = defaultdict(list)
     for thing, belongs in zip(things, group, strict=True):
         members[belongs].append(thing)
@@ -125,18 +117,34 @@ def _near_duplicates(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
             yield _near(kind, alike, likeness[belongs])
 
 
-def _score(fuzz: Any, first: str, second: str, first_spoken: str, second_spoken: str) -> float:
-    """Likeness of two names; short ones must be the same, or sound so."""
-    if first == second or first_spoken == second_spoken:
-        return 100.0
-    if min(len(first), len(second)) < _SHORTEST_NEAR or _numbers(first) != _numbers(second):
-        return 0.0
-    return float(max(fuzz.ratio(first, second), fuzz.ratio(first_spoken, second_spoken)))
+@dataclass(frozen=True)
+class _Heard:
+    """A name as it is compared: by its letters, by its sound in Latin letters, and by its numbers."""
+
+    key: str
+    spoken: str
+    numbers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        key = key_of(name)
+        spoken = " ".join(sorted(key.translate(_TRANSLITERATED).split()))
+        return cls(key, spoken, tuple(re.findall(r"\d+", key)))
 
 
-def _numbers(name: str) -> list[str]:
-    """Names that differ in a number are not the same."""
-    return re.findall(r"\d+", name)
+def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
+    """The places of two names that mean the same, and their likeness; short ones must be the same, or sound so."""
+    from rapidfuzz.fuzz import ratio
+
+    for (first, one), (second, other) in combinations(enumerate(names), 2):
+        if not one.key or not other.key:
+            continue
+        if one.key == other.key or one.spoken == other.spoken:
+            yield first, second, 100.0
+        elif one.numbers == other.numbers and min(len(one.key), len(other.key)) >= _SHORTEST_NEAR:
+            score = ratio(one.key, other.key, score_cutoff=NEAR) or ratio(one.spoken, other.spoken, score_cutoff=NEAR)
+            if score:
+                yield first, second, score
 
 
 def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
@@ -272,8 +280,9 @@ def _sort_gaps(statuses: Sequence[Status]) -> Iterator[Finding]:
 
 
 def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
-    free = [color for color in STATUS_COLORS if color not in {status.color for status in statuses}]
-    if free and len({status.color for status in statuses}) < len(statuses):
+    used = [status.color for status in statuses if status.color]
+    free = [color for color in STATUS_COLORS if color not in used]
+    if free and len({*used}) < len(used):
         yield Finding(
             problem="unused_colors",
             kind="status",
