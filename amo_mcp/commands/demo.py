@@ -147,11 +147,13 @@ async def _ask_person(question: str, *, interactive: bool) -> ElicitResult:
     for line in question.splitlines():
         click.echo(click.style("  │ ", fg="yellow") + line)
     click.secho("  └" + "─" * (_WIDTH - 2), fg="yellow")
-    if interactive:
-        yes = await anyio.to_thread.run_sync(lambda: click.confirm("    Yes?", default=None))
-    else:
-        yes = True
+    if not interactive:
         click.echo("    Yes? y " + click.style("(no terminal, so the demo answers yes)", dim=True))
+        return ElicitResult(action="accept", content={"confirm": True})
+    try:
+        yes = await anyio.to_thread.run_sync(lambda: click.confirm("    Yes?", default=None))
+    except click.Abort:
+        return ElicitResult(action="cancel")
     return ElicitResult(action="accept", content={"confirm": yes})
 
 

@@ -15,7 +15,7 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.models import Segment, Text, iso_utc
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, caller_of, carry_out
 from amo_mcp.confirmation.errors import TargetChanged
-from amo_mcp.confirmation.question import Question, quoted, visible
+from amo_mcp.confirmation.question import Question, difference, quoted, renaming, visible
 from amo_mcp.reorganize.journal import PlanUsed
 from amo_mcp.reorganize.outcome import listed
 from amo_mcp.reorganize.plan import (
@@ -181,7 +181,7 @@ def told(step: Step) -> str:
         rest = [f"{name} {value}" for name, value in sent.items() if name not in ("name", "custom_fields_values")]
         return ": ".join([step.summary, ", ".join([*rest, *_fields(step, sent)])]).removesuffix(": ")
     changes = [
-        f"{name} was {_value(getattr(step.before, name))} → will be {_value(value)}"
+        _difference(name, getattr(step.before, name), value)
         for name, value in sent.items()
         if name != "custom_fields_values"
     ]
@@ -197,10 +197,16 @@ def _fields(step: Step, sent: dict[str, object]) -> list[str]:
     for item in fields if isinstance(fields, list) else []:
         before = held.get(item["field_id"])
         name = (before.field_name if before else None) or item["field_id"]
-        was = f"was {_value(', '.join(str(value.value) for value in before.values))} → " if before else ""
+        was = ", ".join(str(value.value) for value in before.values) if before else ""
         shall = ", ".join(str(next(iter(value.values()))) for value in item["values"] or [])
-        told_fields.append(f"field {quoted(str(name))} {was}will be {_value(shall)}")
+        told_fields.append(difference(f"field {quoted(str(name))}", _value(was), _value(shall)))
     return told_fields
+
+
+def _difference(name: str, before: object, after: object) -> str:
+    if name == "name" and isinstance(before, str) and isinstance(after, str):
+        return renaming(name, before, after)
+    return difference(name, _value(before), _value(after))
 
 
 def _value(value: object) -> str:

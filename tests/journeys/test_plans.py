@@ -83,7 +83,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
     steps = [
         "1. Delete segment «новички» (id 66), 0 customers",
         "2. Create segment «Гости»: color 10599d",
-        "3. Change segment «VIP» (id 51): name was «VIP» → will be «Лучшие»",
+        "3. Change segment «VIP» (id 51): name: was «VIP» → will be «Лучшие»",
         "4. Delete segment «vip клиенты » (id 54), 5 customers",
     ]
     assert {key: planned[key] for key in planned if key not in ("plan_id", "expires_at")} == {
