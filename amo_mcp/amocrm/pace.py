@@ -5,7 +5,7 @@ the limit. Every request takes a turn just before its first byte is sent, and th
 
 When a request arrives is not known exactly: after it was sent and before its answer. A turn counts from its answer, or
 from `SLACK_MS` after it was sent, whichever comes first, and a second later its place is free. So an API that answers
-fast is used at its full pace, and requests that are long on their way do not arrive in the same second as later ones.
+fast is used at its full pace, and one that is slow is given time.
 """
 
 import logging
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SLACK_MS = 200
+SLACK_MS = 500
 """How long a request may be on its way while no answer has shown that it arrived (assumed)."""
 
 _WINDOW_MS = 1_000 + SLACK_MS
