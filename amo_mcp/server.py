@@ -10,6 +10,7 @@ from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -135,6 +136,12 @@ class AmoServer(MCPServer[Serving]):
             return derived(*args, **kwargs).model_copy(update=served)
 
         lowlevel.get_capabilities = capabilities  # type: ignore[method-assign]
+
+    def end_subscriptions(self) -> None:
+        """Say to who listens (2026-07-28) that nothing more will come."""
+        entry = self._lowlevel_server.get_request_handler("subscriptions/listen")
+        if entry is not None and isinstance(entry.handler, ListenHandler):
+            entry.handler.close()
 
     async def list_resources(self) -> list[Resource]:
         """Every resource, the live segments and statuses by their own names."""
