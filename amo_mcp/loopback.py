@@ -19,12 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import HANDLED_SIGNALS
 
-from amo_mcp.server import AmoServer
+from amo_mcp.server import MOST_BYTES, AmoServer
 
 PATH = "/mcp"
-MOST_BYTES = 1_048_576
-"""The largest request body; what a tool takes is far below."""
-
 MOST_SESSIONS = 200
 _MOST_CONNECTIONS = 800
 """Connections at once; a process may often have 1024 files open."""

@@ -69,6 +69,9 @@ TOOLS: tuple[AmoTool, ...] = (
 )
 """Every tool, in the order of `tools/list`."""
 
+MOST_BYTES = 1_048_576
+"""The longest message that is taken from a client; what a tool takes is far below."""
+
 _FRESH = CacheHint(ttl_ms=int(FRESH_SECONDS * 1000), scope="private")
 _STAYS = CacheHint(ttl_ms=3_600_000, scope="private")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
@@ -136,6 +139,11 @@ class AmoServer(MCPServer[Serving]):
             return derived(*args, **kwargs).model_copy(update=served)
 
         lowlevel.get_capabilities = capabilities  # type: ignore[method-assign]
+
+    async def run_on(self, incoming: Any, outgoing: Any) -> None:
+        """Serve the one client at the other end of these streams of the SDK, until it leaves."""
+        lowlevel = self._lowlevel_server
+        await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
 
     def end_subscriptions(self) -> None:
         """Say to who listens (2026-07-28) that nothing more will come."""

@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from socket import socket
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ import click
 from amo_mcp.log import log_to_stderr
 from amo_mcp.server import open_server
 from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
+from amo_mcp.stdio import serve_stdio
 
 _PORT = 8000
 
@@ -40,11 +42,13 @@ def command(http: bool, host: str | None, port: int | None, **chosen: object) ->
             settings.state.create()
         except OSError as error:
             _stop([f"AMO_STATE_DIR: {settings.state.path}: {error.strerror}"])
-    if http:
-        with _listener(host or "127.0.0.1", _PORT if port is None else port) as listener:
-            anyio.run(_serve_http, settings, listener)
-    else:
-        anyio.run(_serve_stdio, settings)
+    # Ctrl-C is how a person ends it.
+    with suppress(KeyboardInterrupt):
+        if http:
+            with _listener(host or "127.0.0.1", _PORT if port is None else port) as listener:
+                anyio.run(_serve_http, settings, listener)
+        else:
+            anyio.run(_serve_stdio, settings)
 
 
 def _stop(problems: Iterable[str]) -> NoReturn:
@@ -59,7 +63,7 @@ async def _serve_stdio(settings: ServingSettings) -> None:
     async with open_server(settings, "stdio") as server:
         gc.freeze()
         gc.enable()
-        await server.run_stdio_async()
+        await serve_stdio(server)
 
 
 def _listener(host: str, port: int) -> socket:
