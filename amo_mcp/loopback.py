@@ -129,8 +129,18 @@ class Loopback(uvicorn.Server):
             self._idle = anyio.Event()
             with anyio.move_on_after(_PATIENCE):
                 await self._idle.wait()
-        await self._sessions.aclose()
+        await self._end_sessions()
         await super().shutdown(sockets)
+
+    async def _end_sessions(self) -> None:
+        """End what clients of the older era still hold open: streams, and dialogs that nobody has answered.
+
+        Each session is closed as the client's own DELETE would. Closed all at once with their manager, every open dialog
+        is given five seconds for a cancellation that nobody carries any more.
+        """
+        for session in list(self._mcp.session_manager._server_instances.values()):  # noqa: SLF001 - no public way
+            await session.terminate()
+        await self._sessions.aclose()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
