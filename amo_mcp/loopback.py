@@ -135,8 +135,8 @@ class Loopback(uvicorn.Server):
     async def _end_sessions(self) -> None:
         """End what clients of the older era still hold open: streams, and dialogs that nobody has answered.
 
-        Each session is closed as the client's own DELETE would. Closed all at once with their manager, every open dialog
-        is given five seconds for a cancellation that nobody carries any more.
+        Each session is closed as its client's own DELETE would. Closed with their manager, every open dialog is given
+        five seconds for a cancellation that nobody carries any more.
         """
         for session in list(self._mcp.session_manager._server_instances.values()):  # noqa: SLF001 - no public way
             await session.terminate()

@@ -52,6 +52,10 @@ class At:
     def sessions(self) -> list[Any]:
         return list(self.serving._mcp.session_manager._server_instances.values())
 
+    def has_a_stream(self) -> bool:
+        """Whether a client of the older era has the stream on which it hears; it opens it when it has begun."""
+        return any("_GET_stream" in session._request_streams for session in self.sessions)
+
     async def run(self) -> None:
         await self.serving.until_stopped(self.ready.set)
         self.ended.set()
@@ -135,8 +139,7 @@ async def test_who_follows_hears_of_what_another_client_changes(era: str, sandbo
         client(at, NEW, Person()) as other,
     ):
         if era == OLD:
-            # The client opens the stream on which it hears unasked, when it has begun.
-            await at.until(lambda: any("_GET_stream" in item._request_streams for item in at.sessions))
+            await at.until(at.has_a_stream)
         await other.call_tool(*RENAME_51)
         await follower.hears("amo://segments/51")
         await other.call_tool(*DELETE_51)
@@ -155,13 +158,17 @@ class TestCallers:
     """An approval is one caller's, also where nobody signs in."""
 
     async def test_another_session_cannot_use_an_approval(self, sandbox: Sandbox, serve: Serve) -> None:
-        async with serve(sandbox) as served, over_http(served) as at:
-            async with client(at, OLD) as mine, client(at, OLD) as theirs:
-                approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
-                refused = error(await theirs.call_tool("confirm_change", approval))
-                assert refused["message"] == "No change of yours waits for this approval. Nothing was changed."
-                assert served.writes() == []
-                assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
+        async with (
+            serve(sandbox) as served,
+            over_http(served) as at,
+            client(at, OLD) as mine,
+            client(at, OLD) as theirs,
+        ):
+            approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
+            refused = error(await theirs.call_tool("confirm_change", approval))
+            assert refused["message"] == "No change of yours waits for this approval. Nothing was changed."
+            assert served.writes() == []
+            assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 
     async def test_a_header_does_not_make_a_session_where_there_are_none(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, over_http(served) as at, client(at, OLD) as mine:
@@ -172,19 +179,23 @@ class TestCallers:
         assert served.writes() == []
 
     async def test_clients_of_one_name_answer_their_own_dialogs(self, sandbox: Sandbox, serve: Serve) -> None:
-        async with serve(sandbox) as served, over_http(served) as at:
-            async with client(at, NEW, Person()) as mine, client(at, NEW, Person()) as theirs:
-                rounds = []
-                for each in (mine, theirs):
-                    first = await each.session.call_tool(*RENAME_51, allow_input_required=True)
-                    assert isinstance(first, InputRequiredResult)
-                    rounds.append(first)
-                my, their = rounds
-                said = {"input_responses": says("decline", their), "request_state": their.request_state}
-                assert error(await theirs.session.call_tool(*RENAME_51, **said))["code"] == "declined"
-                assert served.writes() == []
-                said = {"input_responses": says("accept", my), "request_state": my.request_state}
-                assert answer(await mine.session.call_tool(*RENAME_51, **said))["after"]["name"] == "Лучшие"
+        async with (
+            serve(sandbox) as served,
+            over_http(served) as at,
+            client(at, NEW, Person()) as mine,
+            client(at, NEW, Person()) as theirs,
+        ):
+            rounds = []
+            for each in (mine, theirs):
+                first = await each.session.call_tool(*RENAME_51, allow_input_required=True)
+                assert isinstance(first, InputRequiredResult)
+                rounds.append(first)
+            my, their = rounds
+            said = {"input_responses": says("decline", their), "request_state": their.request_state}
+            assert error(await theirs.session.call_tool(*RENAME_51, **said))["code"] == "declined"
+            assert served.writes() == []
+            said = {"input_responses": says("accept", my), "request_state": my.request_state}
+            assert answer(await mine.session.call_tool(*RENAME_51, **said))["after"]["name"] == "Лучшие"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
 
@@ -315,9 +326,14 @@ class TestTheEnd:
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(loopback, "_PATIENCE", 60)
-        async with serve(sandbox) as served, over_http(served) as at:
-            async with following(at.url, era, "amo://segments", mode=ERAS[era]):
-                await at.stop()
+        async with (
+            serve(sandbox) as served,
+            over_http(served) as at,
+            following(at.url, era, "amo://segments", mode=ERAS[era]),
+        ):
+            if era == OLD:
+                await at.until(at.has_a_stream)
+            await at.stop()
 
     async def test_a_dialog_that_nobody_answers_does_not_hold_it_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
