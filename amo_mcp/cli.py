@@ -8,7 +8,7 @@ import click
 from amo_mcp import __version__
 
 _COMMANDS = {
-    "serve": "Serve MCP over stdio (what `amo-mcp` alone does).",
+    "serve": "Serve MCP over stdio (what `amo-mcp` alone does) or HTTP.",
     "sandbox": "Serve an amoCRM of your own over HTTP.",
     "demo": "Watch the main job on the sandbox.",
     "login": "Sign in to an account by OAuth.",

@@ -56,15 +56,20 @@ class Followers:
             await self.bus.publish(ResourceUpdated(uri=uri))
         if changed.comes_or_goes:
             await self.bus.publish(ResourcesListChanged())
-        for connection, uris in list(self._subscribed.items()):
-            with anyio.move_on_after(_PATIENCE) as patience:
-                for uri in touched:
-                    if uri in uris:
-                        await connection.send_resource_updated(uri)
-                if changed.comes_or_goes:
-                    await connection.send_resource_list_changed()
-            if patience.cancelled_caught:
-                self._subscribed.pop(connection, None)
+        async with anyio.create_task_group() as group:
+            for connection, uris in list(self._subscribed.items()):
+                told = [uri for uri in touched if uri in uris]
+                group.start_soon(self._tell, connection, told, changed.comes_or_goes)
+
+    async def _tell(self, connection: Connection, uris: list[str], comes_or_goes: bool) -> None:  # noqa: FBT001
+        """Tell one client of the older era; that another does not read is none of its business."""
+        with anyio.move_on_after(_PATIENCE) as patience:
+            for uri in uris:
+                await connection.send_resource_updated(uri)
+            if comes_or_goes:
+                await connection.send_resource_list_changed()
+        if patience.cancelled_caught:
+            self._subscribed.pop(connection, None)
 
 
 def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:

@@ -10,6 +10,7 @@ from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -67,6 +68,9 @@ TOOLS: tuple[AmoTool, ...] = (
     *confirm.TOOLS,
 )
 """Every tool, in the order of `tools/list`."""
+
+MOST_BYTES = 1_048_576
+"""The longest message that is taken from a client; what a tool takes is far below."""
 
 _FRESH = CacheHint(ttl_ms=int(FRESH_SECONDS * 1000), scope="private")
 _STAYS = CacheHint(ttl_ms=3_600_000, scope="private")
@@ -135,6 +139,17 @@ class AmoServer(MCPServer[Serving]):
             return derived(*args, **kwargs).model_copy(update=served)
 
         lowlevel.get_capabilities = capabilities  # type: ignore[method-assign]
+
+    async def run_on(self, incoming: Any, outgoing: Any) -> None:
+        """Serve the one client at the other end of these streams of the SDK, until it leaves."""
+        lowlevel = self._lowlevel_server
+        await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+
+    def end_subscriptions(self) -> None:
+        """Say to who listens (2026-07-28) that nothing more will come."""
+        entry = self._lowlevel_server.get_request_handler("subscriptions/listen")
+        if entry is not None and isinstance(entry.handler, ListenHandler):
+            entry.handler.close()
 
     async def list_resources(self) -> list[Resource]:
         """Every resource, the live segments and statuses by their own names."""

@@ -23,6 +23,9 @@ MOST_PENDING = 50
 """Questions of one caller that can wait; the oldest gives way."""
 
 _MOST_REMEMBERED = 2000
+"""Questions of all callers together, and as many answered ones; the oldest gives way."""
+
+_NOT_YOURS = "No change of yours waits for this approval."
 
 Way = Literal["dialog", "two steps"]
 """How the person is asked; an answer that comes the other way is none."""
@@ -50,7 +53,12 @@ class Change(Protocol):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asked for the change: the signed-in principal, the session and the client, as far as they are known."""
+    """Who asked for the change: the signed-in principal, the session and the client, as far as they are known.
+
+    Over stdio there is one client. Over HTTP a client of 2025-11-25 has a session, whose id is a secret. A client of
+    2026-07-28 has none, and two of one name look alike: what tells them apart is what only the one who was asked
+    holds, the approval's id or the sealed state of its dialog.
+    """
 
     principal: str | None = None
     session: str | None = None
@@ -95,14 +103,14 @@ class Approvals:
         self._clock = clock
         self.lifetime = lifetime
         self._pending: OrderedDict[str, Approval] = OrderedDict()
-        self._latest: OrderedDict[tuple[Caller, str], str] = OrderedDict()
+        self._left_open: OrderedDict[str, str] = OrderedDict()
         self._answered: OrderedDict[str, None] = OrderedDict()
 
     def open(self, way: Way, caller: Caller, request: str, change: Change) -> Approval:
         """A new question about `change`."""
         approval = Approval(
             id=secrets.token_urlsafe(18),
-            reference=secrets.token_hex(3).upper(),
+            reference=self._new_reference(),
             way=way,
             caller=caller,
             request=request,
@@ -112,18 +120,25 @@ class Approvals:
         )
         self._make_room(caller)
         self._pending[approval.id] = approval
-        self._latest[caller, request] = approval.id
-        self._latest.move_to_end((caller, request))
-        _bound(self._latest)
+        _bound(self._pending)
         return approval
 
-    def latest(self, caller: Caller, request: str) -> Approval:
-        """The question that `caller` was last asked about `request` in a dialog.
+    def leave_open(self, approval: Approval, state: str) -> None:
+        """The answer comes in another call, which brings `state`; the state names the question, and no other."""
+        self._left_open[state] = approval.id
+        self._left_open.move_to_end(state)
+        _bound(self._left_open)
+
+    def left_open(self, state: str, caller: Caller, request: str) -> Approval:
+        """The question of the dialog that `state` was given out with.
 
         Raises:
-            ConfirmationExpired: it is not pending any more, or there never was one.
+            ConfirmationExpired: it is not pending any more, was asked about another request, or there never was one.
         """
-        return self._living(self._latest.get((caller, request), ""), "dialog", caller)
+        approval = self._living(self._left_open.get(state, ""), "dialog", caller)
+        if approval.request != request:
+            raise ConfirmationExpired(_NOT_YOURS)
+        return approval
 
     def claim(self, approval_id: str, way: Way, caller: Caller) -> Approval:
         """Take the question off the list, to act on its answer; nobody can take it a second time.
@@ -151,10 +166,17 @@ class Approvals:
             raise ConfirmationExpired("This question was answered already.")
         approval = self._pending.get(approval_id)
         if approval is None or (approval.way, approval.caller) != (way, caller):
-            raise ConfirmationExpired("No change of yours waits for this approval.")
+            raise ConfirmationExpired(_NOT_YOURS)
         if self._clock() >= approval.expires:
             raise ConfirmationExpired("The question had waited too long for its answer.")
         return approval
+
+    def _new_reference(self) -> str:
+        """One that no pending question has."""
+        taken = {item.reference for item in self._pending.values()}
+        while (reference := secrets.token_hex(3).upper()) in taken:
+            pass
+        return reference
 
     def _make_room(self, caller: Caller) -> None:
         """Forget what is long dead, and the caller's oldest question when there are too many."""

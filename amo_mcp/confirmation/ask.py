@@ -61,11 +61,11 @@ class Asking:
 
     Attributes:
         approval: the question, once it is asked.
-        open: whether it is to stay open when the call ends: the client brings the answer in another call.
+        state: what the client brings in another call together with the answer; None: the question ends with this call.
     """
 
     approval: Approval | None = None
-    open: bool = False
+    state: str | None = None
     wait: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -86,7 +86,9 @@ def asking(ctx: Called) -> Iterator[Asking]:
         yield current
     finally:
         _asking.reset(token)
-        if current.approval is not None and not current.open:
+        if current.approval is not None and current.state is not None:
+            serving(ctx).approvals.leave_open(current.approval, current.state)
+        elif current.approval is not None:
             serving(ctx).approvals.end(current.approval)
 
 
@@ -103,7 +105,7 @@ async def ask(ctx: Called, prepare: Callable[[AmoAccount], Awaitable[Change]]) -
     held, caller, request = serving(ctx), caller_of(ctx), _request(ctx)
     current = _asking.get()
     if ctx.request_state is not None:
-        current.approval = held.approvals.latest(caller, request)
+        current.approval = held.approvals.left_open(ctx.request_state, caller, request)
         return _form(current.approval)
     dialog = _can_show_dialog(ctx)
     if not dialog and not held.two_step:
@@ -191,9 +193,10 @@ def _can_show_dialog(ctx: Called) -> bool:
 def caller_of(ctx: Called) -> Caller:
     """Who calls: an approval of one caller is none to another."""
     client = ctx.session.client_params.client_info if ctx.session.client_params else None
+    has_session = (ctx.protocol_version or "") < _INPUT_REQUIRED
     return Caller(
         principal=authenticated_principal(ctx.request_context),
-        session=(ctx.headers or {}).get("mcp-session-id"),
+        session=(ctx.headers or {}).get("mcp-session-id") if has_session else None,
         client=f"{client.name} {client.version}" if client else None,
     )
 

@@ -84,7 +84,7 @@ class AmoTool(Tool):
         with asking(ctx) as question:
             resolved = await self._resolved(values, ctx, question)
             if isinstance(resolved, InputRequiredResult):
-                question.open = True
+                question.state = resolved.request_state
                 return resolved
             passed = {self.context_kwarg: ctx} if self.context_kwarg else {}
             answer: BaseModel = await self.fn(**values, **resolved, **passed)

@@ -67,12 +67,28 @@ def test_it_dies_after_ten_minutes(approvals: Approvals, clock: Clock) -> None:
     assert refused(approvals, approval.id) == "The question had waited too long for its answer."
 
 
-def test_the_latest_question_of_a_call_is_the_one_that_is_answered(approvals: Approvals) -> None:
-    approvals.open("dialog", ME, "call", Change())
-    latest = approvals.open("dialog", ME, "call", Change())
-    approvals.open("dialog", YOU, "call", Change())
-    approvals.open("dialog", ME, "another call", Change())
-    assert approvals.latest(ME, "call") is latest
+def test_a_dialog_is_found_by_what_was_given_out_with_it(approvals: Approvals) -> None:
+    one, two = (approvals.open("dialog", ME, "call", Change()) for _ in range(2))
+    approvals.leave_open(one, "state of one")
+    approvals.leave_open(two, "state of two")
+    assert approvals.left_open("state of one", ME, "call") is one
+    assert approvals.left_open("state of two", ME, "call") is two
+    for state, caller, request in (
+        ("made-up", ME, "call"),
+        ("state of one", YOU, "call"),
+        ("state of one", ME, "another call"),
+    ):
+        with pytest.raises(ConfirmationExpired, match=r"No change of yours waits for this approval\."):
+            approvals.left_open(state, caller, request)
+
+
+def test_questions_that_wait_have_references_of_their_own(
+    approvals: Approvals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = iter(["abc123", "abc123", "def456"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(drawn))
+    references = [approvals.open("dialog", caller, "call", Change()).reference for caller in (ME, YOU)]
+    assert references == ["ABC123", "DEF456"]
 
 
 def test_one_caller_cannot_crowd_out_another(approvals: Approvals) -> None:
@@ -81,6 +97,12 @@ def test_one_caller_cannot_crowd_out_another(approvals: Approvals) -> None:
     assert approvals.claim(mine.id, "two steps", ME) is mine
     assert refused(approvals, yours[0].id, caller=YOU) == "No change of yours waits for this approval."
     assert approvals.claim(yours[1].id, "two steps", YOU) is yours[1]
+
+
+def test_all_callers_together_have_no_more_than_two_thousand_questions(approvals: Approvals) -> None:
+    waiting = [approvals.open("two steps", Caller(client=str(number)), "call", Change()) for number in range(2001)]
+    assert refused(approvals, waiting[0].id, caller=waiting[0].caller) == "No change of yours waits for this approval."
+    assert approvals.claim(waiting[1].id, "two steps", waiting[1].caller) is waiting[1]
 
 
 def test_what_is_long_dead_is_forgotten(approvals: Approvals, clock: Clock) -> None:

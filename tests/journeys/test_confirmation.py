@@ -542,12 +542,17 @@ class TestReplay:
             assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
         assert served.writes() == []
 
-    async def test_a_yes_to_an_older_question_is_asked_anew(self, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_each_of_two_questions_about_the_same_has_its_own_answer(
+        self, sandbox: Sandbox, serve: Serve
+    ) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
-            await self.first_round(client)
-            assert isinstance(await self.again(client, answers, state), InputRequiredResult)
-        assert served.writes() == []
+            _, later = await self.first_round(client)
+            no = dict.fromkeys(answers, ElicitResult(action="decline"))
+            assert error(await self.again(client, no, later))["code"] == "declined"
+            assert answer(await self.again(client, answers, state))["after"]["name"] == "Лучшие"
+            assert error(await self.again(client, answers, later))["code"] == "confirmation_expired"
+        assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
     async def test_a_yes_without_its_state_is_no_yes(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
