@@ -15,14 +15,14 @@ from hypothesis.strategies import SearchStrategy
 
 from tests.commands.test_serve import HELLO, NEW, OLD, over_http, peak_megabytes, process, say
 
-SECONDS = 10
+SECONDS = 30
 """How long an answer can take before it counts as none."""
 
 MOST_MEGABYTES = 60
 """How much more memory than at the start a fuzzed process may ever have held."""
 
 FUZZ = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -163,7 +163,7 @@ def test_stdio_serves_on_after_any_lines(wire: tuple[Wire, Any], lines: list[byt
     server.still_answers(ping)
 
 
-@settings(FUZZ, max_examples=6)
+@settings(FUZZ, max_examples=3)
 @given(opening=st.lists(BYTES, max_size=4))
 def test_stdio_ends_in_order_whatever_a_client_opens_with(opening: list[bytes]) -> None:
     with process() as running:
