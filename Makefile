@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fix pins docs clean
+.PHONY: demo test check fix pins bench docs clean
 
 demo: .venv/installed ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -27,6 +27,9 @@ fix: .venv/installed ## what can be mended by a tool
 pins: .venv/installed ## resolve the newest versions and pin them with their hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
+
+bench: .venv/installed ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
+	@$(BIN)/python -m tests.bench $(if $(FILE),--json $(FILE))
 
 docs: .venv/installed ## write the README's tool table and the tools' snapshots anew
 	$(BIN)/python -m tests.surface
