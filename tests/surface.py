@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amo_mcp.server import TOOLS
-from amo_mcp.tools.tool import AmoTool
+from amo_mcp.tools.tool import SCHEMAS, AmoTool, schemas_of
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -21,15 +21,22 @@ _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- /tools -->)", re.DOTALL)
 def snapshot(tool: AmoTool) -> str:
     """Everything that a client is told of one tool."""
     assert tool.annotations
+    made = schemas_of(tool.fn)
     told: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
         "annotations": tool.annotations.model_dump(by_alias=True, exclude_none=True),
-        "inputSchema": tool.parameters,
-        "outputSchema": tool.output_schema,
+        "inputSchema": made["input"],
+        "outputSchema": made["output"],
     }
     return json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def kept_schemas() -> str:
+    """The file that the server reads the schemas from."""
+    told = {tool.name: schemas_of(tool.fn) for tool in TOOLS}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 def table() -> str:
@@ -54,6 +61,7 @@ def write() -> None:
         old.unlink()
     for tool in TOOLS:
         (SNAPSHOTS / f"{tool.name}.json").write_text(snapshot(tool), "utf-8")
+    SCHEMAS.write_text(kept_schemas(), "utf-8")
     README.write_text(readme(), "utf-8")
 
 

@@ -8,7 +8,7 @@ import pytest
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server import INSTRUCTIONS, TOOLS
 from amo_mcp.tools import confirm, segments, statuses
-from amo_mcp.tools.tool import AmoTool
+from amo_mcp.tools.tool import SCHEMAS, AmoTool
 from tests import surface
 from tests.conftest import Serve
 
@@ -45,6 +45,7 @@ def compact(value: Any) -> int:
 def test_every_tool_is_as_its_snapshot_says() -> None:
     kept = {path.stem: path.read_text("utf-8") for path in surface.SNAPSHOTS.glob("*.json")}
     assert kept == {tool.name: surface.snapshot(tool) for tool in TOOLS}
+    assert SCHEMAS.read_text("utf-8") == surface.kept_schemas()
 
 
 def test_the_readme_lists_the_tools_as_they_are() -> None:

@@ -87,7 +87,7 @@ Words = Annotated[str, BeforeValidator(_blank_for_null)]
 class Answered(BaseModel):
     """Something that the API says. Unknown keys are kept; `_links` and other HAL keys are not part of it."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     opaque: ClassVar[frozenset[str]] = frozenset()
     """Names of what is passed on as it came."""
@@ -220,7 +220,7 @@ class CreatedStatus(Answered):
 class Accepted(BaseModel):
     """Something that the API accepts: nothing unknown, and only what was set is sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def wire(self) -> dict[str, Any]:
         """The body to send: what was given, `None` left out."""

@@ -1,14 +1,12 @@
 """The account itself and the custom fields of its segments as tools."""
 
-from pydantic import BaseModel
-
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import Account, CustomField, Words
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.tools.tool import READ, CurrentAccount, tool
+from amo_mcp.tools.tool import READ, CurrentAccount, Told, tool
 
 
-class Used(BaseModel):
+class Used(Told):
     """How much of one limit is used."""
 
     kind: str
@@ -16,7 +14,7 @@ class Used(BaseModel):
     limit: int
 
 
-class AccountOverview(BaseModel):
+class AccountOverview(Told):
     """The account, its mode, and what is used of the limits of that mode."""
 
     id: int
@@ -26,7 +24,7 @@ class AccountOverview(BaseModel):
     limits: list[Used]
 
 
-class FieldList(BaseModel):
+class FieldList(Told):
     """The custom fields that segments can have."""
 
     fields: list[CustomField]

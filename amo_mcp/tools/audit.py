@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.reorganize.audit import Finding
 from amo_mcp.reorganize.audit import audit_segments as findings_of_segments
 from amo_mcp.reorganize.audit import audit_statuses as findings_of_statuses
-from amo_mcp.tools.tool import READ, CurrentAccount, tool
+from amo_mcp.tools.tool import READ, CurrentAccount, Told, tool
 
 
-class ToldFinding(BaseModel):
+class ToldFinding(Told):
     """One thing that could be better."""
 
     problem: str
@@ -22,7 +20,7 @@ class ToldFinding(BaseModel):
     suggested_changes: list[dict[str, Any]]
 
 
-class Audit(BaseModel):
+class Audit(Told):
     """The findings, in a steady order, and how many things were looked at."""
 
     findings: list[ToldFinding]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.errors import ModeDisabled
@@ -30,14 +30,14 @@ from amo_mcp.reorganize.plan import (
 )
 from amo_mcp.reorganize.steps import Kind, Step
 from amo_mcp.tools.errors import ToolFailure, explain, invalid_arguments
-from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, tool
+from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, Told, tool
 
 SHOWN_LINES = 25
 _LONGEST_STEP = 400
 _MODES: dict[Kind, str] = {"segment": "segments", "status": "periodicity"}
 
 
-class PlanAnswer(BaseModel):
+class PlanAnswer(Told):
     """The plan: what will be done, in order, and what a person should know of it."""
 
     plan_id: str
@@ -49,7 +49,7 @@ class PlanAnswer(BaseModel):
     expires_at: str
 
 
-class Applied(BaseModel):
+class Applied(Told):
     """What was done, what was not, and why."""
 
     change_id: str

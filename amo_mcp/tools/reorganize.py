@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import Text, Time, Whole
@@ -17,7 +17,7 @@ from amo_mcp.reorganize.undo import Undo, undo_of
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import ToolFailure, explain
 from amo_mcp.tools.plan import shortened, told
-from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, tool
+from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, Told, tool
 
 PAGE = 20
 """Changes on one page, when nothing is said."""
@@ -25,14 +25,14 @@ PAGE = 20
 _NOTHING = "Nothing was changed."
 
 
-class RecordedStep(BaseModel):
+class RecordedStep(Told):
     """One step of a change."""
 
     summary: str
     status: str
 
 
-class RecordedChange(BaseModel):
+class RecordedChange(Told):
     """One change."""
 
     change_id: str
@@ -43,7 +43,7 @@ class RecordedChange(BaseModel):
     steps: list[RecordedStep] | None = None
 
 
-class ChangeList(BaseModel):
+class ChangeList(Told):
     """Changes, newest first. `dropped` counts those that could still have been undone when they grew too old."""
 
     changes: list[RecordedChange]
@@ -51,7 +51,7 @@ class ChangeList(BaseModel):
     dropped: int | None = None
 
 
-class Undone(BaseModel):
+class Undone(Told):
     """What was put back, what was not, and what cannot come back."""
 
     change_id: str

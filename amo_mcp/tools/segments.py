@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
@@ -29,7 +29,7 @@ from amo_mcp.reorganize.steps import Change
 from amo_mcp.tools.cursor import after as after_id
 from amo_mcp.tools.cursor import cursor_for
 from amo_mcp.tools.errors import invalid_arguments
-from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
+from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, Told, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
 Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
@@ -42,7 +42,7 @@ _CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
 _MOST_SHOWN = 5
 
 
-class SegmentList(BaseModel):
+class SegmentList(Told):
     """The segments of the account, by id."""
 
     segments: list[Segment]
@@ -51,14 +51,14 @@ class SegmentList(BaseModel):
     next_cursor: str | None = None
 
 
-class CreatedSegment(BaseModel):
+class CreatedSegment(Told):
     """What was created."""
 
     segment: Segment
     change_id: str
 
 
-class SegmentUpdate(BaseModel):
+class SegmentUpdate(Told):
     """A segment before and after."""
 
     before: Segment
@@ -66,7 +66,7 @@ class SegmentUpdate(BaseModel):
     change_id: str
 
 
-class SegmentDeletion(BaseModel):
+class SegmentDeletion(Told):
     """The segment as it was."""
 
     deleted: Segment

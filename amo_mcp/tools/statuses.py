@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from amo_mcp.account import AmoAccount, as_sent
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
@@ -13,12 +13,12 @@ from amo_mcp.amocrm.palette import MAX_STATUSES
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, quoted, renaming
 from amo_mcp.tools.errors import ToolFailure, invalid_arguments
-from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, tool
+from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, Told, tool
 
 StatusId = Annotated[EntityId, Field(description="Status id")]
 
 
-class StatusList(BaseModel):
+class StatusList(Told):
     """The statuses of the account."""
 
     statuses: list[Status]
@@ -26,7 +26,7 @@ class StatusList(BaseModel):
     limit: int
 
 
-class CreatedStatuses(BaseModel):
+class CreatedStatuses(Told):
     """What was created. `note` says when the statuses could not be read back."""
 
     statuses: list[Status]
@@ -34,7 +34,7 @@ class CreatedStatuses(BaseModel):
     note: str | None = None
 
 
-class StatusUpdate(BaseModel):
+class StatusUpdate(Told):
     """A status before and after."""
 
     before: Status
@@ -42,7 +42,7 @@ class StatusUpdate(BaseModel):
     change_id: str
 
 
-class StatusDeletion(BaseModel):
+class StatusDeletion(Told):
     """The status as it was."""
 
     deleted: Status

@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
@@ -13,7 +15,7 @@ from mcp.server.mcpserver.resolve import Resolve, resolve_arguments
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from amo_mcp.account import AmoAccount, TellProgress, tell_progress
 from amo_mcp.amocrm.pace import Tell, tell_wait
@@ -26,6 +28,8 @@ from amo_mcp.tools.schema import Plain, plain
 
 logger = logging.getLogger(__name__)
 
+SCHEMAS = Path(__file__).with_name("schemas.json")
+
 
 async def current_account(ctx: Called) -> AmoAccount:
     """The account that this server serves."""
@@ -34,6 +38,12 @@ async def current_account(ctx: Called) -> AmoAccount:
 
 CurrentAccount = Annotated[AmoAccount, Resolve(current_account)]
 """A parameter that the model never sees."""
+
+
+class Told(BaseModel):
+    """What a tool answers."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,21 @@ DESTROY = Hints(destroys=True)
 
 
 class AmoTool(Tool):
-    """A tool of this server."""
+    """A tool of this server.
+
+    Clients start a server for every window, and most tools are never called in it: what a call needs is made with the
+    first one, and what is listed comes from a file.
+    """
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any] | None:
+        """What it answers."""
+        return schemas()[self.name]["output"]
+
+    @cached_property
+    def whole(self) -> Tool:
+        """The tool as the SDK makes it of the function: arguments as a model, and what the model never sees."""
+        return Tool.from_function(self.fn, structured_output=False)
 
     @property
     def writes(self) -> bool:
@@ -80,13 +104,14 @@ class AmoTool(Tool):
         return answer
 
     async def _answer(self, arguments: dict[str, Any], ctx: Called) -> CallToolResult | InputRequiredResult:
-        values = validated(arguments, self.fn_metadata.arg_model, self.parameters).model_dump_one_level()
+        whole = self.whole
+        values = validated(arguments, whole.fn_metadata.arg_model, self.parameters).model_dump_one_level()
         with asking(ctx) as question:
             resolved = await self._resolved(values, ctx, question)
             if isinstance(resolved, InputRequiredResult):
                 question.state = resolved.request_state
                 return resolved
-            passed = {self.context_kwarg: ctx} if self.context_kwarg else {}
+            passed = {whole.context_kwarg: ctx} if whole.context_kwarg else {}
             answer: BaseModel = await self.fn(**values, **resolved, **passed)
         return result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
 
@@ -96,7 +121,7 @@ class AmoTool(Tool):
         """The parameters that the model never sees; a question to a person has its deadline here."""
         with question.wait:
             try:
-                return await resolve_arguments(self.resolved_params, self.resolver_plans, values, ctx)
+                return await resolve_arguments(self.whole.resolved_params, self.whole.resolver_plans, values, ctx)
             except ToolError as error:
                 raise Declined("The dialog's answer was not a yes or a no.") from error
             except MCPError as error:
@@ -104,14 +129,33 @@ class AmoTool(Tool):
         raise ConfirmationExpired("The dialog was not answered in time.")
 
 
+@cache
+def schemas() -> dict[str, dict[str, dict[str, Any]]]:
+    """The schemas of every tool's arguments and answers, as `schemas_of` makes them: `make docs` writes the file."""
+    kept: dict[str, dict[str, dict[str, Any]]] = json.loads(SCHEMAS.read_bytes())
+    return kept
+
+
+def schemas_of(fn: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """The schemas of a tool's arguments and answers, from its annotations."""
+    metadata = Tool.from_function(fn).fn_metadata
+    answers: type[BaseModel] = metadata.output_model
+    return {
+        "input": plain(metadata.arg_model.model_json_schema(schema_generator=Plain), closed=True),
+        "output": plain(answers.model_json_schema(schema_generator=Plain), closed=False),
+    }
+
+
 def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], AmoTool]:
     """Make the function a tool. Its name and docstring are the tool's; its annotations are the schemas."""
 
     def make(fn: Callable[..., Any]) -> AmoTool:
-        made = AmoTool.from_function(
-            fn,
+        return AmoTool.model_construct(  # type: ignore[call-arg]  # the rest is made with the first call
+            fn=fn,
+            name=fn.__name__,
             title=title,
             description=" ".join((fn.__doc__ or "").split()),
+            parameters=schemas().get(fn.__name__, {}).get("input", {}),
             annotations=ToolAnnotations(
                 read_only_hint=hints.reads,
                 destructive_hint=hints.destroys,
@@ -119,12 +163,6 @@ def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], AmoTool]:
                 open_world_hint=False,
             ),
         )
-        assert isinstance(made, AmoTool)  # noqa: S101 - from_function is a class method of this class
-        metadata = made.fn_metadata
-        made.parameters = plain(metadata.arg_model.model_json_schema(schema_generator=Plain), closed=True)
-        answers: type[BaseModel] = metadata.output_model
-        metadata.output_schema = plain(answers.model_json_schema(schema_generator=Plain), closed=False)
-        return made
 
     return make
 
