@@ -5,7 +5,6 @@ Redirects are never followed, so that a token goes to the host that it was meant
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -29,8 +28,6 @@ connections after five."""
 
 _DRIPPING = 3
 """An answer that comes byte by byte is given up after so many times the timeout."""
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Lost(Exception):
@@ -178,9 +175,18 @@ def parse_json(content: bytes) -> Any:
     try:
         source = content.decode("utf-8", "replace")
         parsed = json.loads(source)
-        if _SURROGATE.search(source):
+        if "\\ud" in source.casefold():
             text = json.dumps(parsed, ensure_ascii=False)
-            parsed = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            if not _is_text(text):
+                parsed = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return parsed
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -24,6 +24,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 
+_NESTED = (list, dict)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
@@ -58,7 +59,7 @@ def _blank_for_null(value: Any) -> Any:
 
 def _shallow(value: Any, deepest: int = 30) -> bool:
     """Whether `value` is nested no deeper than can be passed on."""
-    if not isinstance(value, list | dict):
+    if not isinstance(value, _NESTED):
         return True
     inner = value.values() if isinstance(value, dict) else value
     return deepest > 0 and all(_shallow(item, deepest - 1) for item in inner)
@@ -97,9 +98,12 @@ class Answered(BaseModel):
     def _without_hal(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
+        known = cls.__pydantic_fields__
         told = {key: item for key, item in value.items() if not key.startswith("_")}
-        if not all(_shallow(item) for key, item in told.items() if key in cls.opaque or key not in cls.model_fields):
-            raise ValueError("is nested too deep")
+        for key, item in told.items():
+            # Most values are plain, and are looked at no further: an account has thousands.
+            if isinstance(item, _NESTED) and (key not in known or key in cls.opaque) and not _shallow(item):
+                raise ValueError("is nested too deep")
         return told
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
@@ -38,7 +38,7 @@ PriceTypes = Annotated[
     list[EntityId] | None, Field(max_length=250, description="Ids of catalogue fields of the type price")
 ]
 
-_CONCISE = frozenset({"id", "name", "color", "customers_count", "updated_at"})
+_CONCISE = {"id", "name", "color", "customers_count", "updated_at"}
 _MOST_SHOWN = 5
 
 
@@ -49,6 +49,17 @@ class SegmentList(Told):
     total: int
     limit: int
     next_cursor: str | None = None
+
+    _in_full: bool = False
+
+    @field_serializer("segments", mode="wrap", when_used="json")
+    def _told(self, segments: list[Segment], tell: SerializerFunctionWrapHandler) -> Any:
+        if self._in_full:
+            return tell(segments)
+        return [
+            segment.model_dump(mode="json", include=_CONCISE, exclude_none=True, exclude_unset=True)
+            for segment in segments
+        ]
 
 
 class CreatedSegment(Told):
@@ -99,12 +110,14 @@ def segment_list(
         found = [segment for segment in found if search.strip().casefold() in segment.name.casefold()]
     rest = [segment for segment in found if start is None or segment.id > start]
     page = rest[:limit]
-    return SegmentList(
-        segments=page if detail == "full" else [_concise(segment) for segment in page],
+    told = SegmentList(
+        segments=page,
         total=len(found),
         limit=MAX_SEGMENTS,
         next_cursor=cursor_for(page[-1].id) if len(page) < len(rest) else None,
     )
+    told._in_full = detail == "full"  # noqa: SLF001 - a private attribute is no part of the answer
+    return told
 
 
 @tool("Get a segment", READ)
@@ -265,10 +278,6 @@ def _after(change: Change) -> Segment:
     after = change.steps[0].after
     assert isinstance(after, Segment)  # noqa: S101 - a creation or update that is done has made a segment
     return after
-
-
-def _concise(segment: Segment) -> Segment:
-    return Segment.model_construct(**{name: getattr(segment, name) for name in _CONCISE & segment.model_fields_set})
 
 
 def _values(field: FieldValues, definition: CustomField) -> str:
