@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.confirmation.question import Question, difference, quoted, renaming, visible
+from amo_mcp.amocrm.shown import quoted, visible
+from amo_mcp.confirmation.question import Question, difference, renaming
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox:
         "retryable": False,
         "hint": "Show fields to the person. What they want can be done with the other tools.",
         "fields": [
-            {"path": "", "detail": "segment «VIP» (id 51): name was left as Лучшие and is Чужое now."},
+            {"path": "", "detail": "segment «VIP» (id 51): name was left as «Лучшие» and is «Чужое» now."},
             {"path": "", "detail": "segment «VIP» (id 51): color was left as ae003f and is bf2600 now."},
         ],
     }

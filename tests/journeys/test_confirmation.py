@@ -334,7 +334,7 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     lines = person.asked[0].message.split("\n")
     assert lines == [
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
-        "Segment id 51, colour 10599d. Customers in it: 0. Nothing is lost., filled fields: 7.",
+        "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
         "Its members and its conditions cannot be brought back.",
     ]

@@ -84,10 +84,10 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "1. Delete segment «новички» (id 66), 0 customers",
         "2. Create segment «Гости»: color 10599d",
         "3. Change segment «VIP» (id 51): name: was «VIP» → will be «Лучшие»",
-        "4. Delete segment «vip клиенты » (id 54), 5 customers",
+        "4. Delete segment «vip клиенты» (id 54), 5 customers",
     ]
     assert {key: planned[key] for key in planned if key not in ("plan_id", "expires_at")} == {
-        "warnings": ["«vip клиенты » has 5 customers; its members do not come back."],
+        "warnings": ["«vip клиенты» has 5 customers; its members do not come back."],
         "customers_affected": 5,
         "requests": 6,
         "seconds": 0.0,
@@ -104,7 +104,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "Delete segment «новички» (id 66)",
         "Create segment «Гости» (id 96)",
         "Change segment «VIP» (id 51)",
-        "Delete segment «vip клиенты » (id 54)",
+        "Delete segment «vip клиенты» (id 54)",
     ]
     assert applied == {"change_id": applied["change_id"], "done": done}
     assert progress == [
@@ -241,7 +241,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
         assert applied == {
             "change_id": applied["change_id"],
             "done": ["Delete segment «новички» (id 66)", "Create segment «Гости» (id 96)"],
-            "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты » (id 54): planned"],
+            "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты» (id 54): planned"],
             "reason": "rejected",
             "message": "It stopped there: amoCRM did not accept the request (status 400). That step changed nothing. "
             "What was done stays; undo_change takes it back, a new plan does the rest.",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.amocrm.shown import quoted
 from amo_mcp.reorganize.audit import Finding, audit_segments, audit_statuses, key_of
 
 settings.register_profile("audit", derandomize=True, deadline=None)
@@ -220,7 +221,7 @@ def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, sureness:
             problem="naming_drift",
             kind="segment",
             ids=(1,),
-            why=f"«{name}» has {reason}.",
+            why=f"{quoted(name)} has {reason}.",
             sureness=sureness,  # type: ignore[arg-type]
             changes=({"action": "update", "kind": "segment", "id": 1, "name": clean},),
         )
