@@ -85,30 +85,3 @@ def test_a_tool_is_named_titled_described_and_hinted(tool: AmoTool) -> None:
         "idempotent_hint": not tool.name.startswith(("create", "confirm")),
         "open_world_hint": False,
     }
-
-
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
-def test_an_input_schema_is_one_that_every_provider_takes(tool: AmoTool) -> None:
-    problems: list[str] = []
-    _check(tool.parameters, tool.name, problems)
-    assert problems == []
-    assert tool.parameters["type"] == "object"
-
-
-def _check(schema: Any, path: str, problems: list[str]) -> None:
-    """The rules that the providers publish: no references, no unions, no booleans; typed and described properties."""
-    if not isinstance(schema, dict):
-        problems.append(f"{path} is not an object")
-        return
-    problems += [f"{path} has {key}" for key in ("$ref", "$defs", "anyOf", "oneOf", "allOf", "not") if key in schema]
-    if "title" in schema or not isinstance(schema.get("type"), str):
-        problems.append(f"{path} has a title or no single type")
-    if schema.get("type") == "object":
-        if schema.get("additionalProperties") is not False:
-            problems.append(f"{path} is open")
-        for name, inner in schema["properties"].items():
-            if not inner.get("description"):
-                problems.append(f"{path}.{name} is not described")
-            _check(inner, f"{path}.{name}", problems)
-    if schema.get("type") == "array":
-        _check(schema["items"], f"{path}[]", problems)
