@@ -20,6 +20,7 @@ def _root_logger_as_before() -> object:
 
 
 @pytest.mark.filterwarnings("always")
+@pytest.mark.requirement("COMMAND-3")
 def test_an_event_is_one_line_and_an_exception_only_its_type(capsys: pytest.CaptureFixture[str]) -> None:
     log_to_stderr("INFO")
     logger = logging.getLogger("shop")

@@ -23,6 +23,7 @@ def nested(levels: int) -> dict[str, Any]:
     return inner
 
 
+@pytest.mark.requirement("TOOL-4")
 @pytest.mark.anyio
 async def test_every_tool_that_is_listed_is_one_that_every_provider_takes(
     era: str, sandbox: Sandbox, serve: Serve
@@ -50,6 +51,7 @@ def test_a_schema_within_the_limits_is_let_be(sound: dict[str, Any]) -> None:
     assert problems_of_tool("tool", "A tool.", sound) == []
 
 
+@pytest.mark.requirement("TOOL-4")
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

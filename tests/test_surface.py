@@ -42,17 +42,20 @@ def compact(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+@pytest.mark.requirement("TOOL-1", "ARG-7")
 def test_every_tool_is_as_its_snapshot_says() -> None:
     kept = {path.stem: path.read_text("utf-8") for path in surface.SNAPSHOTS.glob("*.json")}
     assert kept == {tool.name: surface.snapshot(tool) for tool in TOOLS}
     assert SCHEMAS.read_text("utf-8") == surface.kept_schemas()
 
 
+@pytest.mark.requirement("TOOL-1")
 def test_the_readme_lists_the_tools_as_they_are() -> None:
     assert surface.README.read_text("utf-8") == surface.readme()
     assert surface.table() in surface.README.read_text("utf-8")
 
 
+@pytest.mark.requirement("TOOL-1", "TOOL-5")
 @pytest.mark.anyio
 async def test_tools_list_stays_within_its_budget_of_bytes(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
@@ -73,6 +76,7 @@ def test_the_instructions_take_less_than_250_tokens() -> None:
     assert len(INSTRUCTIONS) / 4 < 250
 
 
+@pytest.mark.requirement("TOOL-2", "TOOL-3")
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_a_tool_is_named_titled_described_and_hinted(tool: AmoTool) -> None:
     assert len(tool.name) <= 30

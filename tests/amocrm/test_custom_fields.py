@@ -110,6 +110,7 @@ def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: s
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", listed)]
 
 
+@pytest.mark.requirement("ARG-7")
 @pytest.mark.parametrize("kind", CHOICES)
 @pytest.mark.parametrize(
     ("value", "enum_id"),

@@ -181,6 +181,7 @@ async def meet_what_changes_meanwhile(listener: Listener, served: Served, kind: 
     await listener.call("apply_plan", plan_id=plan["plan_id"])
 
 
+@pytest.mark.requirement("ANSWER-4")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_no_text_of_the_crm_speaks_for_the_server(
     era: str, mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
@@ -205,6 +206,7 @@ async def test_no_text_of_the_crm_speaks_for_the_server(
     assert [line for line in lines if not line.isprintable()] == []
 
 
+@pytest.mark.requirement("ANSWER-4")
 @pytest.mark.parametrize("text", CANARIES)
 async def test_a_mode_that_speaks_is_quoted(text: str, serve: Serve) -> None:
     poison = Poison([text])
@@ -219,6 +221,7 @@ async def test_a_mode_that_speaks_is_quoted(text: str, serve: Serve) -> None:
     assert poison.stray(listener.everything()) == []
 
 
+@pytest.mark.requirement("ANSWER-4")
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(OTHER_TEXTS, min_size=1, max_size=6))
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])

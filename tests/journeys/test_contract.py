@@ -54,6 +54,7 @@ async def every_call(client: Client, mode: str) -> list[tuple[str, CallToolResul
     return made
 
 
+@pytest.mark.requirement("TOOL-3", "CONFIRM-1")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_what_is_destructive_asks_a_person_and_nothing_else_does(era: str, mode: str, serve: Serve) -> None:
     sandbox, person = Sandbox(mode=mode), Person("decline")
@@ -67,6 +68,7 @@ async def test_what_is_destructive_asks_a_person_and_nothing_else_does(era: str,
     assert [write.partition(" ")[0] for write in served.writes()] == ["POST"]
 
 
+@pytest.mark.requirement("ANSWER-1", "ANSWER-3", "ERROR-1")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 @pytest.mark.parametrize("dialogs", [True, False])
 async def test_every_answer_follows_its_schema_and_says_the_same_as_compact_json(
@@ -100,6 +102,7 @@ def values(told: Any) -> Iterator[Any]:
         yield told
 
 
+@pytest.mark.requirement("ERROR-2")
 def test_the_codes_of_errors_are_a_closed_set() -> None:
     assert get_args(Code) == (
         *("invalid_arguments", "not_found", "unauthorized", "forbidden", "payment_required", "mode_disabled"),
@@ -109,6 +112,7 @@ def test_the_codes_of_errors_are_a_closed_set() -> None:
     )
 
 
+@pytest.mark.requirement("ERROR-5")
 async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
     era: str, sandbox: Sandbox, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,6 +131,7 @@ async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
     assert not [record for record in told if record.exc_info or "secret" in record.getMessage()]
 
 
+@pytest.mark.requirement("CONFIRM-3")
 @pytest.mark.parametrize("tool", sorted(DESTRUCTIVE))
 async def test_no_argument_of_a_tool_is_a_confirmation(tool: str, era: str, sandbox: Sandbox, serve: Serve) -> None:
     [schema] = [item.parameters for item in TOOLS if item.name == tool]
@@ -138,6 +143,7 @@ async def test_no_argument_of_a_tool_is_a_confirmation(tool: str, era: str, sand
     assert served.requests() == []
 
 
+@pytest.mark.requirement("CONFIRM-7")
 @pytest.mark.parametrize(
     ("way", "without"),
     [("auto", "confirmation_required"), ("dialog", "cannot_ask"), ("chat", "confirmation_required")],
@@ -152,6 +158,7 @@ async def test_over_stdio_each_way_to_confirm_does_what_it_says(era: str, way: s
     assert len(person.asked) == 1
 
 
+@pytest.mark.requirement("RESOURCE-6")
 async def test_the_palette_is_what_the_creating_tools_take(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
         schemas = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}
