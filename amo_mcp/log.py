@@ -17,7 +17,7 @@ _QUIET = ("httpcore2", "httpx2", "sse_starlette", "mcp.server.streamable_http", 
 
 
 class OneLine(logging.Formatter):
-    """An event on one line; of an exception only its type."""
+    """An event on one line, of what can be printed; of an exception only its type."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""

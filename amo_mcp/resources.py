@@ -20,7 +20,7 @@ from amo_mcp.account import AmoAccount, Changed
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.confirmation.question import visible
+from amo_mcp.amocrm.shown import visible
 from amo_mcp.tools.account import overview, used_in_periodicity, used_in_segments
 from amo_mcp.tools.errors import ToolFailure, explain
 from amo_mcp.tools.reorganize import change_list

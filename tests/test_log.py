@@ -20,10 +20,11 @@ def _root_logger_as_before() -> object:
 
 
 @pytest.mark.filterwarnings("always")
+@pytest.mark.requirement("COMMAND-3")
 def test_an_event_is_one_line_and_an_exception_only_its_type(capsys: pytest.CaptureFixture[str]) -> None:
     log_to_stderr("INFO")
     logger = logging.getLogger("shop")
-    logger.info("two\nlines of %s", "text")
+    logger.info("two\nlines of %s", "text\x1b\u009b\u202e")
     logger.error("it broke", exc_info=RuntimeError("with a secret"))
     logger.debug("too quiet")
     logger.info("\x1b[31mred\u2028%s", "x" * 2000)

@@ -104,6 +104,7 @@ def text_of(result: GetPromptResult) -> str:
     return message.content.text
 
 
+@pytest.mark.requirement("PROMPT-1")
 async def test_six_prompts_are_listed_by_name_with_title_description_and_arguments(client: Client) -> None:
     async with client:
         listed = (await client.list_prompts()).prompts
@@ -139,6 +140,7 @@ def test_a_prompt_names_no_tool_that_there_will_never_be(name: str) -> None:
     assert set(body(name).split("`")[1::2]) <= tools | words
 
 
+@pytest.mark.requirement("PROMPT-2")
 @pytest.mark.parametrize("name", SHIPPED)
 async def test_a_prompt_comes_whole_with_its_arguments_in_their_places(client: Client, name: str) -> None:
     arguments = {argument: f"<{argument}>" for argument, _, _ in SHIPPED[name][2]}
@@ -218,6 +220,7 @@ def test_an_argument_that_is_not_required_can_be_left_out(folder: Path) -> None:
     assert text_of(got) == "Greet Анна, , and Анна again.\n"
 
 
+@pytest.mark.requirement("PROMPT-2")
 def test_a_new_file_in_the_folder_is_a_new_prompt(folder: Path) -> None:
     before = [item.name for item in Prompts(folder).listed()]
     (folder / "aside.md").write_text(GREETING.replace('"greet"', '"aside"'), "utf-8")
@@ -351,6 +354,7 @@ def test_a_checkout_takes_the_folder_beside_the_package() -> None:
     assert {file.name for file in shipped().iterdir()} == {f"{name}.md" for name in SHIPPED}
 
 
+@pytest.mark.requirement("PROMPT-3")
 def test_the_wheel_has_every_prompt_inside_the_package(dist: Path) -> None:
     texts = {name: text.decode() for name, text in held(dist).items() if name.endswith(".md")}
     assert texts == {
@@ -358,6 +362,7 @@ def test_the_wheel_has_every_prompt_inside_the_package(dist: Path) -> None:
     }
 
 
+@pytest.mark.requirement("PROMPT-3")
 def test_what_is_installed_from_the_wheel_has_its_prompts(dist: Path, tmp_path: Path) -> None:
     [file] = dist.glob("*.whl")
     shutil.unpack_archive(file, tmp_path, "zip")

@@ -47,6 +47,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, kind: type[Settings] = ServingSett
     return caught.value.problems
 
 
+@pytest.mark.requirement("ENV-1")
 def test_an_account_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_BASE_URL", "https://shop.kommo.com/")
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
@@ -56,6 +57,7 @@ def test_an_account_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.access_token.get_secret_value() == TOKEN
 
 
+@pytest.mark.requirement("ENV-1")
 def test_or_by_its_subdomain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_SUBDOMAIN", "My-Shop")
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
@@ -68,6 +70,7 @@ def test_of_both_the_address_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(Settings).root == "https://shop.kommo.com"
 
 
+@pytest.mark.requirement("ENV-3")
 def test_the_sandbox_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert serving(sandbox=True).account == SANDBOX_URL
     monkeypatch.setenv("AMO_SANDBOX", "1")
@@ -81,6 +84,7 @@ def test_what_is_chosen_on_the_command_line_wins(monkeypatch: pytest.MonkeyPatch
     assert serving(confirm=None).confirm == "dialog"
 
 
+@pytest.mark.requirement("ENV-4")
 def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AMO_STATE_DIR")
     assert load_settings(Settings).model_dump() == {
@@ -101,6 +105,7 @@ def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+@pytest.mark.requirement("ENV-4")
 def test_everything_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = {
         "AMO_READ_ONLY": "1",
@@ -134,6 +139,7 @@ def test_everything_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert settings.state.path == tmp_path / "other"
 
 
+@pytest.mark.requirement("ENV-6")
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     before = load_settings(Settings, sandbox=True)
     names = [f"AMO_{name.upper()}" for name in Settings.model_fields if name != "state_dir"]
@@ -187,6 +193,7 @@ class TestSignedIn:
         ]
 
 
+@pytest.mark.requirement("CONFIRM-7", "ENV-7")
 def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(
         monkeypatch,
@@ -249,6 +256,7 @@ def test_whatever_the_environment_is_it_is_taken_or_refused_by_name(environment:
     assert {problem.split()[0] for problem in refused} <= set(environment)
 
 
+@pytest.mark.requirement("ENV-8")
 def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     told = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
     assert "secret" not in "".join(told)
@@ -259,6 +267,7 @@ def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -
     assert "client-secret" not in repr(settings) + str(settings)
 
 
+@pytest.mark.requirement("ENV-8")
 def test_a_refusal_holds_nothing_of_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN + " x")
     with pytest.raises(InvalidSettings) as caught:
@@ -274,6 +283,7 @@ def test_an_address_is_allowed_by_the_hosts_of_the_settings(monkeypatch: pytest.
         settings.allowed("https://other.example.org")
 
 
+@pytest.mark.requirement("ENV-5")
 @pytest.mark.parametrize(
     "address",
     [
@@ -291,6 +301,7 @@ def test_a_token_may_be_sent_to_the_vendor_to_loopback_and_to_named_hosts(addres
     assert allowed_root(f" {address}\n", ("crm.example.org",)) == address.rstrip("/").lower()
 
 
+@pytest.mark.requirement("ENV-5")
 @pytest.mark.parametrize(
     "address",
     [

@@ -34,6 +34,7 @@ def test_it_is_made_with_what_leads_to_it_for_its_owner_alone(tmp_path: Path) ->
     assert state.path == tmp_path / "a" / "b"
 
 
+@pytest.mark.requirement("ENV-4")
 def test_by_default_it_is_where_the_platform_keeps_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("platformdirs.user_state_path", lambda name, appauthor: tmp_path / f"{name}-{appauthor}")
     assert StateFolder(None).path == tmp_path / "amo-mcp-False"

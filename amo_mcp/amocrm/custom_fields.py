@@ -13,12 +13,12 @@ from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import Accepted, CustomField, EntityId, FieldChoice, Text
+from amo_mcp.amocrm.shown import code, quoted
 
 _TRUE = {"true", "1", "yes", "да"}
 _FALSE = {"false", "0", "no", "нет"}
 _CHOICES = {"select", "multiselect", "radiobutton"}
 _SHOWN_CHOICES = 30
-_SHOWN_LETTERS = 60
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
@@ -106,7 +106,7 @@ def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> Custom
 def _unknown_field(field: FieldInput, definitions: Sequence[CustomField]) -> str:
     if field.field_id is None and field.field_code is None:
         return "needs a field_id or a field_code"
-    known = ", ".join(f"{item.id}{f' ({item.code})' if item.code else ''}" for item in definitions) or "none"
+    known = ", ".join(f"{item.id}{f' ({code(item.code)})' if item.code else ''}" for item in definitions) or "none"
     return f"is not a field that segments of this account have; the fields are: {known}"
 
 
@@ -116,7 +116,7 @@ def _values(
     if not field.values:
         return None
     if len(field.values) > 1 and definition.type != "multiselect":
-        problems.append(Problem(f"{path}.values", f"takes one value: the field is of type {definition.type}"))
+        problems.append(Problem(f"{path}.values", f"takes one value: the field is of type {code(definition.type)}"))
     sent = []
     for index, item in enumerate(field.values):
         try:
@@ -146,14 +146,14 @@ def _same_choice(item: ValueInput, choice: FieldChoice) -> bool:
 
 
 def _choices(choices: Sequence[FieldChoice]) -> str:
-    shown = [f"{choice.id} «{choice.value[:_SHOWN_LETTERS]}»" for choice in choices[:_SHOWN_CHOICES]]
+    shown = [f"{choice.id} {quoted(choice.value)}" for choice in choices[:_SHOWN_CHOICES]]
     more = len(choices) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
     if item.enum_id is not None or item.enum_code is not None:
-        raise _Unfit(f"takes a value, not a choice: the field is of type {kind}")
+        raise _Unfit(f"takes a value, not a choice: the field is of type {code(kind)}")
     if item.value is None:
         raise _Unfit("needs a value")
     match kind:

@@ -15,7 +15,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult, Implementation
 
 from amo_mcp import __version__
-from amo_mcp.confirmation.question import visible
+from amo_mcp.amocrm.shown import visible
 
 _WIDTH = 76
 

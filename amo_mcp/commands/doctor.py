@@ -17,8 +17,8 @@ from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.amocrm.oauth import expiry
 from amo_mcp.amocrm.pace import SharedPace
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.amocrm.shown import visible
 from amo_mcp.amocrm.token_store import store_for
-from amo_mcp.confirmation.question import visible
 from amo_mcp.log import log_to_stderr
 from amo_mcp.server import open_account
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings

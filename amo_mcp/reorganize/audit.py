@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.reorganize.steps import Entity, Kind
 
 Sureness = Literal["high", "medium", "low"]
@@ -150,13 +151,12 @@ def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
 def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
     kept = min(alike, key=lambda thing: (-_customers(thing), not getattr(thing, "is_default", False), thing.id))
     rest = [thing for thing in alike if thing is not kept and not getattr(thing, "is_default", False)]
-    names = ", ".join(f"«{thing.name}»" for thing in alike)
     empty = [thing for thing in rest if isinstance(thing, Status) or not _customers(thing)]
     return Finding(
         problem="near_duplicate_names",
         kind=kind,
         ids=tuple(sorted(thing.id for thing in alike)),
-        why=f"{names} mean the same; «{kept.name}» (id {kept.id}) is the one to keep.",
+        why=f"{_names(alike)} mean the same; {quoted(kept.name)} (id {kept.id}) is the one to keep.",
         sureness="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
         changes=tuple({"action": "delete", "kind": kind, "id": thing.id} for thing in empty),
     )
@@ -169,7 +169,7 @@ def _empty(segments: Sequence[Segment], told: set[int]) -> Iterator[Finding]:
                 problem="empty_segment",
                 kind="segment",
                 ids=(segment.id,),
-                why=f"«{segment.name}» has no customers.",
+                why=f"{quoted(segment.name)} has no customers.",
                 sureness="medium",
                 changes=({"action": "delete", "kind": "segment", "id": segment.id},),
             )
@@ -188,7 +188,7 @@ def _color_clashes(kind: Kind, things: Sequence[Entity], palette: Sequence[str])
                 problem="color_clash",
                 kind=kind,
                 ids=tuple(sorted(thing.id for thing in same)),
-                why=f"{len(same)} of one colour ({color}): " + ", ".join(f"«{thing.name}»" for thing in same) + ".",
+                why=f"{len(same)} of one colour ({code(color)}): {_names(same)}.",
                 sureness="low",
                 changes=tuple(
                     {"action": "update", "kind": kind, "id": thing.id, "color": new} for thing, new in offered if new
@@ -206,7 +206,7 @@ def _naming_drift(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
                 problem="naming_drift",
                 kind=kind,
                 ids=(thing.id,),
-                why=f"«{thing.name}» has {' and '.join(reasons)}.",
+                why=f"{quoted(thing.name)} has {' and '.join(reasons)}.",
                 sureness="high" if reasons == ["stray spaces"] else "medium",
                 changes=({"action": "update", "kind": kind, "id": thing.id, "name": clean},)
                 if clean != thing.name
@@ -262,7 +262,7 @@ def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -
                 problem="unused_field",
                 kind="field",
                 ids=(field.id,),
-                why=f"The field «{field.name}» is filled in {count} of {len(segments)} segments.",
+                why=f"The field {quoted(field.name)} is filled in {count} of {len(segments)} segments.",
                 sureness="medium" if count == 0 else "low",
             )
 
@@ -297,6 +297,10 @@ def _full(kind: Kind | Literal["field"], held: int, limit: int) -> Iterator[Find
         yield Finding(
             problem="limit_close", kind=kind, ids=(), why=f"{held} of at most {limit} are used.", sureness="high"
         )
+
+
+def _names(things: Sequence[Entity]) -> str:
+    return ", ".join(quoted(thing.name) for thing in things)
 
 
 def _customers(thing: Entity) -> int:

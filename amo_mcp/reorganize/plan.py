@@ -28,6 +28,7 @@ from amo_mcp.amocrm.models import (
     Text,
 )
 from amo_mcp.amocrm.palette import segment_color, status_color
+from amo_mcp.amocrm.shown import quoted
 from amo_mcp.reorganize.outcome import settings_of
 from amo_mcp.reorganize.steps import LIMITS, Entity, Kind, Step, goes_over
 
@@ -141,14 +142,14 @@ def differences_of(plan: Plan, state: State) -> list[str]:
             continue
         now = state.things[step.kind].get(before.id)
         if now is None:
-            differs.append(f"{step.kind} «{before.name}» (id {before.id}) is gone.")
+            differs.append(f"{step.kind} {quoted(before.name)} (id {before.id}) is gone.")
             continue
         was, is_now = settings_of(before), settings_of(now)
         if isinstance(now, Segment) and isinstance(before, Segment) and step.action == "delete":
             was["customers_count"], is_now["customers_count"] = before.customers_count, now.customers_count
         names = [name for name in was if was[name] != is_now.get(name) and name != "sort"]
         if names:
-            differs.append(f"{step.kind} «{before.name}» (id {before.id}) has another {', '.join(names)}.")
+            differs.append(f"{step.kind} {quoted(before.name)} (id {before.id}) has another {', '.join(names)}.")
     for kind, things in state.things.items():
         if goes_over(kind, len(things), plan.steps):
             differs.append(f"There are {len(things)} of kind {kind} now: no room for what is to be created.")
@@ -244,18 +245,19 @@ def _warnings(steps: Sequence[Step], state: State) -> list[str]:
     """What a person should know: customers affected, names that collide, changes that change nothing, full limits."""
     warnings = []
     for step in steps:
+        name = quoted(step.name)
         if step.action == "delete" and isinstance(step.before, Segment) and step.before.customers_count:
-            warnings.append(f"«{step.name}» has {step.before.customers_count} customers; its members do not come back.")
+            warnings.append(f"{name} has {step.before.customers_count} customers; its members do not come back.")
         if step.action == "delete" and isinstance(step.before, Status):
-            warnings.append(f"The customers of the status «{step.name}» will move to others by their conditions.")
+            warnings.append(f"The customers of the status {name} will move to others by their conditions.")
         if step.action == "update" and step.sent is not None and _changes_nothing(step):
-            warnings.append(f"«{step.name}» is so already; its change changes nothing.")
+            warnings.append(f"{name} is so already; its change changes nothing.")
     for kind, things in state.things.items():
         names = _names_after(kind, things, steps)
         counts = Counter(name.casefold() for name in names)
         first = {name.casefold(): name for name in reversed(names)}
         warnings += [
-            f"There will be {count} of kind {kind} named «{first[name]}»."
+            f"There will be {count} of kind {kind} named {quoted(first[name])}."
             for name, count in counts.items()
             if count > 1
         ]

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.amocrm.shown import quoted
 
 Action = Literal["create", "update", "delete"]
 Kind = Literal["segment", "status"]
@@ -13,9 +14,6 @@ Outcome = Literal["planned", "intent", "done", "failed", "unknown", "undone"]
 """What is known of a step: not sent yet, about to be sent, made, surely not made, not to be told, or taken back."""
 
 LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
-
-_LONGEST_NAME = 80
-_QUOTES = str.maketrans({"«": "‹", "»": "›"})
 
 Entity = Segment | Status
 Sent = SegmentDraft | SegmentPatch | StatusDraft | StatusPatch
@@ -66,10 +64,9 @@ class Step:
 
     @property
     def summary(self) -> str:
-        """What it does, in a few words; a name cannot close the guillemets around it, nor push out what follows."""
-        name = self.name if len(self.name) <= _LONGEST_NAME else self.name[: _LONGEST_NAME - 1] + "…"
+        """What it does, in a few words."""
         verb = {"create": "Create", "update": "Change", "delete": "Delete"}[self.action]
-        return f"{verb} {self.kind} «{name.translate(_QUOTES)}»" + (f" (id {self.target_id})" if self.target_id else "")
+        return f"{verb} {self.kind} {quoted(self.name)}" + (f" (id {self.target_id})" if self.target_id else "")
 
     def came(self, outcome: Outcome, after: Entity | None = None) -> Self:
         """The step with what came of it."""

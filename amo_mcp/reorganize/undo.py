@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from amo_mcp.amocrm.models import FieldValues, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.reorganize.outcome import settings_of
 from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
 
-_SHORT = 80
 _JOINERS = "\u200c\u200d"
 _CHECKED = ("name", "color", "custom_fields_values", "available_products_price_types")
 
@@ -128,10 +128,10 @@ def _writable(held: dict[str, Any], palette: tuple[str, ...], step: Step, undo: 
     """What can be written of it: an account may hold names and colours that cannot be, and that is said."""
     name, color = held.get("name"), held.get("color")
     if name is not None and (kept := _writable_name(name, step)) != name:
-        undo.losses.append(f"The name of {_titled(step)} cannot be set as it was; it becomes «{kept}».")
+        undo.losses.append(f"The name of {_titled(step)} cannot be set as it was; it becomes {quoted(kept)}.")
         held = {**held, "name": kept}
     if color is not None and color not in palette:
-        undo.losses.append(f"The colour {color or 'none'} of {_titled(step)} cannot be set through the API.")
+        undo.losses.append(f"The colour {code(color)} of {_titled(step)} cannot be set through the API.")
         return {name: value for name, value in held.items() if name != "color"}
     return held
 
@@ -164,13 +164,16 @@ def _compare(step: Step, there: Entity, left: Entity, names: Iterable[str], undo
     for name in names:
         if name in then and name in left.model_fields_set and now.get(name) != then[name]:
             undo.conflicts.append(
-                f"{_titled(step)}: {name} was left as {_short(then[name])} and is {_short(now.get(name))} now."
+                f"{_titled(step)}: {name} was left as {_told(name, then)} and is {_told(name, now)} now."
             )
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
+def _told(name: str, settings: Mapping[str, Any]) -> str:
+    """A setting, for a sentence."""
+    value = settings.get(name)
+    if not value:
+        return "empty"
+    return code(value) if name == "color" else quoted(str(value))
 
 
 def _titled(step: Step) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from amo_mcp.confirmation.question import visible
+from amo_mcp.amocrm.shown import visible
 from amo_mcp.tools.errors import invalid_arguments
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -11,8 +11,8 @@ from amo_mcp.account import LimitReached
 from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
+from amo_mcp.amocrm.shown import code, visible
 from amo_mcp.confirmation import errors as confirmation
-from amo_mcp.confirmation.question import visible
 
 Code = Literal[
     "invalid_arguments",
@@ -156,7 +156,7 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case f
         case amo.ModeDisabled():
             return ToolFailure(
                 "mode_disabled",
-                f"This needs the customers mode `{error.needed}`, and the account is in `{visible(error.actual)}`. "
+                f"This needs the customers mode `{error.needed}`, and the account is in {_mode(error.actual)}. "
                 f"{_NOTHING}",
                 _other_mode(error.actual),
             )
@@ -186,6 +186,11 @@ def _rejected(error: amo.Refused) -> ToolFailure:
         "See fields for what amoCRM said of each part." if fields else None,
         fields=fields,
     )
+
+
+def _mode(mode: str) -> str:
+    told = code(mode)
+    return f"`{told}`" if told == mode else told
 
 
 def _other_mode(mode: str) -> str:

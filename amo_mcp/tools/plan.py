@@ -13,9 +13,10 @@ from pydantic import Field
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.models import Segment, Text, iso_utc
+from amo_mcp.amocrm.shown import quoted, visible
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, caller_of, carry_out
 from amo_mcp.confirmation.errors import TargetChanged
-from amo_mcp.confirmation.question import Question, difference, quoted, renaming, visible
+from amo_mcp.confirmation.question import Question, difference, renaming
 from amo_mcp.reorganize.journal import PlanUsed
 from amo_mcp.reorganize.outcome import listed
 from amo_mcp.reorganize.plan import (

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import Text, Time, Whole
+from amo_mcp.amocrm.shown import visible
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, visible
+from amo_mcp.confirmation.question import Question
 from amo_mcp.reorganize.outcome import settings_of
 from amo_mcp.reorganize.steps import Change, Entity, Kind
 from amo_mcp.reorganize.undo import Undo, undo_of

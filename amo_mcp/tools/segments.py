@@ -22,8 +22,9 @@ from amo_mcp.amocrm.models import (
     Whole,
 )
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
+from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, difference, quoted, renaming
+from amo_mcp.confirmation.question import Question, difference, renaming
 from amo_mcp.reorganize.outcome import settings_of
 from amo_mcp.reorganize.steps import Change
 from amo_mcp.tools.cursor import after as after_id
@@ -162,7 +163,7 @@ class UpdateSegment:
             f"Change segment {quoted(segment.name)}",
             f"Segment id {segment.id}, customers: {_count(segment)}.",
             "" if patch.name is None else renaming("Name", segment.name, patch.name),
-            "" if patch.color is None else difference("Colour", segment.color, patch.color),
+            "" if patch.color is None else difference("Colour", code(segment.color), patch.color),
             "" if shall is None else difference("Price fields", _some(prices), _some(shall)),
             *(self._field(sent) for sent in patch.custom_fields_values or []),
         )
@@ -198,7 +199,7 @@ class DeleteSegment:
         filled = len([field for field in segment.custom_fields_values if field.values])
         return Question(
             f"Delete segment {quoted(segment.name)}",
-            f"Segment id {segment.id}, colour {segment.color or 'none'}, filled fields: {filled}.",
+            f"Segment id {segment.id}, colour {code(segment.color) or 'none'}, filled fields: {filled}.",
             f"Customers in it: {_count(segment)}. They stay in the account, without this segment.",
             "Its members and its conditions cannot be brought back.",
         )

@@ -10,8 +10,9 @@ from pydantic import Field
 from amo_mcp.account import AmoAccount, as_sent
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import MAX_STATUSES
+from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, difference, quoted, renaming
+from amo_mcp.confirmation.question import Question, difference, renaming
 from amo_mcp.tools.errors import ToolFailure, invalid_arguments
 from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, Told, tool
 
@@ -98,7 +99,7 @@ class UpdateStatus:
             f"Status id {status.id}.",
             "" if patch.name is None else renaming("Name", status.name, patch.name),
             "" if patch.sort is None else difference("Position", str(status.sort), str(patch.sort)),
-            "" if patch.color is None else difference("Colour", status.color, patch.color),
+            "" if patch.color is None else difference("Colour", code(status.color), patch.color),
         )
 
     async def still_stands(self, account: AmoAccount) -> bool:
@@ -123,7 +124,7 @@ class DeleteStatus:
         """What becomes of its customers."""
         return Question(
             f"Delete status {quoted(self.status.name)}",
-            f"Status id {self.status.id}, position {self.status.sort}, colour {self.status.color or 'none'}.",
+            f"Status id {self.status.id}, position {self.status.sort}, colour {code(self.status.color) or 'none'}.",
             "Its customers will be moved to other statuses by their conditions, within some time.",
             "Its conditions cannot be set again through the API." if any(self.status.conditions) else "",
         )

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 
 from amo_mcp.account import AmoAccount, TellProgress, tell_progress
 from amo_mcp.amocrm.pace import Tell, tell_wait
+from amo_mcp.amocrm.shown import visible
 from amo_mcp.confirmation.ask import Asking, Called, asking, serving
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
-from amo_mcp.confirmation.question import visible
 from amo_mcp.tools.arguments import validated
 from amo_mcp.tools.errors import ToolFailure, explain
 from amo_mcp.tools.schema import Plain, plain

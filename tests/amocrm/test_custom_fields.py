@@ -106,10 +106,11 @@ def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(field
 def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: str) -> None:
     if text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
         return
-    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 « Для турки», 13 «Für Filter»"
+    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", listed)]
 
 
+@pytest.mark.requirement("ARG-7")
 @pytest.mark.parametrize("kind", CHOICES)
 @pytest.mark.parametrize(
     ("value", "enum_id"),
@@ -247,7 +248,7 @@ def test_every_problem_is_told_with_its_place() -> None:
     definitions = [DEFINITIONS[0], CustomField(id=77), BY_TYPE["multiselect"]]
     with pytest.raises(InvalidValues, match="5 problems") as caught:
         for_sending([FieldInput.model_validate(field) for field in given_fields], definitions)
-    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 « Для турки», 13 «Für Filter»"
+    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert caught.value.problems == [
         Problem("custom_fields_values.1", "needs a field_id or a field_code"),
         Problem("custom_fields_values.2", "names the field 1 for the second time"),

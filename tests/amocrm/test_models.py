@@ -227,6 +227,7 @@ def test_what_is_nested_deeper_than_can_be_passed_on_is_not_read(model: type[Bas
         model.model_validate({**held, key: {"deeper": nested(30)}})
 
 
+@pytest.mark.requirement("ANSWER-2")
 def test_dates_of_fields_are_told_in_iso_and_other_numbers_as_they_are() -> None:
     rows = [
         ("date", 1671494400, "2022-12-20T00:00:00Z"),
@@ -308,6 +309,7 @@ def test_what_has_no_id_or_no_name_is_neither_a_status_nor_a_segment(model: type
         model.model_validate(wrong)
 
 
+@pytest.mark.requirement("ANSWER-2")
 def test_a_moment_is_told_in_utc_to_the_second() -> None:
     moscow = timezone(timedelta(hours=3))
     assert iso_utc(datetime(2026, 11, 22, 12, 0, 0, 999999, moscow)) == "2026-11-22T09:00:00Z"

@@ -750,6 +750,7 @@ def everything_logged() -> Iterator[Recorded]:
     root.setLevel(level)
 
 
+@pytest.mark.requirement("ENV-8")
 async def test_a_whole_life_of_a_sign_in_logs_no_secret(world: World, everything_logged: Recorded) -> None:
     signed_in = [world.sign_in(lives=0)]
     transport = world.transport()

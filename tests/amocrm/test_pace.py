@@ -104,6 +104,7 @@ async def test_no_second_has_more_turns_than_the_limit_and_none_waits_longer_tha
     assert pace.shared
 
 
+@pytest.mark.requirement("LIMIT-3")
 async def test_two_processes_share_the_limit(paces: Paces, file: Path) -> None:
     one, other = paces.open(file, 2), paces.open(file, 2)
     for pace in (one, other, one, other, one):

@@ -24,6 +24,7 @@ Understood = Callable[[str], str]
 rule = settings(deadline=None, max_examples=60)
 
 
+@pytest.mark.requirement("ARG-5")
 def test_the_palettes_and_limits_are_those_of_the_reference() -> None:
     assert list(palette.STATUS_COLORS) == STATUS
     assert list(palette.SEGMENT_COLORS) == SEGMENT

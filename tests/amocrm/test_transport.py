@@ -219,6 +219,7 @@ REFUSALS: list[tuple[Answering, type[Refused], int, str, tuple[Problem, ...]]] =
 ]
 
 
+@pytest.mark.requirement("ERROR-7")
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize(("app", "kind", "status", "detail", "problems"), REFUSALS)
 async def test_a_refusal_is_its_leaf_of_the_tree_with_what_the_api_said(
@@ -593,12 +594,14 @@ async def test_an_account_that_moved_is_followed_to_the_address_that_the_sign_in
     assert hosts == ["example.localhost", "moved.localhost", "moved.localhost"]
 
 
+@pytest.mark.requirement("ERROR-5")
 async def test_a_token_that_the_api_repeats_is_struck_out() -> None:
     body = problem((f"a{TOKEN}", f"x {TOKEN} y", TOKEN), detail=f"{TOKEN}!")
     error = await raised(Answering(422, body))
     assert seen(error) == {"status": 422, "detail": "…!", "problems": (Problem("a…", "x … y", "…"),)}
 
 
+@pytest.mark.requirement("ERROR-5", "ENV-8")
 async def test_the_token_is_in_no_error_and_no_log_and_the_request_id_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -67,6 +67,7 @@ def test_an_unknown_command_is_refused() -> None:
     assert "No such command 'sevre'" in told.output
 
 
+@pytest.mark.requirement("ENV-7")
 def test_settings_that_are_wrong_stop_it_before_serving() -> None:
     done = amo(AMO_BASE_URL="http://example.org", AMO_CONFIRM="never")
     assert done.returncode == 2
@@ -90,6 +91,7 @@ def test_a_command_imports_only_what_it_needs() -> None:
 
 
 class TestSandbox:
+    @pytest.mark.requirement("COMMAND-4")
     def test_it_serves_an_account_and_keeps_it_in_a_file(self, tmp_path: Path) -> None:
         state = tmp_path / "shop.json"
         for created in (1, 2):
@@ -147,6 +149,7 @@ class TestSandbox:
 
 
 class TestDemo:
+    @pytest.mark.requirement("COMMAND-5")
     def test_without_a_terminal_it_answers_yes_and_says_so(self) -> None:
         done = amo("demo", AMO_BASE_URL="https://never.used.example")
         assert (done.returncode, done.stderr) == (0, "")
@@ -157,6 +160,7 @@ class TestDemo:
         assert "✗ invalid_arguments: color is not one of the 40 segment colours. Nothing was changed." in done.stdout
         assert "\x1b[" not in done.stdout
 
+    @pytest.mark.requirement("COMMAND-5")
     @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
     def test_in_a_terminal_it_asks(self, typed: str, outcome: str, questions: int) -> None:
         told = self.typed_at(typed)

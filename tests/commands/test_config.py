@@ -73,6 +73,7 @@ def whole(client: str, server: dict[str, Any], *, asks: bool = False) -> dict[st
             return {"mcpServers": {"amocrm": server}}
 
 
+@pytest.mark.requirement("COMMAND-9")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_for_the_sandbox_nothing_else_is_needed(client: str, script: str, state: StateFolder) -> None:
     expected = whole(client, {"command": script, "args": [], "env": {"AMO_SANDBOX": "1"}})
@@ -163,6 +164,7 @@ def test_a_client_that_is_not_known_is_refused_with_those_that_are() -> None:
     assert all(f"'{client}'" in result.stderr for client in CLIENTS)
 
 
+@pytest.mark.requirement("COMMAND-9")
 @pytest.mark.parametrize(
     "environment",
     [

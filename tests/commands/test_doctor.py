@@ -135,6 +135,7 @@ def patient(standing: tuple[Standing, str], sandbox: Sandbox, tmp_path: Path) ->
     return made
 
 
+@pytest.mark.requirement("COMMAND-8")
 def test_where_all_is_well_every_line_is_ok(patient: Patient) -> None:
     assert patient.seen() == (0, patient.healthy())
     assert patient.sandbox.requests
@@ -162,6 +163,7 @@ def test_the_embedded_sandbox_needs_no_network() -> None:
     ]
 
 
+@pytest.mark.requirement("COMMAND-8")
 def test_settings_that_are_wrong_are_all_told(tmp_path: Path) -> None:
     environment = {"AMO_CONFIRM": "off", "AMO_STATE_DIR": str(tmp_path)}
     result = CliRunner().invoke(cli, ["doctor"], env=environment)
@@ -225,6 +227,7 @@ class TestFolder:
 
 
 class TestHost:
+    @pytest.mark.requirement("COMMAND-8")
     def test_a_host_that_cannot_be_reached_ends_the_examination(self, patient: Patient) -> None:
         code, lines = patient.seen(AMO_BASE_URL="http://127.0.0.1:1")
         assert (code, list(lines)) == (1, ["settings", "state folder", "pace", "host"])
@@ -279,6 +282,7 @@ class TestHost:
 
 
 class TestClock:
+    @pytest.mark.requirement("COMMAND-8")
     @pytest.mark.parametrize(
         ("ahead", "line"),
         [
@@ -411,6 +415,7 @@ class TestAccount:
         _, lines = patient.seen()
         assert lines["account"] == "ok Shop[31m ok rights: all (id 28805383)"
 
+    @pytest.mark.requirement("COMMAND-8")
     def test_who_may_only_read_is_told(self, patient: Patient) -> None:
         code, lines = patient.seen(AMO_ACCESS_TOKEN=USER_TOKEN)
         assert (code, lines) == (1, {**patient.healthy(), "rights": f"!! {NO_ADMIN}"})
@@ -451,6 +456,7 @@ class TestMode:
         _, lines = patient.seen()
         assert lines["mode"] == "!! unknown. Switch customers on in amoCRM: segments or periodicity."
 
+    @pytest.mark.requirement("COMMAND-8")
     @pytest.mark.parametrize(("held", "full"), [(89, False), (90, True), (100, True)])
     def test_a_limit_that_is_almost_reached_is_told(self, held: int, full: bool, patient: Patient) -> None:
         segments = patient.sandbox.account.segments

@@ -115,6 +115,7 @@ def terminal(standing: tuple[Standing, str], sandbox: Sandbox, tmp_path: Path) -
 
 
 class TestCode:
+    @pytest.mark.requirement("COMMAND-6")
     def test_a_code_signs_in_and_is_remembered(self, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert (result.exit_code, result.stderr) == (0, "")
@@ -197,6 +198,7 @@ class TestEnvironment:
             "  AMO_REDIRECT_URI is needed: the integration's card shows it\n"
         )
 
+    @pytest.mark.requirement("ENV-2")
     @pytest.mark.parametrize("name", ["AMO_CLIENT_ID", "AMO_CLIENT_SECRET", "AMO_REDIRECT_URI"])
     def test_each_of_them_is_needed(self, name: str, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", "x", **{name: ""})
@@ -319,6 +321,7 @@ def allow(browser: Browser, page: str) -> None:
 
 
 class TestConsent:
+    @pytest.mark.requirement("COMMAND-6")
     def test_who_allows_it_in_the_browser_is_signed_in(self, terminal: Terminal, browser: Make) -> None:
         used = browser(allow)
         result = terminal.run("login")
@@ -441,6 +444,7 @@ class TestConsent:
 
 
 class TestLogout:
+    @pytest.mark.requirement("COMMAND-7")
     def test_who_signs_out_is_forgotten(self, terminal: Terminal) -> None:
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         result = terminal.run("logout")

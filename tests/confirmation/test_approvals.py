@@ -58,6 +58,7 @@ def test_it_is_the_callers_and_the_ways_alone(approvals: Approvals) -> None:
     assert approvals.claim(approval.id, "dialog", ME) is approval
 
 
+@pytest.mark.requirement("CONFIRM-9")
 def test_it_dies_after_ten_minutes(approvals: Approvals, clock: Clock) -> None:
     approval = approvals.open("two steps", ME, "call", Change())
     clock.now += 599.9

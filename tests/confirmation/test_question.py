@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.confirmation.question import Question, difference, quoted, renaming, visible
+from amo_mcp.amocrm.shown import quoted, visible
+from amo_mcp.confirmation.question import Question, difference, renaming
 
 
+@pytest.mark.requirement("CONFIRM-12")
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -33,6 +35,7 @@ def test_a_name_is_quoted_without_what_cannot_be_seen(name: str, shown: str) -> 
     assert quoted(name) == shown
 
 
+@pytest.mark.requirement("CONFIRM-12")
 @given(st.text(max_size=300))
 def test_no_name_brings_a_line_a_control_or_an_end_of_its_quotes(name: str) -> None:
     shown = quoted(name)

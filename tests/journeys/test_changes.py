@@ -42,6 +42,7 @@ def settled(thing: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in thing.items() if name != "updated_at"}
 
 
+@pytest.mark.requirement("TOOL-22", "CHANGE-1")
 async def test_every_write_gives_the_id_under_which_it_is_listed_newest_first(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -88,6 +89,7 @@ async def test_every_write_gives_the_id_under_which_it_is_listed_newest_first(
     ]
 
 
+@pytest.mark.requirement("CHANGE-1")
 async def test_the_list_comes_in_pages_that_neither_skip_nor_repeat(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
         ids = [(await done(client, "create_segment", name=f"S{number}"))["change_id"] for number in range(5)]
@@ -130,6 +132,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.requirement("UNDO-1")
 async def test_an_undone_update_leaves_a_segment_exactly_as_it_was(era: str, sandbox: Sandbox, serve: Serve) -> None:
     before = deepcopy(sandbox.account.segments)
     async with serve(sandbox) as served, served.client(era, Person()) as client:
@@ -145,6 +148,7 @@ async def test_an_undone_update_leaves_a_segment_exactly_as_it_was(era: str, san
     assert {**sandbox.account.segments, 51: before[51]} == before
 
 
+@pytest.mark.requirement("UNDO-1")
 async def test_an_undone_creation_takes_away_just_what_was_created(era: str, sandbox: Sandbox, serve: Serve) -> None:
     before = deepcopy(sandbox.account.segments)
     person = Person()
@@ -159,6 +163,7 @@ async def test_an_undone_creation_takes_away_just_what_was_created(era: str, san
     assert lines == ["1. Delete segment «VIP» (id 96), 0 customers"]
 
 
+@pytest.mark.requirement("UNDO-2")
 async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -240,6 +245,7 @@ async def test_an_undo_can_be_undone_and_then_done_again(era: str, sandbox: Sand
     assert statuses == ["done", "done", "undone", "undone"]
 
 
+@pytest.mark.requirement("UNDO-3")
 async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person()
     async with serve(sandbox) as served, served.client(era, person) as client:
@@ -253,7 +259,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox:
         "retryable": False,
         "hint": "Show fields to the person. What they want can be done with the other tools.",
         "fields": [
-            {"path": "", "detail": "segment «VIP» (id 51): name was left as Лучшие and is Чужое now."},
+            {"path": "", "detail": "segment «VIP» (id 51): name was left as «Лучшие» and is «Чужое» now."},
             {"path": "", "detail": "segment «VIP» (id 51): color was left as ae003f and is bf2600 now."},
         ],
     }
@@ -311,6 +317,7 @@ async def test_a_deletion_is_not_undone_where_there_is_no_room_any_more(
     assert served.writes() == [f"DELETE {SEGMENTS}/51"]
 
 
+@pytest.mark.requirement("CHANGE-2")
 async def test_a_refused_write_is_recorded_as_failed_and_one_that_cannot_be_told_as_interrupted(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:

@@ -54,6 +54,7 @@ async def ids(client: Client, value: str, ref: Any = SEGMENTS, argument: str = "
     return [int(item) for item in told.values]
 
 
+@pytest.mark.requirement("RESOURCE-2")
 async def test_the_best_come_first(serve: Serve) -> None:
     sandbox = shop(
         (900, "15th"),
@@ -71,6 +72,7 @@ async def test_the_best_come_first(serve: Serve) -> None:
             assert await ids(client, "5") == [5, 52, 51, 904, 902, 903, 901, 900]
 
 
+@pytest.mark.requirement("RESOURCE-2")
 async def test_a_name_is_found_by_any_part_of_it_in_any_case(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
@@ -87,6 +89,7 @@ async def test_a_name_is_found_by_any_part_of_it_in_any_case(sandbox: Sandbox, s
             assert set(await ids(client, "")) == set(sandbox.account.segments)
 
 
+@pytest.mark.requirement("RESOURCE-2")
 async def test_statuses_are_completed_like_segments(periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, both(served.server) as clients:
         for client in clients:

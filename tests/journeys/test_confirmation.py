@@ -29,6 +29,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.requirement("CONFIRM-2", "CONFIRM-4")
 async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -51,6 +52,7 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     ]
 
 
+@pytest.mark.requirement("CONFIRM-5")
 async def test_the_form_has_one_box_without_a_default_titled_with_what_will_happen(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -66,6 +68,7 @@ async def test_the_form_has_one_box_without_a_default_titled_with_what_will_happ
     assert "default" not in box
 
 
+@pytest.mark.requirement("CONFIRM-2")
 async def test_changing_a_segment_shows_before_and_after_of_what_changes(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -97,6 +100,7 @@ async def test_changing_a_segment_shows_before_and_after_of_what_changes(
     assert "CHANNEL" not in held
 
 
+@pytest.mark.requirement("CONFIRM-2")
 async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodicity: Sandbox, serve: Serve) -> None:
     person = Person("yes")
     async with serve(periodicity) as served, served.client(era, person) as client:
@@ -120,6 +124,7 @@ async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodic
     assert own["id"] not in periodicity.account.statuses
 
 
+@pytest.mark.requirement("CONFIRM-1")
 @pytest.mark.parametrize(
     ("says", "words"),
     [
@@ -143,6 +148,7 @@ async def test_without_a_yes_nothing_is_written(
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-1")
 @pytest.mark.parametrize(
     "content", [{}, {"confirm": "true"}, {"confirm": 1}, {"confirm": None}, {"other": True}, None], ids=str
 )
@@ -158,6 +164,7 @@ async def test_an_answer_that_is_not_a_plain_yes_is_no_yes(
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-1")
 async def test_a_client_that_fails_to_show_the_dialog_gets_nothing_done(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -173,6 +180,7 @@ async def test_a_client_that_fails_to_show_the_dialog_gets_nothing_done(
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-13")
 async def test_a_dialog_that_nobody_answers_ends_and_nothing_is_written(sandbox: Sandbox, serve: Serve) -> None:
     async def asleep(_: Any, __: Any) -> ElicitResult:
         await anyio.sleep_forever()
@@ -188,6 +196,7 @@ async def test_a_dialog_that_nobody_answers_ends_and_nothing_is_written(sandbox:
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-9")
 async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox, serve: Serve) -> None:
     clock = Clock()
 
@@ -202,6 +211,7 @@ async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-11")
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -228,6 +238,7 @@ async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-11")
 async def test_a_target_that_went_away_during_the_dialog_is_said_to_be_gone(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -250,6 +261,7 @@ async def test_customers_who_come_meanwhile_do_not_stop_a_renaming(era: str, san
         assert answer(await client.call_tool(*RENAME_51))["after"]["name"] == "Лучшие"
 
 
+@pytest.mark.requirement("CONFIRM-11")
 async def test_a_status_that_changed_during_the_dialog_is_left_alone(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
@@ -323,6 +335,7 @@ async def test_a_call_that_is_cancelled_during_its_dialog_leaves_no_question_ope
     assert served.writes() == []
 
 
+@pytest.mark.requirement("CONFIRM-12")
 async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -334,7 +347,7 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     lines = person.asked[0].message.split("\n")
     assert lines == [
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
-        "Segment id 51, colour 10599d. Customers in it: 0. Nothing is lost., filled fields: 7.",
+        "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
         "Its members and its conditions cannot be brought back.",
     ]
@@ -373,6 +386,7 @@ class TestTwoSteps:
         async with served.client(era, name=name) as client:
             return error(await client.call_tool(*call))
 
+    @pytest.mark.requirement("CONFIRM-6")
     async def test_the_preview_is_the_question_and_the_second_call_does_it(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
@@ -397,6 +411,7 @@ class TestTwoSteps:
         assert confirmed["deleted"]["id"] == 51
         assert len(served.requests()) == 3
 
+    @pytest.mark.requirement("CONFIRM-6")
     async def test_a_change_answers_before_and_after(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
             failure = error(await client.call_tool(*RENAME_51))
@@ -404,6 +419,7 @@ class TestTwoSteps:
         assert set(confirmed) == {"before", "after", "change_id"}
         assert confirmed["after"]["name"] == "Лучшие"
 
+    @pytest.mark.requirement("CONFIRM-8")
     async def test_an_approval_works_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
             approval = {"approval_id": error(await client.call_tool(*RENAME_51))["approval_id"]}
@@ -424,6 +440,7 @@ class TestTwoSteps:
             assert answer(await client.call_tool("confirm_change", approval))["deleted"]["id"] == 51
         assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
 
+    @pytest.mark.requirement("CONFIRM-10")
     async def test_the_question_of_a_dialog_cannot_be_answered_by_the_model(
         self, sandbox: Sandbox, serve: Serve
     ) -> None:
@@ -434,6 +451,7 @@ class TestTwoSteps:
         assert failure["code"] == "confirmation_expired"
         assert served.writes() == []
 
+    @pytest.mark.requirement("CONFIRM-8")
     async def test_two_confirmations_at_once_write_once(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         codes = []
         async with serve(sandbox) as served, served.client(era) as client:
@@ -449,6 +467,7 @@ class TestTwoSteps:
         assert sorted(codes) == ["confirmation_expired"] * 4 + ["ok"]
         assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
 
+    @pytest.mark.requirement("CONFIRM-9")
     async def test_an_approval_dies_after_ten_minutes(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         clock = Clock()
         async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era) as client:
@@ -458,6 +477,7 @@ class TestTwoSteps:
         assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
         assert served.writes() == []
 
+    @pytest.mark.requirement("CONFIRM-10")
     async def test_another_client_cannot_use_an_approval(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served:
             failure = await self.pending(served, era, name="somebody")
@@ -477,6 +497,7 @@ class TestTwoSteps:
         assert failure["code"] == "confirmation_expired"
         assert served.requests() == []
 
+    @pytest.mark.requirement("CONFIRM-11")
     async def test_a_target_that_changed_since_the_preview_is_left_alone(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
@@ -514,6 +535,7 @@ class TestReplay:
             *call, input_responses=answers, request_state=state, allow_input_required=True
         )
 
+    @pytest.mark.requirement("CONFIRM-8")
     async def test_a_yes_that_is_brought_twice_writes_once(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
@@ -554,12 +576,14 @@ class TestReplay:
             assert error(await self.again(client, answers, later))["code"] == "confirmation_expired"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
+    @pytest.mark.requirement("CONFIRM-4")
     async def test_a_yes_without_its_state_is_no_yes(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, _ = await self.first_round(client)
             assert isinstance(await self.again(client, answers, None), InputRequiredResult)
         assert served.writes() == []
 
+    @pytest.mark.requirement("CONFIRM-10")
     @pytest.mark.parametrize(
         "other", [("update_segment", {"segment_id": 54, "name": "Лучшие"}), ("delete_segment", {"segment_id": 51})]
     )
@@ -571,6 +595,7 @@ class TestReplay:
         assert served.writes() == []
 
 
+@pytest.mark.requirement("COMMAND-2")
 @pytest.mark.parametrize("name", ["create_segment", "delete_segment", "confirm_change"])
 async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
     era: str, name: str, sandbox: Sandbox, serve: Serve

@@ -193,6 +193,7 @@ def cells(ways: tuple[Way, ...]) -> Iterator[tuple[Way, Trouble]]:
         yield from ((way, trouble) for trouble in (*TROUBLES, *before, *(ODD if way.method != "GET" else ())))
 
 
+@pytest.mark.requirement("ERROR-3", "ERROR-8")
 @pytest.mark.parametrize(
     ("era", "stays"),
     [("2025-11-25", False), ("2026-07-28", False), ("2026-07-28", True)],
@@ -246,6 +247,7 @@ async def test_nothing_is_written_when_what_it_needs_to_know_cannot_be_read(benc
         assert (bench.served.writes(), sandbox.account.document()) == ([], before)
 
 
+@pytest.mark.requirement("LIMIT-4")
 async def test_a_long_wait_is_told_in_seconds_and_until_it_is_over_nothing_is_sent(bench: Bench) -> None:
     for way in (*READS, *WRITES):
         sandbox = bench.reset(way.mode)

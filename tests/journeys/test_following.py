@@ -134,6 +134,7 @@ async def follow(served: Served, *uris: str, person: Person | None = None) -> As
         yield client, Both(old, new)
 
 
+@pytest.mark.requirement("RESOURCE-4")
 async def test_a_change_of_a_segment_is_told_to_who_follows(sandbox: Sandbox, serve: Serve) -> None:
     uris = ("amo://segments/51", "amo://segments/96", "amo://segments", "amo://account")
     async with serve(sandbox) as served, follow(served, *uris) as (client, follower):
@@ -145,6 +146,7 @@ async def test_a_change_of_a_segment_is_told_to_who_follows(sandbox: Sandbox, se
         await follower.hears("amo://segments/51", "amo://segments", "amo://account", LIST)
 
 
+@pytest.mark.requirement("RESOURCE-4")
 async def test_a_change_of_a_status_is_told_to_who_follows(periodicity: Sandbox, serve: Serve) -> None:
     new = ("amo://statuses/5649280", "amo://statuses/5649283")
     async with serve(periodicity) as served, follow(served, *ALL, *new) as (client, follower):
@@ -357,6 +359,7 @@ async def test_what_is_said_of_following_is_what_is_done(era: str, sandbox: Sand
     }
 
 
+@pytest.mark.requirement("RESOURCE-4")
 async def test_all_of_it_over_stdio(era: str) -> None:
     server, uris = started("serve", "--sandbox"), ("amo://segments/51", "amo://segments")
     async with following(server, era, *uris, mode=STDIO_ERAS[era], person=Person()) as follower:

@@ -188,6 +188,7 @@ WRITES = [
 ]
 
 
+@pytest.mark.requirement("CHANGE-2")
 @pytest.mark.parametrize("write", WRITES)
 async def test_whenever_the_process_is_killed_the_journal_tells_the_truth_and_undo_takes_back_just_that(
     write: str, kill: Kill, tmp_path: Path

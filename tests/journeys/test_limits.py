@@ -51,6 +51,7 @@ def ids(told: dict[str, Any]) -> list[int]:
     return [segment["id"] for segment in told["segments"]]
 
 
+@pytest.mark.requirement("LIMIT-1")
 async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, periodicity: Sandbox, serve: Serve) -> None:
     drafts = [{"name": f"Этап {number}", "sort": number} for number in range(24)]
     async with serve(periodicity) as served, served.client(era) as client:
@@ -69,6 +70,7 @@ async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, perio
     assert len(periodicity.account.statuses) == 30
 
 
+@pytest.mark.requirement("TOOL-8")
 async def test_a_batch_has_one_to_thirty_statuses(era: str, periodicity: Sandbox, serve: Serve) -> None:
     bounds = {0: "must not be empty", 31: "must have at most 30 entries"}
     async with serve(periodicity) as served, served.client(era) as client:
@@ -103,6 +105,7 @@ async def test_thirty_statuses_that_filled_up_meanwhile_are_refused_by_the_accou
     assert periodicity.account.document() == before
 
 
+@pytest.mark.requirement("LIMIT-2")
 async def test_an_account_takes_a_hundred_segments_and_not_one_more(era: str, sandbox: Sandbox, serve: Serve) -> None:
     filled(sandbox, 99)
     async with serve(sandbox) as served, served.client(era) as client:
@@ -157,6 +160,7 @@ async def test_an_api_that_ignores_the_page_is_not_asked_forever(era: str, sandb
             assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in (1, 2)]
 
 
+@pytest.mark.requirement("TOOL-13")
 async def test_pages_of_a_list_neither_skip_nor_repeat_when_segments_come_and_go(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -174,6 +178,7 @@ async def test_pages_of_a_list_neither_skip_nor_repeat_when_segments_come_and_go
     assert "next_cursor" not in third
 
 
+@pytest.mark.requirement("TOOL-13")
 async def test_a_page_is_a_page_of_what_was_searched_for(era: str, sandbox: Sandbox, serve: Serve) -> None:
     filled(sandbox, 40)
     arguments: dict[str, Any] = {"search": "новички", "limit": 3, "detail": "concise"}
@@ -206,6 +211,7 @@ async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anyth
     assert served.requests() == []
 
 
+@pytest.mark.requirement("TOOL-12")
 async def test_segments_are_found_by_part_of_their_name_in_any_case(era: str, sandbox: Sandbox, serve: Serve) -> None:
     found = {"vip": [51, 54], " НОВИЧКИ ": [63, 66], "подписка_на": [84], "nobody": [], "": [21, *range(51, 88, 3), 93]}
     async with serve(sandbox) as served, served.client(era) as client:
@@ -214,6 +220,7 @@ async def test_segments_are_found_by_part_of_their_name_in_any_case(era: str, sa
             assert ([segment["id"] for segment in told["segments"]], told["total"]) == (ids, len(ids))
 
 
+@pytest.mark.requirement("ARG-5")
 async def test_a_segment_colour_outside_the_palette_is_refused_before_anything_is_sent(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -237,6 +244,7 @@ async def test_a_segment_colour_outside_the_palette_is_refused_before_anything_i
     assert (person.asked, served.requests()) == ([], [])
 
 
+@pytest.mark.requirement("ARG-6")
 async def test_a_segment_colour_is_taken_however_it_is_written(era: str, sandbox: Sandbox, serve: Serve) -> None:
     forms = ("b118c8", "#b118c8", "B118C8", " #b118C8 ", "##B118c8")
     async with serve(sandbox) as served, served.client(era) as client:

@@ -31,6 +31,7 @@ LONGEST = 1.25 * max(BOUND, ceil(REQUESTS / LIMIT) - 1)
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
 
 
+@pytest.mark.requirement("LIMIT-3")
 async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lose_no_time(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def outcomes(change: Mapping[str, Any]) -> list[str]:
     return [step["status"] for step in change["steps"]]
 
 
+@pytest.mark.requirement("TOOL-21", "PLAN-1")
 async def test_every_suggestion_of_an_audit_is_planned_as_it_is_and_costs_what_the_plan_says(
     era: str, sandbox: Sandbox
 ) -> None:
@@ -66,6 +67,7 @@ async def test_every_suggestion_of_an_audit_is_planned_as_it_is_and_costs_what_t
     assert [name for name in names if name != " ".join(name.split()) or "_" in name or "☕" in name] == []
 
 
+@pytest.mark.requirement("PLAN-1", "PLAN-3", "CHANGE-1")
 async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_was_done(
     era: str, sandbox: Sandbox
 ) -> None:
@@ -84,10 +86,10 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "1. Delete segment «новички» (id 66), 0 customers",
         "2. Create segment «Гости»: color 10599d",
         "3. Change segment «VIP» (id 51): name: was «VIP» → will be «Лучшие»",
-        "4. Delete segment «vip клиенты » (id 54), 5 customers",
+        "4. Delete segment «vip клиенты» (id 54), 5 customers",
     ]
     assert {key: planned[key] for key in planned if key not in ("plan_id", "expires_at")} == {
-        "warnings": ["«vip клиенты » has 5 customers; its members do not come back."],
+        "warnings": ["«vip клиенты» has 5 customers; its members do not come back."],
         "customers_affected": 5,
         "requests": 6,
         "seconds": 0.0,
@@ -104,7 +106,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "Delete segment «новички» (id 66)",
         "Create segment «Гости» (id 96)",
         "Change segment «VIP» (id 51)",
-        "Delete segment «vip клиенты » (id 54)",
+        "Delete segment «vip клиенты» (id 54)",
     ]
     assert applied == {"change_id": applied["change_id"], "done": done}
     assert progress == [
@@ -164,6 +166,7 @@ async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: 
     assert len(served.writes()) == 4
 
 
+@pytest.mark.requirement("PLAN-3")
 async def test_a_client_without_dialogs_applies_a_plan_in_two_steps(era: str, sandbox: Sandbox) -> None:
     async with planning(sandbox) as served, served.client(era) as client:
         asked = error(await apply(client, await plan(client, TIDY)))
@@ -177,6 +180,7 @@ async def test_a_client_without_dialogs_applies_a_plan_in_two_steps(era: str, sa
     assert len(served.writes()) == 4
 
 
+@pytest.mark.requirement("PLAN-6")
 async def test_a_plan_lives_an_hour(era: str, sandbox: Sandbox) -> None:
     later = 0.0
     async with (
@@ -191,6 +195,7 @@ async def test_a_plan_lives_an_hour(era: str, sandbox: Sandbox) -> None:
     assert served.writes() == []
 
 
+@pytest.mark.requirement("PLAN-6")
 async def test_a_plan_belongs_to_one_client_and_survives_a_restart(era: str, sandbox: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     async with planning(sandbox, Journal(file)) as served, served.client(era, Person(), "one") as client:
@@ -209,6 +214,7 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.requirement("PLAN-5")
 @pytest.mark.parametrize(("thing_id", "now", "said"), FOREIGN)
 @pytest.mark.parametrize("when", ["before the question", "during the dialog"])
 async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_difference_named(
@@ -230,6 +236,7 @@ async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_diff
     assert served.writes() == []
 
 
+@pytest.mark.requirement("PLAN-4")
 async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_exactly_that(
     era: str, sandbox: Sandbox
 ) -> None:
@@ -241,7 +248,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
         assert applied == {
             "change_id": applied["change_id"],
             "done": ["Delete segment «новички» (id 66)", "Create segment «Гости» (id 96)"],
-            "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты » (id 54): planned"],
+            "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты» (id 54): planned"],
             "reason": "rejected",
             "message": "It stopped there: amoCRM did not accept the request (status 400). That step changed nothing. "
             "What was done stays; undo_change takes it back, a new plan does the rest.",
@@ -364,6 +371,7 @@ async def test_a_plan_for_the_other_mode_is_refused(era: str, mode: str, kind: s
         assert error(await client.call_tool("audit_segments", {}))["code"] == "mode_disabled"
 
 
+@pytest.mark.requirement("UNDO-1")
 async def test_undoing_a_whole_plan_brings_everything_back_but_ids_and_says_what_is_lost(
     era: str, sandbox: Sandbox
 ) -> None:
@@ -402,6 +410,7 @@ async def test_an_unreachable_api_leaves_a_plan_to_be_applied_later(era: str, sa
         assert len(answer(await apply(client, planned))["done"]) == 4
 
 
+@pytest.mark.requirement("PLAN-2")
 async def test_a_plan_that_does_not_fit_is_refused_at_its_places(era: str, sandbox: Sandbox) -> None:
     changes = [{"action": "delete", "kind": "segment", "id": 1}, {"action": "create", "kind": "segment"}]
     async with planning(sandbox) as served, served.client(era) as client:
@@ -415,6 +424,7 @@ async def test_a_plan_that_does_not_fit_is_refused_at_its_places(era: str, sandb
     )
 
 
+@pytest.mark.requirement("PLAN-4")
 async def test_when_the_first_step_fails_the_answer_is_its_error_and_nothing_is_changed(
     era: str, sandbox: Sandbox
 ) -> None:
@@ -428,6 +438,7 @@ async def test_when_the_first_step_fails_the_answer_is_its_error_and_nothing_is_
     assert settings(sandbox) == before
 
 
+@pytest.mark.requirement("PLAN-6")
 async def test_two_yeses_at_once_to_one_plan_apply_it_once(era: str, sandbox: Sandbox) -> None:
     async with planning(sandbox) as served, served.client(era) as client:
         planned = await plan(client, [TIDY[1]])
@@ -439,6 +450,7 @@ async def test_two_yeses_at_once_to_one_plan_apply_it_once(era: str, sandbox: Sa
     assert served.writes() == [f"POST {SEGMENTS}"]
 
 
+@pytest.mark.requirement("TOOL-20")
 async def test_statuses_are_audited_in_the_periodicity_mode(era: str, periodicity: Sandbox) -> None:
     async with planning(periodicity) as served, served.client(era) as client:
         audited = answer(await client.call_tool("audit_segments", {}))

@@ -181,6 +181,7 @@ def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
     return refused + lost
 
 
+@pytest.mark.requirement("ERROR-1", "ERROR-3", "ERROR-7")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_every_refusal_of_every_endpoint_becomes_its_code(mode: str, era: str, serve: Serve) -> None:
     sandbox = Sandbox(mode=mode)
@@ -215,6 +216,7 @@ async def test_after_a_long_wait_was_asked_for_nothing_is_sent(era: str, sandbox
     assert sandbox.account.document() == before
 
 
+@pytest.mark.requirement("ERROR-8")
 @pytest.mark.parametrize(
     ("lost", "attempts"), [({"drop": "after"}, 2), ({"drop": "body"}, 2), ({"status": 500, "after_effect": True}, 1)]
 )
@@ -267,6 +269,7 @@ async def test_of_a_change_whose_answer_is_lost_only_what_the_account_shows_is_t
         assert error(unmoved) == unavailable(reason)
 
 
+@pytest.mark.requirement("ERROR-8")
 async def test_a_write_that_can_not_be_looked_for_is_left_open(era: str, serve: Serve) -> None:
     for mode in ("segments", "periodicity"):
         sandbox = Sandbox(mode=mode)
@@ -291,6 +294,7 @@ HINTS = {
 }
 
 
+@pytest.mark.requirement("ERROR-6")
 async def test_a_tool_of_another_mode_says_which_mode_is_needed_and_which_is_on(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -356,6 +360,7 @@ async def test_an_id_that_is_not_there_is_not_found_and_nobody_is_asked(
     assert (len(named), person.asked, served.writes()) == (6, [], [])
 
 
+@pytest.mark.requirement("ERROR-4")
 async def test_a_name_that_the_account_does_not_take_is_rejected_with_what_it_said(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -376,6 +381,7 @@ async def test_a_name_that_the_account_does_not_take_is_rejected_with_what_it_sa
     assert len(served.writes()) == len(tried)
 
 
+@pytest.mark.requirement("ERROR-4")
 async def test_a_price_field_that_the_catalogue_does_not_have_is_rejected(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -420,6 +426,7 @@ UNFIT: list[tuple[dict[str, int | str], list[dict[str, Any]], str, str]] = [
 """A field, values that it cannot take, where the problem is and what it is."""
 
 
+@pytest.mark.requirement("ARG-8")
 async def test_a_value_that_its_field_cannot_take_is_refused_with_what_it_can_take_and_nothing_is_written(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:

@@ -110,6 +110,7 @@ def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [item.getMessage() for item in records if item.exc_info or item.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.requirement("RESOURCE-1", "RESOURCE-3")
 async def test_every_live_segment_is_listed_by_its_own_name_after_what_is_always_there(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -134,6 +135,7 @@ async def test_every_live_segment_is_listed_by_its_own_name_after_what_is_always
     ]
 
 
+@pytest.mark.requirement("RESOURCE-1")
 async def test_in_the_periodicity_mode_it_is_every_live_status(periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, both(served.server) as clients:
         for client in clients:
@@ -159,6 +161,7 @@ async def test_in_any_other_mode_it_is_what_is_always_there(serve: Serve) -> Non
     assert served.requests() == [ACCOUNT]
 
 
+@pytest.mark.requirement("RESOURCE-6")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_every_resource_says_what_its_tool_says(mode: str, serve: Serve) -> None:
     twins = {
@@ -187,6 +190,7 @@ async def test_the_palette_is_every_colour_that_can_be_written(sandbox: Sandbox,
     assert served.requests() == []
 
 
+@pytest.mark.requirement("RESOURCE-2")
 async def test_the_templates_are_of_a_segment_and_of_a_status(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
@@ -198,6 +202,7 @@ async def test_the_templates_are_of_a_segment_and_of_a_status(sandbox: Sandbox, 
     assert served.requests() == []
 
 
+@pytest.mark.requirement("RESOURCE-3")
 async def test_an_answer_says_how_long_it_may_be_kept_and_that_it_is_for_nobody_else(
     sandbox: Sandbox, serve: Serve
 ) -> None:
@@ -229,6 +234,7 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.requirement("RESOURCE-5")
 @pytest.mark.usefixtures("no_traceback")
 async def test_what_there_is_not_is_an_error_of_the_caller(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:

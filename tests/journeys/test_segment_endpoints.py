@@ -120,6 +120,7 @@ def sandbox() -> Sandbox:
     return Sandbox(mode="segments", clock=lambda: 1_700_000_000.0)
 
 
+@pytest.mark.requirement("TOOL-11")
 async def test_segments_are_listed_short_and_by_id(era: str, sandbox: Sandbox, serve: Serve) -> None:
     rows = [
         (21, "ВИП-клиенты", "4a001f", 37, "2020-04-20T09:55:44Z"),
@@ -146,6 +147,7 @@ async def test_segments_are_listed_short_and_by_id(era: str, sandbox: Sandbox, s
     assert served.requests() == [f"GET {SEGMENTS}?page=1&limit=250"] * 2
 
 
+@pytest.mark.requirement("TOOL-11", "TOOL-14")
 async def test_a_full_list_has_each_segment_as_it_is_told_alone(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
         told = answer(await client.call_tool("list_segments", {"detail": "full"}))
@@ -187,6 +189,7 @@ async def test_what_the_reference_does_not_name_is_kept_and_null_means_none(
     assert served.requests() == [f"GET {SEGMENTS}/5"]
 
 
+@pytest.mark.requirement("TOOL-15")
 async def test_a_segment_is_created_by_its_name_alone(era: str, sandbox: Sandbox, serve: Serve) -> None:
     unset = {"color": None, "custom_fields_values": None, "available_products_price_types": None}
     async with serve(sandbox) as served, served.client(era) as client:
@@ -196,6 +199,7 @@ async def test_a_segment_is_created_by_its_name_alone(era: str, sandbox: Sandbox
     assert [request.body for request in sandbox.requests if request.method == "POST"] == [{"name": "Гости"}] * 2
 
 
+@pytest.mark.requirement("TOOL-15", "ARG-7")
 async def test_a_value_of_every_type_is_sent_as_its_field_needs_it(era: str, sandbox: Sandbox, serve: Serve) -> None:
     grind, beans, brazil = {"enum_id": 381859}, {"enum_id": 387475}, {"enum_id": 387471}
     rows: list[tuple[dict[str, Any], Any, Any, Any]] = [
@@ -252,6 +256,7 @@ async def test_a_value_of_every_type_is_sent_as_its_field_needs_it(era: str, san
     assert served.requests()[0] == FIELDS
 
 
+@pytest.mark.requirement("TOOL-16")
 async def test_only_what_was_asked_for_changes_in_a_segment(era: str, sandbox: Sandbox, serve: Serve) -> None:
     discount = {"field_id": 272429, "values": [{"value": "11"}]}
     changes: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
@@ -285,6 +290,7 @@ async def test_only_what_was_asked_for_changes_in_a_segment(era: str, sandbox: S
     assert served.writes() == [f"PATCH {SEGMENTS}/54"] * len(changes)
 
 
+@pytest.mark.requirement("TOOL-16")
 async def test_clearing_one_field_leaves_the_others(era: str, sandbox: Sandbox, serve: Serve) -> None:
     cleared = [{"field_id": 269471, "values": []}, {"field_code": "BEANS", "values": None}]
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
@@ -296,6 +302,7 @@ async def test_clearing_one_field_leaves_the_others(era: str, sandbox: Sandbox, 
     }
 
 
+@pytest.mark.requirement("TOOL-16")
 async def test_a_segment_is_not_changed_into_nothing(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person("yes")
     wanted = "name, color, custom_fields_values, available_products_price_types"
@@ -311,6 +318,7 @@ async def test_a_segment_is_not_changed_into_nothing(era: str, sandbox: Sandbox,
     assert (person.asked, served.requests()) == ([], [])
 
 
+@pytest.mark.requirement("TOOL-17")
 async def test_a_deleted_segment_is_answered_as_it_was(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
         assert written(await client.call_tool("delete_segment", {"segment_id": 51})) == {"deleted": VIP}

@@ -129,6 +129,7 @@ async def test_three_processes_with_four_calls_each_refresh_once_and_all_answer_
     assert [request.status for request in machine.sandbox.requests if request.of_api] == [200] * 12
 
 
+@pytest.mark.requirement("ENV-2")
 async def test_the_account_that_was_signed_in_to_is_served_without_being_named(machine: Machine) -> None:
     async with Client(machine.server(AMO_BASE_URL=""), mode="auto", cache=None) as client:
         assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["id"] == 51

@@ -79,12 +79,14 @@ def listing(*statuses: dict[str, Any]) -> str:
     return json.dumps({"_total_items": len(statuses), "_embedded": {"statuses": statuses}})
 
 
+@pytest.mark.requirement("TOOL-6")
 async def test_all_statuses_are_listed_whole_in_one_request(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era) as client:
         assert answer(await client.call_tool("list_statuses", {})) == {"statuses": SHOP, "total": 7, "limit": 30}
     assert served.requests() == [f"GET {STATUSES}"]
 
 
+@pytest.mark.requirement("TOOL-6")
 async def test_statuses_are_listed_by_position_and_then_by_id(era: str, periodicity: Sandbox, serve: Serve) -> None:
     shuffled = [status(9, "в", 1, ""), status(7, "б", 1, ""), status(8, "а", 0, "")]
     periodicity.faults.add(Fault(body=listing(*shuffled)))
@@ -110,6 +112,7 @@ async def test_a_200_with_nothing_in_it_is_no_empty_list(era: str, periodicity: 
     )
 
 
+@pytest.mark.requirement("TOOL-7", "ARG-4")
 async def test_one_status_is_told_with_its_conditions(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era) as client:
         assert answer(await client.call_tool("get_status", {"status_id": 4740019})) == SHOP[3]
@@ -130,6 +133,7 @@ async def test_what_the_reference_does_not_name_is_kept_and_null_conditions_are_
     assert served.requests() == [f"GET {STATUSES}/5"]
 
 
+@pytest.mark.requirement("TOOL-8")
 async def test_created_statuses_are_answered_whole_in_the_order_given(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
@@ -170,6 +174,7 @@ async def test_statuses_that_cannot_be_read_back_are_shown_as_sent_with_a_note(
     assert served.writes() == [f"POST {STATUSES}"] * 3
 
 
+@pytest.mark.requirement("TOOL-9")
 async def test_only_what_was_asked_for_changes_in_a_status(era: str, periodicity: Sandbox, serve: Serve) -> None:
     whole = {"name": "Перезвонить", "sort": 5, "color": "#87f2c0"}
     changes: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
@@ -189,6 +194,7 @@ async def test_only_what_was_asked_for_changes_in_a_status(era: str, periodicity
     assert periodicity.account.statuses[4740016] == {**SHOP[2], **whole}
 
 
+@pytest.mark.requirement("TOOL-9")
 async def test_a_status_is_not_changed_into_nothing(era: str, periodicity: Sandbox, serve: Serve) -> None:
     person = Person("yes")
     async with serve(periodicity) as served, served.client(era, person) as client:
@@ -203,6 +209,7 @@ async def test_a_status_is_not_changed_into_nothing(era: str, periodicity: Sandb
     assert (person.asked, served.requests()) == ([], [])
 
 
+@pytest.mark.requirement("TOOL-10")
 async def test_a_deleted_status_is_answered_as_it_was(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era, Person("yes")) as client:
         assert written(await client.call_tool("delete_status", {"status_id": 4740019})) == {"deleted": SHOP[3]}
@@ -210,6 +217,7 @@ async def test_a_deleted_status_is_answered_as_it_was(era: str, periodicity: San
     assert list(periodicity.account.statuses) == [4740010, 4740013, 4740016, 4740025, 4740028, 4740031]
 
 
+@pytest.mark.requirement("TOOL-10")
 async def test_a_system_status_cannot_be_deleted_and_nobody_is_asked(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
@@ -228,6 +236,7 @@ async def test_a_system_status_cannot_be_deleted_and_nobody_is_asked(
     assert periodicity.account.document() == before
 
 
+@pytest.mark.requirement("ARG-5")
 async def test_a_status_colour_outside_the_palette_is_refused_before_anything_is_sent(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
@@ -254,6 +263,7 @@ async def test_a_status_colour_outside_the_palette_is_refused_before_anything_is
     assert (person.asked, served.requests()) == ([], [])
 
 
+@pytest.mark.requirement("ARG-6")
 async def test_a_status_colour_is_taken_however_it_is_written(era: str, periodicity: Sandbox, serve: Serve) -> None:
     forms = ["#98cbff", "98cbff", "#98CBFF", " 98CbFf ", "##98cbff"]
     drafts = [{"name": form, "sort": 7, "color": form} for form in forms]

@@ -28,6 +28,7 @@ def started(*arguments: str, **environment: str) -> StdioServerParameters:
     )
 
 
+@pytest.mark.requirement("COMMAND-1")
 async def test_the_main_job_on_the_embedded_sandbox(era: str) -> None:
     person = Person("yes")
     async with Client(started("serve", "--sandbox"), mode=ERAS[era], elicitation_callback=person, cache=None) as client:
@@ -48,6 +49,7 @@ async def test_the_main_job_on_the_embedded_sandbox(era: str) -> None:
     ]
 
 
+@pytest.mark.requirement("CONFIRM-6", "COMMAND-1", "ENV-3")
 async def test_a_client_without_dialogs_confirms_in_two_steps(era: str) -> None:
     async with Client(started(AMO_SANDBOX="1"), mode=ERAS[era], cache=None) as client:
         failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
@@ -56,12 +58,14 @@ async def test_a_client_without_dialogs_confirms_in_two_steps(era: str) -> None:
         assert error(await client.call_tool("get_segment", {"segment_id": 51}))["code"] == "not_found"
 
 
+@pytest.mark.requirement("CONFIRM-7")
 async def test_with_dialogs_only_it_cannot_ask(era: str) -> None:
     server = started("serve", "--sandbox", "--confirm", "dialog")
     async with Client(server, mode=ERAS[era], cache=None) as client:
         assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == "cannot_ask"
 
 
+@pytest.mark.requirement("COMMAND-1", "ENV-2")
 async def test_an_account_at_an_address_with_a_token(era: str, sandbox: Sandbox) -> None:
     with running(sandbox) as url:
         server = started("serve", "--read-only", AMO_BASE_URL=url, AMO_ACCESS_TOKEN=ADMIN_TOKEN)
@@ -71,6 +75,7 @@ async def test_an_account_at_an_address_with_a_token(era: str, sandbox: Sandbox)
     assert [request.method for request in sandbox.requests] == ["GET"]
 
 
+@pytest.mark.requirement("COMMAND-3")
 @pytest.mark.parametrize("level", ["WARNING", "DEBUG"])
 async def test_stderr_has_one_line_an_event_and_never_the_token_or_a_traceback(
     level: str, sandbox: Sandbox, tmp_path: Path
@@ -109,6 +114,7 @@ def speak(*lines: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.requirement("COMMAND-3")
 async def test_stdout_has_the_protocol_and_nothing_else() -> None:
     hello = {
         "jsonrpc": "2.0",

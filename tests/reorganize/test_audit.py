@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.amocrm.shown import quoted
 from amo_mcp.reorganize.audit import Finding, audit_segments, audit_statuses, key_of
 
 settings.register_profile("audit", derandomize=True, deadline=None)
@@ -72,6 +73,7 @@ def test_of_two_with_as_many_customers_the_older_one_is_kept() -> None:
     assert finding.changes == (delete("segment", 2),)
 
 
+@pytest.mark.requirement("TOOL-20")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -160,6 +162,7 @@ def test_a_system_status_is_kept_and_never_offered_for_deletion() -> None:
     ]
 
 
+@pytest.mark.requirement("TOOL-20")
 def test_an_empty_segment_is_offered_for_deletion_and_one_whose_customers_are_unknown_is_not() -> None:
     assert audit_segments([segment(1, "ТЕСТ", 0), segment(2, "Гости", None)], []) == [
         Finding(
@@ -173,6 +176,7 @@ def test_an_empty_segment_is_offered_for_deletion_and_one_whose_customers_are_un
     ]
 
 
+@pytest.mark.requirement("TOOL-20")
 def test_all_but_the_first_of_one_colour_are_offered_colours_that_nobody_has() -> None:
     color = SEGMENT_COLORS[1]
     segments = [segment(3, "Гости", color=color), segment(1, "VIP", color=color), segment(2, "Опт", color=color)]
@@ -199,6 +203,7 @@ def test_when_every_colour_is_taken_a_clash_is_told_without_a_suggestion() -> No
     assert (finding.problem, finding.ids, finding.changes) == ("color_clash", (1, 41), ())
 
 
+@pytest.mark.requirement("TOOL-20")
 @pytest.mark.parametrize(
     ("name", "reason", "sureness", "clean"),
     [
@@ -220,7 +225,7 @@ def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, sureness:
             problem="naming_drift",
             kind="segment",
             ids=(1,),
-            why=f"«{name}» has {reason}.",
+            why=f"{quoted(name)} has {reason}.",
             sureness=sureness,  # type: ignore[arg-type]
             changes=({"action": "update", "kind": "segment", "id": 1, "name": clean},),
         )
@@ -238,6 +243,7 @@ def test_a_sign_that_belongs_to_writing_is_no_drift_and_what_is_only_signs_is_le
     assert audit_segments([segment(1, name)], []) == []
 
 
+@pytest.mark.requirement("TOOL-20")
 def test_a_field_that_hardly_anybody_fills_is_told_and_nothing_is_suggested() -> None:
     held = [{"field_id": 7, "values": [{"value": "да"}]}, {"field_id": 8, "values": []}]
     segments = [
@@ -285,6 +291,7 @@ def test_statuses_without_a_colour_share_none() -> None:
     assert found("unused_colors", audit_statuses([status(1, "Новые", color=""), status(2, "Тёплые", color="")])) == []
 
 
+@pytest.mark.requirement("TOOL-20")
 def test_a_limit_is_close_from_nine_tenths_on() -> None:
     segments = [segment(number, f"{number:03}") for number in range(1, MAX_SEGMENTS + 1)]
     fields = [CustomField(id=number) for number in range(1, MAX_SEGMENT_FIELDS + 1)]

@@ -89,6 +89,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "journal.sqlite"
 
 
+@pytest.mark.requirement("CHANGE-3")
 async def test_a_change_is_recorded_with_the_thing_whole_before_it_is_sent_and_marked_after(file: Path) -> None:
     client, journal = Watched(file), Journal(file)
     account = AmoAccount(client, journal)  # type: ignore[arg-type]

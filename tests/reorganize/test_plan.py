@@ -94,6 +94,7 @@ DELETION = "a deletion sets nothing"
 FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
 
 
+@pytest.mark.requirement("PLAN-2")
 @pytest.mark.parametrize(
     ("wrong", "problems"),
     [
@@ -153,6 +154,7 @@ def test_a_change_that_does_not_fit_is_refused_at_its_place(
     assert refused(change("create segment", name="Новые"), wrong) == problems
 
 
+@pytest.mark.requirement("PLAN-2")
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -182,6 +184,7 @@ def test_everything_wrong_is_told_at_once_in_order() -> None:
     ]
 
 
+@pytest.mark.requirement("PLAN-2")
 @pytest.mark.parametrize("kind", ["segment", "status"])
 def test_what_would_be_too_many_at_the_end_is_refused(kind: Kind) -> None:
     full = state(*many(kind, LIMITS[kind]))
@@ -275,6 +278,7 @@ def test_no_limit_is_exceeded_at_any_point_and_the_rest_keeps_its_order(
             ]
 
 
+@pytest.mark.requirement("PLAN-2")
 def test_a_person_is_warned_of_customers_collisions_and_changes_that_change_nothing() -> None:
     plan = planned(
         change("delete segment 51"),
@@ -375,6 +379,7 @@ def test_room_that_somebody_took_since_is_named() -> None:
     ]
 
 
+@pytest.mark.requirement("TOOL-21")
 @given(accounts(), status_accounts())
 @STEADY
 def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(

@@ -89,9 +89,13 @@ def test_what_was_created_and_is_gone_already_needs_nothing(thing: Entity, title
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("name", "Чужое", "name was left as VIP and is Чужое now."),
+        ("name", "Чужое", "name was left as «VIP» and is «Чужое» now."),
         ("color", "ae003f", "color was left as 6610f2 and is ae003f now."),
-        ("available_products_price_types", [], "available_products_price_types was left as [288891] and is [] now."),
+        (
+            "available_products_price_types",
+            [],
+            "available_products_price_types was left as «[288891]» and is empty now.",
+        ),
     ],
 )
 def test_what_was_created_and_changed_since_is_a_conflict_that_names_both(name: str, value: Any, said: str) -> None:
@@ -163,12 +167,12 @@ def test_an_update_of_a_status_gives_exactly_what_it_changed_its_old_value(chang
 @pytest.mark.parametrize(
     ("changes", "since", "said"),
     [
-        ({"name": "Лучшие"}, {"name": "Чужое"}, "name was left as Лучшие and is Чужое now."),
-        ({"color": "ae003f"}, {"color": ""}, "color was left as ae003f and is  now."),
+        ({"name": "Лучшие"}, {"name": "Чужое"}, "name was left as «Лучшие» and is «Чужое» now."),
+        ({"color": "ae003f"}, {"color": ""}, "color was left as ae003f and is empty now."),
         (
             {"available_products_price_types": [1]},
             {"available_products_price_types": [2]},
-            "available_products_price_types was left as [1] and is [2] now.",
+            "available_products_price_types was left as «[1]» and is «[2]» now.",
         ),
     ],
 )
@@ -200,7 +204,7 @@ def test_a_field_that_the_change_did_not_touch_may_change_freely_and_one_that_it
 def test_long_values_in_a_conflict_are_shortened() -> None:
     step = updated(VIP, name="Б" * 100)
     [said] = undone(step, now=(after(step, name="В" * 100),)).conflicts
-    assert said == f"segment «VIP» (id 51): name was left as {'Б' * 79}… and is {'В' * 79}… now."
+    assert said == f"segment «VIP» (id 51): name was left as «{'Б' * 79}…» and is «{'В' * 79}…» now."
 
 
 @pytest.mark.parametrize("thing", [VIP, WARM], ids=["segment", "status"])
@@ -269,7 +273,7 @@ def test_a_name_that_cannot_be_written_comes_back_without_what_is_unseen_in_it(n
     step = updated(odd, name="Новый")
     for undo in (undone(deleted(odd), now=()), undone(step, now=(after(step),))):
         assert sent(undo)[0]["name"] == "VIP"
-        assert undo.losses[-1] == f"The name of segment «{name}» (id 5) cannot be set as it was; it becomes «VIP»."
+        assert undo.losses[-1] == "The name of segment «VIP» (id 5) cannot be set as it was; it becomes «VIP»."
 
 
 def test_a_blank_name_comes_back_as_the_kind_and_the_id() -> None:

@@ -99,6 +99,7 @@ FIELD_LIST = [
 ]
 
 
+@pytest.mark.requirement("TOOL-18")
 async def test_the_account_says_its_mode_and_what_is_used_of_each_limit_of_that_mode(serve: Serve) -> None:
     sandbox = Sandbox()
     async with serve(sandbox) as served, both(served.server) as clients:
@@ -131,6 +132,7 @@ async def test_in_any_other_mode_there_are_no_limits_to_tell_of(sandbox: Sandbox
                 assert served.requests() == [ACCOUNT]
 
 
+@pytest.mark.requirement("TOOL-19")
 async def test_the_fields_of_segments_are_listed_with_their_types_and_choices(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:

@@ -123,6 +123,7 @@ def wrong_arguments(draw: st.DrawFn, tool: AmoTool) -> dict[str, Any]:
     return arguments
 
 
+@pytest.mark.requirement("ARG-2", "ERROR-5")
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_anything_wrong_in_the_arguments_is_said_and_nothing_is_sent(tool: AmoTool) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -142,6 +143,7 @@ def test_anything_wrong_in_the_arguments_is_said_and_nothing_is_sent(tool: AmoTo
     check()
 
 
+@pytest.mark.requirement("ARG-1", "ARG-4")
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("name", "arguments", "fields"),
@@ -205,6 +207,7 @@ async def test_each_problem_is_named_by_its_path_in_our_own_words(
     assert failure["fields"] == [{"path": path, "detail": detail} for path, detail in fields]
 
 
+@pytest.mark.requirement("ARG-3", "ARG-4")
 @pytest.mark.anyio
 async def test_what_some_clients_send_is_forgiven(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:

@@ -1,0 +1,169 @@
+"""What is promised of all tools together: who asks a person, what answers and errors look like, what is no argument."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+from mcp import Client
+from mcp_types import CallToolResult
+
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.server import TOOLS, open_server
+from amo_mcp.settings import ServingSettings, load_settings
+from amo_mcp.tools.errors import Code
+from tests.conftest import ERAS, Person, Serve, answer, error
+from tests.journeys.canaries import strings
+
+pytestmark = pytest.mark.anyio
+
+DESTRUCTIVE = {tool.name for tool in TOOLS if tool.annotations and tool.annotations.destructive_hint}
+ERROR_KEYS = {"code", "message", "retryable", "hint", "fields", "preview", "approval_id", "expires_at", "retry_after"}
+LOOKS_LIKE_A_YES = ("confirm", "confirmed", "confirmation", "yes", "force", "approve", "approved", "answer", "sure")
+
+
+async def every_call(client: Client, mode: str) -> list[tuple[str, CallToolResult]]:
+    """Every tool once, in an account of `mode`, those of the other mode too."""
+    kind, other = ("segment", "status") if mode == "segments" else ("status", "segment")
+    ids = {"segment": 51, "status": 4740013}
+    made: list[tuple[str, CallToolResult]] = []
+
+    async def call(tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await client.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        made.append((tool, result))
+        return dict(result.structured_content or {})
+
+    for tool in ("get_account", "list_segment_fields", "audit_segments", "list_statuses", "list_segments"):
+        await call(tool)
+    for name in (kind, other):
+        await call(f"get_{name}", **{f"{name}_id": ids[name]})
+    created = await call("create_segment", name="Гости")
+    created |= await call("create_statuses", statuses=[{"name": "Гости", "sort": 9}])
+    plan = await call("plan_changes", changes=[{"action": "update", "kind": kind, "id": ids[kind], "name": "Лучшие"}])
+    await call("apply_plan", plan_id=plan["plan_id"])
+    await call("undo_change", change_id=created["change_id"])
+    for name in (kind, other):
+        await call(f"update_{name}", **{f"{name}_id": ids[name], "name": "Новые"})
+        deleted = await call(f"delete_{name}", **{f"{name}_id": ids[name]})
+        if name == kind:
+            await call("confirm_change", approval_id=deleted.get("error", {}).get("approval_id", "none"))
+    await call("list_changes")
+    assert {tool for tool, _ in made} == {tool.name for tool in TOOLS}
+    return made
+
+
+@pytest.mark.requirement("TOOL-3", "CONFIRM-1")
+@pytest.mark.parametrize("mode", ["segments", "periodicity"])
+async def test_what_is_destructive_asks_a_person_and_nothing_else_does(era: str, mode: str, serve: Serve) -> None:
+    sandbox, person = Sandbox(mode=mode), Person("decline")
+    async with serve(sandbox) as served, served.client(era, person) as client:
+        made = await every_call(client, mode)
+    other = "_status" if mode == "segments" else "_segment"
+    asked = {tool for tool in DESTRUCTIVE if not tool.endswith(other)} - {"confirm_change"}
+    declined = [tool for tool, result in made if result.is_error and error(result)["code"] == "declined"]
+    assert sorted(declined) == sorted(asked)
+    assert len(person.asked) == len(asked)
+    assert [write.partition(" ")[0] for write in served.writes()] == ["POST"]
+
+
+@pytest.mark.requirement("ANSWER-1", "ANSWER-3", "ERROR-1")
+@pytest.mark.parametrize("mode", ["segments", "periodicity"])
+@pytest.mark.parametrize("dialogs", [True, False])
+async def test_every_answer_follows_its_schema_and_says_the_same_as_compact_json(
+    era: str, mode: str, dialogs: bool, serve: Serve
+) -> None:
+    schemas = {tool.name: tool.output_schema for tool in TOOLS}
+    async with serve(Sandbox(mode=mode)) as served, served.client(era, Person() if dialogs else None) as client:
+        made = await every_call(client, mode)
+    for tool, result in made:
+        told = answer(result)
+        [block] = result.content
+        assert getattr(block, "text", None) == json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        if result.is_error:
+            assert told.keys() == {"error"}
+            assert {"code", "message", "retryable"} <= told["error"].keys() <= ERROR_KEYS
+            assert told["error"]["message"].endswith(".")
+        else:
+            jsonschema.validate(told, schemas[tool])
+            assert told.keys() & schemas[tool]["properties"].keys()
+        if tool in ("list_segments", "list_statuses", "list_changes"):
+            assert None not in values(told)
+    assert len([tool for tool, result in made if not result.is_error]) >= 8
+
+
+def values(told: Any) -> Iterator[Any]:
+    """Everything that is neither an object nor a list."""
+    if isinstance(told, dict | list):
+        for inner in told.values() if isinstance(told, dict) else told:
+            yield from values(inner)
+    else:
+        yield told
+
+
+@pytest.mark.requirement("ERROR-2")
+def test_the_codes_of_errors_are_a_closed_set() -> None:
+    assert get_args(Code) == (
+        *("invalid_arguments", "not_found", "unauthorized", "forbidden", "payment_required", "mode_disabled"),
+        *("limit_reached", "rejected", "rate_limited", "blocked", "unavailable", "outcome_unknown"),
+        *("declined", "cannot_ask", "confirmation_required", "confirmation_expired", "target_changed"),
+        *("conflict", "read_only", "internal"),
+    )
+
+
+@pytest.mark.requirement("ERROR-5")
+async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
+    era: str, sandbox: Sandbox, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: int) -> Any:
+        raise RuntimeError("the secret of /home")
+
+    async with serve(sandbox) as served, served.client(era, Person()) as client:
+        served.server._resources._account.client.segment = broken  # type: ignore[method-assign]
+        failures = [
+            error(await client.call_tool(tool, {"segment_id": 51})) for tool in ("get_segment", "delete_segment")
+        ]
+    assert [(failure["code"], failure["retryable"]) for failure in failures] == [("internal", False)] * 2
+    assert not [text for text in strings(failures) if "secret" in text or "RuntimeError" in text or ".py" in text]
+    told = [record for record in caplog.records if record.name == "amo_mcp.tools.tool" and record.levelname == "ERROR"]
+    assert len(told) == 2
+    assert not [record for record in told if record.exc_info or "secret" in record.getMessage()]
+
+
+@pytest.mark.requirement("CONFIRM-3")
+@pytest.mark.parametrize("tool", sorted(DESTRUCTIVE))
+async def test_no_argument_of_a_tool_is_a_confirmation(tool: str, era: str, sandbox: Sandbox, serve: Serve) -> None:
+    [schema] = [item.parameters for item in TOOLS if item.name == tool]
+    assert schema["properties"].keys() & {*LOOKS_LIKE_A_YES} == set()
+    given = {name: 51 if name.endswith("_id") else "x" for name in schema["required"]}
+    async with serve(sandbox) as served, served.client(era, Person()) as client:
+        for name in LOOKS_LIKE_A_YES:
+            assert error(await client.call_tool(tool, {**given, name: True}))["code"] == "invalid_arguments"
+    assert served.requests() == []
+
+
+@pytest.mark.requirement("CONFIRM-7")
+@pytest.mark.parametrize(
+    ("way", "without"),
+    [("auto", "confirmation_required"), ("dialog", "cannot_ask"), ("chat", "confirmation_required")],
+)
+async def test_over_stdio_each_way_to_confirm_does_what_it_says(era: str, way: str, without: str) -> None:
+    person = Person("decline")
+    settings = load_settings(ServingSettings, sandbox=True, confirm=way)
+    async with open_server(settings, "stdio") as server:
+        for asked, code in ((person, "declined"), (None, without)):
+            async with Client(server, mode=ERAS[era], elicitation_callback=asked, cache=None) as client:
+                assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == code
+    assert len(person.asked) == 1
+
+
+@pytest.mark.requirement("RESOURCE-6")
+async def test_the_palette_is_what_the_creating_tools_take(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        schemas = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}
+        [content] = (await client.read_resource("amo://palette")).contents
+    assert json.loads(content.text) == {
+        "status_colors": schemas["create_statuses"]["statuses"]["items"]["properties"]["color"]["enum"],
+        "segment_colors": schemas["create_segment"]["color"]["enum"],
+    }
