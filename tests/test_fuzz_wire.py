@@ -154,6 +154,7 @@ def assert_one_line_an_event(said: bytes) -> None:
         assert "Traceback" not in line
 
 
+@pytest.mark.requirement("HTTP-9")
 @FUZZ
 @given(lines=st.lists(BYTES, min_size=1, max_size=6))
 def test_stdio_serves_on_after_any_lines(wire: tuple[Wire, Any], lines: list[bytes]) -> None:
@@ -199,6 +200,7 @@ def door() -> Iterator[tuple[str, str, httpx2.Client]]:
     ),
     in_session=st.booleans(),
 )
+@pytest.mark.requirement("HTTP-9")
 def test_http_answers_any_body(
     door: tuple[str, str, httpx2.Client], body: bytes, version: Any, method: str, headers: Any, in_session: bool
 ) -> None:

@@ -68,6 +68,7 @@ def call(number: int, name: str, arguments: Any) -> Any:
 
 
 class TestHttp:
+    @pytest.mark.requirement("HTTP-6")
     @pytest.mark.anyio
     async def test_without_a_dialog_it_cannot_ask(self, era: str) -> None:
         with over_http() as (_, url):
@@ -77,6 +78,7 @@ class TestHttp:
             async with Client(url, mode=ERAS[era], elicitation_callback=Person(), cache=None) as client:
                 assert answer(await client.call_tool("delete_segment", {"segment_id": 51}))["deleted"]["id"] == 51
 
+    @pytest.mark.requirement("HTTP-6")
     @pytest.mark.anyio
     async def test_with_confirm_chat_it_asks_in_two_steps(self, era: str) -> None:
         with over_http("--confirm", "chat") as (_, url):
@@ -99,6 +101,7 @@ class TestHttp:
             assert running.stderr
             assert running.stderr.read() == b""
 
+    @pytest.mark.requirement("HTTP-2")
     @pytest.mark.parametrize("host", ["0.0.0.0", "example.org"])  # noqa: S104
     def test_it_refuses_to_listen_off_loopback(self, host: str) -> None:
         done = amo("serve", "--sandbox", "--http", "--host", host)
@@ -118,6 +121,7 @@ class TestHttp:
             f"  --port {port} cannot be used on 127.0.0.1: Address already in use",
         ]
 
+    @pytest.mark.requirement("HTTP-2")
     @pytest.mark.parametrize("option", [("--host", "127.0.0.1"), ("--port", "8000")])
     def test_host_and_port_are_refused_without_http(self, option: tuple[str, str]) -> None:
         done = amo("serve", "--sandbox", *option)

@@ -91,6 +91,7 @@ def client(at: At, era: str, person: Any = None, name: str = "tests") -> Client:
     return Client(at.url, mode=ERAS[era], elicitation_callback=person, client_info=told, cache=None)
 
 
+@pytest.mark.requirement("HTTP-1", "HTTP-6")
 async def test_the_main_job_in_both_eras_at_one_address(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person("yes")
     async with serve(sandbox) as served, over_http(served) as at, client(at, era, person) as mine:
@@ -107,6 +108,7 @@ async def test_the_main_job_in_both_eras_at_one_address(era: str, sandbox: Sandb
     ]
 
 
+@pytest.mark.requirement("HTTP-6")
 @pytest.mark.parametrize("says", ["no", "decline", "cancel"])
 async def test_without_a_yes_in_the_dialog_nothing_is_written(
     era: str, says: str, sandbox: Sandbox, serve: Serve
@@ -116,6 +118,7 @@ async def test_without_a_yes_in_the_dialog_nothing_is_written(
     assert served.writes() == []
 
 
+@pytest.mark.requirement("HTTP-1")
 async def test_resources_completions_and_prompts_are_served(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, over_http(served) as at, client(at, era) as mine:
         listed = {str(resource.uri) for resource in (await mine.list_resources()).resources}
@@ -157,6 +160,7 @@ async def test_all_clients_share_one_account(sandbox: Sandbox, serve: Serve) -> 
 class TestCallers:
     """An approval is one caller's, also where nobody signs in."""
 
+    @pytest.mark.requirement("HTTP-7")
     async def test_another_session_cannot_use_an_approval(self, sandbox: Sandbox, serve: Serve) -> None:
         async with (
             serve(sandbox) as served,
@@ -178,6 +182,7 @@ class TestCallers:
             assert answered["result"]["structuredContent"]["error"]["code"] == "confirmation_expired"
         assert served.writes() == []
 
+    @pytest.mark.requirement("HTTP-7")
     async def test_clients_of_one_name_answer_their_own_dialogs(self, sandbox: Sandbox, serve: Serve) -> None:
         async with (
             serve(sandbox) as served,
@@ -239,6 +244,7 @@ class TestTheDoor:
         ],
         ids=str,
     )
+    @pytest.mark.requirement("HTTP-3")
     async def test_a_page_of_another_host_is_refused(
         self, path: str, headers: dict[str, str], status: int, sandbox: Sandbox, serve: Serve
     ) -> None:
@@ -258,6 +264,7 @@ class TestTheDoor:
                 sent = {**ACCEPT, "host": name, "origin": f"http://{name}"}
                 assert (await http.post(at.url, json=HELLO, headers=sent)).status_code == 200
 
+    @pytest.mark.requirement("HTTP-4")
     @pytest.mark.parametrize("version", [OLD, NEW])
     async def test_a_body_that_is_too_large_is_refused_unread(
         self, version: str, sandbox: Sandbox, serve: Serve
@@ -273,6 +280,7 @@ class TestTheDoor:
             fits = await http.post(at.url, content=b" " * MOST_BYTES, headers=sent)
             assert fits.status_code == 400
 
+    @pytest.mark.requirement("HTTP-5")
     async def test_it_says_that_it_serves_without_asking_amocrm(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
             healthy = await http.get(at.url.removesuffix("/mcp") + "/healthz")
@@ -293,6 +301,7 @@ class TestTheDoor:
             async with client(at, NEW) as mine:
                 assert answer(await mine.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
 
+    @pytest.mark.requirement("HTTP-2")
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])  # noqa: S104
     async def test_it_listens_on_loopback_alone(self, host: str) -> None:
         with pytest.raises(NotLoopback):
@@ -307,6 +316,7 @@ class TestTheDoor:
 class TestTheEnd:
     """A stop lets finish what is under way, and waits for nothing that never ends."""
 
+    @pytest.mark.requirement("HTTP-8")
     async def test_a_call_that_is_under_way_is_answered(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         sandbox.faults.add(Fault(method="POST", delay=0.5))
         names = []
@@ -322,6 +332,7 @@ class TestTheEnd:
                 await at.stop()
         assert names == ["Новые"]
 
+    @pytest.mark.requirement("HTTP-8")
     async def test_who_listens_is_not_waited_for(
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
