@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fix pins bench docs clean
+.PHONY: demo test check conformance fix pins bench docs clean
 
 demo: .venv/installed ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -20,6 +20,9 @@ check: .venv/installed ## format, lint, types, imports, dependencies, generated 
 	$(BIN)/lint-imports
 	$(BIN)/deptry amo_mcp
 
+conformance: .venv/installed tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
+	@$(BIN)/python -m tests.conformance
+
 fix: .venv/installed ## what can be mended by a tool
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -35,10 +38,15 @@ docs: .venv/installed ## write the README's tool table and the tools' snapshots 
 	$(BIN)/python -m tests.surface
 
 clean:
-	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tests/%/node_modules/installed: tests/%/package.json tests/%/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not installed (it comes with Node.js); make $* needs it, make test does not."; exit 1; }
+	@cd tests/$* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -1,0 +1,74 @@
+"""Runs the conformance suite against the real server over HTTP, in both revisions of the protocol: `make conformance`.
+
+It ends with 0 when every scenario that a revision requires passes and none has seen nothing: each has made a check of
+its own, and every fixture was used. What the suite runs without scoring it (extensions that are not offered, scenarios
+that its own server cannot pass) is counted apart.
+"""
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import anyio
+from mcp import MCPDeprecationWarning
+
+from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.confirmation.ask import Serving
+from amo_mcp.log import log_to_stderr
+from amo_mcp.loopback import Loopback, listen
+from amo_mcp.server import open_account
+from amo_mcp.settings import ServingSettings, load_settings
+from tests.conformance.fixtures import ServerWithFixtures
+
+REVISIONS = ("2026-07-28", "2025-11-25")
+INSTALLED = Path(__file__).parent / "node_modules"
+NODE = INSTALLED / ".bin" / "node"
+SUITE = INSTALLED / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+
+_RUN = re.compile(r"^[✓✗] (\S+): (\d+) passed, (\d+) failed", re.MULTILINE)
+_UNSCORED = re.compile(r"^ +[✓✗] (\S+) \(", re.MULTILINE)
+
+
+async def conforms(revision: str, url: str) -> bool:
+    """Run what the revision requires; say the score, and all that the suite says when something is wrong."""
+    command = [NODE, SUITE, "server", "--url", url, "--requirements", revision]
+    done = await anyio.run_process([*map(str, command)], check=False, stderr=subprocess.STDOUT)
+    said = done.stdout.decode()
+    runs = {name: (int(passed), int(failed)) for name, passed, failed in _RUN.findall(said)}
+    unscored = {name: runs.pop(name) for name in _UNSCORED.findall(said)}
+    wrong = [name for name, (passed, failed) in runs.items() if failed or not passed]
+    if done.returncode or wrong or not runs:
+        sys.stdout.write(f"{said}\n")
+    checks = sum(passed for passed, _ in runs.values())
+    more = sum(bool(passed) and not failed for passed, failed in unscored.values())
+    sys.stdout.write(
+        f"{revision}: {len(runs) - len(wrong)} of {len(runs)} required scenarios pass, {checks} checks;"
+        f" not scored: {more} of {len(unscored)} pass\n"
+    )
+    return not done.returncode and not wrong and bool(runs)
+
+
+async def main() -> int:
+    """Serve, and put the suite in front."""
+    log_to_stderr("ERROR")
+    settings = load_settings(ServingSettings, sandbox=True)
+    async with open_account(settings) as account:
+        server = ServerWithFixtures(Serving(account, Approvals(), two_step=False))
+        with listen("127.0.0.1", 0) as listener:
+            serving, ready = Loopback(server, listener), anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(serving.until_stopped, ready.set)
+                await ready.wait()
+                passed = [await conforms(revision, serving.url) for revision in REVISIONS]
+                serving.should_exit = True
+    if server.unused:
+        sys.stdout.write(f"The suite has not used: {', '.join(sorted(server.unused))}\n")
+    return int(not all(passed) or bool(server.unused))
+
+
+warnings.simplefilter("error")
+# The suite still asks for logging and sampling, which the SDK calls deprecated.
+warnings.simplefilter("ignore", MCPDeprecationWarning)
+raise SystemExit(anyio.run(main))
