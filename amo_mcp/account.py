@@ -181,6 +181,8 @@ class AmoAccount:
         Raises:
             LimitReached: there is no room for what the steps create.
             PlanUsed: the plan was carried out already.
+            UndoneMeanwhile: what the steps take back was taken back already.
+            JournalUnusable: the steps cannot be recorded.
         """
         await self.settle()
         known = await self.known(steps)
@@ -254,31 +256,31 @@ class AmoAccount:
         await self.journal.note(change_id, dict(zip(here, steps, strict=True)))
 
     async def settle(self) -> None:
-        """Find out what came of the changes that a process left unfinished when it died."""
-        for change in await self.journal.unsettled():
-            steps = list(change.steps)
+        """Find out what came of the changes that were left unfinished, as when a process died.
+
+        Before what was sent has come to rest, it may still arrive: only what was made is told until then.
+        """
+        for left in await self.journal.unsettled():
             found: dict[int, Step] = {}
             place = 0
-            for batch in batches(change.steps):
+            for batch in batches(left.change.steps):
                 if batch[0].outcome == "intent":
-                    found |= enumerate(await self._settled(batch), place)
+                    found |= enumerate(await self._settled(batch, at_rest=left.at_rest), place)
                 place += len(batch)
-            for position, step in found.items():
-                steps[position] = step
-            still_open = any(step.outcome == "intent" for step in steps)
-            await self.journal.note(change.id, found, None if still_open else status_of(steps))
+            await self.journal.settle(left.change.id, found)
             self.forget_recent()
 
-    async def _settled(self, batch: Sequence[Step]) -> Sequence[Step]:
+    async def _settled(self, batch: Sequence[Step], *, at_rest: bool) -> Sequence[Step]:
+        """The steps with what came of them; none when that is still to be found out."""
         try:
             found = await look(self.client, batch)
         except (Refused, Unavailable):
-            return batch
+            return []
         except AmoError:
-            return [step.came("unknown") for step in batch]
-        if found is None:
-            return [step.came("failed") for step in batch]
-        return [step.came("done", after) for step, after in zip(batch, found, strict=True)]
+            return [step.came("unknown") for step in batch] if at_rest else []
+        if found is not None:
+            return [step.came("done", after) for step, after in zip(batch, found, strict=True)]
+        return [step.came("failed") for step in batch] if at_rest else []
 
     async def _change(self, tool: str, steps: Sequence[Step]) -> Change:
         change, failure = await self.carry_out(tool, steps)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from amo_mcp.amocrm.models import FieldValues, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.shown import code, quoted
+from amo_mcp.reorganize.history import Successors
 from amo_mcp.reorganize.outcome import settings_of
 from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
 
@@ -32,44 +33,42 @@ class Undo:
     conflicts: list[str] = field(default_factory=list)
 
 
-def undo_of(change: Change, now: Mapping[Kind, Mapping[int, Entity]]) -> Undo:
-    """How to take `change` back in an account that is as `now` says, by kind and id."""
+def undo_of(change: Change, now: Mapping[Kind, Mapping[int, Entity]], successors: Successors) -> Undo:
+    """How to take `change` back in an account that is as `now` says, by kind and id.
+
+    A thing that was deleted since and has come back under a new id is taken for the one that it was.
+    """
     undo = Undo()
     for position, step in reversed([*enumerate(change.steps)]):
         if step.outcome != "done":
             continue
         things = now.get(step.kind, {})
         count = len(undo.steps)
-        match step.action:
-            case "create":
-                _take_away(step, things, undo)
-            case "update":
-                _put_back(step, things, undo)
-            case _:
-                _make_again(step, undo)
+        if step.action == "delete":
+            _make_again(step, undo)
+        else:
+            left = step.after
+            assert left is not None  # noqa: S101 - a creation or an update that is done has made something
+            there = things.get(left.id) or things.get(successors.of(step.kind, left.id))
+            (_take_away if step.action == "create" else _put_back)(step, left, there, undo)
         undo.steps[count:] = [replace(inverse, undoes=position) for inverse in undo.steps[count:]]
     return undo
 
 
-def _take_away(step: Step, things: Mapping[int, Entity], undo: Undo) -> None:
-    assert step.after is not None  # noqa: S101 - a creation that is done has made something
-    there = things.get(step.after.id)
+def _take_away(step: Step, left: Entity, there: Entity | None, undo: Undo) -> None:
     if there is None:
         undo.losses.append(f"{_titled(step)} is gone already; there is nothing to take away.")
         return
-    _compare(step, there, step.after, _CHECKED, undo)
+    _compare(step, there, left, _CHECKED, undo)
     undo.steps.append(Step("delete", step.kind, before=there))
 
 
-def _put_back(step: Step, things: Mapping[int, Entity], undo: Undo) -> None:
-    assert step.before is not None  # noqa: S101 - an update has something before it
-    assert step.after is not None  # noqa: S101 - and made something of it
-    there = things.get(step.before.id)
+def _put_back(step: Step, left: Entity, there: Entity | None, undo: Undo) -> None:
     if there is None:
         undo.conflicts.append(f"{_titled(step)} is gone; it cannot be changed back.")
         return
     changed = [name for name in (step.sent.wire() if step.sent else {}) if name != "sort"]
-    _compare(step, there, step.after, changed, undo)
+    _compare(step, there, left, changed, undo)
     back = _back(step, undo)
     if back.wire():
         undo.steps.append(Step("update", step.kind, before=there, sent=back))
@@ -119,6 +118,7 @@ def _make_again(step: Step, undo: Undo) -> None:
     else:
         assert isinstance(before, Status)  # noqa: S101 - there are two kinds
         undo.losses.append("Its customers have moved on, and its conditions do not come back.")
+        undo.losses.append("It may stand one place away from where it stood.")
         held = {"name": before.name, "sort": before.sort, "color": before.color or None}
         draft = StatusDraft(**_writable(held, STATUS_COLORS, step, undo))
     undo.steps.append(Step("create", step.kind, sent=draft))

@@ -13,6 +13,7 @@ from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.amocrm.shown import code, visible
 from amo_mcp.confirmation import errors as confirmation
+from amo_mcp.reorganize.journal import JournalUnusable
 
 Code = Literal[
     "invalid_arguments",
@@ -105,6 +106,8 @@ def explain(error: Exception) -> ToolFailure | None:
                 f"{error.wanted} more would not fit. {_NOTHING}",
                 f"Delete {error.kind} that are not needed, or create fewer.",
             )
+        case JournalUnusable():
+            return _explain_journal(error)
         case InvalidValues():
             return invalid_arguments([(problem.path, visible(problem.detail, 2000)) for problem in error.problems])
         case _:
@@ -191,6 +194,17 @@ def _rejected(error: amo.Refused) -> ToolFailure:
 def _mode(mode: str) -> str:
     told = code(mode)
     return f"`{told}`" if told == mode else told
+
+
+def _explain_journal(error: JournalUnusable) -> ToolFailure:
+    """What cannot be recorded is not sent."""
+    said = "It broke off in the middle: what was sent until then may have been made." if error.begun else _NOTHING
+    return ToolFailure(
+        "internal",
+        f"The journal of changes cannot be used ({visible(error.reason)}), and nothing is changed without it. {said}",
+        "Whoever runs the server can look into its state folder (AMO_STATE_DIR): room, rights, the journal's file."
+        + (" Read the targets before anything is sent again." if error.begun else ""),
+    )
 
 
 def _other_mode(mode: str) -> str:

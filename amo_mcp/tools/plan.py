@@ -17,7 +17,6 @@ from amo_mcp.amocrm.shown import quoted, visible
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, caller_of, carry_out
 from amo_mcp.confirmation.errors import TargetChanged
 from amo_mcp.confirmation.question import Question, difference, renaming
-from amo_mcp.reorganize.journal import PlanUsed
 from amo_mcp.reorganize.outcome import listed
 from amo_mcp.reorganize.plan import (
     LIFETIME,
@@ -29,6 +28,7 @@ from amo_mcp.reorganize.plan import (
     differences_of,
     make_plan,
 )
+from amo_mcp.reorganize.records import PlanUsed
 from amo_mcp.reorganize.steps import Kind, Step
 from amo_mcp.tools.errors import ToolFailure, explain, invalid_arguments
 from amo_mcp.tools.tool import DESTROY, READ, CurrentAccount, Told, tool

@@ -11,9 +11,11 @@ from amo_mcp.account import AmoAccount
 from amo_mcp.amocrm.models import Text, Time, Whole
 from amo_mcp.amocrm.shown import visible
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
+from amo_mcp.confirmation.errors import TargetChanged
 from amo_mcp.confirmation.question import Question
 from amo_mcp.reorganize.outcome import settings_of
-from amo_mcp.reorganize.steps import Change, Entity, Kind
+from amo_mcp.reorganize.records import UndoneMeanwhile
+from amo_mcp.reorganize.steps import Change
 from amo_mcp.reorganize.undo import Undo, undo_of
 from amo_mcp.tools.cursor import after, cursor_for
 from amo_mcp.tools.errors import ToolFailure, explain
@@ -119,11 +121,14 @@ class UndoChange:
         now = await account.journal.change(self.change.id)
         if now is None or now.status != self.change.status:
             return False
-        return _same(undo_of(now, await things(account, now)), self.undo)
+        return _same(await undo_in(account, now), self.undo)
 
     async def write(self, account: AmoAccount) -> Undone:
         """Take it back, step by step; stop at the first that fails, and say so."""
-        change, failure = await account.carry_out("undo_change", self.undo.steps, undoes=self.change.id)
+        try:
+            change, failure = await account.carry_out("undo_change", self.undo.steps, undoes=self.change.id)
+        except UndoneMeanwhile:
+            raise TargetChanged("It was undone already, or is just being undone.") from None
         done = [visible(step.summary, 200) for step in change.steps if step.outcome == "done"]
         if failure is not None and not done:
             raise failure
@@ -145,7 +150,7 @@ async def confirm_undo(change_id: str, ctx: Called) -> Elicit[Confirm]:
         change = await account.journal.change(change_id)
         if change is None:
             raise ToolFailure("not_found", f"There is no such change. {_NOTHING}", "list_changes has the change_ids.")
-        undo = undo_of(change, await things(account, change))
+        undo = await undo_in(account, change)
         if change.status == "running" or not (undo.steps or undo.conflicts):
             raise ToolFailure(
                 "conflict",
@@ -176,11 +181,12 @@ async def undo_change(
     return undone
 
 
-async def things(account: AmoAccount, change: Change) -> dict[Kind, dict[int, Entity]]:
-    """What there is now of the kinds that a change touches, by id."""
+async def undo_in(account: AmoAccount, change: Change) -> Undo:
+    """How to take a change back in the account as it is now."""
     account.forget_recent()
     kinds = sorted({step.kind for step in change.steps})
-    return {kind: {thing.id: thing for thing in await account.recent(kind)} for kind in kinds}
+    now = {kind: {thing.id: thing for thing in await account.recent(kind)} for kind in kinds}
+    return undo_of(change, now, await account.journal.successors())
 
 
 def _same(now: Undo, shown: Undo) -> bool:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import accumulate
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -19,108 +21,45 @@ from amo_mcp.amocrm.pace import Unpaced
 from amo_mcp.amocrm.transport import LongLivedToken, Transport
 from amo_mcp.reorganize.journal import Journal
 from amo_mcp.reorganize.steps import Change
-from amo_mcp.reorganize.undo import undo_of
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.serving import running
-from amo_mcp.tools.reorganize import UndoChange, things
+from amo_mcp.tools.reorganize import UndoChange, undo_in
 from tests.conftest import no_sleep
+from tests.journeys.lives import settings
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="the writers are forked, and killed by signal"),
 ]
 
-POINTS = {
-    "before the intent is recorded": None,
-    "after the intent": "failed",
-    "after the effect": "done",
-    "after the answer is recorded": "done",
-    "after the end": "done",
+Point = tuple[str, str, int]
+Kill = Callable[..., None]
+
+POINTS: dict[str, tuple[Point, list[str]]] = {
+    "before the intent is recorded": (("record", "before", 0), []),
+    "after the intent": (("record", "after", 0), ["failed"]),
+    "after the effect": (("request", "after", 0), ["done"]),
+    "after the answer is recorded": (("record", "after", 1), ["done"]),
+    "after the end": (("record", "after", 2), ["done"]),
 }
-"""Where the process is killed, and what is to be said of the change; None when there is none."""
+"""Where the process is killed, and what is to be said of the change in the end; nothing when there is none."""
 
-WRITER = """
-import json, os, signal, sys
-import filelock, httpx2, tenacity  # imported late by the product, which would cost each process anew
-from pathlib import Path
-import anyio
-from pydantic import SecretStr
-from amo_mcp.account import AmoAccount
-from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.models import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
-from amo_mcp.reorganize.journal import Journal
-
-token = sys.argv[1]
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-async def die_instead(*_):
-    die()
-
-def dying_after(method):
-    async def called(*arguments):
-        await method(*arguments)
-        die()
-    return called
-
-async def main(write, point, url, file):
-    method = {"create_status": "create_statuses"}.get(write, write)
-    match point:
-        case "before the intent is recorded":
-            Journal._begin = die
-        case "after the intent":
-            setattr(AmoClient, method, die_instead)
-        case "after the effect":
-            setattr(AmoClient, method, dying_after(getattr(AmoClient, method)))
-        case "after the answer is recorded":
-            Journal.note = dying_after(Journal.note)
-    client = AmoClient(Transport(url, LongLivedToken(SecretStr(token)), Http(timeout=20), Unpaced()))
-    account = AmoAccount(client, Journal(Path(file)))
-    match write:
-        case "create_segment":
-            await account.create_segment(SegmentDraft(name="VIP", color="ae003f"))
-        case "update_segment":
-            fields = [{"field_id": 272429, "values": [{"value": "20"}]}, {"field_id": 272441, "values": None}]
-            patch = SegmentPatch(name="A", custom_fields_values=fields)
-            await account.update(await client.segment(51), patch)
-        case "delete_segment":
-            await account.delete(await client.segment(51))
-        case "create_status":
-            await account.create_statuses([StatusDraft(name="A", sort=2)])
-        case "create_statuses":
-            await account.create_statuses([StatusDraft(name=name, sort=2) for name in "AB"])
-        case "update_status":
-            await account.update(await client.status(4740013), StatusPatch(name="A", color="#fff000"))
-        case "delete_status":
-            await account.delete(await client.status(4740013))
-    die()
-
-# One start of the interpreter is enough: each writer is a process of its own all the same.
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        anyio.run(main, *json.loads(line))
-    print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-Kill = Callable[[str, str, str, Path], None]
+REST = 61.0
+"""Seconds after which a request that had just been sent does not arrive any more."""
 
 
 @pytest.fixture(scope="module")
 def kill() -> Iterator[Kill]:
     """Let a process of its own write, and be killed at a point of it."""
-    command = [sys.executable, "-c", WRITER, ADMIN_TOKEN]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.journeys.writer"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
 
-        def killed(*told: object) -> None:
+        def killed(url: str, file: Path, what: str, point: Point, changes: Any = ()) -> None:
             assert process.stdin
             assert process.stdout
-            process.stdin.write(json.dumps([str(item) for item in told]) + "\n")
+            process.stdin.write(json.dumps([url, str(file), what, [*changes], point]) + "\n")
             process.stdin.flush()
             assert process.stdout.readline() == f"{int(signal.SIGKILL)}\n"
 
@@ -128,8 +67,9 @@ def kill() -> Iterator[Kill]:
 
 
 @asynccontextmanager
-async def next_process(url: str, file: Path) -> AsyncIterator[AmoAccount]:
-    http, journal = Http(timeout=20), Journal(file)
+async def next_process(url: str, file: Path, *, later: float = 0.0) -> AsyncIterator[AmoAccount]:
+    """The process that comes after one that was killed, soon or so many seconds later."""
+    http, journal = Http(timeout=20), Journal(file, clock=lambda: time() + later)
     transport = Transport(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unpaced(), sleep=no_sleep)
     try:
         yield AmoAccount(AmoClient(transport), journal)
@@ -138,43 +78,31 @@ async def next_process(url: str, file: Path) -> AsyncIterator[AmoAccount]:
         await http.aclose()
 
 
-async def after_a_kill_at(url: str, file: Path) -> list[Change]:
-    """What the next process says, and takes back."""
-    async with next_process(url, file) as account:
+async def told(url: str, file: Path, *, later: float = 0.0) -> list[Change]:
+    """What the next process says of the changes, the newest first."""
+    async with next_process(url, file, later=later) as account:
         await account.settle()
-        told = [change for _, change in await account.journal.changes(10)]
-        for change in told:
-            undo = undo_of(change, await things(account, change))
-            assert undo.conflicts == []
-            if undo.steps:
-                undone = await UndoChange(change, undo).write(account)
-                assert undone.not_done is None
-        return told
+        return [change for _, change in await account.journal.changes(10)]
 
 
-def without(thing: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in thing.items() if name not in names}
+async def undo(url: str, file: Path, change_id: str) -> None:
+    """Take back what is left to be taken back of a change."""
+    async with next_process(url, file, later=REST) as account:
+        change = await account.journal.change(change_id)
+        assert change is not None
+        taking = await undo_in(account, change)
+        assert taking.conflicts == []
+        if taking.steps:
+            assert (await UndoChange(change, taking).write(account)).not_done is None
 
 
-def comparable(write: str, sandbox: Sandbox) -> list[dict[str, Any]]:
-    """The account's things, without what an undo says it does not bring back."""
-    kind = "status" if "status" in write else "segment"
-    kept = sandbox.account.statuses if kind == "status" else sandbox.account.segments
-    lost = {
-        "update_segment": ["updated_at"],
-        "delete_segment": ["id", "created_at", "updated_at", "customers_count"],
-        "delete_status": ["id", "conditions", "sort"],
-    }.get(write, [])
-    told = [
-        {**without(thing, *lost), "prices": thing.get("available_products_price_types") or []}
-        for thing in kept.values()
-    ]
-    return sorted(told, key=lambda thing: (thing["name"], thing.get("id", 0)))
+def outcomes(change: Change) -> list[str]:
+    return [step.outcome for step in change.steps]
 
 
-def example(mode: str) -> tuple[dict[int, Any], dict[int, Any]]:
-    account = Sandbox(mode=mode).account
-    return account.segments, account.statuses
+def again(sandbox: Sandbox) -> None:
+    """Let the account be as it was at the start."""
+    vars(sandbox.account).update(vars(Account.read(Sandbox(mode=sandbox.account.mode).account.document())))
 
 
 WRITES = [
@@ -194,21 +122,125 @@ async def test_whenever_the_process_is_killed_the_journal_tells_the_truth_and_un
     write: str, kill: Kill, tmp_path: Path
 ) -> None:
     sandbox = Sandbox(mode="periodicity" if "status" in write else "segments")
-    untouched = comparable(write, sandbox)
-    told: dict[str, str | None] = {}
-    truth: dict[str, bool] = {}
+    untouched = settings(sandbox)
     with running(sandbox) as url:
-        for number, point in enumerate(POINTS):
+        for number, (name, (point, expected)) in enumerate(POINTS.items()):
             file = tmp_path / f"{number}.sqlite"
-            kill(write, point, url, file)
-            truth[point] = comparable(write, sandbox) != untouched
-            changes = await after_a_kill_at(url, file)
-            told[point] = changes[0].status if changes else None
-            assert (point, len(changes)) == (point, POINTS[point] is not None)
-            assert (point, comparable(write, sandbox)) == (point, untouched)
-            sandbox.account.segments, sandbox.account.statuses = example(sandbox.account.mode)
-    assert told == POINTS
-    assert truth == {point: status == "done" for point, status in POINTS.items()}
+            kill(url, file, write, point)
+            assert (name, settings(sandbox) != untouched) == (name, expected == ["done"])
+            soon = [change.status for change in await told(url, file)]
+            assert (name, soon) == (name, ["interrupted" if word == "failed" else word for word in expected])
+            changes = await told(url, file, later=REST)
+            assert (name, [change.status for change in changes]) == (name, expected)
+            for change in changes:
+                await undo(url, file, change.id)
+            assert (name, settings(sandbox)) == (name, untouched)
+            again(sandbox)
+
+
+PLANS: dict[str, tuple[str, list[dict[str, Any]], list[int]]] = {
+    "segments": (
+        "segments",
+        [
+            {"action": "delete", "kind": "segment", "id": 66},
+            {"action": "create", "kind": "segment", "name": "Гости", "color": "10599d"},
+            {"action": "update", "kind": "segment", "id": 51, "name": "Лучшие"},
+            {"action": "create", "kind": "segment", "name": "Соседи"},
+        ],
+        [1, 1, 1, 1],
+    ),
+    "statuses": (
+        "periodicity",
+        [
+            {"action": "update", "kind": "status", "id": 4740013, "name": "Помол"},
+            {"action": "create", "kind": "status", "name": "Новые", "sort": 1, "color": "#fffd7f"},
+            {"action": "create", "kind": "status", "name": "Тёплые", "sort": 2},
+            {"action": "create", "kind": "status", "name": "Горячие", "sort": 3},
+            {"action": "delete", "kind": "status", "id": 4740019},
+        ],
+        [1, 3, 1],
+    ),
+}
+"""Plans of every kind of step: the mode, the changes, and how many of them go together in one request each."""
+
+
+def points(batches: list[int]) -> Iterator[tuple[str, Point, list[str], list[str]]]:
+    """Every point of a change: its name, where it is, and what is to be said of the steps at once and in the end.
+
+    The first record is the change itself with its first intent; then come the answer of a batch, the intent of the
+    next, and so on; the last is the end.
+    """
+    total = sum(batches)
+    yield "before the first intent", ("record", "before", 0), [], []
+    done = 0
+    for number, size in enumerate(batches):
+        rest = ["planned"] * (total - done - size)
+        intent, failed, made = (["done"] * done + [word] * size + rest for word in ("intent", "failed", "done"))
+        yield f"after the intent of {number}", ("record", "after", 2 * number), intent, failed
+        yield f"after the effect of {number}", ("request", "after", number), made, made
+        yield f"after the answer of {number} is recorded", ("record", "after", 2 * number + 1), made, made
+        done += size
+    yield "after the end", ("record", "after", 2 * len(batches)), ["done"] * total, ["done"] * total
+
+
+@pytest.mark.parametrize("plan", PLANS)
+async def test_whenever_a_plan_is_killed_what_was_made_is_told_step_by_step_and_undo_takes_back_just_that(
+    plan: str, kill: Kill, tmp_path: Path
+) -> None:
+    mode, changes, batches = PLANS[plan]
+    sandbox = Sandbox(mode=mode)
+    untouched = settings(sandbox)
+    with running(sandbox) as url:
+        for number, (name, point, soon, late) in enumerate(points(batches)):
+            file = tmp_path / f"{number}.sqlite"
+            kill(url, file, "apply_plan", point, changes)
+            assert (name, [outcomes(change) for change in await told(url, file)]) == (name, [soon] if soon else [])
+            listed = await told(url, file, later=REST)
+            assert (name, [outcomes(change) for change in listed]) == (name, [late] if late else [])
+            made = {step.target_id for change in listed for step in change.steps if step.outcome == "done"}
+            writes = [item for item in sandbox.requests if item.method != "GET"]
+            assert (name, len(made)) == (name, late.count("done"))
+            assert (name, len(writes)) == (name, len([end for end in accumulate(batches) if end <= len(made)]))
+            for change in listed:
+                await undo(url, file, change.id)
+            assert (name, settings(sandbox)) == (name, untouched)
+            again(sandbox)
+            sandbox.requests.clear()
+
+
+UNDOS = {"segments": [1, 1, 1, 1], "statuses": [1, 1, 1, 1, 1]}
+"""How many steps of the plans' undos go together in one request each."""
+
+
+@pytest.mark.parametrize("plan", PLANS)
+async def test_whenever_the_undo_of_a_plan_is_killed_the_rest_can_be_taken_back_and_nothing_comes_twice(
+    plan: str, kill: Kill, tmp_path: Path
+) -> None:
+    mode, changes, batches = PLANS[plan]
+    sandbox = Sandbox(mode=mode)
+    untouched = settings(sandbox)
+    with running(sandbox) as url:
+        for number, (name, point, soon, late) in enumerate(points(UNDOS[plan])):
+            file = tmp_path / f"{number}.sqlite"
+            kill(url, file, "apply_plan", ("record", "after", 2 * len(batches)), changes)
+            kill(url, file, "undo_change", point)
+            *undos, applied = await told(url, file)
+            assert (name, [outcomes(change) for change in undos]) == (name, [soon] if soon else [])
+            unsure = [step.undoes for change in undos for step in change.steps if step.outcome == "intent"]
+            taken = [step.undoes for change in undos for step in change.steps if step.outcome == "done"]
+            assert [
+                (position, step.outcome)
+                for position, step in enumerate(applied.steps)
+                if step.outcome != ("undone" if position in taken else "done")
+            ] == [(position, "unknown") for position in unsure if applied.steps[position or 0].action == "delete"]
+            *undos, applied = await told(url, file, later=REST)
+            assert (name, [outcomes(change) for change in undos]) == (name, [late] if late else [])
+            assert outcomes(applied).count("undone") == late.count("done")
+            await undo(url, file, applied.id)
+            assert (name, settings(sandbox)) == (name, untouched)
+            *_, applied = await told(url, file, later=REST)
+            assert (name, set(outcomes(applied))) == (name, {"undone"})
+            again(sandbox)
 
 
 async def test_while_the_account_cannot_be_read_nothing_is_claimed_and_later_it_is(
@@ -217,11 +249,9 @@ async def test_while_the_account_cannot_be_read_nothing_is_claimed_and_later_it_
     file = tmp_path / "journal.sqlite"
     statuses = []
     with running(sandbox) as url:
-        kill("delete_segment", "after the effect", url, file)
-        async with next_process(url, file) as account:
-            for mode in ("periodicity", "segments"):
-                sandbox.account.mode = mode
-                await account.settle()
-                statuses += [change.status for _, change in await account.journal.changes(10)]
-    assert statuses == ["running", "done"]
+        kill(url, file, "delete_segment", POINTS["after the effect"][0])
+        for mode in ("periodicity", "segments"):
+            sandbox.account.mode = mode
+            statuses += [change.status for change in await told(url, file, later=REST)]
+    assert statuses == ["interrupted", "done"]
     assert 51 not in sandbox.account.segments

@@ -12,7 +12,7 @@ from mcp import Client
 from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, answer, error
-from tests.journeys.test_stateful_plans import planning, settings
+from tests.journeys.lives import planning, settings
 
 pytestmark = pytest.mark.anyio
 

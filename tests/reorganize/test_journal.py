@@ -17,9 +17,10 @@ import pytest
 from amo_mcp.account import AmoAccount, tell_progress
 from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
-from amo_mcp.reorganize import journal as journal_module
-from amo_mcp.reorganize.journal import LONGEST_KEPT, Journal, PlanUsed
+from amo_mcp.reorganize import records
+from amo_mcp.reorganize.journal import Journal
 from amo_mcp.reorganize.plan import Plan
+from amo_mcp.reorganize.records import LONGEST_KEPT, PlanUsed
 from amo_mcp.reorganize.steps import Action, Change, Outcome, Step
 
 pytestmark = pytest.mark.anyio
@@ -274,7 +275,7 @@ async def test_a_journal_opened_by_many_at_once_opens_for_all(file: Path) -> Non
 async def test_what_is_too_many_goes_and_what_could_have_been_undone_is_counted(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "MOST_CHANGES", 3)
+    monkeypatch.setattr(records, "MOST_CHANGES", 3)
     journal = Journal(file)
     ids = [await journal.begin("update_segment", [RENAME]) for _ in range(3)]
     await journal.note(ids[0], {0: DONE}, "done")
@@ -312,22 +313,25 @@ async def test_a_living_journals_change_is_left_alone_and_a_gone_ones_is_unsettl
     change_id = await one.begin("update_segment", [RENAME.came("intent")])
     assert (await one.unsettled(), await other.unsettled()) == ([], [])
     one.close()
-    assert [change.id for change in await other.unsettled()] == [change_id]
+    assert [left.change.id for left in await other.unsettled()] == [change_id]
     await other.note(change_id, {0: DONE}, "done")
     assert await other.unsettled() == []
     other.close()
 
 
-async def test_a_change_that_was_broken_off_here_is_looked_at_when_it_has_come_to_rest() -> None:
+async def test_a_change_that_was_broken_off_here_is_looked_at_and_comes_to_rest_after_a_minute() -> None:
     clock = Clock()
     journal = Journal(clock=clock)
     broken, unknown = [await journal.begin("update_segment", [RENAME.came("intent")]) for _ in range(2)]
     await journal.note(broken, {}, "interrupted")
     await journal.note(unknown, {0: RENAME.came("unknown")}, "interrupted")
-    clock.now += 60
-    assert await journal.unsettled() == []
-    clock.now += 1
-    assert [change.id for change in await journal.unsettled()] == [broken]
+    told = []
+    for seconds in (60, 1):
+        clock.now += seconds
+        await journal.settle(broken, {})
+        told.append([(left.change.id, left.at_rest) for left in await journal.unsettled()])
+    assert told == [[(broken, False)], [(broken, True)]]
+    journal.close()
 
 
 async def test_a_record_that_is_begun_is_finished_though_its_caller_is_cancelled(
@@ -335,13 +339,13 @@ async def test_a_record_that_is_begun_is_finished_though_its_caller_is_cancelled
 ) -> None:
     journal = Journal(file)
     scope = anyio.CancelScope()
-    begin = journal._begin
+    begin = journal._records.begin
 
     def cancelled_meanwhile(*arguments: Any) -> str:
         anyio.from_thread.run_sync(scope.cancel)
         return begin(*arguments)
 
-    monkeypatch.setattr(journal, "_begin", cancelled_meanwhile)
+    monkeypatch.setattr(journal._records, "begin", cancelled_meanwhile)
     with scope:
         await journal.begin("update_segment", [RENAME])
         await anyio.lowlevel.checkpoint()

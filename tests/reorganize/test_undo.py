@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.reorganize.history import Successors
 from amo_mcp.reorganize.steps import Change, Entity, Kind, Step
 from amo_mcp.reorganize.undo import Undo, undo_of
 
@@ -29,13 +30,17 @@ WARM = Status(id=7, name="Тёплые", sort=2, color="#fff000", conditions=[["
 SYSTEM = Status(id=1, name="Недавно купили", sort=0, color="#ccff66", type=4, is_default=True)
 
 
+NONE = Successors()
+
+
 def kind_of(thing: Entity) -> Kind:
     return "segment" if isinstance(thing, Segment) else "status"
 
 
-def undone(*steps: Step, now: tuple[Entity, ...]) -> Undo:
+def undone(*steps: Step, now: tuple[Entity, ...], successors: Successors = NONE) -> Undo:
     change = Change("c", 0.0, "tool", steps, "done")
-    return undo_of(change, {kind: {thing.id: thing for thing in now if kind_of(thing) == kind} for kind in _KINDS})
+    things = {kind: {thing.id: thing for thing in now if kind_of(thing) == kind} for kind in _KINDS}
+    return undo_of(change, things, successors)
 
 
 _KINDS: tuple[Kind, ...] = ("segment", "status")
@@ -247,6 +252,7 @@ def test_a_deleted_status_comes_back_in_its_place() -> None:
         [
             "status «Тёплые» (id 7) comes back with a new id.",
             "Its customers have moved on, and its conditions do not come back.",
+            "It may stand one place away from where it stood.",
         ],
     )
 
@@ -300,3 +306,19 @@ def test_steps_are_taken_back_in_reverse_order_and_only_those_that_were_done() -
         (0, "Delete segment «Новый» (id 96)"),
     ]
     assert undo.conflicts == []
+
+
+AGAIN = Successors([(2, "segment", 51, 96), (3, "status", 51, 13), (4, "segment", 96, 99)])
+
+
+@pytest.mark.parametrize("left", [51, 96, 99])
+def test_what_was_deleted_since_and_came_back_under_a_new_id_is_taken_for_what_it_was(left: int) -> None:
+    there = VIP.model_copy(update={"id": 99, "name": "Лучшие"})
+    update, creation = updated(VIP.model_copy(update={"id": left}), name="Лучшие"), created(after(updated(VIP)))
+    assert undone(update, now=(there,), successors=AGAIN) == Undo(
+        [Step("update", "segment", before=there, sent=SegmentPatch(name="VIP"), undoes=0)]
+    )
+    there = VIP.model_copy(update={"id": 99})
+    assert undone(creation, now=(there,), successors=AGAIN) == Undo([Step("delete", "segment", before=there, undoes=0)])
+    somebodys = VIP.model_copy(update={"id": 99, "name": "Чужое"})
+    assert len(undone(update, now=(somebodys,), successors=AGAIN).conflicts) == 1

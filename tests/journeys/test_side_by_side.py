@@ -1,0 +1,143 @@
+"""Several processes on one account and one journal: what one does, no other doubles or denies."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+
+from amo_mcp.reorganize.journal import Journal
+from amo_mcp.sandbox import Sandbox
+from tests.conftest import Person, answer, error
+from tests.journeys.lives import planning, settings
+from tests.journeys.test_plans import TIDY, apply, plan
+
+pytestmark = pytest.mark.anyio
+
+REST = 61.0
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@asynccontextmanager
+async def two(sandbox: Sandbox, file: Path, era: str, *persons: Person) -> AsyncIterator[list[Client]]:
+    """Clients of two servers, with dialogs or without."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(planning(sandbox, Journal(file))) for _ in range(2)]
+        asked = persons or (None, None)
+        yield [
+            await stack.enter_async_context(served.client(era, person))
+            for served, person in zip(servers, asked, strict=True)
+        ]
+
+
+async def both(*calls: Any) -> list[Any]:
+    """What the calls answer that are made at the same time."""
+    answers: dict[int, Any] = {}
+
+    async def make(number: int, call: Any) -> None:
+        answers[number] = answer(await call)
+
+    async with anyio.create_task_group() as group:
+        for number, call in enumerate(calls):
+            group.start_soon(make, number, call)
+    return [answers[number] for number in sorted(answers)]
+
+
+async def listed(client: Client) -> list[dict[str, Any]]:
+    return list(answer(await client.call_tool("list_changes", {}))["changes"])
+
+
+async def test_one_plan_that_two_processes_apply_at_once_is_applied_once(
+    era: str, sandbox: Sandbox, file: Path
+) -> None:
+    async with two(sandbox, file, era) as clients:
+        planned = await plan(clients[0], TIDY)
+        asked = [error(await apply(client, planned))["approval_id"] for client in clients]
+        answers = await both(
+            *(
+                client.call_tool("confirm_change", {"approval_id": approval})
+                for client, approval in zip(clients, asked, strict=True)
+            )
+        )
+    assert [len(told.get("done", ())) for told in answers if "error" not in told] == [4]
+    assert [told["error"]["code"] for told in answers if "error" in told] == ["target_changed"]
+    assert len([item for item in sandbox.requests if item.method != "GET"]) == 4
+
+
+async def test_one_change_that_two_processes_undo_at_once_comes_back_once(
+    era: str, sandbox: Sandbox, file: Path
+) -> None:
+    before = settings(sandbox)
+    async with two(sandbox, file, era) as clients:
+        asked = error(await clients[0].call_tool("delete_segment", {"segment_id": 51}))
+        deleted = answer(await clients[0].call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
+        undo = {"change_id": deleted["change_id"]}
+        waiting = [error(await client.call_tool("undo_change", undo))["approval_id"] for client in clients]
+        answers = await both(
+            *(
+                client.call_tool("confirm_change", {"approval_id": approval})
+                for client, approval in zip(clients, waiting, strict=True)
+            )
+        )
+    assert sorted(told.get("error", {}).get("code", "done") for told in answers) == ["done", "target_changed"]
+    assert settings(sandbox) == before
+
+
+async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
+    era: str, sandbox: Sandbox, file: Path
+) -> None:
+    refusals: list[dict[str, Any]] = []
+    changes = [{"action": "create", "kind": "segment", "name": f"Н{number}"} for number in range(3)]
+    async with two(sandbox, file, era, Person(), Person()) as (one, other):
+        planned = await plan(one, changes)
+        journal = Journal(file)
+
+        async def meanwhile(done: float, total: float | None, message: str | None) -> None:
+            if done == 1:
+                [(_, change)] = await journal.changes(1)
+                refusals.append(error(await other.call_tool("undo_change", {"change_id": change.id})))
+                assert await listed(other) == []
+
+        applied = answer(await apply(one, planned, progress_callback=meanwhile))
+        journal.close()
+        assert [change["status"] for change in await listed(other)] == ["done"]
+        undone = answer(await other.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert len(undone["done"]) == 3
+    assert [(refusal["code"], refusal["message"]) for refusal in refusals] == [
+        ("conflict", "This change is running; there is nothing to undo. Nothing was changed.")
+    ]
+    assert settings(sandbox) == settings(Sandbox())
+
+
+async def test_what_was_updated_and_then_deleted_is_whole_again_when_both_are_undone(
+    era: str, sandbox: Sandbox, file: Path
+) -> None:
+    before = settings(sandbox)
+    async with two(sandbox, file, era, Person(), Person()) as (one, other):
+        made = answer(await one.call_tool("create_segment", {"name": "Новые"}))
+        changes = [made]
+        for thing_id in (51, made["segment"]["id"]):
+            renamed = {"segment_id": thing_id, "name": f"Другие {thing_id}"}
+            changes += [answer(await one.call_tool("update_segment", renamed))]
+            changes += [answer(await one.call_tool("delete_segment", {"segment_id": thing_id}))]
+        undone = [
+            answer(await other.call_tool("undo_change", {"change_id": change["change_id"]}))["done"]
+            for change in reversed(changes)
+        ]
+        statuses = [change["status"] for change in await listed(one)]
+    assert settings(sandbox) == before
+    assert statuses == ["done"] * 5 + ["undone"] * 5
+    assert undone == [
+        ["Create segment «Другие 96» (id 99)"],
+        ["Change segment «Другие 96» (id 99)"],
+        ["Create segment «Другие 51» (id 102)"],
+        ["Change segment «Другие 51» (id 102)"],
+        ["Delete segment «Новые» (id 99)"],
+    ]
