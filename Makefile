@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check conformance fix pins bench docs clean
+.PHONY: demo test check conformance clients fix pins bench docs clean
 
 demo: .venv/installed ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -22,6 +22,9 @@ check: .venv/installed ## format, lint, types, imports, dependencies, generated 
 
 conformance: .venv/installed tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
+
+clients: .venv/installed tests/clients/node_modules/installed ## clients that other people wrote (npm)
+	@$(BIN)/python -m pytest -n auto tests/clients
 
 fix: .venv/installed ## what can be mended by a tool
 	$(BIN)/ruff format .
