@@ -1,20 +1,15 @@
-"""The journal's file: what is recorded of changes and plans, in SQLite, and what became of it since.
-
-Used by one thread at a time; several processes may have the file open.
-"""
+"""What is recorded of changes and plans in the journal, and what became of it since; for one thread at a time."""
 
 import json
 import secrets
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amo_mcp.reorganize.alive import Alive
 from amo_mcp.reorganize.history import Recorded, Successors, steps_now
+from amo_mcp.reorganize.journal_file import JournalFile
 from amo_mcp.reorganize.plan import LIFETIME as PLAN_LIFETIME
 from amo_mcp.reorganize.plan import Plan
 from amo_mcp.reorganize.steps import Change, ChangeStatus, Step, status_of
@@ -25,39 +20,6 @@ AT_REST = 60.0
 MOST_CHANGES = 10_000
 LONGEST_KEPT = 400 * 86_400.0
 """Bounds of what is kept; what is dropped while it could still be undone is counted, and the count is told."""
-
-_LONGEST_WAIT = 10.0
-"""Seconds that are waited for another process to finish its writing."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS changes (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    at REAL NOT NULL,
-    tool TEXT NOT NULL,
-    status TEXT NOT NULL,
-    undoes TEXT,
-    process TEXT NOT NULL,
-    noted REAL NOT NULL,
-    plan TEXT
-);
-CREATE INDEX IF NOT EXISTS changes_undoes ON changes (undoes);
-CREATE TABLE IF NOT EXISTS steps (
-    change TEXT NOT NULL REFERENCES changes (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (change, position)
-);
-CREATE TABLE IF NOT EXISTS plans (
-    id TEXT PRIMARY KEY,
-    made REAL NOT NULL,
-    owner TEXT NOT NULL,
-    steps TEXT NOT NULL,
-    applied INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS dropped (undoable INTEGER NOT NULL);
-"""
-
 
 _COLUMNS = "number, id, at, noted, tool, status, undoes, process"
 
@@ -101,11 +63,9 @@ class Records:
     """
 
     def __init__(self, file: Path | None, clock: Callable[[], float]) -> None:
-        self._file = file
         self._clock = clock
         self._process = secrets.token_hex(8)
-        self._connection: sqlite3.Connection | None = None
-        self._alive: Alive | None = None
+        self._file = JournalFile(file, self._process)
         self._under_way: set[str] = set()
 
     def begin(self, tool: str, steps: Sequence[Step], undoes: str | None, plan_id: str | None) -> str:
@@ -116,7 +76,7 @@ class Records:
             UndoneMeanwhile: a step that is to be taken back is not there to be taken back any more.
         """
         change_id, now = secrets.token_hex(6), self._clock()
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if plan_id is not None:
                 used = connection.execute("UPDATE plans SET applied = 1 WHERE id = ? AND NOT applied", (plan_id,))
                 if used.rowcount != 1:
@@ -148,7 +108,7 @@ class Records:
         """Record what is known now of some steps, by position, and of the change: with a status, it has ended."""
         if status is not None:
             self._under_way.discard(change_id)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             self._put(connection, change_id, steps)
             connection.execute(
                 "UPDATE changes SET noted = ?, status = coalesce(?, status) WHERE id = ?",
@@ -159,7 +119,7 @@ class Records:
 
     def settle(self, change_id: str, found: dict[int, Step]) -> None:
         """Record what was found out of the steps of an unfinished change that are still open."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             steps = self._recorded(change_id)
             new = {position: step for position, step in found.items() if steps[position].outcome == "intent"}
             status = status_of([new.get(position, step) for position, step in enumerate(steps)])
@@ -185,7 +145,7 @@ class Records:
 
     def keep_plan(self, plan: Plan) -> None:
         """Keep a plan, and forget those that are dead."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("DELETE FROM plans WHERE made < ?", (self._clock() - 2 * PLAN_LIFETIME,))
             texts = json.dumps([step.recorded() for step in plan.steps], ensure_ascii=False)
             connection.execute(
@@ -196,7 +156,7 @@ class Records:
     def plan(self, plan_id: str, owner: str) -> Plan | None:
         """A plan of `owner` that lives and was not applied."""
         row = (
-            self._opened()
+            self._file.opened()
             .execute(
                 "SELECT made, steps FROM plans WHERE id = ? AND owner = ? AND NOT applied AND made > ?",
                 (plan_id, owner, self._clock() - PLAN_LIFETIME),
@@ -210,7 +170,7 @@ class Records:
 
     def changes(self, limit: int, before: int | None) -> list[tuple[int, Change]]:
         """Changes with their numbers, newest first, from below the number `before`."""
-        rows = self._opened().execute(
+        rows = self._file.opened().execute(
             f"SELECT {_COLUMNS} FROM changes WHERE number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constant
             (before or 2**62, limit),
         )
@@ -223,13 +183,13 @@ class Records:
         return None if found is None else found[1]
 
     def _found(self, change_id: str) -> tuple[Recorded, Change] | None:
-        row = self._opened().execute(f"SELECT {_COLUMNS} FROM changes WHERE id = ?", (change_id,))  # noqa: S608
+        row = self._file.opened().execute(f"SELECT {_COLUMNS} FROM changes WHERE id = ?", (change_id,))  # noqa: S608
         found = row.fetchone()
         return None if found is None else self._read(found, self.successors())
 
     def unsettled(self) -> list[Unsettled]:
         """Changes that were broken off, here or by a process that is gone, or of which it is still to be found out."""
-        rows = self._opened().execute(
+        rows = self._file.opened().execute(
             f"SELECT {_COLUMNS} FROM changes WHERE status IN ('running', 'interrupted')"  # noqa: S608 - constant
         )
         unsettled = []
@@ -243,27 +203,21 @@ class Records:
 
     def successors(self) -> Successors:
         """What was deleted and came back under a new id."""
-        return Successors(self._opened().execute(_MADE_AGAIN).fetchall())
+        return Successors(self._file.opened().execute(_MADE_AGAIN).fetchall())
 
     def dropped(self) -> int:
         """How many changes were dropped for age or number while they could still be undone."""
-        return int(self._opened().execute("SELECT count(*) FROM dropped").fetchone()[0])
+        return int(self._file.opened().execute("SELECT count(*) FROM dropped").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._alive is not None:
-            self._alive.end()
-            self._alive = None
+        self._file.close()
 
     def _is_left(self, change_id: str, process: str) -> bool:
         """Whether nobody works on a change any more."""
         if process == self._process:
             return change_id not in self._under_way
-        assert self._alive is not None  # noqa: S101 - only a shared journal has other processes
-        return self._alive.is_gone(process)
+        return self._file.is_gone(process)
 
     def _read(self, row: tuple[Any, ...], successors: Successors) -> tuple[Recorded, Change]:
         """A change as it was recorded, and with what became of it since."""
@@ -275,7 +229,7 @@ class Records:
 
     def _with_undos(self, row: tuple[Any, ...]) -> Recorded:
         number, change_id, at, noted, _, status, *_ = row
-        rows = self._opened().execute(
+        rows = self._file.opened().execute(
             f"SELECT {_COLUMNS} FROM changes WHERE undoes = ? ORDER BY number",  # noqa: S608 - constant
             (change_id,),
         )
@@ -283,7 +237,9 @@ class Records:
         return Recorded(number, at, noted, status, tuple(self._recorded(change_id)), undos)
 
     def _recorded(self, change_id: str) -> list[Step]:
-        records = self._opened().execute("SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,))
+        records = self._file.opened().execute(
+            "SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,)
+        )
         return [Step.read(json.loads(record)) for (record,) in records.fetchall()]
 
     def _drop_oldest(self, connection: sqlite3.Connection) -> None:
@@ -297,50 +253,6 @@ class Records:
         undoable = [change for change in old if any(step.outcome == "done" for step in change.steps)]
         connection.executemany("DELETE FROM changes WHERE id = ?", [(change.id,) for change in old])
         connection.executemany("INSERT INTO dropped VALUES (1)", [() for _ in undoable])
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        connection = self._opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            # On some failures, a full disk for one, SQLite has rolled back by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self._file is not None:
-                self._file.touch(mode=0o600)
-            connection = sqlite3.connect(
-                self._file or ":memory:", isolation_level=None, check_same_thread=False, timeout=_LONGEST_WAIT
-            )
-            try:
-                _keep_write_ahead_log(connection)
-                connection.executescript(f"PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; {_SCHEMA}")
-                if self._file is not None:
-                    self._alive = Alive(self._file, self._process)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
-
-
-def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Where another process is just opening the same new file, SQLite refuses at once instead of waiting."""
-    patience = time.monotonic() + _LONGEST_WAIT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _text(step: Step) -> str:

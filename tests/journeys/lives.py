@@ -92,11 +92,11 @@ class Mortal(Journal):
 
     def die(self) -> None:
         """What the system does with what a dead process held."""
-        records = self._records
-        if records._connection is not None:
-            records._connection.close()
-        if records._alive is not None:
-            records._alive._lock.release()
+        held = self._records._file
+        if held._connection is not None:
+            held._connection.close()
+        if held._alive is not None:
+            held._alive._lock.release()
 
 
 @dataclass

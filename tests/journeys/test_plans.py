@@ -1,6 +1,7 @@
 """From an audit over a plan to an account that is tidied: one question, honest answers, and the way back."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from time import time
 from typing import Any
@@ -166,12 +167,31 @@ async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: 
     assert len(served.writes()) == 4
 
 
+@pytest.mark.parametrize("word", ["decline", "cancel", "no"])
+async def test_anything_but_a_yes_to_a_plan_leaves_everything_as_it_was(era: str, word: str, sandbox: Sandbox) -> None:
+    before, person = deepcopy(sandbox.account.document()), Person(word)
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        failure = error(await apply(client, await plan(client, TIDY)))
+        assert answer(await client.call_tool("list_changes", {})) == {"changes": []}
+    assert (failure["code"], len(person.asked)) == ("declined", 1)
+    assert failure["message"].endswith(NOTHING)
+    assert sandbox.account.document() == before
+    assert served.writes() == []
+
+
 @pytest.mark.requirement("PLAN-3")
-async def test_a_client_without_dialogs_applies_a_plan_in_two_steps(era: str, sandbox: Sandbox) -> None:
+async def test_a_client_without_dialogs_applies_a_plan_in_two_steps_with_one_confirmation(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = deepcopy(sandbox.account.document())
     async with planning(sandbox) as served, served.client(era) as client:
-        asked = error(await apply(client, await plan(client, TIDY)))
+        planned = await plan(client, TIDY)
+        asked = error(await apply(client, planned))
+        assert asked["code"] == "confirmation_required"
         assert asked["preview"].splitlines()[0] == "Apply a plan of 4 changes?"
-        assert served.writes() == []
+        assert asked["preview"].splitlines()[2:] == planned["steps"]
+        assert answer(await client.call_tool("list_changes", {})) == {"changes": []}
+        assert (served.writes(), sandbox.account.document()) == ([], before)
         approval = {"approval_id": asked["approval_id"]}
         applied = answer(await client.call_tool("confirm_change", approval))
         assert applied["change_id"] == (await newest(client))["change_id"]

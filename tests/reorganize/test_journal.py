@@ -5,7 +5,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -17,7 +19,7 @@ import pytest
 from amo_mcp.account import AmoAccount, tell_progress
 from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
-from amo_mcp.reorganize import records
+from amo_mcp.reorganize import journal_file, records
 from amo_mcp.reorganize.journal import Journal
 from amo_mcp.reorganize.plan import Plan
 from amo_mcp.reorganize.records import LONGEST_KEPT, PlanUsed
@@ -270,6 +272,26 @@ async def test_a_journal_opened_by_many_at_once_opens_for_all(file: Path) -> Non
     assert len(await journals[0].changes(100)) == 8
     for journal in journals:
         journal.close()
+
+
+async def test_a_journal_that_another_process_is_just_making_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE making (it INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(journal_file, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    journal = Journal(file)
+    await journal.begin("update_segment", [RENAME])
+    assert (len(waited), len(await journal.changes(10))) == (1, 1)
+    journal.close()
+    other.close()
 
 
 async def test_what_is_too_many_goes_and_what_could_have_been_undone_is_counted(
