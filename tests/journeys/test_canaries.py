@@ -18,7 +18,7 @@ from amo_mcp.sandbox import Fault
 from tests.conftest import ERAS, Person, Serve, Served
 from tests.journeys.canaries import CANARIES, MARK, Poison, strings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 SEGMENTS = ResourceTemplateReference(uri="amo://segments/{segment_id}")
 STATUSES = ResourceTemplateReference(uri="amo://statuses/{status_id}")

@@ -22,7 +22,7 @@ from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.serving import running
 from tests.journeys.test_stateful import NOTHING, SEGMENTS, STATUSES, Bench, Way, Wire, claimed, holds_as_told, opened
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 
 class Line(Http):

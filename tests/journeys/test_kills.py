@@ -29,6 +29,7 @@ from tests.conftest import no_sleep
 from tests.journeys.lives import settings
 
 pytestmark = [
+    pytest.mark.exhaustive,
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="the writers are forked, and killed by signal"),
 ]

@@ -23,6 +23,8 @@ from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
 from tests.conftest import Person, answer
 from tests.journeys.lives import Life, happened, living, settings, told_of
 
+pytestmark = pytest.mark.exhaustive
+
 EXPECTED = {
     "target_changed",
     "conflict",
