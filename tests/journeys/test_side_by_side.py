@@ -12,7 +12,7 @@ from mcp import Client
 from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
-from tests.journeys.lives import planning, settings
+from tests.journeys.lives import planning, serving, settings
 from tests.journeys.test_plans import TIDY, apply, plan
 
 pytestmark = pytest.mark.anyio
@@ -95,24 +95,31 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
 ) -> None:
     refusals: list[dict[str, Any]] = []
     changes = [{"action": "create", "kind": "segment", "name": f"Н{number}"} for number in range(3)]
-    async with two(sandbox, file, era, Person(), Person()) as (one, other):
-        planned = await plan(one, changes)
-        journal = Journal(file)
+    one, other = Journal(file), Journal(file)
 
-        async def meanwhile(done: float, total: float | None, message: str | None) -> None:
-            if done == 1:
-                [(_, change)] = await journal.changes(1)
-                refusals.append(error(await other.call_tool("undo_change", {"change_id": change.id})))
-                assert await listed(other) == []
+    async def meanwhile(scope: Any, receive: Any, send: Any) -> None:
+        """The way to the sandbox, on which a request waits until the other process was asked."""
+        if scope["method"] == "POST":
+            [(_, change)] = await other.changes(1)
+            refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
+            assert await listed(second) == []
+        await sandbox.app(scope, receive, send)
 
-        applied = answer(await apply(one, planned, progress_callback=meanwhile))
-        journal.close()
-        assert [change["status"] for change in await listed(other)] == ["done"]
-        undone = answer(await other.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    async with (
+        serving(sandbox, one, meanwhile) as applying,
+        applying.client(era, Person()) as first,
+        serving(sandbox, other) as undoing,
+        undoing.client(era, Person()) as second,
+    ):
+        applied = answer(await apply(first, await plan(first, changes)))
+        assert [change["status"] for change in await listed(second)] == ["done"]
+        undone = answer(await second.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    one.close()
+    other.close()
     assert len(undone["done"]) == 3
     assert [(refusal["code"], refusal["message"]) for refusal in refusals] == [
         ("conflict", "This change is running; there is nothing to undo. Nothing was changed.")
-    ]
+    ] * 3
     assert settings(sandbox) == settings(Sandbox())
 
 
