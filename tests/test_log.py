@@ -13,6 +13,8 @@ from amo_mcp.log import log_to_stderr
 def _root_logger_as_before() -> object:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    # A command that another test ran in this process may have left it on.
+    logging.captureWarnings(capture=False)
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
