@@ -9,7 +9,7 @@ demo: .venv/installed ## install everything and watch the main job on the embedd
 test: .venv/installed ## install everything and pass the tests
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest -n auto -m "not alone and not exhaustive"
-	@$(BIN)/python -m pytest -n auto -m exhaustive
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive
 	@$(BIN)/python -m pytest -m alone
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
