@@ -4,6 +4,7 @@ import gc
 from importlib import import_module
 
 import click
+from pydantic import BaseModel
 
 from amo_mcp import __version__
 
@@ -52,7 +53,10 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """The console script.
 
-    Nothing that imports build is garbage, so the collector is off until the command has what it needs.
+    Clients start a server for every window, so starting is made cheap. Nothing that imports build is garbage: the
+    collector is off until the command has what it needs. The SDK declares hundreds of models, for two eras of the
+    protocol of which a client speaks one: each is built when it is first used.
     """
     gc.disable()
+    BaseModel.model_config["defer_build"] = True
     cli()

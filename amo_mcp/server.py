@@ -9,6 +9,7 @@ from mcp.server import ServerRequestContext
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import server as sdk
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
@@ -85,6 +86,9 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 _SEALED_SECONDS = 86_400
 """How long the SDK takes back a sealed question; longer than a question lives, so that we word its end ourselves."""
 
+# The SDK's server sets up logging for the whole process, and imports rich for that; here `log` has done it.
+sdk.configure_logging = lambda level="INFO": None  # type: ignore[attr-defined]  # noqa: ARG005
+
 
 class AmoServer(MCPServer[Serving]):
     """The MCP server of one account.
@@ -113,7 +117,6 @@ class AmoServer(MCPServer[Serving]):
             cache_hints=_CACHE_HINTS,
             subscriptions=followers.bus,
             middleware=[followers],
-            log_level="WARNING",
         )
         self._resources = Resources(serving.account)
         self._prompts = prompts

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -80,24 +81,30 @@ class Http:
 
     def __init__(self, *, timeout: float, app: Any = None, direct: bool = False) -> None:
         self._timeout = timeout
-        self._in_process = app is not None
-        self._client = httpx2.AsyncClient(
+        self._app = app
+        self._direct = direct
+
+    @cached_property
+    def _client(self) -> httpx2.AsyncClient:
+        """Made with the first exchange: certificates take longer to load than most servers of a client ever need."""
+        return httpx2.AsyncClient(
             headers={"User-Agent": f"amo-mcp/{__version__}", "Accept": "application/hal+json, application/json"},
-            timeout=httpx2.Timeout(timeout, pool=None),
+            timeout=httpx2.Timeout(self._timeout, pool=None),
             limits=httpx2.Limits(
                 max_connections=_MAX_CONNECTIONS,
                 max_keepalive_connections=_MAX_CONNECTIONS,
                 keepalive_expiry=_LONGEST_IDLE,
             ),
             follow_redirects=False,
-            trust_env=not direct and app is None,
+            trust_env=not self._direct and self._app is None,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            transport=None if app is None else httpx2.ASGITransport(app=app),
+            transport=None if self._app is None else httpx2.ASGITransport(app=self._app),
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
 
     async def exchange(
         self,
@@ -117,7 +124,7 @@ class Http:
         Raises:
             Lost: there is no whole answer.
         """
-        sent = self._in_process
+        sent = self._app is not None
         whole = anyio.CancelScope()
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:

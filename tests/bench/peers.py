@@ -15,7 +15,12 @@ from urllib.parse import urlsplit
 
 _REVISION = "2025-11-25"
 _HELLO = {"protocolVersion": _REVISION, "capabilities": {}, "clientInfo": {"name": "bench", "version": "0"}}
-_PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
+_PLAIN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("AMO_") and name != "PYTHONDONTWRITEBYTECODE"
+}
+"""Without what would choose an account, or let Python compile on every start what an installed package has compiled."""
 EMPTY = str(Path(__file__).with_name("empty.py"))
 
 
