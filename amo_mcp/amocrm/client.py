@@ -6,9 +6,10 @@ subclasses of `Refused`.
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.models import (
@@ -188,11 +189,10 @@ class AmoClient:
             return []
         embedded = answer.get("_embedded") if isinstance(answer, dict) else None
         items = embedded.get(key) if isinstance(embedded, dict) else None
-        if not isinstance(items, list):
-            raise Unavailable(_ODD)
-        if None in items:
-            raise Unavailable(_ODD)
-        return [self._one(model, item) for item in items]
+        try:
+            return _listing(model).validate_python(items)
+        except ValidationError as error:
+            raise Unavailable(_ODD) from error
 
     def _written(self, model: type[_ListedT], answer: Any, written_id: int | None = None) -> _ListedT:
         """The model of a write; an answer that cannot be read leaves it unsaid what was done."""
@@ -203,6 +203,11 @@ class AmoClient:
         if written_id not in (None, written.id):
             raise OutcomeUnknown(_ODD)
         return written
+
+
+@cache
+def _listing(model: type[_ModelT]) -> TypeAdapter[list[_ModelT]]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 
 def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:

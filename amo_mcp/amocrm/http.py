@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import httpx2
+from pydantic_core import from_json
 
 from amo_mcp import __version__
 from amo_mcp.amocrm.pace import UNPACED, Turn
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A larger answer is not read to its end: 250 full segments are well under one megabyte."""
+
+_NESTED = {dict, list}
+_DEEPEST = 40
+"""Levels of an answer; the API's own have ten. Many a parser that an answer passes through gives up at a hundred."""
 
 _MAX_CONNECTIONS = 20
 _LONGEST_IDLE = 3.0
@@ -177,23 +182,35 @@ def parse_json(content: bytes) -> Any:
     """Parse JSON in UTF-8; what could not be passed on as text, in bytes or as half of a pair, becomes U+FFFD.
 
     Raises:
-        ValueError: it is not JSON, or nested deeper than can be read.
+        ValueError: it is not JSON, or nested deeper than can be passed on.
     """
     try:
-        source = content.decode("utf-8", "replace")
-        parsed = json.loads(source)
-        if "\\ud" in source.casefold():
-            text = json.dumps(parsed, ensure_ascii=False)
-            if not _is_text(text):
-                parsed = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        parsed = from_json(content)
+    except ValueError:
+        parsed = _mended(content)
+    if _is_deep(parsed):
+        raise ValueError("nested too deep")
     return parsed
 
 
-def _is_text(text: str) -> bool:
+def _mended(content: bytes) -> Any:
+    """What `parse_json` makes of what a strict parser refuses."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        parsed = json.loads(content.decode("utf-8", "replace"))
+        text = json.dumps(parsed, ensure_ascii=False)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _is_deep(parsed: Any) -> bool:
+    """Whether there is something on a level below the `_DEEPEST`th. Level by level: most of an answer is one level."""
+    level = [item for item in [parsed] if type(item) in _NESTED]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for node in level
+            for item in (node.values() if isinstance(node, dict) else node)
+            if type(item) in _NESTED
+        ]
+    return bool(level)

