@@ -7,7 +7,8 @@ them.
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,23 +76,23 @@ class Journal:
 
     async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, Change]]:
         """Changes with their numbers, newest first, from below the number `before`."""
-        return await self._run(self._records.changes, limit, before)
+        return await self._read(self._records.changes, limit, before)
+
+    async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, Change]], int]:
+        """`changes`, and how many were dropped for age or number while they could still be undone."""
+        return await self._read(self._records.page, limit, before)
 
     async def change(self, change_id: str) -> Change | None:
         """One change."""
-        return await self._run(self._records.change, change_id)
+        return await self._read(self._records.change, change_id)
 
     async def unsettled(self) -> list[Unsettled]:
         """Changes that were left unfinished by a process that is gone, or by this one's own failing."""
-        return await self._run(self._records.unsettled)
+        return await self._read(self._records.unsettled)
 
     async def successors(self) -> Successors:
         """What was deleted and came back under a new id."""
-        return await self._run(self._records.successors)
-
-    async def dropped(self) -> int:
-        """How many changes were dropped for age or number while they could still be undone."""
-        return await self._run(self._records.dropped)
+        return await self._read(self._records.successors)
 
     async def keep_plan(self, plan: Plan) -> None:
         """Keep a plan, and forget those that are dead."""
@@ -105,13 +106,27 @@ class Journal:
         """Close the file."""
         self._records.close()
 
+    async def _read(self, look: Callable[..., _T], *arguments: Any) -> _T:
+        """Look here: a reader of a write-ahead log waits for no writer, and on a busy server a thread waits for us."""
+        if not self._records.is_open:
+            return await self._run(look, *arguments)
+        async with self._one_at_a_time:
+            with _usable():
+                return look(*arguments)
+
     async def _run(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Do it in a thread, one at a time, to the end: a record that is begun is finished."""
         # The shield is around the lock too: what came of a change is recorded even when its call has been cancelled.
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
-                try:
+                with _usable():
                     done = await anyio.to_thread.run_sync(work, *arguments)
-                except (sqlite3.Error, OSError) as error:
-                    raise JournalUnusable(str(error)) from error
         return done
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise JournalUnusable(str(error)) from error

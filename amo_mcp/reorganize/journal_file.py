@@ -55,6 +55,11 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._alive: Alive | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened already."""
+        return self._connection is not None
+
     def opened(self) -> sqlite3.Connection:
         """The database, ready to be read."""
         if self._connection is None:

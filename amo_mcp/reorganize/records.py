@@ -174,8 +174,14 @@ class Records:
             f"SELECT {_COLUMNS} FROM changes WHERE number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constant
             (before or 2**62, limit),
         )
-        successors = self.successors()
-        return [(row[0], self._read(row, successors)[1]) for row in rows.fetchall()]
+        found = rows.fetchall()
+        successors = self.successors() if found else Successors()
+        return [(row[0], self._read(row, successors)[1]) for row in found]
+
+    def page(self, limit: int, before: int | None) -> tuple[list[tuple[int, Change]], int]:
+        """`changes`, and how many were dropped for age or number while they could still be undone."""
+        dropped = self._file.opened().execute("SELECT count(*) FROM dropped").fetchone()[0]
+        return self.changes(limit, before), dropped
 
     def change(self, change_id: str) -> Change | None:
         """One change."""
@@ -192,9 +198,9 @@ class Records:
         rows = self._file.opened().execute(
             f"SELECT {_COLUMNS} FROM changes WHERE status IN ('running', 'interrupted')"  # noqa: S608 - constant
         )
-        unsettled = []
-        successors = self.successors()
-        for row in rows.fetchall():
+        found, unsettled = rows.fetchall(), []
+        successors = self.successors() if found else Successors()
+        for row in found:
             record, change = self._read(row, successors)
             open_ended = any(step.outcome == "intent" for step in change.steps)
             if self._is_left(change.id, row[-1]) if record.status == "running" else open_ended:
@@ -205,9 +211,10 @@ class Records:
         """What was deleted and came back under a new id."""
         return Successors(self._file.opened().execute(_MADE_AGAIN).fetchall())
 
-    def dropped(self) -> int:
-        """How many changes were dropped for age or number while they could still be undone."""
-        return int(self._file.opened().execute("SELECT count(*) FROM dropped").fetchone()[0])
+    @property
+    def is_open(self) -> bool:
+        """Whether the file was opened already, for which it may have waited."""
+        return self._file.is_open
 
     def close(self) -> None:
         """Close the file."""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from amo_mcp.sandbox import body
 from amo_mcp.sandbox.problems import ProblemResponse, problem
 
-MAX_RECORDED = 100_000
+MAX_RECORDED = 2_000
 
 _API = "/api/"
 _OAUTH = "/oauth2/"

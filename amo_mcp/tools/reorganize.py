@@ -77,9 +77,8 @@ async def list_changes(
 
 async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
-    found = await account.journal.changes(limit + 1, before)
+    found, dropped = await account.journal.page(limit + 1, before)
     page = [(number, change) for number, change in found[:limit] if change.status != "running"]
-    dropped = await account.journal.dropped()
     return ChangeList(
         changes=[recorded(change) for _, change in page],
         **({"next_cursor": cursor_for(found[limit - 1][0])} if len(found) > limit else {}),

@@ -8,7 +8,6 @@ import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,10 +16,11 @@ from typing import Any
 
 import httpx2
 
-from tests.bench.peers import EMPTY, Http, Stdio, account_at, mebibytes, over_http, sandbox
+from tests.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 
 _OURS = ("-m", "amo_mcp")
 _AT_ONCE = 10
+_EACH = 100
 
 
 @dataclass(frozen=True)
@@ -61,23 +61,30 @@ def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
 
 
 def own_time(rounds: int, segments: int, wanted: str) -> Iterator[Figure]:
-    """`list_segments`, less an empty tool and a bare request of the same list."""
+    """`list_segments`, less an empty tool and a bare request of the same list; and what else any such tool takes."""
     with sandbox(segments) as (url, environment), tempfile.TemporaryDirectory() as folder:
         headers = {"Authorization": f"Bearer {environment['AMO_ACCESS_TOKEN']}"}
+        asked = f"{url}/api/v4/customers/segments?page=1&limit=250"
         with Stdio(*_OURS, **environment) as ours, httpx2.Client(headers=headers) as bare:
             same = Path(folder) / "answer.json"
             same.write_text(json.dumps(ours.call("list_segments"), ensure_ascii=False), "utf-8")
-            with Stdio(EMPTY, str(same)) as empty:
-                own = []
-                for _ in range(rounds):
-                    times = [
-                        _timed(lambda: ours.call("list_segments")),
-                        _timed(lambda: empty.call("same")),
-                        _timed(lambda: bare.get(f"{url}/api/v4/customers/segments?page=1&limit=250").json()),
-                    ]
-                    own.append((times[0] - times[1] - times[2]) * 1000)
-                    time.sleep(max(0.0, 0.025 - sum(times)))
+            with Stdio(EMPTY, str(same), **environment) as empty:
+                calls: list[Callable[[], object]] = [
+                    lambda: ours.call("list_segments"),
+                    lambda: empty.call("same"),
+                    lambda: bare.get(asked).json(),
+                    lambda: empty.call("fetched", {"url": asked}),
+                ]
+                own, least = [], []
+                for number in range(rounds):
+                    # Who comes after a pause is slower, so everybody comes first in turn.
+                    order = [(number + place) % len(calls) for place in range(len(calls))]
+                    took = {place: _timed(calls[place]) * 1000 for place in order}
+                    own.append(took[0] - took[1] - took[2])
+                    least.append(took[3] - took[1] - took[2])
+                    time.sleep(max(0.0, 0.045 - sum(took.values()) / 1000))
     yield figure(f"own time of list_segments with {segments} segments", own[5:], "ms", wanted)
+    yield figure("the same of a tool that only makes the request", least[5:], "ms")
 
 
 def throughput(rounds: int) -> Iterator[Figure]:
@@ -100,8 +107,8 @@ def throughput(rounds: int) -> Iterator[Figure]:
         ):
             ratios, tails = [], []
             for _ in range(rounds):
-                our_times, our_whole = _at_once(our_url, "list_changes")
-                empty_times, empty_whole = _at_once(empty_url, "same")
+                our_times, our_whole = at_once(our_url, "list_changes", _AT_ONCE, _EACH)
+                empty_times, empty_whole = at_once(empty_url, "same", _AT_ONCE, _EACH)
                 ratios.append(empty_whole / our_whole)
                 tails.append(_tail(our_times) / _tail(empty_times))
             held = mebibytes(process)
@@ -166,21 +173,6 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _tail(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
-
-
-def _at_once(url: str, tool: str, each: int = 40) -> tuple[list[float], float]:
-    """The time of every call when ten clients call at once, and of all together."""
-    peers = [Http(url) for _ in range(_AT_ONCE)]
-    times: list[float] = []
-
-    def drive(peer: Http) -> None:
-        times.extend(_timed(lambda: peer.call(tool)) for _ in range(each))
-
-    threads = [threading.Thread(target=drive, args=(peer,)) for peer in peers]
-    whole = _timed(lambda: ([thread.start() for thread in threads], [thread.join() for thread in threads]))
-    for peer in peers:
-        peer.close()
-    return times, whole
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """An empty server of the same SDK, over stdio or HTTP: what anything is compared with.
 
-Its one tool answers the text of the file that is named as first argument, both ways, as ours does.
+Its tools answer the text of the file that is named as first argument, both ways, as ours do; one makes a request
+first.
 """
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent
@@ -18,6 +21,7 @@ TEXT = Path(sys.argv[1]).read_text("utf-8")
 ANSWER: dict[str, Any] = json.loads(TEXT)
 
 server: MCPServer[Any] = MCPServer("empty")
+client: httpx2.AsyncClient | None = None
 
 
 @server.tool()
@@ -26,8 +30,19 @@ def same() -> CallToolResult:
     return CallToolResult(content=[TextContent(text=TEXT)], structured_content=ANSWER)
 
 
+@server.tool()
+async def fetched(url: str) -> CallToolResult:
+    """Answer the same after a request."""
+    global client  # noqa: PLW0603 - the least that keeps a connection open
+    client = client or httpx2.AsyncClient(headers={"Authorization": f"Bearer {os.environ['AMO_ACCESS_TOKEN']}"})
+    (await client.get(url)).json()
+    return same()
+
+
 async def over_http() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # With the protocol named, asyncio sends small pieces at once, as it does when it opens the socket itself.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         app = server.streamable_http_app()
         config = uvicorn.Config(app, log_config=None, access_log=False, http="h11", ws="none", loop="asyncio")
         print(f"serves at http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)  # noqa: T201 - for the bench

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
+import selectors
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ _PLAIN = {
     if not name.startswith("AMO_") and name != "PYTHONDONTWRITEBYTECODE"
 }
 """Without what would choose an account, or let Python compile on every start what an installed package has compiled."""
+_MOST = 1 << 20
 EMPTY = str(Path(__file__).with_name("empty.py"))
 
 
@@ -81,37 +84,78 @@ class Stdio:
 
 
 class Http:
-    """One connection to a server over HTTP, one call after the other."""
+    """One connection to a server over HTTP, which is asked the same again and again."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tool: str) -> None:
         address = urlsplit(url)
-        self._path = address.path
-        self._connection = HTTPConnection(address.hostname or "", address.port)
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": _REVISION,
-        }
-        answer, headers = self._post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _HELLO})
-        assert b"result" in answer
-        self._headers["Mcp-Session-Id"] = headers["mcp-session-id"]
-        self._post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        self._head = (
+            f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+            f"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {_REVISION}\r\n"
+        )
+        self.socket = socket.create_connection((address.hostname, address.port))
+        self._message = self._post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _HELLO})
+        self._began = 0.0
+        self._left = 0
+        self._answer = b""
+        self.times: list[float] = []
+        self.begin(1)
+        while not self.is_done():
+            pass
+        session = re.search(rb"mcp-session-id: (\S+)", self._answer, re.IGNORECASE)
+        assert session, self._answer
+        self._head += f"Mcp-Session-Id: {session[1].decode()}\r\n"
+        self.socket.sendall(self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        assert b" 202 " in self.socket.recv(_MOST)
+        params = {"name": tool, "arguments": {}}
+        self._message = self._post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params})
 
-    def call(self, name: str) -> bytes:
-        """What a tool answers, as bytes of the wire."""
-        body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name, "arguments": {}}}
-        answer, _ = self._post(body)
-        assert b'"isError":true' not in answer
-        return answer
+    def begin(self, calls: int) -> None:
+        """Send the first of so many calls."""
+        self.times = []
+        self._left = calls
+        self._send()
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+    def is_done(self) -> bool:
+        """Take what has come; after a whole answer send the next call. True after the last."""
+        self._answer += self.socket.recv(_MOST)
+        if not self._answer.endswith(b"0\r\n\r\n"):
+            return False
+        self.times.append(time.perf_counter() - self._began)
+        assert b'"isError":true' not in self._answer, self._answer
+        self._left -= 1
+        if self._left:
+            self._send()
+        return not self._left
 
-    def _post(self, body: dict[str, Any]) -> tuple[bytes, Any]:
-        self._connection.request("POST", self._path, json.dumps(body), self._headers)
-        answer = self._connection.getresponse()
-        return answer.read(), answer.headers
+    def _send(self) -> None:
+        self._answer = b""
+        self._began = time.perf_counter()
+        self.socket.sendall(self._message)
+
+    def _post(self, body: dict[str, Any]) -> bytes:
+        text = json.dumps(body)
+        return f"{self._head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def at_once(url: str, tool: str, clients: int, each: int) -> tuple[list[float], float]:
+    """The seconds of every call when so many clients call at once, and of all together.
+
+    One thread drives all of them: threads would wait for one another, and that would be taken for the server's time.
+    """
+    peers = [Http(url, tool) for _ in range(clients)]
+    began = time.perf_counter()
+    with selectors.DefaultSelector() as waiting:
+        for peer in peers:
+            waiting.register(peer.socket, selectors.EVENT_READ, peer)
+            peer.begin(each)
+        while waiting.get_map():
+            for ready, _ in waiting.select():
+                if ready.data.is_done():
+                    waiting.unregister(ready.fileobj)
+    whole = time.perf_counter() - began
+    for peer in peers:
+        peer.socket.close()
+    return [seconds for peer in peers for seconds in peer.times], whole
 
 
 @contextmanager
