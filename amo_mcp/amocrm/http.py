@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -143,7 +143,7 @@ class Http:
 
         try:
             request = self._client.build_request(
-                method, url, params=params, json=body, headers=dict(headers), extensions={"trace": trace}
+                method, _parsed(url, *(params or {}).items()), json=body, headers=headers, extensions={"trace": trace}
             )
             with whole:
                 return await self._read(request)
@@ -176,6 +176,11 @@ _UNREACHABLE = "could not be reached; check the address and the network"
 
 def _log(method: str, url: str, error: Exception) -> None:
     logger.warning("%s %s: %s", method, url.partition("?")[0], type(error).__name__)
+
+
+@lru_cache
+def _parsed(url: str, *params: tuple[str, Any]) -> httpx2.URL:
+    return httpx2.URL(url, params=dict(params)) if params else httpx2.URL(url)
 
 
 def parse_json(content: bytes) -> Any:

@@ -12,7 +12,7 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
     AbstractAsyncContextManager,
     ExitStack,
@@ -29,7 +29,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from pyrate_limiter import SQLiteBucket
+    from pyrate_limiter import RateItem, SQLiteBucket
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,10 @@ _LONGEST_HOLD_MS = 60_000
 _BETWEEN_SWEEPS_MS = 60_000
 _SLACK = SLACK_MS / 1000
 _TOLD_FROM = 2.0
+_BUSY_SECONDS = 0.003
+_MOST_BUSY = 2_000
+"""How often a process that finds another one at the file looks again, before it goes on alone: that one is stuck."""
+
 _TABLE = "turns"
 _MOVE_TURN = "UPDATE turns SET item_timestamp = min(item_timestamp, ?) WHERE name = ?"
 
@@ -130,6 +134,7 @@ class SharedPace:
         self._bucket: SQLiteBucket | None = None
         self._is_alone = False
         self._swept = 0
+        self._busy = 0
 
     @property
     def shared(self) -> bool:
@@ -166,11 +171,10 @@ class SharedPace:
 
     async def _take_in_order(self, name: str) -> None:
         async with self._asking:
-            while True:
-                answers, self._answers = self._answers, []
-                wait = await anyio.to_thread.run_sync(self._take, name, answers)
-                if wait <= 0:
-                    return
+            if self._bucket is None:
+                self._bucket = await anyio.to_thread.run_sync(self._open)
+            # Taking a turn is quicker than going to a thread and back.
+            while (wait := self._take(name)) > 0:
                 # An answer that comes meanwhile may free the place earlier.
                 await self._sleep(wait - _SLACK if wait > _SLACK else wait)
 
@@ -179,37 +183,49 @@ class SharedPace:
         async with self._asking:
             await anyio.to_thread.run_sync(self._block, seconds)
 
-    def _take(self, name: str, answers: Sequence[tuple[int, str]]) -> float:
+    def _take(self, name: str) -> float:
         """Take a turn now and give 0, or say in how many seconds there may be one."""
+        assert self._bucket is not None  # noqa: S101 - it was opened before
         try:
-            return self._take_from(self._opened(), name, answers)
+            wait = self._take_from(self._bucket, name)
         except (OSError, sqlite3.Error) as error:
-            return self._take_from(self._alone(error), name, answers)
+            if _is_busy(error) and self._busy < _MOST_BUSY:
+                self._busy += 1
+                return _BUSY_SECONDS
+            self._bucket = self._alone(error)
+            wait = self._take_from(self._bucket, name)
+        self._busy = 0
+        return wait
 
-    def _take_from(self, bucket: "SQLiteBucket", name: str, answers: Sequence[tuple[int, str]]) -> float:
+    def _take_from(self, bucket: "SQLiteBucket", name: str) -> float:
         from pyrate_limiter import RateItem
 
+        now = self._clock_ms()
+        if now - self._swept > _BETWEEN_SWEEPS_MS:
+            with bucket.conn:
+                bucket.leak(now)
+            self._swept = now
         with bucket.conn:
             # One process at a time looks and takes; what is taken is committed by the bucket.
             bucket.conn.execute("BEGIN IMMEDIATE")
-            bucket.conn.executemany(_MOVE_TURN, answers)
-            now = self._clock_ms()
+            bucket.conn.executemany(_MOVE_TURN, self._answers)
             held = self._held(now)
-            if held > now:
-                return (held - now) / 1000
-            item = RateItem(name, now + SLACK_MS)
-            if not bucket.put(item):
-                wait = bucket.waiting(item)
-                assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
-                if wait <= 2 * _WINDOW_MS:
-                    return wait / 1000
-                logger.warning("The clock was set back; the turns of before are forgotten")
-                bucket.flush()
-                bucket.put(item)
-        if now - self._swept > _BETWEEN_SWEEPS_MS:
-            self._swept = now
-            bucket.leak(now)
-        return 0.0
+            wait = held - now if held > now else self._put(bucket, RateItem(name, now + SLACK_MS))
+        self._answers.clear()
+        return wait / 1000
+
+    def _put(self, bucket: "SQLiteBucket", item: "RateItem") -> int:
+        """Note a turn and give 0, or give the milliseconds until there may be one."""
+        if bucket.put(item):
+            return 0
+        wait = bucket.waiting(item)
+        assert isinstance(wait, int)  # noqa: S101 - awaitable only in buckets that are not used here
+        if wait <= 2 * _WINDOW_MS:
+            return wait
+        logger.warning("The clock was set back; the turns of before are forgotten")
+        bucket.flush()
+        bucket.put(item)
+        return 0
 
     def _held(self, now: int) -> int:
         """Until when nobody may send, in Unix milliseconds."""
@@ -225,19 +241,19 @@ class SharedPace:
         except OSError as error:
             logger.warning("The pace cannot be shared with other processes: %s", type(error).__name__)
 
-    def _opened(self) -> "SQLiteBucket":
-        """The bucket in the file."""
-        if self._bucket is None:
+    def _open(self) -> "SQLiteBucket":
+        """The bucket in the file, or where that cannot be used one of this process."""
+        try:
             self._file.touch(mode=0o600)
-            self._bucket = _bucket(str(self._file), self._per_second)
-        return self._bucket
+            return _bucket(str(self._file), self._per_second)
+        except (OSError, sqlite3.Error) as error:
+            return self._alone(error)
 
     def _alone(self, error: Exception) -> "SQLiteBucket":
         """A bucket of this process, from now on."""
         logger.warning("The pace cannot be shared with other processes: %s", type(error).__name__)
         self._is_alone = True
-        self._bucket = _bucket(":memory:", self._per_second)
-        return self._bucket
+        return _bucket(":memory:", self._per_second)
 
 
 def _bucket(database: str, per_second: int) -> "SQLiteBucket":
@@ -250,7 +266,14 @@ def _bucket(database: str, per_second: int) -> "SQLiteBucket":
     rates = [Rate(per_second, _WINDOW_MS)]
     shared = database != ":memory:"
     opened = SQLiteBucket.init_from_file(rates, table=_TABLE, db_path=database, use_file_lock=shared)
+    opened.conn.execute("PRAGMA busy_timeout = 0")
     return SQLiteBucket(rates, opened.conn, _TABLE)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process is just taking its turn."""
+    # The lowest byte is the code, the others say more of it.
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 async def say_wait(seconds: float, reason: str) -> None:

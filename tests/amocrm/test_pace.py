@@ -1,9 +1,11 @@
 """At most so many requests in any second, in the order of asking, for all who share the file; time here is made up."""
 
 import logging
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing as closing_connection
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,6 +281,46 @@ async def test_a_file_that_cannot_be_used_leaves_the_limit_to_this_process(
     assert paces.given == [0, 0, NEXT]
     assert not pace.shared
     assert len([record for record in caplog.records if "cannot be shared" in record.getMessage()]) == 1
+
+
+@contextmanager
+def taking_its_turn(file: Path) -> Iterator[sqlite3.Connection]:
+    """Another process that has begun to take its turn."""
+    with closing_connection(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+@pytest.mark.parametrize("pause", [0, 61_000])
+async def test_another_process_that_is_just_taking_its_turn_is_waited_for(
+    pause: int, paces: Paces, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pace, looks = paces.open(file, 2), iter([False, False, True])
+    await paces.turn(pace)
+    paces.time.now += pause
+    with taking_its_turn(file) as other:
+        paces.time.during_sleep = lambda: other.rollback() if next(looks) else None
+        await paces.turn(pace)
+    paces.time.during_sleep = lambda: None
+    await paces.turn(pace)
+    assert paces.given == ([0, 9, NEXT] if pause == 0 else [0, pause + 9, pause + 9])
+    assert pace.shared
+    assert caplog.records == []
+
+
+async def test_a_process_that_is_stuck_at_the_file_keeps_nobody_back_for_ever(
+    paces: Paces, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pace = paces.open(file, 1)
+    await paces.turn(pace)
+    with taking_its_turn(file):
+        await paces.turn(pace)
+        await paces.turn(pace)
+    assert paces.given == [0, 6_000, 6_000 + NEXT]
+    assert not pace.shared
+    assert [record.getMessage() for record in caplog.records] == [
+        "The pace cannot be shared with other processes: OperationalError"
+    ]
 
 
 async def test_a_hold_is_kept_also_when_the_file_cannot_be_used(paces: Paces, tmp_path: Path) -> None:
