@@ -17,6 +17,9 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent
 
+# The SDK logs through rich where that is installed, as it is beside the tools of this project, and not for most users.
+sys.modules["rich.console"] = None  # type: ignore[assignment]
+
 TEXT = Path(sys.argv[1]).read_text("utf-8")
 ANSWER: dict[str, Any] = json.loads(TEXT)
 

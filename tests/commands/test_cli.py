@@ -1,11 +1,13 @@
 """The commands, as somebody types them."""
 
+import json
 import os
 import pty
 import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from click.testing import CliRunner
 from amo_mcp import __version__
 from amo_mcp.cli import cli
 from amo_mcp.sandbox import ADMIN_TOKEN
+from amo_mcp.server import TOOLS
 
 KEPT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("AMO_")},
@@ -88,6 +91,37 @@ def test_a_command_imports_only_what_it_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=KEPT)
     assert done.stdout.strip() == "['amo_mcp.commands', 'amo_mcp.commands.serve']"
+
+
+def test_the_tools_are_listed_before_what_only_calls_need_is_imported() -> None:
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    lines = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
+    ]
+    account = {"AMO_BASE_URL": "http://127.0.0.1:9", "AMO_ACCESS_TOKEN": "x"}
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "imports").open("w+") as imports:
+        with subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "amo_mcp"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=imports,
+            text=True,
+            env=KEPT | account | {"AMO_STATE_DIR": folder},
+        ) as server:
+            assert server.stdin
+            assert server.stdout
+            server.stdin.writelines(json.dumps(line) + "\n" for line in lines)
+            server.stdin.flush()
+            answers = [json.loads(server.stdout.readline()) for _ in range(2)]
+            server.stdin.close()
+        imports.seek(0)
+        imported = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in imports}
+    assert len(answers[1]["result"]["tools"]) == len(TOOLS)
+    late = {"httpcore2", "h11", "pyrate_limiter", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
+    assert "amo_mcp" in imported
+    assert imported & late == set()
 
 
 class TestSandbox:
