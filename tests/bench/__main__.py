@@ -175,6 +175,18 @@ def _tail(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
+def _loops() -> list[float]:
+    """How long this machine takes now for five million additions, a few times: how fast it is changes."""
+    return [_timed(lambda: sum(range(5_000_000))) for _ in range(5)]
+
+
+def _show(item: Figure) -> None:
+    noise = f" ± {item.noise:.0%}" if item.noise else ""
+    wanted = f"   wanted {item.wanted}" if item.wanted else ""
+    sys.stdout.write(f"{item.name:<66} {item.value:>9g} {item.unit}{noise}{wanted}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Measure, print a table, and write the JSON if it is wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,6 +195,7 @@ def main() -> None:
     options = parser.parse_args()
     part = 10 if options.quick else 1
     figures: list[Figure] = []
+    loops = _loops()
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         answer.write_text('{"answer":42}', "utf-8")
@@ -197,10 +210,12 @@ def main() -> None:
         ):
             for item in found:
                 figures.append(item)
-                wanted = f"   wanted {item.wanted}" if item.wanted else ""
-                noise = f" ± {item.noise:.0%}" if item.noise else ""
-                sys.stdout.write(f"{item.name:<66} {item.value:>9g} {item.unit}{noise}{wanted}\n")
-                sys.stdout.flush()
+                _show(item)
+            loops += _loops()
+    figures.append(Figure("fastest of the same loops in between", round(min(loops) * 1000, 1), "ms", 0.0))
+    figures.append(Figure("their slowest, over it", round(max(loops) / min(loops), 2), "×", 0.0))
+    for item in figures[-2:]:
+        _show(item)
     if options.json:
         options.json.write_text(json.dumps([asdict(item) for item in figures], ensure_ascii=False, indent=2) + "\n")
 
