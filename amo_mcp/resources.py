@@ -21,11 +21,7 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.shown import visible
-from amo_mcp.tools.account import overview, used_in_periodicity, used_in_segments
 from amo_mcp.tools.errors import ToolFailure, explain
-from amo_mcp.tools.reorganize import change_list
-from amo_mcp.tools.segments import segment_list
-from amo_mcp.tools.statuses import status_list
 
 logger = logging.getLogger(__name__)
 
@@ -144,12 +140,18 @@ class Resources:
             case "amo://palette":
                 return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
             case "amo://changes":
+                from amo_mcp.tools.reorganize import change_list
+
                 await account.settle()
                 return await change_list(account)
             case "amo://segments":
+                from amo_mcp.tools.segments import segment_list
+
                 self._needs("segments")
                 return segment_list(await account.recent_segments())
             case "amo://statuses":
+                from amo_mcp.tools.statuses import status_list
+
                 self._needs("periodicity")
                 return status_list(await account.recent_statuses())
         item = _ITEM.fullmatch(uri)
@@ -171,6 +173,8 @@ class Resources:
             raise ModeDisabled(mode, known)
 
     async def _overview(self) -> BaseModel:
+        from amo_mcp.tools.account import overview, used_in_periodicity, used_in_segments
+
         account = self._account
         told, used = await account.recent_account(), []
         if told.customers_mode == "segments":

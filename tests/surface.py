@@ -8,44 +8,58 @@ import re
 from pathlib import Path
 from typing import Any
 
-from amo_mcp.server import TOOLS
-from amo_mcp.tools.tool import SCHEMAS, AmoTool, schemas_of
+from mcp_types import ToolAnnotations
+
+from amo_mcp.tools import account, audit, confirm, plan, reorganize, segments, statuses
+from amo_mcp.tools.tool import LISTING, Declared
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 README = ROOT / "README.md"
 
+DECLARED: dict[str, Declared] = {
+    declared.name: declared
+    for module in (account, statuses, segments, audit, plan, reorganize, confirm)
+    for declared in module.TOOLS
+}
+"""Every tool, in the order of `tools/list`."""
+
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- /tools -->)", re.DOTALL)
 
 
-def snapshot(tool: AmoTool) -> str:
+def snapshot(name: str) -> str:
     """Everything that a client is told of one tool."""
-    assert tool.annotations
-    made = schemas_of(tool.fn)
+    listed = DECLARED[name].listed()
+    hints = DECLARED[name].hints
+    annotations = ToolAnnotations(
+        read_only_hint=hints.reads,
+        destructive_hint=hints.destroys,
+        idempotent_hint=hints.repeatable,
+        open_world_hint=False,
+    )
     told: dict[str, Any] = {
-        "name": tool.name,
-        "title": tool.title,
-        "description": tool.description,
-        "annotations": tool.annotations.model_dump(by_alias=True, exclude_none=True),
-        "inputSchema": made["input"],
-        "outputSchema": made["output"],
+        "name": name,
+        "title": listed["title"],
+        "description": listed["description"],
+        "annotations": annotations.model_dump(by_alias=True, exclude_none=True),
+        "inputSchema": listed["input"],
+        "outputSchema": listed["output"],
     }
     return json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
-def kept_schemas() -> str:
-    """The file that the server reads the schemas from."""
-    told = {tool.name: schemas_of(tool.fn) for tool in TOOLS}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+def listing() -> str:
+    """The file that the server lists its tools from."""
+    told = {name: declared.listed() for name, declared in DECLARED.items()}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def table() -> str:
     """The README's table."""
     rows = ["| tool | what it does | asks a person |", "|---|---|---|"]
-    for tool in TOOLS:
-        destroys = bool(tool.annotations and tool.annotations.destructive_hint)
-        asks = "" if not destroys else "it is their answer" if tool.name == "confirm_change" else "yes"
-        rows.append(f"| `{tool.name}` | {tool.description} | {asks} |")
+    for name, declared in DECLARED.items():
+        asks = "" if not declared.hints.destroys else "it is their answer" if name == "confirm_change" else "yes"
+        rows.append(f"| `{name}` | {declared.listed()['description']} | {asks} |")
     return "\n".join(rows) + "\n"
 
 
@@ -59,9 +73,9 @@ def write() -> None:
     SNAPSHOTS.mkdir(exist_ok=True)
     for old in SNAPSHOTS.glob("*.json"):
         old.unlink()
-    for tool in TOOLS:
-        (SNAPSHOTS / f"{tool.name}.json").write_text(snapshot(tool), "utf-8")
-    SCHEMAS.write_text(kept_schemas(), "utf-8")
+    for name in DECLARED:
+        (SNAPSHOTS / f"{name}.json").write_text(snapshot(name), "utf-8")
+    LISTING.write_text(listing(), "utf-8")
     README.write_text(readme(), "utf-8")
 
 

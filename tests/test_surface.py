@@ -8,7 +8,7 @@ import pytest
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server import INSTRUCTIONS, TOOLS
 from amo_mcp.tools import confirm, segments, statuses
-from amo_mcp.tools.tool import SCHEMAS, AmoTool
+from amo_mcp.tools.tool import LISTING, AmoTool
 from tests import surface
 from tests.conftest import Serve
 
@@ -45,8 +45,17 @@ def compact(value: Any) -> int:
 @pytest.mark.requirement("TOOL-1", "ARG-7")
 def test_every_tool_is_as_its_snapshot_says() -> None:
     kept = {path.stem: path.read_text("utf-8") for path in surface.SNAPSHOTS.glob("*.json")}
-    assert kept == {tool.name: surface.snapshot(tool) for tool in TOOLS}
-    assert SCHEMAS.read_text("utf-8") == surface.kept_schemas()
+    assert kept == {name: surface.snapshot(name) for name in surface.DECLARED}
+    assert LISTING.read_text("utf-8") == surface.listing()
+
+
+@pytest.mark.requirement("TOOL-1")
+@pytest.mark.anyio
+async def test_what_is_served_is_what_the_snapshots_say(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(era) as client:
+        listed = (await client.list_tools()).model_dump(mode="json", by_alias=True, exclude_none=True)["tools"]
+    kept = [json.loads((surface.SNAPSHOTS / f"{name}.json").read_text("utf-8")) for name in surface.DECLARED]
+    assert listed == kept
 
 
 @pytest.mark.requirement("TOOL-1")

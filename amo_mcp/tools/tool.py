@@ -4,8 +4,9 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ from amo_mcp.tools.schema import Plain, plain
 
 logger = logging.getLogger(__name__)
 
-SCHEMAS = Path(__file__).with_name("schemas.json")
+LISTING = Path(__file__).with_name("listing.json")
+"""What `tools/list` says of every tool, and which module declares it: `make docs` writes it."""
 
 
 _OUTCOME = AcceptedElicitation[Any]
@@ -65,22 +67,68 @@ CREATE = Hints(repeatable=False)
 DESTROY = Hints(destroys=True)
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A tool as its module declares it.
+
+    Attributes:
+        fn: its name and docstring are the tool's; its annotations are the schemas.
+        title: for people.
+        hints: for clients.
+    """
+
+    fn: Callable[..., Any]
+    title: str
+    hints: Hints
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.fn.__name__
+
+    def listed(self) -> dict[str, Any]:
+        """What `LISTING` says of it."""
+        metadata = Tool.from_function(self.fn).fn_metadata
+        answers: type[BaseModel] = metadata.output_model
+        return {
+            "module": self.fn.__module__,
+            "title": self.title,
+            "description": " ".join((self.fn.__doc__ or "").split()),
+            "hints": asdict(self.hints),
+            "input": plain(metadata.arg_model.model_json_schema(schema_generator=Plain), closed=True),
+            "output": plain(answers.model_json_schema(schema_generator=Plain), closed=False),
+        }
+
+
 class AmoTool(Tool):
     """A tool of this server.
 
-    Clients start a server for every window, and most tools are never called in it: what a call needs is made with the
-    first one, and what is listed comes from a file.
+    Clients start a server for every window, and most tools are never called in it. What is listed comes from a file;
+    the module that declares the tool is imported, and the rest made, with the first call.
+
+    Attributes:
+        module: where it is declared, under its name.
+        answers: the schema of what it answers.
     """
 
+    module: str
+    answers: dict[str, Any]
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """What it answers, by the SDK's name."""
+        return self.answers
+
     @cached_property
-    def output_schema(self) -> dict[str, Any] | None:
-        """What it answers."""
-        return schemas()[self.name]["output"]
+    def declared(self) -> Declared:
+        """The tool as its module declares it."""
+        declared: Declared = getattr(import_module(self.module), self.name)
+        return declared
 
     @cached_property
     def whole(self) -> Tool:
         """The tool as the SDK makes it of the function: arguments as a model, and what the model never sees."""
-        return Tool.from_function(self.fn, structured_output=False)
+        return Tool.from_function(self.declared.fn, structured_output=False)
 
     @property
     def writes(self) -> bool:
@@ -117,7 +165,7 @@ class AmoTool(Tool):
                 question.state = resolved.request_state
                 return resolved
             passed = {whole.context_kwarg: ctx} if whole.context_kwarg else {}
-            answer: BaseModel = await self.fn(**values, **resolved, **passed)
+            answer: BaseModel = await self.declared.fn(**values, **resolved, **passed)
         return result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
 
     async def _resolved(
@@ -134,42 +182,32 @@ class AmoTool(Tool):
         raise ConfirmationExpired("The dialog was not answered in time.")
 
 
-@cache
-def schemas() -> dict[str, dict[str, dict[str, Any]]]:
-    """The schemas of every tool's arguments and answers, as `schemas_of` makes them: `make docs` writes the file."""
-    kept: dict[str, dict[str, dict[str, Any]]] = json.loads(SCHEMAS.read_bytes())
-    return kept
+def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], Declared]:
+    """Make the function a tool."""
+    return lambda fn: Declared(fn, title, hints)
 
 
-def schemas_of(fn: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    """The schemas of a tool's arguments and answers, from its annotations."""
-    metadata = Tool.from_function(fn).fn_metadata
-    answers: type[BaseModel] = metadata.output_model
-    return {
-        "input": plain(metadata.arg_model.model_json_schema(schema_generator=Plain), closed=True),
-        "output": plain(answers.model_json_schema(schema_generator=Plain), closed=False),
-    }
+def listed() -> tuple[AmoTool, ...]:
+    """Every tool, in the order of `tools/list`."""
+    return tuple(_listed(name, told) for name, told in json.loads(LISTING.read_bytes()).items())
 
 
-def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], AmoTool]:
-    """Make the function a tool. Its name and docstring are the tool's; its annotations are the schemas."""
-
-    def make(fn: Callable[..., Any]) -> AmoTool:
-        return AmoTool.model_construct(  # type: ignore[call-arg]  # the rest is made with the first call
-            fn=fn,
-            name=fn.__name__,
-            title=title,
-            description=" ".join((fn.__doc__ or "").split()),
-            parameters=schemas().get(fn.__name__, {}).get("input", {}),
-            annotations=ToolAnnotations(
-                read_only_hint=hints.reads,
-                destructive_hint=hints.destroys,
-                idempotent_hint=hints.repeatable,
-                open_world_hint=False,
-            ),
-        )
-
-    return make
+def _listed(name: str, told: dict[str, Any]) -> AmoTool:
+    hints = Hints(**told["hints"])
+    return AmoTool.model_construct(  # type: ignore[call-arg]  # the rest is made with the first call
+        name=name,
+        title=told["title"],
+        description=told["description"],
+        parameters=told["input"],
+        answers=told["output"],
+        annotations=ToolAnnotations(
+            read_only_hint=hints.reads,
+            destructive_hint=hints.destroys,
+            idempotent_hint=hints.repeatable,
+            open_world_hint=False,
+        ),
+        module=told["module"],
+    )
 
 
 def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:

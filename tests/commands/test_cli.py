@@ -117,11 +117,12 @@ def test_the_tools_are_listed_before_what_only_calls_need_is_imported() -> None:
             answers = [json.loads(server.stdout.readline()) for _ in range(2)]
             server.stdin.close()
         imports.seek(0)
-        imported = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in imports}
+        imported = {line.rsplit("|", 1)[-1].strip() for line in imports}
     assert len(answers[1]["result"]["tools"]) == len(TOOLS)
     late = {"httpcore2", "h11", "pyrate_limiter", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
-    assert "amo_mcp" in imported
-    assert imported & late == set()
+    assert "amo_mcp.server" in imported
+    assert {name.partition(".")[0] for name in imported} & late == set()
+    assert imported & {tool.module for tool in TOOLS} == set()
 
 
 class TestSandbox:
