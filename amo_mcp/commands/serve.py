@@ -16,6 +16,8 @@ from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
 from amo_mcp.stdio import serve_stdio
 
 _PORT = 8000
+_YOUNG = 10_000
+"""New objects after which garbage is looked for, 700 by default."""
 
 
 @click.command("serve")
@@ -51,6 +53,13 @@ def command(http: bool, host: str | None, port: int | None, **chosen: object) ->
             anyio.run(_serve_stdio, settings)
 
 
+def _collect_seldom() -> None:
+    """What was built until now stays; of what a call makes thousands of objects live as long as the call."""
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
+    gc.enable()
+
+
 def _stop(problems: Iterable[str]) -> NoReturn:
     """Every reason why it cannot start on stderr, and exit code 2."""
     click.echo("amo-mcp cannot start:", err=True)
@@ -61,8 +70,7 @@ def _stop(problems: Iterable[str]) -> NoReturn:
 
 async def _serve_stdio(settings: ServingSettings) -> None:
     async with open_server(settings, "stdio") as server:
-        gc.freeze()
-        gc.enable()
+        _collect_seldom()
         await serve_stdio(server)
 
 
@@ -84,8 +92,7 @@ async def _serve_http(settings: ServingSettings, listener: socket) -> None:
         serving = Loopback(server, listener)
 
         def started() -> None:
-            gc.freeze()
-            gc.enable()
+            _collect_seldom()
             click.echo(f"amo-mcp serves at {serving.url} (Ctrl-C ends it).")
 
         await serving.until_stopped(started)
