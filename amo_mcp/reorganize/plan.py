@@ -130,7 +130,7 @@ def make_plan(changes: Sequence[PlannedChange], state: State, *, now: float, own
     if problems:
         raise InvalidPlan(problems)
     ordered = _ordered(sound, state)
-    return Plan(secrets.token_hex(6), now, owner, tuple(ordered), tuple(_warnings(ordered, state)))
+    return Plan(f"p{secrets.token_hex(6)}", now, owner, tuple(ordered), tuple(_warnings(ordered, state)))
 
 
 def differences_of(plan: Plan, state: State) -> list[str]:

@@ -75,7 +75,7 @@ class Records:
             PlanUsed: the plan was carried out already.
             UndoneMeanwhile: a step that is to be taken back is not there to be taken back any more.
         """
-        change_id, now = secrets.token_hex(6), self._clock()
+        change_id, now = f"c{secrets.token_hex(6)}", self._clock()
         with self._file.writing() as connection:
             if plan_id is not None:
                 used = connection.execute("UPDATE plans SET applied = 1 WHERE id = ? AND NOT applied", (plan_id,))

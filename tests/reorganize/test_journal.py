@@ -1,6 +1,7 @@
 """The journal: every change is recorded, with things whole as they were, before anything is sent."""
 
 import json
+import re
 import sqlite3
 import stat
 import subprocess
@@ -191,6 +192,7 @@ async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(file: Pa
 async def test_closing_releases_everything_and_the_next_reads_what_was_kept(file: Path) -> None:
     first = Journal(file)
     change_id = await first.begin("update_segment", [RENAME.came("intent")])
+    assert re.fullmatch("c[0-9a-f]{12}", change_id)
     await first.note(change_id, {0: RENAME.came("done", VIP)}, "done")
     first.close()
     first.close()

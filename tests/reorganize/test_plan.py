@@ -1,5 +1,6 @@
 """A list of changes becomes a plan only when it fits the account, and its order never exceeds a limit."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,8 @@ def test_a_plan_holds_its_steps_whole_and_who_made_it_when() -> None:
     )
     assert (plan.made, plan.owner, plan.warnings, plan.customers) == (1_800_000_000.0, "somebody", (), 0)
     assert plan.id != planned(change("delete segment 54")).id
+    # An id of digits alone, or like 12e456, is a number to some clients.
+    assert re.fullmatch("p[0-9a-f]{12}", plan.id)
 
 
 SET_NOTHING = "an update sets at least one thing"
