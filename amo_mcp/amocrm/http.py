@@ -190,7 +190,7 @@ def parse_json(content: bytes) -> Any:
         ValueError: it is not JSON, or nested deeper than can be passed on.
     """
     try:
-        parsed = from_json(content)
+        parsed = from_json(content, allow_inf_nan=False)
     except ValueError:
         parsed = _mended(content)
     if _is_deep(parsed):
@@ -201,11 +201,15 @@ def parse_json(content: bytes) -> Any:
 def _mended(content: bytes) -> Any:
     """What `parse_json` makes of what a strict parser refuses."""
     try:
-        parsed = json.loads(content.decode("utf-8", "replace"))
+        parsed = json.loads(content.decode("utf-8", "replace"), parse_constant=_no_number)
         text = json.dumps(parsed, ensure_ascii=False)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _is_deep(parsed: Any) -> bool:

@@ -388,7 +388,22 @@ def is_json(parse: Callable[[Any], Any], raw: bytes | str) -> bool:
 @settings(deadline=None)
 @given(text=st.one_of(st.text(), st.text('[]{}",:0123456789.eE+-truefalsn\\u')))
 def test_text_is_json_or_a_value_error(text: str) -> None:
-    assert is_json(parse_json, text.encode()) == is_json(json.loads, text)
+    assert is_json(parse_json, text.encode()) == is_json(strict_json, text)
+
+
+def strict_json(text: str) -> Any:
+    """Python reads NaN and Infinity too, which are no JSON."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+async def test_what_is_no_number_is_no_answer(number: bytes) -> None:
+    with pytest.raises(Unavailable):
+        await got(Answering(200, b'{"id": ' + number + b"}"))
 
 
 @settings(deadline=None)
