@@ -38,7 +38,7 @@ pins: .venv/installed ## resolve the newest versions and pin them with their has
 bench: .venv/installed ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
 	@$(BIN)/python -m tests.bench $(if $(FILE),--json $(FILE))
 
-docs: .venv/installed ## write the README's tool table and the tools' snapshots anew
+docs: .venv/installed ## write the README's tool table, the tools' listing and their snapshots anew
 	$(BIN)/python -m tests.surface
 
 clean:
