@@ -25,7 +25,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 _NESTED = {dict, list}
 _DEEPEST = 40
-"""Levels of an answer; the API's own have ten. Many a parser that an answer passes through gives up at a hundred."""
+"""Levels of an answer; those of the reference have about ten. An answer passes through parsers that have limits too."""
 
 _MAX_CONNECTIONS = 20
 _LONGEST_IDLE = 3.0
@@ -91,7 +91,7 @@ class Http:
 
     @cached_property
     def _client(self) -> httpx2.AsyncClient:
-        """Made with the first exchange: certificates take longer to load than most servers of a client ever need."""
+        """Made with the first exchange: certificates take long to load, and many a server is never called."""
         return httpx2.AsyncClient(
             headers={"User-Agent": f"amo-mcp/{__version__}", "Accept": "application/hal+json, application/json"},
             timeout=httpx2.Timeout(self._timeout, pool=None),

@@ -34,8 +34,8 @@ LISTING = Path(__file__).with_name("listing.json")
 
 
 _OUTCOME = AcceptedElicitation[Any]
-"""What the SDK wraps every resolved parameter in. Pydantic keeps such a class while somebody uses it; without this it
-would be made anew in every call, which takes longer than the rest of the call."""
+"""What the SDK wraps every resolved parameter in. Pydantic keeps such a class only while somebody uses it; without
+this name it would be made anew for call after call."""
 
 
 async def current_account(ctx: Called) -> AmoAccount:
