@@ -25,7 +25,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 _NESTED = {dict, list}
 _DEEPEST = 40
-"""Levels of an answer; those of the reference have about ten. An answer passes through parsers that have limits too."""
+"""Levels of an answer; those of the reference have about ten. The parsers it passes through have limits too."""
 
 _MAX_CONNECTIONS = 20
 _LONGEST_IDLE = 3.0

@@ -259,7 +259,7 @@ class SharedPace:
 def _bucket(database: str, per_second: int) -> "SQLiteBucket":
     """A bucket in a database.
 
-    Opening it is guarded by a lock file. Turns are guarded by the database's own lock, which takes less than half as long.
+    Opening it is guarded by a lock file, and turns by the database's own lock, which takes less than half as long.
     """
     from pyrate_limiter import Rate, SQLiteBucket
 
