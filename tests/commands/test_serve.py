@@ -1,14 +1,20 @@
 """`amo-mcp serve` as a process: how it starts, how it ends, and what it says meanwhile."""
 
+import fcntl
 import json
 import re
 import select
+import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import termios
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -31,10 +37,12 @@ SECONDS = 30
 
 
 @contextmanager
-def process(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "amo_mcp", "serve", "--sandbox", *arguments]
+def process(
+    *arguments: str, start: Sequence[str] = ("-m", "amo_mcp"), stdin: Any = subprocess.PIPE, **environment: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, *start, "serve", "--sandbox", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env={**KEPT, **environment}) as running:
+    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**KEPT, **environment}) as running:
         try:
             yield running
         finally:
@@ -129,9 +137,24 @@ class TestHttp:
         assert done.stderr.splitlines() == ["amo-mcp cannot start:", "  --host and --port are for --http"]
 
 
+WAYS = {
+    "when stdin and stdout are ready": ("-m", "amo_mcp"),
+    "with threads, as on Windows": (
+        "-c",
+        "from amo_mcp import cli, stdio; stdio.TELLS_READY = False; cli.main()",
+    ),
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Sequence[str]:
+    """How the process is started, so that it reads and writes in one way or the other."""
+    return WAYS[request.param]
+
+
 class TestStdio:
-    def test_ctrl_c_ends_it_though_the_client_still_has_it_open(self) -> None:
-        with process() as running:
+    def test_ctrl_c_ends_it_though_the_client_still_has_it_open(self, way: Sequence[str]) -> None:
+        with process(start=way) as running:
             say(running, HELLO)
             hear(running)
             running.send_signal(signal.SIGINT)
@@ -139,8 +162,8 @@ class TestStdio:
             assert running.stderr
             assert running.stderr.read() == b""
 
-    def test_a_client_that_reads_no_more_ends_it(self) -> None:
-        with process() as running:
+    def test_a_client_that_reads_no_more_ends_it(self, way: Sequence[str]) -> None:
+        with process(start=way) as running:
             say(running, HELLO)
             hear(running)
             assert running.stdout
@@ -149,6 +172,73 @@ class TestStdio:
             assert running.wait(SECONDS) == 0
             assert running.stderr
             assert running.stderr.read() == b""
+
+    def test_who_reads_late_gets_every_answer_whole(self, way: Sequence[str]) -> None:
+        """Thirty answers of 18 kB are many times what a pipe holds."""
+        listings = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 31)]
+        with process(start=way) as running:
+            say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
+            answers = [hear(running) for _ in range(31)]
+            assert {told["id"]: "tools" in told["result"] for told in answers[1:]} == dict.fromkeys(range(1, 31), True)
+            say(running, {"jsonrpc": "2.0", "id": 31, "method": "ping"})
+            assert hear(running) == {"jsonrpc": "2.0", "id": 31, "result": {}}
+
+    def test_while_nobody_reads_what_it_writes_it_works_on_and_ctrl_c_ends_it(self) -> None:
+        listings = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 31)]
+        with process(AMO_LOG_LEVEL="INFO") as running:
+            say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
+            assert running.stdout
+            assert running.stderr
+            until = time.monotonic() + SECONDS
+            while unread(running.stdout.fileno()) < 50_000:
+                assert time.monotonic() < until, "it does not write"
+            say(running, call(31, "get_segment", {"segment_id": 51}))
+            said = b""
+            while b"get_segment: ok" not in said:
+                assert select.select([running.stderr], [], [], SECONDS)[0], "it does not work on"
+                said = running.stderr.readline()
+            running.send_signal(signal.SIGINT)
+            assert running.wait(SECONDS) == 0
+            assert b"Traceback" not in running.stderr.read()
+
+    def test_a_connection_that_is_reset_ends_it(self, way: Sequence[str]) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as theirs,
+            process(start=way, stdin=theirs) as running,
+        ):
+            ours, _ = listener.accept()
+            ours.sendall(json.dumps(HELLO).encode() + b"\n")
+            hear(running)
+            # Without lingering, closing resets.
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            ours.close()
+            assert running.wait(SECONDS) == 0
+            assert running.stderr
+            assert running.stderr.read() == b""
+
+    def test_files_do_as_well_as_pipes(self, way: Sequence[str], tmp_path: Path) -> None:
+        said, heard = tmp_path / "said", tmp_path / "heard"
+        said.write_text(f"{json.dumps(HELLO)}\n", "utf-8")
+        command = [sys.executable, *way, "serve", "--sandbox"]
+        with said.open() as stdin, heard.open("w") as stdout:
+            done = subprocess.run(
+                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=KEPT, timeout=SECONDS, check=False
+            )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
+
+    def test_without_a_stderr_it_serves_all_the_same(self, way: Sequence[str]) -> None:
+        command = shlex.join([sys.executable, *way, "serve", "--sandbox"])
+        done = subprocess.run(
+            ["sh", "-c", f"{command} 2>&-"],  # noqa: S607
+            input=f"{json.dumps(HELLO)}\n".encode(),
+            capture_output=True,
+            env=KEPT,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert [done.returncode, json.loads(done.stdout)["id"], done.stderr] == [0, HELLO["id"], b""]
 
     def test_who_does_not_read_stderr_is_answered_all_the_same(self) -> None:
         """At DEBUG it would say about 120 kB, and a pipe holds 64 KiB."""
@@ -184,8 +274,8 @@ class TestStdio:
             assert running.stderr
             assert running.stderr.read() == b""
 
-    def test_a_line_without_an_end_is_not_held(self) -> None:
-        with process() as running:
+    def test_a_line_without_an_end_is_not_held(self, way: Sequence[str]) -> None:
+        with process(start=way) as running:
             say(running, HELLO)
             hear(running)
             before = peak_megabytes(running.pid)
@@ -209,3 +299,9 @@ def peak_megabytes(pid: int) -> float:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
     except OSError:
         return 0.0
+
+
+def unread(fd: int) -> int:
+    """How many bytes a pipe, which holds 65,536, has for its reader."""
+    [held] = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"1234"))
+    return int(held)
