@@ -172,7 +172,7 @@ class AmoClient:
         if answer is None:
             raise NotFound(204)
         try:
-            return model.model_validate(answer)
+            return model.model_validate(_without_hal(answer))
         except ValidationError as error:
             raise Unavailable(_ODD) from error
 
@@ -190,7 +190,7 @@ class AmoClient:
         embedded = answer.get("_embedded") if isinstance(answer, dict) else None
         items = embedded.get(key) if isinstance(embedded, dict) else None
         try:
-            return _listing(model).validate_python(items)
+            return _listing(model).validate_python(_without_hal(items))
         except ValidationError as error:
             raise Unavailable(_ODD) from error
 
@@ -208,6 +208,15 @@ class AmoClient:
 @cache
 def _listing(model: type[_ModelT]) -> TypeAdapter[list[_ModelT]]:
     return TypeAdapter(list[model])  # type: ignore[valid-type]
+
+
+def _without_hal(answer: Any) -> Any:
+    """An entity, or a list of some, without the keys of HAL, which are no part of it."""
+    for item in answer if isinstance(answer, list) else [answer]:
+        if isinstance(item, dict):
+            item.pop("_links", None)
+            item.pop("_embedded", None)
+    return answer
 
 
 def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:

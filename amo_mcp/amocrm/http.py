@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -214,12 +215,10 @@ def _no_number(name: str) -> None:
 
 def _is_deep(parsed: Any) -> bool:
     """Whether there is something on a level below the `_DEEPEST`th. Level by level: most of an answer is one level."""
-    level = [item for item in [parsed] if type(item) in _NESTED]
+    level = [parsed] if type(parsed) in _NESTED else []
     for _ in range(_DEEPEST):
-        level = [
-            item
-            for node in level
-            for item in (node.values() if isinstance(node, dict) else node)
-            if type(item) in _NESTED
-        ]
+        if not level:
+            break
+        inner = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
+        level = [item for item in inner if type(item) in _NESTED]
     return bool(level)

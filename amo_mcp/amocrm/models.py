@@ -5,6 +5,8 @@ colours come from the palette, and nothing is sent that was not set.
 """
 
 import re
+from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,12 +16,23 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     field_serializer,
-    model_validator,
 )
-from pydantic.json_schema import SkipJsonSchema
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core.core_schema import (
+    CoreSchema,
+    chain_schema,
+    datetime_schema,
+    int_schema,
+    lax_or_strict_schema,
+    no_info_plain_validator_function,
+    union_schema,
+    with_default_schema,
+)
 
 from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 
@@ -31,8 +44,6 @@ _UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\
 
 def _from_unix(value: Any) -> datetime | None:
     """The moment of Unix seconds; None for anything that is not one."""
-    if isinstance(value, datetime):
-        return value
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     try:
@@ -46,48 +57,58 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _empty_for_null(value: Any) -> Any:
-    """An empty list comes as `[]`, `null`, or the `{}` of a language whose lists and maps are one."""
-    return [] if value is None or value == {} else value
+@dataclass(frozen=True)
+class NullAs:
+    """`null` is read as this value.
+
+    What is not `null` is read by compiled code alone; a validator before it would be called for every value.
+    """
+
+    value: object
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """What is asked for, or else what stands for none of it."""
+        read = handler(source)
+        either = union_schema([read, no_info_plain_validator_function(self._instead)], mode="left_to_right")
+        # What is written is what the strict one writes.
+        return lax_or_strict_schema(either, read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What is asked for: `null` is never answered."""
+        assert schema["type"] == "lax-or-strict"  # noqa: S101 - it was made above
+        return handler(schema["strict_schema"])
+
+    def _instead(self, value: Any) -> Any:
+        # An empty list may come as the `{}` of a language whose lists and maps are one.
+        if value is None or (value == {} and isinstance(self.value, list)):
+            return copy(self.value)
+        raise ValueError("is of another shape")
 
 
-def _blank_for_null(value: Any) -> Any:
-    return "" if value is None else value
+class _Moment:
+    """Unix seconds or a moment; None for anything else."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read by compiled code alone."""
+        seconds = chain_schema([int_schema(strict=True), datetime_schema()])
+        either = union_schema([seconds, datetime_schema(strict=True)], mode="left_to_right")
+        return lax_or_strict_schema(with_default_schema(either, default=None, on_error="default"), handler(source))
 
 
-Time = Annotated[datetime | None, BeforeValidator(_from_unix), WithJsonSchema({"type": "string"})]
+Time = Annotated[datetime | None, _Moment(), WithJsonSchema({"type": "string"})]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
+Number = Annotated[int, NullAs(0)]
+Flag = Annotated[bool, NullAs(value=False)]
 
-def _zero_for_null(value: Any) -> Any:
-    return 0 if value is None else value
-
-
-Number = Annotated[int, BeforeValidator(_zero_for_null)]
-Flag = Annotated[bool, BeforeValidator(_zero_for_null)]
-
-Words = Annotated[str, BeforeValidator(_blank_for_null)]
+Words = Annotated[str, NullAs("")]
 """Text of the API, where `null` is as good as empty."""
 
 
-class Part(BaseModel):
-    """A part of something that the API says. Unknown keys are kept."""
+class Answered(BaseModel):
+    """Something that the API says. Unknown keys are kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
-
-
-class Answered(Part):
-    """Something that the API says; the keys of HAL are not part of it."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_hal(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        told = value.copy()
-        told.pop("_links", None)
-        told.pop("_embedded", None)
-        return told
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, val_temporal_unit="seconds")
 
 
 class Account(Answered):
@@ -100,7 +121,7 @@ class Account(Answered):
     current_user_id: int | None = None
 
 
-class Rights(Part):
+class Rights(Answered):
     """What a user may do."""
 
     is_admin: Flag = False
@@ -126,11 +147,11 @@ class Status(Answered):
     color: Words = ""
     type: Number = 0
     is_default: Flag = False
-    conditions: Annotated[list[Any], BeforeValidator(_empty_for_null)] = []
+    conditions: Annotated[list[Any], NullAs([])] = []
     account_id: SkipJsonSchema[int | None] = None
 
 
-class FieldValue(Part):
+class FieldValue(Answered):
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set."""
 
     value: Any = None
@@ -138,14 +159,14 @@ class FieldValue(Part):
     enum_code: str | None = None
 
 
-class FieldValues(Part):
+class FieldValues(Answered):
     """The values of one custom field of a segment."""
 
     field_id: int
     field_name: str | None = None
     field_code: str | None = None
     field_type: str | None = None
-    values: Annotated[list[FieldValue], BeforeValidator(_empty_for_null)] = []
+    values: Annotated[list[FieldValue], NullAs([])] = []
 
     @field_serializer("values", mode="wrap", when_used="json")
     def _moments(self, values: list[FieldValue], default: SerializerFunctionWrapHandler) -> Any:
@@ -169,13 +190,13 @@ class Segment(Answered):
     account_id: SkipJsonSchema[int | None] = None
     custom_fields_values: Annotated[
         list[FieldValues],
-        BeforeValidator(_empty_for_null),
+        NullAs([]),
         WithJsonSchema({"type": "array", "items": {"type": "object"}}),
     ] = []
-    available_products_price_types: Annotated[list[int], BeforeValidator(_empty_for_null)] = []
+    available_products_price_types: Annotated[list[int], NullAs([])] = []
 
 
-class FieldChoice(Part):
+class FieldChoice(Answered):
     """One choice of a select, multiselect or radiobutton field."""
 
     id: int
@@ -190,7 +211,7 @@ class CustomField(Answered):
     name: Words = ""
     type: Words = ""
     code: str | None = None
-    enums: Annotated[list[FieldChoice], BeforeValidator(_empty_for_null)] = []
+    enums: Annotated[list[FieldChoice], NullAs([])] = []
 
 
 class CreatedStatus(Answered):

@@ -50,7 +50,8 @@ _MOST_BUSY = 2_000
 """How often a process that finds another one at the file looks again, before it goes on alone: that one is stuck."""
 
 _TABLE = "turns"
-_MOVE_TURN = "UPDATE turns SET item_timestamp = min(item_timestamp, ?) WHERE name = ?"
+_MOVE_TURN = "UPDATE turns SET item_timestamp = ?1 WHERE item_timestamp > ?1 AND name = ?2"
+"""The time comes first, as the table is indexed by it."""
 
 Tell = Callable[[float, str], Awaitable[None]]
 

@@ -61,8 +61,8 @@ class SegmentList(Told):
 
 
 def _concise(segment: Segment) -> dict[str, Any]:
-    held = segment.model_fields_set
-    return {name: value for name in _CONCISE if name in held and (value := getattr(segment, name)) is not None}
+    values, held = vars(segment), segment.model_fields_set
+    return {name: values[name] for name in _CONCISE if name in held and values[name] is not None}
 
 
 class CreatedSegment(Told):

@@ -17,6 +17,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from amo_mcp.account import AmoAccount, TellProgress, tell_progress
 from amo_mcp.amocrm.pace import Tell, tell_wait
@@ -212,7 +213,7 @@ def _listed(name: str, told: dict[str, Any]) -> AmoTool:
 
 def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """`answer` in both channels: clients hand the model one or the other."""
-    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    text = to_json(answer).decode()
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
 
 

@@ -193,6 +193,20 @@ async def test_a_change_that_is_answered_with_another_thing_may_have_been_made(n
     assert caught.value.reason == ANOTHER_SHAPE
 
 
+@pytest.mark.parametrize("name", ENDPOINTS)
+async def test_the_keys_of_hal_are_no_part_of_what_is_read(name: str) -> None:
+    do, answered, _, expected = ENDPOINTS[name]
+
+    def linked(thing: dict[str, Any]) -> dict[str, Any]:
+        return {**thing, "_links": {"self": {"href": "https://example.org"}}, "_embedded": {"tags": []}}
+
+    if (key := {**LISTS, "create_statuses": "statuses"}.get(name)) is not None:
+        answered = {**answered, **listing(key, *map(linked, answered["_embedded"][key])), "_links": {}}
+    else:
+        answered = linked(answered) if answered else answered
+    assert await do(client_of(Scripted(answered))) == expected
+
+
 THREE = [StatusDraft(name="а", sort=1, request_id="x"), StatusDraft(name="б", sort=2), StatusDraft(name="в", sort=3)]
 
 

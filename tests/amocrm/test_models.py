@@ -28,10 +28,6 @@ LAST_SECOND = 253402300799
 """Of the year 9999."""
 
 
-def links(path: str, host: str = "example") -> dict[str, Any]:
-    return {"_links": {"self": {"href": f"https://{host}.amocrm.ru/api/v4/customers/{path}"}}}
-
-
 def example_status(
     status_id: int, name: str, sort: int, color: str, kind: int, conditions: list[Any], account_id: int = 28805383
 ) -> dict[str, Any]:
@@ -44,7 +40,6 @@ def example_status(
         "color": color,
         "type": kind,
         "account_id": account_id,
-        **links(f"statuses/{status_id}"),
     }
 
 
@@ -125,7 +120,6 @@ def example_segment(
         "available_products_price_types": prices,
         "customers_count": 0,
         "custom_fields_values": fields,
-        **links(f"segments/{segment_id}", "shard151"),
     }
 
 
@@ -157,23 +151,22 @@ def told(model: BaseModel) -> dict[str, Any]:
 
 @pytest.mark.parametrize("example", STATUSES, ids=lambda example: example["name"])
 def test_a_status_of_the_reference_is_read_whole(example: dict[str, Any]) -> None:
-    assert told(Status.model_validate(example)) == {key: item for key, item in example.items() if key != "_links"}
+    assert told(Status.model_validate(example)) == example
 
 
 @pytest.mark.parametrize(("example", "times"), SEGMENTS, ids=[example["name"] for example, _ in SEGMENTS])
 def test_a_segment_of_the_reference_is_read_whole_with_its_times_in_utc(
     example: dict[str, Any], times: tuple[str, str]
 ) -> None:
-    expected = {key: item for key, item in example.items() if key != "_links"}
     segment = Segment.model_validate(example)
-    assert told(segment) == {**expected, "created_at": times[0], "updated_at": times[1]}
+    assert told(segment) == {**example, "created_at": times[0], "updated_at": times[1]}
     assert segment.created_at is not None
     assert segment.created_at.utcoffset() == timedelta()
 
 
 def test_created_statuses_of_the_reference_are_their_ids_and_echoes() -> None:
     created = [{"id": 5649280, "request_id": "0"}, {"id": 5649283, "request_id": "1"}]
-    read = [CreatedStatus.model_validate({**item, **links(f"statuses/{item['id']}")}) for item in created]
+    read = [CreatedStatus.model_validate(item) for item in created]
     assert [told(item) for item in read] == created
 
 
@@ -234,7 +227,7 @@ def test_dates_of_fields_are_told_in_iso_and_other_numbers_as_they_are() -> None
 
 def test_an_account_and_a_field_keep_what_is_not_named() -> None:
     account = {"id": 1, "name": "Лавка", "subdomain": "example", "customers_mode": "segments", "country": "RU"}
-    assert told(Account.model_validate({**account, **links("")})) == account
+    assert told(Account.model_validate(account)) == account
     field = {"id": 1, "name": "Помол", "type": "select", "code": None, "sort": 500, "remind": None}
     enums = [{"id": 2, "value": "В зёрнах", "sort": 1, "code": "BEANS"}]
     assert told(CustomField.model_validate({**field, "enums": enums})) == {**field, "enums": enums}
@@ -250,7 +243,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 def unknown_keys(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-    keys = st.text().filter(lambda key: key not in ("_links", "_embedded", *model.model_fields))
+    keys = st.text().filter(lambda key: key not in model.model_fields)
     return st.dictionaries(keys, json_values(), max_size=4)
 
 
@@ -258,7 +251,7 @@ def unknown_keys(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
 @given(extra=unknown_keys(Status), conditions=st.lists(st.lists(json_values(), max_size=2), max_size=2), name=st.text())
 def test_a_status_is_told_as_it_was_read(extra: dict[str, Any], conditions: list[Any], name: str) -> None:
     held = {**extra, "id": 7, "name": name, "sort": 1, "color": name, "conditions": conditions, "type": 9}
-    status = Status.model_validate({**held, "_links": {}, "_embedded": [1]})
+    status = Status.model_validate(held)
     assert told(status) == held
     assert Status.model_validate(told(status)) == status
 
