@@ -4,7 +4,7 @@ import gc
 from importlib import import_module
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from amo_mcp import __version__
 
@@ -59,4 +59,6 @@ def main() -> None:
     """
     gc.disable()
     BaseModel.model_config["defer_build"] = True
+    # Of what is no model, such as a union of them, there is no public way to say it; unheeded, starting is slower.
+    TypeAdapter._defer_build = True  # type: ignore[method-assign,assignment]  # noqa: SLF001
     cli()

@@ -15,7 +15,6 @@ from contextlib import suppress
 from threading import Thread
 
 import anyio
-import anyio.from_thread
 import anyio.lowlevel
 from mcp.server.stdio import stdio_server
 
@@ -109,6 +108,8 @@ async def _when_ready(fd: int) -> AsyncIterator[bytes]:
 
 
 async def _by_thread(fd: int) -> AsyncIterator[bytes]:
+    import anyio.from_thread
+
     send, receive = anyio.create_memory_object_stream[bytes]()
     token = anyio.lowlevel.current_token()
 

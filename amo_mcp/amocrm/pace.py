@@ -10,7 +10,6 @@ fast is used at its full pace, and one that is slow is given time.
 
 import logging
 import secrets
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
@@ -186,6 +185,8 @@ class SharedPace:
 
     def _take(self, name: str) -> float:
         """Take a turn now and give 0, or say in how many seconds there may be one."""
+        import sqlite3
+
         assert self._bucket is not None  # noqa: S101 - it was opened before
         try:
             wait = self._take_from(self._bucket, name)
@@ -244,6 +245,8 @@ class SharedPace:
 
     def _open(self) -> "SQLiteBucket":
         """The bucket in the file, or where that cannot be used one of this process."""
+        import sqlite3
+
         try:
             self._file.touch(mode=0o600)
             return _bucket(str(self._file), self._per_second)
@@ -273,6 +276,8 @@ def _bucket(database: str, per_second: int) -> "SQLiteBucket":
 
 def _is_busy(error: Exception) -> bool:
     """Whether another process is just taking its turn."""
+    import sqlite3
+
     # The lowest byte is the code, the others say more of it.
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 

@@ -5,20 +5,22 @@ machine. A process that dies leaves its changes unfinished; whoever looks next f
 them.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from amo_mcp.reorganize.history import Successors
-from amo_mcp.reorganize.plan import Plan
-from amo_mcp.reorganize.records import Records, Unsettled
 from amo_mcp.reorganize.steps import Change, ChangeStatus, Step
+
+if TYPE_CHECKING:
+    from amo_mcp.reorganize.history import Successors
+    from amo_mcp.reorganize.plan import Plan
+    from amo_mcp.reorganize.records import Records, Unsettled
 
 _T = TypeVar("_T")
 
@@ -46,8 +48,16 @@ class Journal:
     """
 
     def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        self._records = Records(file, clock)
+        self._file = file
+        self._clock = clock
         self._one_at_a_time = anyio.Lock()
+
+    @cached_property
+    def _records(self) -> "Records":
+        """Made with the first use: a client that only looks needs no database."""
+        from amo_mcp.reorganize.records import Records
+
+        return Records(self._file, self._clock)
 
     async def begin(
         self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
@@ -86,25 +96,26 @@ class Journal:
         """One change."""
         return await self._read(self._records.change, change_id)
 
-    async def unsettled(self) -> list[Unsettled]:
+    async def unsettled(self) -> "list[Unsettled]":
         """Changes that were left unfinished by a process that is gone, or by this one's own failing."""
         return await self._read(self._records.unsettled)
 
-    async def successors(self) -> Successors:
+    async def successors(self) -> "Successors":
         """What was deleted and came back under a new id."""
         return await self._read(self._records.successors)
 
-    async def keep_plan(self, plan: Plan) -> None:
+    async def keep_plan(self, plan: "Plan") -> None:
         """Keep a plan, and forget those that are dead."""
         await self._run(self._records.keep_plan, plan)
 
-    async def plan(self, plan_id: str, owner: str) -> Plan | None:
+    async def plan(self, plan_id: str, owner: str) -> "Plan | None":
         """A plan of `owner` that lives and was not applied."""
         return await self._run(self._records.plan, plan_id, owner)
 
     def close(self) -> None:
         """Close the file."""
-        self._records.close()
+        if "_records" in vars(self):
+            self._records.close()
 
     async def _read(self, look: Callable[..., _T], *arguments: Any) -> _T:
         """Look here: a reader of a write-ahead log waits for no writer, and on a busy server a thread waits for us."""
@@ -126,6 +137,8 @@ class Journal:
 
 @contextmanager
 def _usable() -> Iterator[None]:
+    import sqlite3
+
     try:
         yield
     except (sqlite3.Error, OSError) as error:

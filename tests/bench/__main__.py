@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,11 @@ def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
     ratios, ours_took, more = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         environment = account_at("http://127.0.0.1:9", folder)
-        for _ in range(rounds):
-            with Stdio(EMPTY, answer) as empty, Stdio(*_OURS, **environment) as ours:
+        sides = [lambda: Stdio(EMPTY, answer), lambda: Stdio(*_OURS, **environment)]
+        for number in range(rounds):
+            with ExitStack() as running:
+                started = {side: running.enter_context(sides[side]()) for side in (number % 2, 1 - number % 2)}
+                empty, ours = started[0], started[1]
                 more.append(ours.mebibytes - empty.mebibytes)
             ratios.append(ours.cold_start / empty.cold_start)
             ours_took.append(ours.cold_start)

@@ -119,10 +119,21 @@ def test_the_tools_are_listed_before_what_only_calls_need_is_imported() -> None:
         imports.seek(0)
         imported = {line.rsplit("|", 1)[-1].strip() for line in imports}
     assert len(answers[1]["result"]["tools"]) == len(TOOLS)
-    late = {"httpcore2", "h11", "pyrate_limiter", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
+    late = {"httpcore2", "h11", "pyrate_limiter", "sqlite3", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
     assert "amo_mcp.server" in imported
     assert {name.partition(".")[0] for name in imported} & late == set()
     assert imported & {tool.module for tool in TOOLS} == set()
+
+
+def test_what_the_sdk_declares_is_not_built_before_it_is_used() -> None:
+    code = (
+        "import sys, contextlib; from amo_mcp.cli import main; sys.argv = ['amo-mcp', '--version']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "import amo_mcp.commands.serve, mcp_types; from mcp.client.session import ClientResponse\n"
+        "print(mcp_types.CallToolResult.__pydantic_complete__, ClientResponse.pydantic_complete)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=KEPT)
+    assert done.stdout.splitlines()[1:] == ["False False"]
 
 
 class TestSandbox:
