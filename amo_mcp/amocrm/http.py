@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from itertools import chain
 from typing import Any
 
 import anyio
@@ -23,10 +22,6 @@ logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A larger answer is not read to its end: 250 full segments are well under one megabyte."""
-
-_NESTED = {dict, list}
-_DEEPEST = 40
-"""Levels of an answer; those of the reference have about ten. The parsers it passes through have limits too."""
 
 _MAX_CONNECTIONS = 20
 _LONGEST_IDLE = 3.0
@@ -188,15 +183,12 @@ def parse_json(content: bytes) -> Any:
     """Parse JSON in UTF-8; what could not be passed on as text, in bytes or as half of a pair, becomes U+FFFD.
 
     Raises:
-        ValueError: it is not JSON, or nested deeper than can be passed on.
+        ValueError: it is not JSON, or nested deeper than can be parsed.
     """
     try:
-        parsed = from_json(content, allow_inf_nan=False)
+        return from_json(content, allow_inf_nan=False)
     except ValueError:
-        parsed = _mended(content)
-    if _is_deep(parsed):
-        raise ValueError("nested too deep")
-    return parsed
+        return _mended(content)
 
 
 def _mended(content: bytes) -> Any:
@@ -206,19 +198,8 @@ def _mended(content: bytes) -> Any:
         text = json.dumps(parsed, ensure_ascii=False)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _is_deep(parsed: Any) -> bool:
-    """Whether there is something on a level below the `_DEEPEST`th. Level by level: most of an answer is one level."""
-    level = [parsed] if type(parsed) in _NESTED else []
-    for _ in range(_DEEPEST):
-        if not level:
-            break
-        inner = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
-        level = [item for item in inner if type(item) in _NESTED]
-    return bool(level)

@@ -8,6 +8,7 @@ import re
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import (
@@ -39,6 +40,10 @@ from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
+_NESTED = {dict, list}
+_DEEPEST = 30
+"""Levels of what is kept as it is; in the reference it has five at most."""
+
 _UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
@@ -105,8 +110,27 @@ Words = Annotated[str, NullAs("")]
 """Text of the API, where `null` is as good as empty."""
 
 
+def _passable(value: Any) -> Any:
+    """Refuse what is nested deeper than can be passed on: who reads it has a limit too."""
+    level = [value] if type(value) in _NESTED else []
+    for _ in range(_DEEPEST):
+        if not level:
+            break
+        inner = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
+        level = [item for item in inner if type(item) in _NESTED]
+    if level:
+        raise ValueError("is nested too deep")
+    return value
+
+
+Free = Annotated[Any, AfterValidator(_passable)]
+"""Whatever the API says there."""
+
+
 class Answered(BaseModel):
     """Something that the API says. Unknown keys are kept."""
+
+    __pydantic_extra__: dict[str, Free] = Field(init=False)
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, val_temporal_unit="seconds")
 
@@ -147,14 +171,14 @@ class Status(Answered):
     color: Words = ""
     type: Number = 0
     is_default: Flag = False
-    conditions: Annotated[list[Any], NullAs([])] = []
+    conditions: Annotated[list[Free], NullAs([])] = []
     account_id: SkipJsonSchema[int | None] = None
 
 
 class FieldValue(Answered):
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set."""
 
-    value: Any = None
+    value: Free = None
     enum_id: int | None = None
     enum_code: str | None = None
 

@@ -1,5 +1,7 @@
 """What the API says is read with tolerance and kept whole; what it accepts is checked before it is sent."""
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -278,6 +280,27 @@ def test_a_segment_is_told_as_it_was_read_but_for_its_times(
         time and int(time) for time in times
     ]
     assert said == {**held, "created_at": said["created_at"], "updated_at": said["updated_at"]}
+
+
+PLACES: dict[str, Callable[[Any], BaseModel]] = {
+    "an unknown key": lambda free: Segment.model_validate({"id": 1, "name": "а", "extra": free}),
+    "a value of a field": lambda free: FieldValues.model_validate({"field_id": 1, "values": [{"value": free}]}),
+    "a key of a value": lambda free: FieldValues.model_validate({"field_id": 1, "values": [{"extra": free}]}),
+    "a condition": lambda free: Status.model_validate({"id": 1, "name": "а", "conditions": [free]}),
+}
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[1,{},', ',"]"]')])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_nested_deeper_than_can_be_passed_on_is_refused(place: str, opening: str, closing: str) -> None:
+    def nested(levels: int) -> Any:
+        return json.loads(opening * levels + "{}" + closing * levels)
+
+    deepest = nested(29)
+    assert json.dumps(deepest) in json.dumps(told(PLACES[place](deepest)))
+    for levels in (30, 200):
+        with pytest.raises(ValidationError, match="nested too deep"):
+            PLACES[place](nested(levels))
 
 
 @pytest.mark.parametrize("wrong", [None, [], "x", {}, {"id": 1}, {"name": "а"}, {"id": "x", "name": "а"}])

@@ -412,17 +412,14 @@ def test_bytes_are_never_worse_than_a_value_error(raw: bytes) -> None:
     assert is_json(parse_json, raw) in (True, False)
 
 
-def nested(levels: int, opening: str, closing: str) -> bytes:
-    return (opening * levels + '"x"' + closing * levels).encode()
-
-
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[1,"][",', ',"]"]')])
-async def test_what_is_nested_deeper_than_can_be_passed_on_is_no_answer(opening: str, closing: str) -> None:
-    deepest = nested(40, opening, closing)
-    assert await got(Answering(200, deepest)) == json.loads(deepest)
-    for levels in (41, 100_000):
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[1,"][",', b',"]"]')])
+@pytest.mark.parametrize("inside", [b'"x"', b'"\xff"'])
+async def test_what_is_nested_too_deep_to_be_parsed_is_no_answer(opening: bytes, closing: bytes, inside: bytes) -> None:
+    deep = opening * 100 + inside + closing * 100
+    assert await got(Answering(200, deep)) == json.loads(deep.decode(errors="replace"))
+    for levels in (300, 900, 100_000):
         with pytest.raises(Unavailable):
-            await got(Answering(200, nested(levels, opening, closing)))
+            await got(Answering(200, opening * levels + inside + closing * levels))
 
 
 def closed_port() -> str:
