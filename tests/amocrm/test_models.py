@@ -290,7 +290,7 @@ PLACES: dict[str, Callable[[Any], BaseModel]] = {
 }
 
 
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[1,{},', ',"]"]')])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ("[1,{},", ',"]"]')])
 @pytest.mark.parametrize("place", PLACES)
 def test_what_is_nested_deeper_than_can_be_passed_on_is_refused(place: str, opening: str, closing: str) -> None:
     def nested(levels: int) -> Any:
