@@ -125,8 +125,8 @@ class SharedPace:
         self._clock_ms = clock_ms
         self._hold_file = file.with_suffix(".hold")
         self._held_until = 0
-        self._near = anyio.Semaphore(per_second)
-        self._asking = anyio.Lock()
+        self._near = anyio.Semaphore(per_second, fast_acquire=True)
+        self._asking = anyio.Lock(fast_acquire=True)
         self._process = secrets.token_hex(8)
         self._turns = 0
         self._waiting = 0

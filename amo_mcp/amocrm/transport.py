@@ -137,8 +137,11 @@ class Transport:
         """
         lost: OutcomeUnknown | None = None
 
-        async def attempt() -> Any:
+        async def attempt(failed: list[AmoError]) -> Any:
+            """One attempt; the first, which has failed, is not made twice."""
             nonlocal lost
+            if failed:
+                raise failed.pop()
             try:
                 return await self._once(method, path, params, body)
             except OutcomeUnknown as error:
@@ -153,8 +156,13 @@ class Transport:
                     return None
                 raise OutcomeUnknown(lost.reason, settled=lost.settled) from error
 
-        trying = _trying(method, self._sleep)
-        return await trying(attempt)
+        began = time.monotonic()
+        try:
+            return await attempt([])
+        except AmoError as error:
+            # Most requests never come here, and need nothing that counts attempts.
+            failed = [error]
+        return await _trying(method, self._sleep, began + LONGEST_RETRYING)(attempt, failed)
 
     async def _once(self, method: str, path: str, params: Mapping[str, int] | None, body: Any) -> Any:
         self._not_before_asked()
@@ -211,8 +219,8 @@ class Transport:
             self._limited_until = time.monotonic() + wait
 
 
-def _trying(method: str, sleep: Sleep) -> "AsyncRetrying":
-    """How a request is tried again."""
+def _trying(method: str, sleep: Sleep, until: float) -> "AsyncRetrying":
+    """How a request is tried again, until a moment of the monotonic clock."""
     from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
     from tenacity.wait import wait_random_exponential
 
@@ -224,7 +232,7 @@ def _trying(method: str, sleep: Sleep) -> "AsyncRetrying":
 
     return AsyncRetrying(
         sleep=sleep,
-        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(LONGEST_RETRYING),
+        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(until - time.monotonic()),
         wait=wait,
         retry=retry_if_exception(lambda error: _worth_repeating(method, error)),
         before_sleep=_say_so,

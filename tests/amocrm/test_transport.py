@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -488,6 +489,25 @@ async def test_what_was_lost_on_the_way_is_tried_again_where_that_does_nothing_t
     assert len({asked["body"] for asked in app.asked}) == 1
     assert len(clock.slept) == 3
     assert all(0 <= wait <= 8 for wait in clock.slept)
+
+
+class Slow(InTurn):
+    """Each answer takes so many seconds of the clock, and no time."""
+
+    def __init__(self, seconds: float, patch: pytest.MonkeyPatch, *answers: Answering) -> None:
+        super().__init__(*answers)
+        patch.setattr(time, "monotonic", lambda real=time.monotonic: real() + seconds * len(self.asked))
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(10, 4), (20, 3), (44, 2), (46, 1)])
+async def test_no_new_attempt_begins_45_seconds_after_the_first(
+    seconds: float, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, app = Clock(), Slow(seconds, monkeypatch, *[LOST] * 4, DONE)
+    async with opened(app=app, clock=clock) as transport:
+        with pytest.raises(Unavailable, match="answered with the status 503"):
+            await transport.request("GET", SEGMENTS)
+    assert (len(app.asked), len(clock.slept)) == (attempts, attempts - 1)
 
 
 async def test_a_creation_is_not_sent_twice() -> None:
