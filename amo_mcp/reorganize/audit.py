@@ -254,7 +254,7 @@ def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -
     filled: dict[int, int] = defaultdict(int)
     for segment in segments:
         for held in segment.custom_fields_values:
-            filled[held.field_id] += bool(held.values)
+            filled[held["field_id"]] += bool(held["values"])
     for field in sorted(fields, key=lambda item: item.id):
         count = filled[field.id]
         if segments and count <= len(segments) * _RARELY_FILLED:

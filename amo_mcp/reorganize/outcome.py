@@ -9,7 +9,7 @@ from typing import Any
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound
-from amo_mcp.amocrm.models import Segment, SegmentPatch, Status, StatusPatch
+from amo_mcp.amocrm.models import FieldValue, Segment, SegmentPatch, Status, StatusPatch
 from amo_mcp.reorganize.steps import Entity, Kind, Sent, Step
 
 SEGMENT_SETTINGS = frozenset(
@@ -24,7 +24,9 @@ class CannotTell(AmoError):
 
 def settings_of(thing: Entity) -> dict[str, Any]:
     """What a person sets in a thing, and what makes it this one."""
-    return thing.model_dump(include=set(SEGMENT_SETTINGS) if isinstance(thing, Segment) else None)
+    settings = set(SEGMENT_SETTINGS) if isinstance(thing, Segment) else None
+    # What is null and what is not there are the same.
+    return thing.model_dump(include=settings, exclude_none=True)
 
 
 async def listed(client: AmoClient, kind: Kind) -> Sequence[Entity]:
@@ -93,7 +95,7 @@ def _became_status(now: Status, before: Entity, patch: Sent) -> bool:
 def _became_segment(now: Segment, before: Entity, patch: Sent) -> bool:
     """Whether the patch was made."""
     assert isinstance(patch, SegmentPatch)  # noqa: S101 - a segment takes a segment's patch
-    held = {field.field_id: [item.model_dump() for item in field.values] for field in now.custom_fields_values}
+    held: dict[int, list[FieldValue]] = {field["field_id"]: field["values"] for field in now.custom_fields_values}
     if (
         patch.name in (None, now.name)
         and patch.color in (None, now.color)
@@ -115,7 +117,7 @@ def _not_made(untouched: bool) -> bool:  # noqa: FBT001 - reads as a sentence wh
     return False
 
 
-def _holds(held: Sequence[dict[str, Any]], sent: Sequence[dict[str, Any]] | None) -> bool:
+def _holds(held: Sequence[FieldValue], sent: Sequence[dict[str, Any]] | None) -> bool:
     return len(held) == len(sent or []) and all(
         all(have.get(key) == value for key, value in want.items()) for have, want in zip(held, sent or [], strict=True)
     )

@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from amo_mcp.amocrm.models import FieldValues, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import (
+    FieldValue,
+    FieldValues,
+    Segment,
+    SegmentDraft,
+    SegmentPatch,
+    Status,
+    StatusDraft,
+    StatusPatch,
+)
 from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.reorganize.history import Successors
@@ -84,7 +93,7 @@ def _back(step: Step, undo: Undo) -> SegmentPatch | StatusPatch:
     assert isinstance(before, Segment)  # noqa: S101 - there are two kinds
     assert isinstance(sent, SegmentPatch)  # noqa: S101 - a segment was sent a segment's patch
     if sent.custom_fields_values:
-        held = {field.field_id: field for field in before.custom_fields_values}
+        held = {field["field_id"]: field for field in before.custom_fields_values}
         old["custom_fields_values"] = [
             {"field_id": item["field_id"], "values": _sent_values(held.get(item["field_id"]))}
             for item in sent.custom_fields_values
@@ -107,9 +116,9 @@ def _make_again(step: Step, undo: Undo) -> None:
             "name": before.name,
             "color": before.color or None,
             "custom_fields_values": [
-                {"field_id": item.field_id, "values": _sent_values(item)}
+                {"field_id": item["field_id"], "values": _sent_values(item)}
                 for item in before.custom_fields_values
-                if item.values
+                if item["values"]
             ]
             or None,
             "available_products_price_types": before.available_products_price_types or None,
@@ -147,9 +156,14 @@ def _writable_name(name: str, step: Step) -> str:
 
 def _sent_values(field: FieldValues | None) -> list[dict[str, Any]] | None:
     """Values as they were read, in the form in which they are sent; None clears the field."""
-    if field is None or not field.values:
+    if field is None or not field["values"]:
         return None
-    return [{"enum_id": item.enum_id} if item.enum_id is not None else {"value": item.value} for item in field.values]
+    return [_sent_value(item) for item in field["values"]]
+
+
+def _sent_value(value: FieldValue) -> dict[str, Any]:
+    choice = value.get("enum_id")
+    return {"value": value.get("value")} if choice is None else {"enum_id": choice}
 
 
 def _compare(step: Step, there: Entity, left: Entity, names: Iterable[str], undo: Undo) -> None:

@@ -193,12 +193,12 @@ def _fields(step: Step, sent: dict[str, object]) -> list[str]:
     """The custom fields that a step sets, by their names where the thing has them."""
     fields = sent.get("custom_fields_values")
     fields_before = step.before.custom_fields_values if isinstance(step.before, Segment) else []
-    held = {item.field_id: item for item in fields_before}
+    held = {item["field_id"]: item for item in fields_before}
     told_fields = []
     for item in fields if isinstance(fields, list) else []:
         before = held.get(item["field_id"])
-        name = (before.field_name if before else None) or item["field_id"]
-        was = ", ".join(str(value.value) for value in before.values) if before else ""
+        name = (before.get("field_name") if before else None) or item["field_id"]
+        was = ", ".join(str(value.get("value")) for value in before["values"]) if before else ""
         shall = ", ".join(str(next(iter(value.values()))) for value in item["values"] or [])
         told_fields.append(difference(f"field {quoted(str(name))}", _value(was), _value(shall)))
     return told_fields

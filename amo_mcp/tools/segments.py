@@ -12,7 +12,7 @@ from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
 from amo_mcp.amocrm.models import (
     CustomField,
     EntityId,
-    FieldValues,
+    FieldValue,
     Name,
     Segment,
     SegmentColor,
@@ -20,6 +20,7 @@ from amo_mcp.amocrm.models import (
     SegmentPatch,
     Text,
     Whole,
+    told_values,
 )
 from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.shown import code, quoted
@@ -183,10 +184,9 @@ class UpdateSegment:
 
     def _field(self, sent: dict[str, Any]) -> str:
         definition = next(item for item in self.definitions if item.id == sent["field_id"])
-        held = [field for field in self.segment.custom_fields_values if field.field_id == definition.id]
-        shall = FieldValues(field_id=definition.id, values=sent["values"])
-        before = _values(held[0], definition) if held else ""
-        return difference(f"Field {quoted(definition.name)}", before, _values(shall, definition))
+        held = [field for field in self.segment.custom_fields_values if field["field_id"] == definition.id]
+        before = _values(held[0]["values"], definition) if held else ""
+        return difference(f"Field {quoted(definition.name)}", before, _values(sent["values"] or [], definition))
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class DeleteSegment:
     def question(self) -> Question:
         """What is lost with it."""
         segment = self.segment
-        filled = len([field for field in segment.custom_fields_values if field.values])
+        filled = len([field for field in segment.custom_fields_values if field["values"]])
         return Question(
             f"Delete segment {quoted(segment.name)}",
             f"Segment id {segment.id}, colour {code(segment.color) or 'none'}, filled fields: {filled}.",
@@ -283,11 +283,11 @@ def _after(change: Change) -> Segment:
     return after
 
 
-def _values(field: FieldValues, definition: CustomField) -> str:
+def _values(values: Sequence[FieldValue], definition: CustomField) -> str:
     """The values as a person reads them: the text of a choice, a moment in ISO 8601."""
     texts = {choice.id: choice.value for choice in definition.enums}
-    told = field.model_copy(update={"field_type": definition.type}).model_dump(mode="json")["values"]
-    return _some([quoted(str(texts.get(item["enum_id"], item["value"]))) for item in told])
+    told = told_values(values, definition.type)
+    return _some([quoted(str(texts.get(item.get("enum_id") or 0, item.get("value")))) for item in told])
 
 
 def _some(items: Sequence[object]) -> str:

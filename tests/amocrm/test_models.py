@@ -14,7 +14,6 @@ from amo_mcp.amocrm.models import (
     Account,
     CreatedStatus,
     CustomField,
-    FieldValues,
     Segment,
     SegmentDraft,
     SegmentPatch,
@@ -151,6 +150,10 @@ def told(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_unset=True)
 
 
+def with_field(field: dict[str, Any]) -> Segment:
+    return Segment.model_validate({"id": 1, "name": "а", "custom_fields_values": [field]})
+
+
 @pytest.mark.parametrize("example", STATUSES, ids=lambda example: example["name"])
 def test_a_status_of_the_reference_is_read_whole(example: dict[str, Any]) -> None:
     assert told(Status.model_validate(example)) == example
@@ -190,7 +193,8 @@ def test_null_and_an_empty_list_are_the_same(empty: Any) -> None:
     segment = Segment.model_validate({"id": 1, "name": "а", **nothing})
     assert (segment.custom_fields_values, segment.available_products_price_types) == ([], [])
     assert Status.model_validate({"id": 1, "name": "а", "conditions": empty}).conditions == []
-    assert FieldValues.model_validate({"field_id": 1, "values": empty}).values == []
+    for field in ({"field_id": 1, "values": empty}, {"field_id": 1}):
+        assert with_field(field).custom_fields_values == [{"field_id": 1, "values": []}]
     assert CustomField.model_validate({"id": 1, "enums": empty}).enums == []
 
 
@@ -222,9 +226,9 @@ def test_dates_of_fields_are_told_in_iso_and_other_numbers_as_they_are() -> None
     ]
     for kind, value, shown in rows:
         field = {"field_id": 1, "field_type": kind, "values": [{"value": value}]}
-        read = FieldValues.model_validate(field)
-        assert told(read) == {**field, "values": [{"value": shown}]}
-        assert read.values[0].value == value
+        read = with_field(field)
+        assert told(read)["custom_fields_values"] == [{**field, "values": [{"value": shown}]}]
+        assert read.custom_fields_values == [field]
 
 
 def test_an_account_and_a_field_keep_what_is_not_named() -> None:
@@ -284,8 +288,9 @@ def test_a_segment_is_told_as_it_was_read_but_for_its_times(
 
 PLACES: dict[str, Callable[[Any], BaseModel]] = {
     "an unknown key": lambda free: Segment.model_validate({"id": 1, "name": "а", "extra": free}),
-    "a value of a field": lambda free: FieldValues.model_validate({"field_id": 1, "values": [{"value": free}]}),
-    "a key of a value": lambda free: FieldValues.model_validate({"field_id": 1, "values": [{"extra": free}]}),
+    "a value of a field": lambda free: with_field({"field_id": 1, "values": [{"value": free}]}),
+    "a key of a value": lambda free: with_field({"field_id": 1, "values": [{"extra": free}]}),
+    "a key of a field": lambda free: with_field({"field_id": 1, "values": [], "extra": free}),
     "a condition": lambda free: Status.model_validate({"id": 1, "name": "а", "conditions": [free]}),
 }
 

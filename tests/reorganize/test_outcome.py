@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.errors import NotFound, Unavailable
 from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
-from amo_mcp.reorganize.outcome import CannotTell, look
+from amo_mcp.reorganize.outcome import CannotTell, look, settings_of
 from amo_mcp.reorganize.steps import Entity, Step
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +135,13 @@ async def test_an_update_is_made_when_the_segment_is_what_the_patch_makes_of_it(
 async def test_a_segment_that_is_neither_as_it_was_nor_as_it_was_to_become_tells_nothing(sent: Any) -> None:
     somebodys = VIP.model_copy(update={"name": "Чужое"})
     assert await told(Account(somebodys), update(SegmentPatch(**sent))) == "cannot tell"
+
+
+async def test_a_null_that_comes_or_goes_changes_nothing() -> None:
+    telling = {"values": [{"value": "15", "enum_id": None, "enum_code": None}], "field_code": None, "field_id": 1}
+    now = Segment.model_validate({**VIP.model_dump(), "custom_fields_values": [telling, FIELDS[1]]})
+    assert await told(Account(now), update(SegmentPatch(name="A"))) is None
+    assert settings_of(now) == settings_of(VIP)
 
 
 async def test_an_update_of_what_is_gone_tells_nothing() -> None:

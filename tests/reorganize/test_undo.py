@@ -60,7 +60,7 @@ def updated(before: Entity, **changes: Any) -> Step:
     made = {name: value for name, value in changes.items() if name != "custom_fields_values"}
     if "custom_fields_values" in changes:
         assert isinstance(before, Segment)
-        held = {field.field_id: field.model_dump() for field in before.custom_fields_values}
+        held = {field["field_id"]: field for field in before.custom_fields_values}
         held |= {field["field_id"]: field for field in changes["custom_fields_values"]}
         made["custom_fields_values"] = [field for field in held.values() if field["values"]]
     after = type(before).model_validate({**before.model_dump(), **made})
@@ -198,7 +198,7 @@ def test_a_field_that_the_change_did_not_touch_may_change_freely_and_one_that_it
     step = updated(VIP, custom_fields_values=[{"field_id": 1, "values": [{"value": "20"}]}])
     assert isinstance(step.after, Segment)
     for field_id, conflicts in ((2, 0), (1, 1)):
-        held = [field for field in step.after.custom_fields_values if field.field_id != field_id]
+        held = [field for field in step.after.custom_fields_values if field["field_id"] != field_id]
         undo = undone(step, now=(after(step, custom_fields_values=held),))
         assert (sent(undo), len(undo.conflicts)) == (
             [{"custom_fields_values": [{"field_id": 1, "values": [{"value": "15"}]}]}],
