@@ -16,7 +16,7 @@ from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
 from amo_mcp.stdio import serve_stdio
 
 _PORT = 8000
-_YOUNG = 10_000
+_YOUNG = 3_000
 """New objects after which garbage is looked for, 700 by default."""
 
 
