@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio.lowlevel
 import pytest
+from hypothesis import settings
 from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
 from pydantic import SecretStr
@@ -25,6 +26,10 @@ from amo_mcp.reorganize.journal import Journal
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server import AmoServer
+
+# How long an example takes says nothing of it on a machine that is slow for a while.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""

@@ -23,7 +23,6 @@ MOST_MEGABYTES = 60
 
 FUZZ = settings(
     max_examples=80,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -40,8 +40,6 @@ BY_TYPE = {definition.type: definition for definition in DEFINITIONS}
 CHOICES = ("select", "multiselect", "radiobutton")
 PLAIN = ("text", "url", "textarea", "streetaddress")
 CHOICE_TEXTS = {" ".join(grind["value"].split()).casefold() for grind in GRINDS}
-
-rule = settings(deadline=None)
 
 
 def sent(kind: str, *values: dict[str, Any]) -> Any:
@@ -79,7 +77,6 @@ def accepted(fields: list[FieldInput]) -> list[dict[str, Any]] | None:
         return None
 
 
-@rule
 @given(fields=field_inputs())
 def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(fields: list[FieldInput]) -> None:
     sending = accepted(fields)
@@ -101,7 +98,6 @@ def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(field
         assert len(item["values"] or []) <= 1 or definition.type == "multiselect"
 
 
-@rule
 @given(kind=st.sampled_from(CHOICES), text=st.text())
 def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: str) -> None:
     if text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
@@ -152,7 +148,6 @@ def test_of_very_many_choices_thirty_are_listed() -> None:
     ]
 
 
-@rule
 @given(text=st.text())
 def test_a_checkbox_takes_a_yes_or_a_no_and_nothing_else(text: str) -> None:
     words = {"true": True, "1": True, "yes": True, "да": True, "false": False, "0": False, "no": False, "нет": False}
@@ -171,7 +166,6 @@ def test_a_json_boolean_or_number_is_taken_for_its_text(kind: str, value: Any, m
     assert sent(kind, {"value": value}) == [{"value": meant}]
 
 
-@rule
 @given(number=st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", fullmatch=True))
 def test_a_number_travels_as_the_text_it_was_written_in(number: str) -> None:
     assert sent("numeric", {"value": f" {number}\n"}) == [{"value": number}]
@@ -186,7 +180,6 @@ def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
     assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
 
 
-@rule
 @given(day=st.dates())
 def test_a_day_is_sent_as_its_midnight_in_utc(day: date) -> None:
     midnight = int(
@@ -199,7 +192,6 @@ def test_a_day_is_sent_as_its_midnight_in_utc(day: date) -> None:
 ZONES = st.one_of(st.none(), st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))))
 
 
-@rule
 @given(moment=st.datetimes(timezones=ZONES).map(lambda moment: moment.replace(microsecond=0)))
 def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_utc(moment: datetime) -> None:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -217,7 +209,6 @@ def test_what_is_no_date_is_refused(kind: str, text: str) -> None:
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
 
 
-@rule
 @given(kind=st.sampled_from(PLAIN), text=st.text())
 def test_text_is_sent_as_it_is(kind: str, text: str) -> None:
     assert sent(kind, {"value": text}) == [{"value": text}]

@@ -23,7 +23,7 @@ from amo_mcp.amocrm.models import (
     iso_utc,
 )
 
-rule = settings(deadline=None, max_examples=60)
+rule = settings(max_examples=60)
 
 LAST_SECOND = 253402300799
 """Of the year 9999."""

@@ -202,7 +202,7 @@ async def test_who_gives_up_takes_no_turn(paces: Paces, file: Path) -> None:
     assert paces.given == [0, NEXT]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pauses=st.lists(st.integers(0, 1500), min_size=1, max_size=30), per_second=st.integers(1, 5))
 def test_whenever_they_come_no_second_has_too_many_and_nobody_waits_for_nothing(
     pauses: list[int], per_second: int

@@ -21,7 +21,7 @@ BOTH = [(palette.status_color, STATUS, "#", 21), (palette.segment_color, SEGMENT
 EACH = pytest.mark.parametrize(("understood", "colors", "mark", "count"), BOTH, ids=["status", "segment"])
 Understood = Callable[[str], str]
 
-rule = settings(deadline=None, max_examples=60)
+rule = settings(max_examples=60)
 
 
 @pytest.mark.requirement("ARG-5")

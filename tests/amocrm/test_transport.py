@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -368,7 +368,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(value=JSON)
 def test_whatever_the_api_escapes_can_be_passed_on_as_text(value: Any) -> None:
     parsed = parse_json(json.dumps(value).encode())
@@ -386,7 +385,6 @@ def is_json(parse: Callable[[Any], Any], raw: bytes | str) -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(text=st.one_of(st.text(), st.text('[]{}",:0123456789.eE+-truefalsn\\u')))
 def test_text_is_json_or_a_value_error(text: str) -> None:
     assert is_json(parse_json, text.encode()) == is_json(strict_json, text)
@@ -407,7 +405,6 @@ async def test_what_is_no_number_is_no_answer(number: bytes) -> None:
         await got(Answering(200, b'{"id": ' + number + b"}"))
 
 
-@settings(deadline=None)
 @given(raw=st.binary())
 def test_bytes_are_never_worse_than_a_value_error(raw: bytes) -> None:
     assert is_json(parse_json, raw) in (True, False)

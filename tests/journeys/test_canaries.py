@@ -222,7 +222,7 @@ async def test_a_mode_that_speaks_is_quoted(text: str, serve: Serve) -> None:
 
 
 @pytest.mark.requirement("ANSWER-4")
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(OTHER_TEXTS, min_size=1, max_size=6))
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_nor_does_any_other_text(mode: str, serve: Serve, texts: list[str]) -> None:

@@ -386,9 +386,7 @@ EXAMPLES, STEPS, SLOW = 7, 40, [HealthCheck.too_slow]
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 def test_whatever_happens_the_account_holds_what_the_answers_said(era: str, mode: str) -> None:
     outcomes: Counter[str] = Counter()
-    careful = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=True, deadline=None, suppress_health_check=SLOW
-    )
+    careful = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=True, suppress_health_check=SLOW)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(era)) as bench:
         run_state_machine_as_test(lambda: Story(outcomes, portal, bench, mode), settings=careful)
     assert outcomes.total() >= EXAMPLES * STEPS * 9 // 10

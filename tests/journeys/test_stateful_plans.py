@@ -341,7 +341,6 @@ def test_the_journal_tells_what_happened_and_undoing_everything_brings_the_accou
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
         derandomize=True,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
     with start_blocking_portal() as portal:

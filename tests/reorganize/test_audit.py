@@ -13,7 +13,7 @@ from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSE
 from amo_mcp.amocrm.shown import quoted
 from amo_mcp.reorganize.audit import Finding, audit_segments, audit_statuses, key_of
 
-settings.register_profile("audit", derandomize=True, deadline=None)
+settings.register_profile("audit", derandomize=True)
 STEADY = settings(settings.get_profile("audit"), max_examples=100)
 
 

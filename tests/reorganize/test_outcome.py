@@ -186,7 +186,7 @@ names = st.sampled_from(["A", "B"])
 things = st.lists(st.builds(Segment, id=st.integers(1, 8), name=names), unique_by=lambda thing: thing.id, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(things, things, names)
 async def test_a_namesake_that_was_there_before_is_never_taken_for_the_new_one(
     before: list[Segment], now: list[Segment], name: str

@@ -112,7 +112,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_a_step_comes_back_from_the_journal_as_it_went_in(step: Step) -> None:
     text = json.dumps(step.recorded(), ensure_ascii=False)
@@ -125,7 +125,7 @@ def test_a_step_comes_back_from_the_journal_as_it_went_in(step: Step) -> None:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(outcomes, min_size=1, max_size=5))
 def test_a_change_is_done_only_when_every_step_is_and_never_failed_while_one_is_open(told: list[Any]) -> None:
     status = status_of(tuple(RENAME.came(outcome) for outcome in told))

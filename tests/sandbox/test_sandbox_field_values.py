@@ -195,7 +195,7 @@ VALUES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(field_id=st.sampled_from(sorted(SHOP.fields)), values=VALUES | JSON)
 def test_any_value_at_all_is_either_accepted_or_refused_with_a_reason(field_id, values):
     reading = Reading({"custom_fields_values": [{"field_id": field_id, "values": values}]})

@@ -126,7 +126,7 @@ def wrong_arguments(draw: st.DrawFn, tool: AmoTool) -> dict[str, Any]:
 @pytest.mark.requirement("ARG-2", "ERROR-5")
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_anything_wrong_in_the_arguments_is_said_and_nothing_is_sent(tool: AmoTool) -> None:
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
     @given(arguments=wrong_arguments(tool))
     def check(arguments: dict[str, Any]) -> None:
         async def call() -> None:
