@@ -67,7 +67,9 @@ def test_the_typescript_clients_do_the_main_job(library: str, era: str, carrier:
     assert {"amo://account", "amo://palette", "amo://segments", "amo://segments/51"} <= set(uris)
     # In the newer era the 2.x client reports by itself that it answers a dialog.
     progress = [step for step in seen.pop("progress") if "input required" not in step[2]]
-    assert progress == [[0, 2, "Create segment «Первые»"], [1, 2, "Create segment «Вторые»"], [2, 2, "Done"]]
+    assert progress[:2] == [[0, 2, "Create segment «Первые»"], [1, 2, "Create segment «Вторые»"]]
+    # These clients forget who wants to know as soon as they see the answer, which may come in one piece with the last.
+    assert progress[2:] in ([[2, 2, "Done"]], [])
     assert seen == {
         "version": VERSIONS[era],
         "server": "amo-mcp",
