@@ -180,7 +180,7 @@ class Status(Answered):
 class FieldValue(TypedDict, total=False, extra_items=Free):  # type: ignore[call-arg]  # mypy does not know PEP 728 yet
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set.
 
-    A dictionary: in a long list the values are most of what is read, and a model takes three times as long.
+    A dictionary: in a long list the values are most of what is read, and a model takes nearly twice as long.
     """
 
     value: Free
