@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from amo_mcp.state import StateFolder
+from amo_mcp.paths import StateDir
 
 SANDBOX_URL = "http://sandbox.localhost"
 """The address of the sandbox that is mounted in process; no socket stands behind it."""
@@ -74,9 +74,9 @@ class Settings(BaseSettings):
         return _root(self.base_url, self.subdomain)
 
     @property
-    def state(self) -> StateFolder:
+    def state(self) -> StateDir:
         """The folder that this machine's processes share."""
-        return StateFolder(self.state_dir)
+        return StateDir(self.state_dir)
 
     def allowed(self, address: str) -> str:
         """`address`, when a token may be sent there.
@@ -120,7 +120,7 @@ class ServingSettings(Settings):
     @classmethod
     def _some_account(cls, value: str | None, info: ValidationInfo) -> str | None:
         named = info.data.get("sandbox") or value is not None or info.data.get("base_url", "wrong") is not None
-        if not named and not StateFolder(info.data.get("state_dir")).signed_in():
+        if not named and not StateDir(info.data.get("state_dir")).signed_in():
             raise ValueError(
                 "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
             )
@@ -132,7 +132,7 @@ class ServingSettings(Settings):
         if value is not None or info.data.get("sandbox"):
             return value
         root = _root(info.data.get("base_url"), info.data.get("subdomain"))
-        signed_in = StateFolder(info.data.get("state_dir")).signed_in()
+        signed_in = StateDir(info.data.get("state_dir")).signed_in()
         if not signed_in or root not in (None, *signed_in):
             raise ValueError(
                 "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`"

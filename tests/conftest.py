@@ -15,17 +15,17 @@ from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
 from pydantic import SecretStr
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.changes.journal import Journal
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.reorganize.journal import Journal
+from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.server import AmoServer
+from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -133,10 +133,10 @@ def serve() -> Serve:
     ) -> AsyncIterator[Served]:
         approvals = approvals or Approvals()
         with running(sandbox) as url:
-            http = Http(timeout=timeout)
-            transport = Transport(url, LongLivedToken(SecretStr(token)), http, Unpaced(), sleep=no_sleep)
+            http = HttpTransport(timeout=timeout)
+            transport = Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
             try:
-                serving = Serving(AmoAccount(AmoClient(transport), Journal()), approvals, two_step)
+                serving = AppState(AmoAccount(AmoClient(transport), Journal()), approvals, two_step)
                 yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
             finally:
                 await http.aclose()

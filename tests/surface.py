@@ -10,8 +10,8 @@ from typing import Any
 
 from mcp_types import ToolAnnotations
 
-from amo_mcp.tools import account, audit, confirm, plan, reorganize, segments, statuses
-from amo_mcp.tools.tool import LISTING, Declared
+from amo_mcp.tools import account, audit, changes, confirm, plans, segments, statuses
+from amo_mcp.tools.runtime.tool import LISTING, Declared
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -19,7 +19,7 @@ README = ROOT / "README.md"
 
 DECLARED: dict[str, Declared] = {
     declared.name: declared
-    for module in (account, statuses, segments, audit, plan, reorganize, confirm)
+    for module in (account, statuses, segments, audit, plans, changes, confirm)
     for declared in module.TOOLS
 }
 """Every tool, in the order of `tools/list`."""

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tests.commands.test_serve import HELLO, NEW, OLD, over_http, peak_megabytes, process, say
+from tests.cli.test_serve import HELLO, NEW, OLD, over_http, peak_megabytes, process, say
 
 SECONDS = 30
 """How long an answer can take before it counts as none."""
@@ -129,16 +129,16 @@ class Wire:
 
 
 @pytest.fixture(scope="module", params=[OLD, NEW])
-def wire(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Any]]:
+def to_payload(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Any]]:
     """A server over stdio that was opened in one era, and a request that it answers."""
     ping = {"jsonrpc": "2.0", "id": "still there?", "method": "tools/list", "params": {"_meta": META}}
     if request.param == OLD:
         ping = {"jsonrpc": "2.0", "id": "still there?", "method": "ping"}
     with process() as running:
-        wire = Wire(running)
-        wire.still_answers(HELLO if request.param == OLD else ping)
+        to_payload = Wire(running)
+        to_payload.still_answers(HELLO if request.param == OLD else ping)
         before = peak_megabytes(running.pid)
-        yield wire, ping
+        yield to_payload, ping
         assert peak_megabytes(running.pid) - before < MOST_MEGABYTES
         assert running.stdin
         running.stdin.close()
@@ -156,8 +156,8 @@ def assert_one_line_an_event(said: bytes) -> None:
 @pytest.mark.requirement("HTTP-9")
 @FUZZ
 @given(lines=st.lists(BYTES, min_size=1, max_size=6))
-def test_stdio_serves_on_after_any_lines(wire: tuple[Wire, Any], lines: list[bytes]) -> None:
-    server, ping = wire
+def test_stdio_serves_on_after_any_lines(to_payload: tuple[Wire, Any], lines: list[bytes]) -> None:
+    server, ping = to_payload
     assert server.running.stdin
     server.running.stdin.write(b"".join(line + b"\n" for line in lines))
     server.still_answers(ping)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server import TOOLS
+from amo_mcp.server.app import TOOLS
 from tests.conftest import Serve
 from tests.providers import MOST_TOOLS, problems_of_tool
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amo_mcp.paths import StateDir
 from amo_mcp.settings import (
     SANDBOX_URL,
     InvalidSettings,
@@ -17,7 +18,6 @@ from amo_mcp.settings import (
     is_loopback,
     load_settings,
 )
-from amo_mcp.state import StateFolder
 
 TOKEN = "ey.secret-value.of-a-token"
 NAME_IT = "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
@@ -26,9 +26,9 @@ SHOP, CAFE = "https://shop.amocrm.ru", "https://cafe.kommo.com"
 
 
 @pytest.fixture(autouse=True)
-def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StateFolder:
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StateDir:
     """A machine on which nobody is signed in."""
-    made = StateFolder(tmp_path / "state")
+    made = StateDir(tmp_path / "state")
     made.create()
     monkeypatch.setenv("AMO_STATE_DIR", str(made.path))
     return made
@@ -158,34 +158,34 @@ def test_what_does_not_serve_needs_nothing() -> None:
 
 class TestSignedIn:
     def test_serving_without_a_token_is_fine_for_who_is_signed_in(
-        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+        self, monkeypatch: pytest.MonkeyPatch, state: StateDir
     ) -> None:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_BASE_URL", f"{SHOP}/")
         settings = serving()
         assert (settings.account, settings.access_token) == (SHOP, None)
 
-    def test_without_an_address_it_is_the_account_that_was_signed_in_to_last(self, state: StateFolder) -> None:
+    def test_without_an_address_it_is_the_account_that_was_signed_in_to_last(self, state: StateDir) -> None:
         for root in (SHOP, CAFE):
             state.remember(root)
         settings = serving()
         assert (settings.root, settings.account) == (None, CAFE)
 
     def test_another_account_than_the_signed_in_ones_needs_a_token(
-        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+        self, monkeypatch: pytest.MonkeyPatch, state: StateDir
     ) -> None:
         state.remember(SHOP)
         assert problems(monkeypatch, AMO_BASE_URL=CAFE) == [SIGN_IN]
         monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
         assert serving().account == CAFE
 
-    def test_by_its_subdomain_it_is_found_too(self, monkeypatch: pytest.MonkeyPatch, state: StateFolder) -> None:
+    def test_by_its_subdomain_it_is_found_too(self, monkeypatch: pytest.MonkeyPatch, state: StateDir) -> None:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_SUBDOMAIN", "SHOP")
         assert serving().account == SHOP
 
     def test_a_wrong_address_is_not_replaced_by_a_signed_in_one(
-        self, monkeypatch: pytest.MonkeyPatch, state: StateFolder
+        self, monkeypatch: pytest.MonkeyPatch, state: StateDir
     ) -> None:
         state.remember(SHOP)
         assert problems(monkeypatch, AMO_BASE_URL="http://shop.amocrm.ru") == [

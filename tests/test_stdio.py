@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.server import MOST_BYTES
-from amo_mcp.stdio import lines
+from amo_mcp.server.app import MOST_BYTES
+from amo_mcp.transports.stdio import lines
 
 PIECES = st.lists(st.binary(min_size=1, max_size=6) | st.sampled_from([b"\n", b"\r\n", "ё".encode(), b"\xd1"]))
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server import INSTRUCTIONS, TOOLS
+from amo_mcp.server.app import INSTRUCTIONS, TOOLS
 from amo_mcp.tools import confirm, segments, statuses
-from amo_mcp.tools.tool import LISTING, AmoTool
+from amo_mcp.tools.runtime.tool import LISTING, AmoTool
 from tests import surface
 from tests.conftest import Serve
 

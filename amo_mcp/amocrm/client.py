@@ -24,7 +24,7 @@ from amo_mcp.amocrm.models import (
     StatusPatch,
     User,
 )
-from amo_mcp.amocrm.transport import Transport
+from amo_mcp.amocrm.session import Session
 
 _STATUSES = "/api/v4/customers/statuses"
 _SEGMENTS = "/api/v4/customers/segments"
@@ -45,7 +45,7 @@ _ListedT = TypeVar("_ListedT", Status, Segment, CustomField)
 class AmoClient:
     """The API of one account."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Session) -> None:
         self._transport = transport
 
     @property
@@ -79,7 +79,7 @@ class AmoClient:
         """
         expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
         try:
-            answer = await self._statuses("POST", _STATUSES, body=[draft.wire() for draft in drafts])
+            answer = await self._statuses("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
         except Rejected as error:
             error.problems = _placed(error.problems, expected)
             raise
@@ -95,7 +95,7 @@ class AmoClient:
 
     async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
         """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
-        answer = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.wire())
+        answer = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
         return self._written(Status, answer, status_id)
 
     async def delete_status(self, status_id: int) -> None:
@@ -112,11 +112,11 @@ class AmoClient:
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
-        return self._written(Segment, await self._segments("POST", _SEGMENTS, body=draft.wire()))
+        return self._written(Segment, await self._segments("POST", _SEGMENTS, body=draft.to_payload()))
 
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
-        answer = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.wire())
+        answer = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
         return self._written(Segment, answer, segment_id)
 
     async def delete_segment(self, segment_id: int) -> None:

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
-from amo_mcp.amocrm.models import Accepted, CustomField, EntityId, FieldChoice, Text
-from amo_mcp.amocrm.shown import code, quoted
+from amo_mcp.amocrm.models import ApiInput, CustomField, EntityId, FieldChoice, Text
+from amo_mcp.text import quote, quote_unless_code
 
 _TRUE = {"true", "1", "yes", "да"}
 _FALSE = {"false", "0", "no", "нет"}
@@ -33,7 +33,7 @@ def _empty_for_null(value: Any) -> Any:
     return [] if value is None else value
 
 
-class ValueInput(Accepted):
+class ValueInput(ApiInput):
     """One value: text, or a choice by its id or code."""
 
     value: Annotated[
@@ -43,7 +43,7 @@ class ValueInput(Accepted):
     enum_code: Annotated[Text | None, Field(description="Choice code")] = None
 
 
-class FieldInput(Accepted):
+class FieldInput(ApiInput):
     """The values to give to one custom field, named by id or by code."""
 
     field_id: Annotated[EntityId | None, Field(description="Field id, or")] = None
@@ -106,7 +106,10 @@ def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> Custom
 def _unknown_field(field: FieldInput, definitions: Sequence[CustomField]) -> str:
     if field.field_id is None and field.field_code is None:
         return "needs a field_id or a field_code"
-    known = ", ".join(f"{item.id}{f' ({code(item.code)})' if item.code else ''}" for item in definitions) or "none"
+    known = (
+        ", ".join(f"{item.id}{f' ({quote_unless_code(item.code)})' if item.code else ''}" for item in definitions)
+        or "none"
+    )
     return f"is not a field that segments of this account have; the fields are: {known}"
 
 
@@ -116,7 +119,9 @@ def _values(
     if not field.values:
         return None
     if len(field.values) > 1 and definition.type != "multiselect":
-        problems.append(Problem(f"{path}.values", f"takes one value: the field is of type {code(definition.type)}"))
+        problems.append(
+            Problem(f"{path}.values", f"takes one value: the field is of type {quote_unless_code(definition.type)}")
+        )
     sent = []
     for index, item in enumerate(field.values):
         try:
@@ -146,14 +151,14 @@ def _same_choice(item: ValueInput, choice: FieldChoice) -> bool:
 
 
 def _choices(choices: Sequence[FieldChoice]) -> str:
-    shown = [f"{choice.id} {quoted(choice.value)}" for choice in choices[:_SHOWN_CHOICES]]
+    shown = [f"{choice.id} {quote(choice.value)}" for choice in choices[:_SHOWN_CHOICES]]
     more = len(choices) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
     if item.enum_id is not None or item.enum_code is not None:
-        raise _Unfit(f"takes a value, not a choice: the field is of type {code(kind)}")
+        raise _Unfit(f"takes a value, not a choice: the field is of type {quote_unless_code(kind)}")
     if item.value is None:
         raise _Unfit("needs a value")
     match kind:

@@ -16,7 +16,7 @@ import httpx2
 from pydantic_core import from_json
 
 from amo_mcp import __version__
-from amo_mcp.amocrm.pace import UNPACED, Turn
+from amo_mcp.storage.sqlite.rate_limit import UNLIMITED, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _DRIPPING = 3
 """An answer that comes byte by byte is given up after so many times the timeout."""
 
 
-class Lost(Exception):
+class TransportError(Exception):
     """There is no whole answer.
 
     Attributes:
@@ -71,7 +71,7 @@ class Answer:
         return body if isinstance(body, dict) else {}
 
 
-class Http:
+class HttpTransport:
     """Exchanges with one host or with an application in process.
 
     Args:
@@ -115,7 +115,7 @@ class Http:
         headers: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
         body: Any = None,
-        turn: Turn = UNPACED,
+        turn: Slot = UNLIMITED,
     ) -> Answer:
         """Send one request and read its answer whole.
 
@@ -146,12 +146,12 @@ class Http:
         except httpx2.TimeoutException as error:
             _log(method, url, error)
             reason = f"did not answer within {self._timeout:g} s" if sent else _UNREACHABLE
-            raise Lost(reason, sent=sent, settled=False) from error
+            raise TransportError(reason, sent=sent, settled=False) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             _log(method, url, error)
             reason = "broke the connection off before it had answered" if sent else _UNREACHABLE
-            raise Lost(reason, sent=sent, settled=True) from error
-        raise Lost("took too long over its answer", sent=True, settled=False)
+            raise TransportError(reason, sent=sent, settled=True) from error
+        raise TransportError("took too long over its answer", sent=True, settled=False)
 
     async def _read(self, request: httpx2.Request) -> Answer:
         """The answer, up to `MAX_ANSWER_BYTES`."""
@@ -161,7 +161,7 @@ class Http:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise Lost("sent an answer that is too large to be right", sent=True, settled=True)
+                    raise TransportError("sent an answer that is too large to be right", sent=True, settled=True)
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers, bytes(content))

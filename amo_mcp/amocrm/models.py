@@ -37,7 +37,7 @@ from pydantic_core.core_schema import (
 )
 from typing_extensions import TypedDict
 
-from amo_mcp.amocrm.palette import STATUS_COLORS, segment_color, status_color
+from amo_mcp.amocrm.limits import STATUS_COLORS, segment_color, status_color
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -102,13 +102,13 @@ class _Moment:
         return lax_or_strict_schema(with_default_schema(either, default=None, on_error="default"), handler(source))
 
 
-Time = Annotated[datetime | None, _Moment(), WithJsonSchema({"type": "string"})]
+Timestamp = Annotated[datetime | None, _Moment(), WithJsonSchema({"type": "string"})]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
-Number = Annotated[int, NullAs(0)]
-Flag = Annotated[bool, NullAs(value=False)]
+IntOrNull = Annotated[int, NullAs(0)]
+BoolOrNull = Annotated[bool, NullAs(value=False)]
 
-Words = Annotated[str, NullAs("")]
+StrOrNull = Annotated[str, NullAs("")]
 """Text of the API, where `null` is as good as empty."""
 
 
@@ -125,42 +125,42 @@ def _passable(value: Any) -> Any:
     return value
 
 
-Free = Annotated[Any, AfterValidator(_passable)]
+AnyJson = Annotated[Any, AfterValidator(_passable)]
 """Whatever the API says there."""
 
 
-class Answered(BaseModel):
+class ApiModel(BaseModel):
     """Something that the API says. Unknown keys are kept."""
 
-    __pydantic_extra__: dict[str, Free] = Field(init=False)
+    __pydantic_extra__: dict[str, AnyJson] = Field(init=False)
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, val_temporal_unit="seconds")
 
 
-class Account(Answered):
+class Account(ApiModel):
     """The account (`GET /account`)."""
 
     id: int
-    name: Words = ""
-    subdomain: Words = ""
-    customers_mode: Words = ""
+    name: StrOrNull = ""
+    subdomain: StrOrNull = ""
+    customers_mode: StrOrNull = ""
     current_user_id: int | None = None
 
 
-class Rights(Answered):
+class Rights(ApiModel):
     """What a user may do."""
 
-    is_admin: Flag = False
+    is_admin: BoolOrNull = False
 
 
-class User(Answered):
+class User(ApiModel):
     """A user of the account."""
 
     id: int
     rights: Rights = Rights()
 
 
-class Status(Answered):
+class Status(ApiModel):
     """One status of customers, in the periodicity mode (reference: "Список статусов покупателей").
 
     `type`: 0 ordinary, 1 purchase expected, 2 did not purchase, 3 closed, 4 purchased recently. `conditions` is opaque
@@ -168,27 +168,27 @@ class Status(Answered):
     """
 
     id: int
-    name: Words
-    sort: Number = 0
-    color: Words = ""
-    type: Number = 0
-    is_default: Flag = False
-    conditions: Annotated[list[Free], NullAs([])] = []
+    name: StrOrNull
+    sort: IntOrNull = 0
+    color: StrOrNull = ""
+    type: IntOrNull = 0
+    is_default: BoolOrNull = False
+    conditions: Annotated[list[AnyJson], NullAs([])] = []
     account_id: SkipJsonSchema[int | None] = None
 
 
-class FieldValue(TypedDict, total=False, extra_items=Free):  # type: ignore[call-arg]  # mypy does not know PEP 728 yet
+class FieldValue(TypedDict, total=False, extra_items=AnyJson):  # type: ignore[call-arg]  # mypy does not know PEP 728 yet
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set.
 
     A dictionary: in a long list the values are most of what is read, and a model takes nearly twice as long.
     """
 
-    value: Free
+    value: AnyJson
     enum_id: int | None
     enum_code: str | None
 
 
-class FieldValues(TypedDict, extra_items=Free):  # type: ignore[call-arg]
+class FieldValues(TypedDict, extra_items=AnyJson):  # type: ignore[call-arg]
     """The values of one custom field of a segment."""
 
     field_id: int
@@ -208,15 +208,15 @@ def _told_moment(value: FieldValue) -> FieldValue:
     return {**value, "value": iso_utc(moment)} if moment else value
 
 
-class Segment(Answered):
+class Segment(ApiModel):
     """One segment of customers, in the segments mode (reference: "Список сегментов покупателей")."""
 
     id: int
-    name: Words
-    color: Words = ""
+    name: StrOrNull
+    color: StrOrNull = ""
     customers_count: int | None = None
-    created_at: Time = None
-    updated_at: Time = None
+    created_at: Timestamp = None
+    updated_at: Timestamp = None
     account_id: SkipJsonSchema[int | None] = None
     custom_fields_values: Annotated[
         list[FieldValues],
@@ -230,37 +230,37 @@ class Segment(Answered):
         return tell([{**field, "values": told_values(field["values"], field.get("field_type"))} for field in fields])
 
 
-class FieldChoice(Answered):
+class FieldChoice(ApiModel):
     """One choice of a select, multiselect or radiobutton field."""
 
     id: int
-    value: Words = ""
+    value: StrOrNull = ""
     code: str | None = None
 
 
-class CustomField(Answered):
+class CustomField(ApiModel):
     """The definition of a custom field that segments can have."""
 
     id: int
-    name: Words = ""
-    type: Words = ""
+    name: StrOrNull = ""
+    type: StrOrNull = ""
     code: str | None = None
     enums: Annotated[list[FieldChoice], NullAs([])] = []
 
 
-class CreatedStatus(Answered):
+class CreatedStatus(ApiModel):
     """What creating a status answers: only its id and the echo of `request_id`."""
 
     id: int
     request_id: str | None = None
 
 
-class Accepted(BaseModel):
+class ApiInput(BaseModel):
     """Something that the API accepts: nothing unknown, and only what was set is sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    def wire(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
         """The body to send: what was given, `None` left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
@@ -302,14 +302,14 @@ def _whole(value: Any) -> Any:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Name = Annotated[Text, AfterValidator(_name)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-EntityId = Annotated[Whole, AfterValidator(_entity_id)]
-Sort = Annotated[Whole, AfterValidator(_sort)]
+LaxInt = Annotated[int, BeforeValidator(_whole)]
+EntityId = Annotated[LaxInt, AfterValidator(_entity_id)]
+Sort = Annotated[LaxInt, AfterValidator(_sort)]
 StatusColor = Annotated[str, AfterValidator(status_color)]
 SegmentColor = Annotated[str, AfterValidator(segment_color)]
 
 
-class StatusDraft(Accepted):
+class StatusDraft(ApiInput):
     """A status to create."""
 
     name: Annotated[Name, Field(description="Name")]
@@ -320,7 +320,7 @@ class StatusDraft(Accepted):
     request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
 
 
-class StatusPatch(Accepted):
+class StatusPatch(ApiInput):
     """What to change in a status; what is `None` stays."""
 
     name: Name | None = None
@@ -328,7 +328,7 @@ class StatusPatch(Accepted):
     color: StatusColor | None = None
 
 
-class SegmentPatch(Accepted):
+class SegmentPatch(ApiInput):
     """What to change in a segment; what is `None` stays.
 
     `custom_fields_values` is in the form that the API takes (see `custom_fields.for_sending`). A field that is not
@@ -340,7 +340,7 @@ class SegmentPatch(Accepted):
     custom_fields_values: list[dict[str, Any]] | None = None
     available_products_price_types: list[EntityId] | None = None
 
-    def wire(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
         """The body to send. A `null` inside a custom field clears that field, so it is kept."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
 

@@ -19,7 +19,7 @@ from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, Elicitatio
 from mcp.server.request_state import authenticated_principal, compact_json
 from pydantic import BaseModel, Field, StrictBool, create_model
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import NotFound, RateLimited, Unavailable
 from amo_mcp.confirmation.approvals import Approval, Approvals, Caller, Change
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired, Declined, TargetChanged
@@ -29,7 +29,7 @@ _INPUT_REQUIRED = "2026-07-28"
 
 
 @dataclass(frozen=True)
-class Serving:
+class AppState:
     """What one running server holds; the SDK hands it to every call.
 
     Attributes:
@@ -43,7 +43,7 @@ class Serving:
     two_step: bool
 
 
-Called = Context[Serving, Any]
+Called = Context[AppState, Any]
 
 
 class Confirm(BaseModel):
@@ -72,7 +72,7 @@ class Asking:
 _asking: ContextVar[Asking] = ContextVar("asking")
 
 
-def serving(ctx: Called) -> Serving:
+def serving(ctx: Called) -> AppState:
     """What the server that got this call holds."""
     return ctx.request_context.lifespan_context
 

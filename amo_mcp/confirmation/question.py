@@ -3,7 +3,7 @@
 Names come from the CRM and may be hostile: they are quoted, stripped of what cannot be seen, and shortened.
 """
 
-from amo_mcp.amocrm.shown import quoted, visible
+from amo_mcp.text import quote, sanitize
 
 _LONGEST_LINE = 600
 
@@ -17,8 +17,8 @@ class Question:
     """
 
     def __init__(self, title: str, *lines: str) -> None:
-        self.title = visible(title, _LONGEST_LINE)
-        self.lines = tuple(visible(line, _LONGEST_LINE) for line in lines if line)
+        self.title = sanitize(title, _LONGEST_LINE)
+        self.lines = tuple(sanitize(line, _LONGEST_LINE) for line in lines if line)
 
     @property
     def text(self) -> str:
@@ -36,5 +36,5 @@ def difference(label: str, before: str, after: str) -> str:
 
 def renaming(label: str, before: str, after: str) -> str:
     """A `difference` of two names; two that look alike are said to differ."""
-    unseen = " (they differ in what is not shown here)" if before != after and quoted(before) == quoted(after) else ""
-    return difference(label, quoted(before), quoted(after)) + unseen
+    unseen = " (they differ in what is not shown here)" if before != after and quote(before) == quote(after) else ""
+    return difference(label, quote(before), quote(after)) + unseen

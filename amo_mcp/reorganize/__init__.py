@@ -1,1 +1,1 @@
-"""What makes changes safe: their steps, what came of them, the journal, and how they are taken back."""
+"""What could be better in an account, and plans to make it so: pure functions over what was read."""

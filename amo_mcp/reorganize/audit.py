@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal, Self
 
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.shown import code, quoted
-from amo_mcp.reorganize.steps import Entity, Kind
+from amo_mcp.changes.steps import Entity, Kind
+from amo_mcp.text import quote, quote_unless_code
 
 Sureness = Literal["high", "medium", "low"]
 """How sure a finding is."""
@@ -42,15 +42,15 @@ class Finding:
 
     Attributes:
         ids: what it is about.
-        why: a sentence.
+        reason: a sentence.
         changes: what could be done, as `plan_changes` takes it.
     """
 
     problem: str
     kind: Kind | Literal["field"]
     ids: tuple[int, ...]
-    why: str
-    sureness: Sureness
+    reason: str
+    confidence: Sureness
     changes: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -156,8 +156,8 @@ def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
         problem="near_duplicate_names",
         kind=kind,
         ids=tuple(sorted(thing.id for thing in alike)),
-        why=f"{_names(alike)} mean the same; {quoted(kept.name)} (id {kept.id}) is the one to keep.",
-        sureness="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
+        reason=f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
+        confidence="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
         changes=tuple({"action": "delete", "kind": kind, "id": thing.id} for thing in empty),
     )
 
@@ -169,8 +169,8 @@ def _empty(segments: Sequence[Segment], told: set[int]) -> Iterator[Finding]:
                 problem="empty_segment",
                 kind="segment",
                 ids=(segment.id,),
-                why=f"{quoted(segment.name)} has no customers.",
-                sureness="medium",
+                reason=f"{quote(segment.name)} has no customers.",
+                confidence="medium",
                 changes=({"action": "delete", "kind": "segment", "id": segment.id},),
             )
 
@@ -188,8 +188,8 @@ def _color_clashes(kind: Kind, things: Sequence[Entity], palette: Sequence[str])
                 problem="color_clash",
                 kind=kind,
                 ids=tuple(sorted(thing.id for thing in same)),
-                why=f"{len(same)} of one colour ({code(color)}): {_names(same)}.",
-                sureness="low",
+                reason=f"{len(same)} of one colour ({quote_unless_code(color)}): {_names(same)}.",
+                confidence="low",
                 changes=tuple(
                     {"action": "update", "kind": kind, "id": thing.id, "color": new} for thing, new in offered if new
                 ),
@@ -206,8 +206,8 @@ def _naming_drift(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
                 problem="naming_drift",
                 kind=kind,
                 ids=(thing.id,),
-                why=f"{quoted(thing.name)} has {' and '.join(reasons)}.",
-                sureness="high" if reasons == ["stray spaces"] else "medium",
+                reason=f"{quote(thing.name)} has {' and '.join(reasons)}.",
+                confidence="high" if reasons == ["stray spaces"] else "medium",
                 changes=({"action": "update", "kind": kind, "id": thing.id, "name": clean},)
                 if clean != thing.name
                 else (),
@@ -262,8 +262,8 @@ def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -
                 problem="unused_field",
                 kind="field",
                 ids=(field.id,),
-                why=f"The field {quoted(field.name)} is filled in {count} of {len(segments)} segments.",
-                sureness="medium" if count == 0 else "low",
+                reason=f"The field {quote(field.name)} is filled in {count} of {len(segments)} segments.",
+                confidence="medium" if count == 0 else "low",
             )
 
 
@@ -274,8 +274,8 @@ def _sort_gaps(statuses: Sequence[Status]) -> Iterator[Finding]:
             problem="sort_gaps",
             kind="status",
             ids=tuple(status.id for status in statuses),
-            why=f"The positions are not one after the other: {', '.join(map(str, places))}.",
-            sureness="low",
+            reason=f"The positions are not one after the other: {', '.join(map(str, places))}.",
+            confidence="low",
         )
 
 
@@ -287,20 +287,20 @@ def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
             problem="unused_colors",
             kind="status",
             ids=(),
-            why=f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}.",
-            sureness="low",
+            reason=f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}.",
+            confidence="low",
         )
 
 
 def _full(kind: Kind | Literal["field"], held: int, limit: int) -> Iterator[Finding]:
     if held >= limit * _ALMOST_FULL:
         yield Finding(
-            problem="limit_close", kind=kind, ids=(), why=f"{held} of at most {limit} are used.", sureness="high"
+            problem="limit_close", kind=kind, ids=(), reason=f"{held} of at most {limit} are used.", confidence="high"
         )
 
 
 def _names(things: Sequence[Entity]) -> str:
-    return ", ".join(quoted(thing.name) for thing in things)
+    return ", ".join(quote(thing.name) for thing in things)
 
 
 def _customers(thing: Entity) -> int:

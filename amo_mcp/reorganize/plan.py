@@ -13,8 +13,9 @@ from pydantic import Field
 
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, for_sending
 from amo_mcp.amocrm.errors import Problem
+from amo_mcp.amocrm.limits import segment_color, status_color
 from amo_mcp.amocrm.models import (
-    Accepted,
+    ApiInput,
     CustomField,
     EntityId,
     Name,
@@ -27,10 +28,9 @@ from amo_mcp.amocrm.models import (
     StatusPatch,
     Text,
 )
-from amo_mcp.amocrm.palette import segment_color, status_color
-from amo_mcp.amocrm.shown import quoted
-from amo_mcp.reorganize.outcome import settings_of
-from amo_mcp.reorganize.steps import LIMITS, Entity, Kind, Step, goes_over
+from amo_mcp.changes.outcome import comparable
+from amo_mcp.changes.steps import LIMITS, Entity, Kind, Step, exceeds_limit
+from amo_mcp.text import quote
 
 LIFETIME = 3600.0
 """Seconds that a plan lives."""
@@ -39,7 +39,7 @@ MOST_CHANGES = 130
 """Changes of one plan; an account has at most 130 things to change."""
 
 
-class PlannedChange(Accepted):
+class PlannedChange(ApiInput):
     """One change of a plan, flat: what applies depends on `action` and `kind`."""
 
     action: Annotated[Literal["create", "update", "delete"], Field(description="What to do")]
@@ -133,7 +133,7 @@ def make_plan(changes: Sequence[PlannedChange], state: State, *, now: float, own
     return Plan(f"p{secrets.token_hex(6)}", now, owner, tuple(ordered), tuple(_warnings(ordered, state)))
 
 
-def differences_of(plan: Plan, state: State) -> list[str]:
+def drift(plan: Plan, state: State) -> list[str]:
     """What is not any more as the plan found it, a sentence each."""
     differs = []
     for step in plan.steps:
@@ -142,16 +142,16 @@ def differences_of(plan: Plan, state: State) -> list[str]:
             continue
         now = state.things[step.kind].get(before.id)
         if now is None:
-            differs.append(f"{step.kind} {quoted(before.name)} (id {before.id}) is gone.")
+            differs.append(f"{step.kind} {quote(before.name)} (id {before.id}) is gone.")
             continue
-        was, is_now = settings_of(before), settings_of(now)
+        was, is_now = comparable(before), comparable(now)
         if isinstance(now, Segment) and isinstance(before, Segment) and step.action == "delete":
             was["customers_count"], is_now["customers_count"] = before.customers_count, now.customers_count
         names = [name for name in was if was[name] != is_now.get(name) and name != "sort"]
         if names:
-            differs.append(f"{step.kind} {quoted(before.name)} (id {before.id}) has another {', '.join(names)}.")
+            differs.append(f"{step.kind} {quote(before.name)} (id {before.id}) has another {', '.join(names)}.")
     for kind, things in state.things.items():
-        if goes_over(kind, len(things), plan.steps):
+        if exceeds_limit(kind, len(things), plan.steps):
             differs.append(f"There are {len(things)} of kind {kind} now: no room for what is to be created.")
     return differs
 
@@ -237,7 +237,7 @@ def _beyond_limits(steps: Sequence[Step], state: State) -> list[Problem]:
 
 def _ordered(steps: Sequence[Step], state: State) -> list[Step]:
     """The given order; deletions go first where creations would go over a limit on the way."""
-    tight = {kind for kind, things in state.things.items() if goes_over(kind, len(things), steps)}
+    tight = {kind for kind, things in state.things.items() if exceeds_limit(kind, len(things), steps)}
     return sorted(steps, key=lambda step: not (step.kind in tight and step.action == "delete"))
 
 
@@ -245,7 +245,7 @@ def _warnings(steps: Sequence[Step], state: State) -> list[str]:
     """What a person should know: customers affected, names that collide, changes that change nothing, full limits."""
     warnings = []
     for step in steps:
-        name = quoted(step.name)
+        name = quote(step.name)
         if step.action == "delete" and isinstance(step.before, Segment) and step.before.customers_count:
             warnings.append(f"{name} has {step.before.customers_count} customers; its members do not come back.")
         if step.action == "delete" and isinstance(step.before, Status):
@@ -257,7 +257,7 @@ def _warnings(steps: Sequence[Step], state: State) -> list[str]:
         counts = Counter(name.casefold() for name in names)
         first = {name.casefold(): name for name in reversed(names)}
         warnings += [
-            f"There will be {count} of kind {kind} named {quoted(first[name])}."
+            f"There will be {count} of kind {kind} named {quote(first[name])}."
             for name, count in counts.items()
             if count > 1
         ]
@@ -265,7 +265,7 @@ def _warnings(steps: Sequence[Step], state: State) -> list[str]:
 
 
 def _changes_nothing(step: Step) -> bool:
-    sent = step.sent.wire() if step.sent else {}
+    sent = step.sent.to_payload() if step.sent else {}
     return "custom_fields_values" not in sent and all(
         getattr(step.before, name, None) == value for name, value in sent.items()
     )

@@ -1,12 +1,12 @@
 """The account itself and the custom fields of its segments as tools."""
 
-from amo_mcp.account import AmoAccount
-from amo_mcp.amocrm.models import Account, CustomField, Words
-from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.tools.tool import READ, CurrentAccount, Told, tool
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.amocrm.models import Account, CustomField, StrOrNull
+from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
-class Used(Told):
+class Used(Output):
     """How much of one limit is used."""
 
     kind: str
@@ -14,17 +14,17 @@ class Used(Told):
     limit: int
 
 
-class AccountOverview(Told):
+class AccountOverview(Output):
     """The account, its mode, and what is used of the limits of that mode."""
 
     id: int
-    name: Words
+    name: StrOrNull
     host: str
     customers_mode: str
     limits: list[Used]
 
 
-class FieldList(Told):
+class FieldList(Output):
     """The custom fields that segments can have."""
 
     fields: list[CustomField]

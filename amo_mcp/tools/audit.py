@@ -6,21 +6,21 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.reorganize.audit import Finding
 from amo_mcp.reorganize.audit import audit_segments as findings_of_segments
 from amo_mcp.reorganize.audit import audit_statuses as findings_of_statuses
-from amo_mcp.tools.tool import READ, CurrentAccount, Told, tool
+from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
-class ToldFinding(Told):
+class ToldFinding(Output):
     """One thing that could be better."""
 
     problem: str
     kind: str
     ids: list[int]
-    why: str
-    sureness: str
+    reason: str
+    confidence: str
     suggested_changes: list[dict[str, Any]]
 
 
-class Audit(Told):
+class Audit(Output):
     """The findings, in a steady order, and how many things were looked at."""
 
     findings: list[ToldFinding]
@@ -46,8 +46,8 @@ def _told(findings: list[Finding], examined: int) -> Audit:
             problem=finding.problem,
             kind=finding.kind,
             ids=list(finding.ids),
-            why=finding.why,
-            sureness=finding.sureness,
+            reason=finding.reason,
+            confidence=finding.confidence,
             suggested_changes=[dict(change) for change in finding.changes],
         )
         for finding in findings

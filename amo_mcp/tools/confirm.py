@@ -6,10 +6,10 @@ from pydantic import ConfigDict, Field
 
 from amo_mcp.amocrm.models import Text
 from amo_mcp.confirmation.ask import Called, confirm
-from amo_mcp.tools.tool import Hints, Told, tool
+from amo_mcp.tools.runtime.tool import Hints, Output, tool
 
 
-class ConfirmedChange(Told):
+class ConfirmedChange(Output):
     """What the confirmed tool would have answered; of a plan or an undo also what was done and what was not."""
 
     model_config = ConfigDict(extra="allow")
@@ -25,7 +25,7 @@ async def confirm_change(
     approval_id: Annotated[Text, Field(description="From the error confirmation_required")], ctx: Called
 ) -> ConfirmedChange:
     """Carry out a pending change exactly as previewed. Only after the person has seen the preview and said yes."""
-    change: Told = await confirm(ctx, approval_id)
+    change: Output = await confirm(ctx, approval_id)
     return ConfirmedChange(**change.model_dump(mode="json", exclude_none=True, exclude_unset=True))
 
 

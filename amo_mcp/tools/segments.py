@@ -7,31 +7,31 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import (
     CustomField,
     EntityId,
     FieldValue,
+    LaxInt,
     Name,
     Segment,
     SegmentColor,
     SegmentDraft,
     SegmentPatch,
     Text,
-    Whole,
     told_values,
 )
-from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
-from amo_mcp.amocrm.shown import code, quoted
+from amo_mcp.changes.outcome import comparable
+from amo_mcp.changes.steps import Change
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, renaming
-from amo_mcp.reorganize.outcome import settings_of
-from amo_mcp.reorganize.steps import Change
-from amo_mcp.tools.cursor import after as after_id
-from amo_mcp.tools.cursor import cursor_for
-from amo_mcp.tools.errors import invalid_arguments
-from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, Told, tool
+from amo_mcp.failures import invalid_arguments
+from amo_mcp.text import quote, quote_unless_code
+from amo_mcp.tools.runtime.paging import after as after_id
+from amo_mcp.tools.runtime.paging import cursor_for
+from amo_mcp.tools.runtime.tool import CREATE, DESTROY, READ, CurrentAccount, Output, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
 Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
@@ -44,7 +44,7 @@ _CONCISE = ("id", "name", "color", "customers_count", "updated_at")
 _MOST_SHOWN = 5
 
 
-class SegmentList(Told):
+class SegmentList(Output):
     """The segments of the account, by id."""
 
     segments: list[Segment]
@@ -66,14 +66,14 @@ def _concise(segment: Segment) -> dict[str, Any]:
     return {name: values[name] for name in _CONCISE if name in held and values[name] is not None}
 
 
-class CreatedSegment(Told):
+class CreatedSegment(Output):
     """What was created."""
 
     segment: Segment
     change_id: str
 
 
-class SegmentUpdate(Told):
+class SegmentUpdate(Output):
     """A segment before and after."""
 
     before: Segment
@@ -81,7 +81,7 @@ class SegmentUpdate(Told):
     change_id: str
 
 
-class SegmentDeletion(Told):
+class SegmentDeletion(Output):
     """The segment as it was."""
 
     deleted: Segment
@@ -93,7 +93,7 @@ async def list_segments(
     account: CurrentAccount,
     search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,
     detail: Annotated[Literal["concise", "full"], Field(description="full adds everything else")] = "concise",
-    limit: Annotated[Whole | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
+    limit: Annotated[LaxInt | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""
@@ -163,10 +163,10 @@ class UpdateSegment:
         segment, patch = self.segment, self.patch
         prices, shall = segment.available_products_price_types, patch.available_products_price_types
         return Question(
-            f"Change segment {quoted(segment.name)}",
+            f"Change segment {quote(segment.name)}",
             f"Segment id {segment.id}, customers: {_count(segment)}.",
             "" if patch.name is None else renaming("Name", segment.name, patch.name),
-            "" if patch.color is None else difference("Colour", code(segment.color), patch.color),
+            "" if patch.color is None else difference("Colour", quote_unless_code(segment.color), patch.color),
             "" if shall is None else difference("Price fields", _some(prices), _some(shall)),
             *(self._field(sent) for sent in patch.custom_fields_values or []),
         )
@@ -175,7 +175,7 @@ class UpdateSegment:
         """Whether the segment and the fields' definitions are what was shown; customers may come and go."""
         if self.definitions and await account.client.segment_fields() != self.definitions:
             return False
-        return settings_of(await account.client.segment(self.segment.id)) == settings_of(self.segment)
+        return comparable(await account.client.segment(self.segment.id)) == comparable(self.segment)
 
     async def write(self, account: AmoAccount) -> SegmentUpdate:
         """Change it."""
@@ -186,7 +186,7 @@ class UpdateSegment:
         definition = next(item for item in self.definitions if item.id == sent["field_id"])
         held = [field for field in self.segment.custom_fields_values if field["field_id"] == definition.id]
         before = _values(held[0]["values"], definition) if held else ""
-        return difference(f"Field {quoted(definition.name)}", before, _values(sent["values"] or [], definition))
+        return difference(f"Field {quote(definition.name)}", before, _values(sent["values"] or [], definition))
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ class DeleteSegment:
         segment = self.segment
         filled = len([field for field in segment.custom_fields_values if field["values"]])
         return Question(
-            f"Delete segment {quoted(segment.name)}",
-            f"Segment id {segment.id}, colour {code(segment.color) or 'none'}, filled fields: {filled}.",
+            f"Delete segment {quote(segment.name)}",
+            f"Segment id {segment.id}, colour {quote_unless_code(segment.color) or 'none'}, filled fields: {filled}.",
             f"Customers in it: {_count(segment)}. They stay in the account, without this segment.",
             "Its members and its conditions cannot be brought back.",
         )
@@ -209,7 +209,7 @@ class DeleteSegment:
     async def still_stands(self, account: AmoAccount) -> bool:
         """Whether the segment is what was shown, its customers included."""
         now = await account.client.segment(self.segment.id)
-        return (settings_of(now), now.customers_count) == (settings_of(self.segment), self.segment.customers_count)
+        return (comparable(now), now.customers_count) == (comparable(self.segment), self.segment.customers_count)
 
     async def write(self, account: AmoAccount) -> SegmentDeletion:
         """Delete it."""
@@ -287,7 +287,7 @@ def _values(values: Sequence[FieldValue], definition: CustomField) -> str:
     """The values as a person reads them: the text of a choice, a moment in ISO 8601."""
     texts = {choice.id: choice.value for choice in definition.enums}
     told = told_values(values, definition.type)
-    return _some([quoted(str(texts.get(item.get("enum_id") or 0, item.get("value")))) for item in told])
+    return _some([quote(str(texts.get(item.get("enum_id") or 0, item.get("value")))) for item in told])
 
 
 def _some(items: Sequence[object]) -> str:

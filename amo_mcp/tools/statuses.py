@@ -7,19 +7,19 @@ from typing import Annotated
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
-from amo_mcp.account import AmoAccount, as_sent
+from amo_mcp.accounts.account import AmoAccount, as_sent
+from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
-from amo_mcp.amocrm.palette import MAX_STATUSES
-from amo_mcp.amocrm.shown import code, quoted
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, renaming
-from amo_mcp.tools.errors import ToolFailure, invalid_arguments
-from amo_mcp.tools.tool import CREATE, DESTROY, READ, CurrentAccount, Told, tool
+from amo_mcp.failures import ToolFailure, invalid_arguments
+from amo_mcp.text import quote, quote_unless_code
+from amo_mcp.tools.runtime.tool import CREATE, DESTROY, READ, CurrentAccount, Output, tool
 
 StatusId = Annotated[EntityId, Field(description="Status id")]
 
 
-class StatusList(Told):
+class StatusList(Output):
     """The statuses of the account."""
 
     statuses: list[Status]
@@ -27,7 +27,7 @@ class StatusList(Told):
     limit: int
 
 
-class CreatedStatuses(Told):
+class CreatedStatuses(Output):
     """What was created. `note` says when the statuses could not be read back."""
 
     statuses: list[Status]
@@ -35,7 +35,7 @@ class CreatedStatuses(Told):
     note: str | None = None
 
 
-class StatusUpdate(Told):
+class StatusUpdate(Output):
     """A status before and after."""
 
     before: Status
@@ -43,7 +43,7 @@ class StatusUpdate(Told):
     change_id: str
 
 
-class StatusDeletion(Told):
+class StatusDeletion(Output):
     """The status as it was."""
 
     deleted: Status
@@ -95,11 +95,11 @@ class UpdateStatus:
         """Before and after, and nothing else of the status changes."""
         status, patch = self.status, self.patch
         return Question(
-            f"Change status {quoted(status.name)}",
+            f"Change status {quote(status.name)}",
             f"Status id {status.id}.",
             "" if patch.name is None else renaming("Name", status.name, patch.name),
             "" if patch.sort is None else difference("Position", str(status.sort), str(patch.sort)),
-            "" if patch.color is None else difference("Colour", code(status.color), patch.color),
+            "" if patch.color is None else difference("Colour", quote_unless_code(status.color), patch.color),
         )
 
     async def still_stands(self, account: AmoAccount) -> bool:
@@ -123,8 +123,8 @@ class DeleteStatus:
     def question(self) -> Question:
         """What becomes of its customers."""
         return Question(
-            f"Delete status {quoted(self.status.name)}",
-            f"Status id {self.status.id}, position {self.status.sort}, colour {code(self.status.color) or 'none'}.",
+            f"Delete status {quote(self.status.name)}",
+            f"Status id {self.status.id}, position {self.status.sort}, colour {quote_unless_code(self.status.color) or 'none'}.",
             "Its customers will be moved to other statuses by their conditions, within some time.",
             "Its conditions cannot be set again through the API." if any(self.status.conditions) else "",
         )
@@ -144,7 +144,7 @@ async def confirm_update(
 ) -> Elicit[Confirm]:
     """The question before a change."""
     patch = StatusPatch(name=name, sort=sort, color=color)
-    if not patch.wire():
+    if not patch.to_payload():
         raise invalid_arguments([("name, sort, color", "at least one of them is required")])
 
     async def prepare(account: AmoAccount) -> UpdateStatus:
@@ -175,7 +175,7 @@ async def confirm_delete(status_id: int, ctx: Called) -> Elicit[Confirm]:
         if status.is_default:
             raise ToolFailure(
                 "rejected",
-                f"{quoted(status.name)} is a system status, and those cannot be deleted. Nothing was changed.",
+                f"{quote(status.name)} is a system status, and those cannot be deleted. Nothing was changed.",
                 "It can be renamed, moved and recoloured.",
             )
         return DeleteStatus(status)

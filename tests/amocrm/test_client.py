@@ -19,7 +19,7 @@ from amo_mcp.amocrm.models import (
     StatusPatch,
     User,
 )
-from amo_mcp.amocrm.transport import Transport
+from amo_mcp.amocrm.session import Session
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ class Scripted:
 
 
 def client_of(transport: Scripted) -> AmoClient:
-    return AmoClient(cast("Transport", transport))
+    return AmoClient(cast("Session", transport))
 
 
 def listing(key: str, *items: Any, **more: Any) -> dict[str, Any]:

@@ -322,15 +322,15 @@ def test_a_moment_is_told_in_utc_to_the_second() -> None:
 
 
 def test_only_what_was_set_is_sent() -> None:
-    assert StatusDraft(name="а", sort=0).wire() == {"name": "а", "sort": 0}
+    assert StatusDraft(name="а", sort=0).to_payload() == {"name": "а", "sort": 0}
     whole = {"name": "а", "sort": 1, "color": "#fffeb2", "request_id": "x"}
-    assert StatusDraft.model_validate({**whole, "color": "FFFEB2"}).wire() == whole
-    assert StatusPatch().wire() == {}
-    assert StatusPatch(sort=0).wire() == {"sort": 0}
-    assert SegmentPatch().wire() == {}
-    assert SegmentPatch(available_products_price_types=[]).wire() == {"available_products_price_types": []}
+    assert StatusDraft.model_validate({**whole, "color": "FFFEB2"}).to_payload() == whole
+    assert StatusPatch().to_payload() == {}
+    assert StatusPatch(sort=0).to_payload() == {"sort": 0}
+    assert SegmentPatch().to_payload() == {}
+    assert SegmentPatch(available_products_price_types=[]).to_payload() == {"available_products_price_types": []}
     cleared = [{"field_id": 1, "values": None}]
-    assert SegmentDraft(name="а", color="#AE003F", custom_fields_values=cleared).wire() == {
+    assert SegmentDraft(name="а", color="#AE003F", custom_fields_values=cleared).to_payload() == {
         "name": "а",
         "color": "ae003f",
         "custom_fields_values": cleared,
@@ -385,7 +385,7 @@ def test_what_cannot_be_right_is_not_accepted(
 def test_a_name_is_sent_letter_for_letter_or_not_at_all(name: str) -> None:
     fit = bool(name.strip()) and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in name)
     try:
-        sent = SegmentDraft(name=name).wire()
+        sent = SegmentDraft(name=name).to_payload()
     except ValidationError:
         sent = None
     assert sent == ({"name": name} if fit else None)
@@ -393,4 +393,4 @@ def test_a_name_is_sent_letter_for_letter_or_not_at_all(name: str) -> None:
 
 @pytest.mark.parametrize("largest", [2**31 - 1, 0, "12", 3.0])
 def test_a_position_is_any_whole_number_that_the_account_can_count(largest: Any) -> None:
-    assert StatusPatch.model_validate({"sort": largest}).wire() == {"sort": int(largest)}
+    assert StatusPatch.model_validate({"sort": largest}).to_payload() == {"sort": int(largest)}

@@ -83,7 +83,7 @@ class Stdio:
         self._process.stdin.flush()
 
 
-class Http:
+class HttpTransport:
     """One connection to a server over HTTP, which is asked the same again and again."""
 
     def __init__(self, url: str, tool: str) -> None:
@@ -142,7 +142,7 @@ def at_once(url: str, tool: str, clients: int, each: int) -> tuple[list[float], 
 
     One thread drives all of them: threads would wait for one another, and that would be taken for the server's time.
     """
-    peers = [Http(url, tool) for _ in range(clients)]
+    peers = [HttpTransport(url, tool) for _ in range(clients)]
     began = time.perf_counter()
     with selectors.DefaultSelector() as waiting:
         for peer in peers:

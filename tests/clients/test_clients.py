@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from amo_mcp.prompts import Prompts
-from amo_mcp.server import TOOLS
-from tests.commands.test_serve import over_http
+from amo_mcp.server.app import TOOLS
+from amo_mcp.server.prompts import Prompts
+from tests.cli.test_serve import over_http
 
 HERE = Path(__file__).parent
 INSTALLED = HERE / "node_modules" / ".bin"

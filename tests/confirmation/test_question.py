@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.amocrm.shown import quoted, visible
 from amo_mcp.confirmation.question import Question, difference, renaming
+from amo_mcp.text import quote, sanitize
 
 
 @pytest.mark.requirement("CONFIRM-12")
@@ -32,13 +32,13 @@ from amo_mcp.confirmation.question import Question, difference, renaming
     ],
 )
 def test_a_name_is_quoted_without_what_cannot_be_seen(name: str, shown: str) -> None:
-    assert quoted(name) == shown
+    assert quote(name) == shown
 
 
 @pytest.mark.requirement("CONFIRM-12")
 @given(st.text(max_size=300))
 def test_no_name_brings_a_line_a_control_or_an_end_of_its_quotes(name: str) -> None:
-    shown = quoted(name)
+    shown = quote(name)
     assert len(shown) <= 82
     assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for char in shown)
     if shown != "(no visible name)":
@@ -69,4 +69,4 @@ def test_names_that_look_alike_are_said_to_differ() -> None:
 
 
 def test_text_is_cut_to_what_is_asked_for() -> None:
-    assert visible("abcdef", 4) == "abc…"
+    assert sanitize("abcdef", 4) == "abc…"

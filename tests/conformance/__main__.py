@@ -14,12 +14,12 @@ from pathlib import Path
 import anyio
 from mcp import MCPDeprecationWarning
 
+from amo_mcp.compose.local import open_account
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.log import log_to_stderr
-from amo_mcp.loopback import Loopback, listen
-from amo_mcp.server import open_account
+from amo_mcp.confirmation.ask import AppState
+from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import ServingSettings, load_settings
+from amo_mcp.transports.http import Loopback, listen
 from tests.conformance.fixtures import ServerWithFixtures
 
 REVISIONS = ("2026-07-28", "2025-11-25")
@@ -55,7 +55,7 @@ async def main() -> int:
     log_to_stderr("ERROR")
     settings = load_settings(ServingSettings, sandbox=True)
     async with open_account(settings) as account:
-        server = ServerWithFixtures(Serving(account, Approvals(), two_step=False))
+        server = ServerWithFixtures(AppState(account, Approvals(), two_step=False))
         with listen("127.0.0.1", 0) as listener:
             serving, ready = Loopback(server, listener), anyio.Event()
             async with anyio.create_task_group() as group:

@@ -45,10 +45,10 @@ from mcp_types import (
 )
 from pydantic import AnyUrl, Field
 
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.server import AmoServer
+from amo_mcp.confirmation.ask import AppState
+from amo_mcp.server.app import AmoServer
 
-Called = Context[Serving, Any]
+Called = Context[AppState, Any]
 Answer = CallToolResult | InputRequiredResult
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -389,7 +389,7 @@ class ServerWithFixtures(AmoServer):
         unused: the fixtures that the suite has not called yet.
     """
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: AppState) -> None:
         super().__init__(serving, read_only=False)
         fixtures = [*TOOLS, schema_tool()]
         self._tool_manager._tools |= {each.name: each for each in fixtures}
@@ -398,11 +398,11 @@ class ServerWithFixtures(AmoServer):
         self.unused = {each.name for each in (*TOOLS, *PROMPTS)} | RESOURCES.keys() - {"test://watched-resource"}
         self._lowlevel_server.add_request_handler("logging/setLevel", SetLevelRequestParams, self._set_level)
 
-    async def _set_level(self, _: ServerRequestContext[Serving], __: SetLevelRequestParams) -> EmptyResult:
+    async def _set_level(self, _: ServerRequestContext[AppState], __: SetLevelRequestParams) -> EmptyResult:
         return EmptyResult()
 
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Serving, Any] | None = None
+        self, name: str, arguments: dict[str, Any], context: Context[AppState, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         self.unused.discard(name)
         return await super().call_tool(name, arguments, context)
@@ -420,7 +420,7 @@ class ServerWithFixtures(AmoServer):
         return [*await super().list_resource_templates(), template]
 
     async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Serving, Any] | None = None
+        self, uri: AnyUrl | str, context: Context[AppState, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         if str(uri) not in RESOURCES:
             return await super().read_resource(uri, context)
@@ -431,7 +431,7 @@ class ServerWithFixtures(AmoServer):
         return [*await super().list_prompts(), *await MCPServer.list_prompts(self)]
 
     async def get_prompt(
-        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Serving, Any] | None = None
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[AppState, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
         if not name.startswith("test_"):
             return await super().get_prompt(name, arguments, context)

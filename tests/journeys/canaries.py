@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from amo_mcp.amocrm.shown import visible
 from amo_mcp.sandbox import Sandbox
+from amo_mcp.text import sanitize
 
 MARK = "zq!xv"
 
@@ -91,7 +91,7 @@ class Poison:
 
 def _letters(text: str) -> str:
     """What is left of a text however it was cleaned."""
-    return "".join(char for char in visible(text, 10_000) if char.isalnum())
+    return "".join(char for char in sanitize(text, 10_000) if char.isalnum())
 
 
 def _is_one_of(text: str, own: set[str]) -> bool:

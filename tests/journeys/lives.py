@@ -15,16 +15,16 @@ from typing import Any
 from mcp import Client
 from pydantic import SecretStr
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.changes.journal import Journal
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.reorganize.journal import Journal
+from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-from amo_mcp.server import AmoServer
+from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
 from tests.conftest import Person, Served, no_sleep
 
 SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
@@ -169,12 +169,12 @@ async def living(
 @asynccontextmanager
 async def serving(sandbox: Sandbox, journal: Journal, app: Any = None) -> AsyncIterator[Served]:
     """A server on a sandbox in process, on a journal of the test's."""
-    http = Http(timeout=20, app=app or sandbox.app)
-    transport = Transport("http://127.0.0.1", LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unpaced(), sleep=no_sleep)
+    http = HttpTransport(timeout=20, app=app or sandbox.app)
+    transport = Session("http://127.0.0.1", LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited(), sleep=no_sleep)
     approvals = Approvals()
     try:
         server = AmoServer(
-            Serving(AmoAccount(AmoClient(transport), journal), approvals, two_step=True), read_only=False
+            AppState(AmoAccount(AmoClient(transport), journal), approvals, two_step=True), read_only=False
         )
         yield Served(server, sandbox, approvals)
     finally:

@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ResourceTemplateReference
 
-from amo_mcp.log import OneLine
+from amo_mcp.logs import OneLine
 from amo_mcp.sandbox import Fault
 from tests.conftest import ERAS, Person, Serve, Served
 from tests.journeys.canaries import CANARIES, MARK, Poison, strings

@@ -174,16 +174,16 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
         waiting = await refused(client, "undo_change", change_id=deleted["change_id"])
         assert waiting["code"] == "confirmation_required"
         undone = await done(client, "confirm_change", approval_id=waiting["approval_id"])
-    losses = [
+    not_restored = [
         "segment «VIP» (id 51) comes back with a new id.",
         "Its 48 customers do not come back into it, nor do its conditions.",
     ]
     assert undone == {
         "change_id": undone["change_id"],
         "done": ["Create segment «VIP» (id 96)"],
-        "losses": losses,
+        "not_restored": not_restored,
     }
-    assert waiting["preview"].splitlines()[2:] == losses
+    assert waiting["preview"].splitlines()[2:] == not_restored
     back = sandbox.account.segments.pop(96)
     kept = ("name", "color", "custom_fields_values", "available_products_price_types")
     assert [back[name] for name in kept] == [before[51][name] for name in kept]
@@ -224,7 +224,7 @@ async def test_a_status_gets_its_name_colour_and_position_back(era: str, periodi
             assert (change, periodicity.account.statuses) == (change, before)
         made = await done(client, "update_status", status_id=4740010, name="A", color="#fff000")
         undone = await undo(client, made)
-    assert undone["losses"] == [
+    assert undone["not_restored"] == [
         "The colour #ccff66 of status «Недавно купили» (id 4740010) cannot be set through the API."
     ]
     assert periodicity.account.statuses[4740010] == {**before[4740010], "color": "#fff000"}

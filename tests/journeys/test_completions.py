@@ -12,9 +12,9 @@ from mcp import Client
 from mcp_types import Completion, PromptReference, ResourceTemplateReference
 
 from amo_mcp.amocrm.models import Segment
-from amo_mcp.resources import Resources
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.server import AmoServer
+from amo_mcp.server.app import AmoServer
+from amo_mcp.server.resources import Resources
 from tests.conftest import ERAS, Person, Serve, answer
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,11 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 
+from amo_mcp.compose.local import open_server
+from amo_mcp.failures import Code
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server import TOOLS, open_server
+from amo_mcp.server.app import TOOLS
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.tools.errors import Code
 from tests.conftest import ERAS, Person, Serve, answer, error
 from tests.journeys.canaries import strings
 
@@ -126,7 +127,11 @@ async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
         ]
     assert [(failure["code"], failure["retryable"]) for failure in failures] == [("internal", False)] * 2
     assert not [text for text in strings(failures) if "secret" in text or "RuntimeError" in text or ".py" in text]
-    told = [record for record in caplog.records if record.name == "amo_mcp.tools.tool" and record.levelname == "ERROR"]
+    told = [
+        record
+        for record in caplog.records
+        if record.name == "amo_mcp.tools.runtime.tool" and record.levelname == "ERROR"
+    ]
     assert len(told) == 2
     assert not [record for record in told if record.exc_info or "secret" in record.getMessage()]
 

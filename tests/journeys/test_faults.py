@@ -17,7 +17,7 @@ import anyio
 import httpx2
 import pytest
 
-from amo_mcp.amocrm.http import Answer, Http
+from amo_mcp.amocrm.http import Answer, HttpTransport
 from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.serving import running
 from tests.journeys.test_stateful import NOTHING, SEGMENTS, STATUSES, Bench, Way, Wire, claimed, holds_as_told, opened
@@ -25,7 +25,7 @@ from tests.journeys.test_stateful import NOTHING, SEGMENTS, STATUSES, Bench, Way
 pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 
-class Line(Http):
+class Line(HttpTransport):
     """Connections; the next requests with the methods in `dead` find nobody listening."""
 
     dead: Sequence[str] = ()
@@ -127,9 +127,9 @@ class Trouble:
         if self.silence == "refused" and isinstance(bench.http, Line):
             bench.http.dead = [way.method] * (4 if stays else 1)
         elif self.silence:
-            bench.wire.silence = {way.method: [self.silence] * times}
+            bench.to_payload.silence = {way.method: [self.silence] * times}
         else:
-            bench.wire.sandbox.faults.add(Fault(way.method, way.path, 0 if stays else 1, **self.fault))
+            bench.to_payload.sandbox.faults.add(Fault(way.method, way.path, 0 if stays else 1, **self.fault))
 
 
 ALWAYS = 20
@@ -203,7 +203,7 @@ async def test_every_call_has_its_effect_once_or_not_at_all_and_says_which(bench
     table, wrong = Table(bench), []
     for way, trouble in cells((*READS, *WRITES)):
         told = await table.tried(way, trouble, stays=stays)
-        posts = [item for item in bench.wire.sandbox.requests if item.method == "POST" and item.status != 429]
+        posts = [item for item in bench.to_payload.sandbox.requests if item.method == "POST" and item.status != 429]
         if told != (trouble.told(way, stays=stays), True) or len(posts) > 2:
             wrong.append((str(way), trouble.name, *told, len(posts)))
     assert wrong == []
@@ -213,10 +213,10 @@ async def test_on_a_real_connection_a_call_has_its_effect_once_or_not_at_all(ben
     wrong = []
 
     async def try_all(ways: Sequence[Way], troubles: Sequence[Trouble], seconds: float) -> None:
-        front, wire = Sandbox(), Wire(seconds=2 * IMPATIENT)
-        front.app = wire
+        front, to_payload = Sandbox(), Wire(seconds=2 * IMPATIENT)
+        front.app = to_payload
         with running(front) as root:
-            async with opened("2025-11-25", Line(timeout=seconds), wire, root) as real:
+            async with opened("2025-11-25", Line(timeout=seconds), to_payload, root) as real:
                 for way, trouble, stays in product(ways, troubles, (False, True)):
                     told = await Table(real).tried(way, trouble, stays=stays)
                     # A busy machine is late in more than what is meant to be late; it is honest all the same.
@@ -271,7 +271,7 @@ async def test_a_short_wait_is_waited_for_each_time_that_it_is_asked(bench: Benc
     for way in (*READS, *WRITES):
         for stays, outcome, waits in ((False, "done", 1), (True, "rate_limited", 3)):
             assert await table.tried(way, SHORT, stays=stays) == (outcome, True)
-            asked = [item for item in bench.wire.sandbox.requests if item.status == 429]
+            asked = [item for item in bench.to_payload.sandbox.requests if item.status == 429]
             assert (bench.slept, len(asked)) == ([5.0] * waits, waits + stays)
 
 
@@ -288,7 +288,7 @@ async def test_what_is_forbidden_is_sent_exactly_once(bench: Bench) -> None:
 
 def namesakes(bench: Bench, way: Way, color: str) -> list[int]:
     """Somebody else makes what `way` makes, but for the colour; the ids of that."""
-    account = bench.wire.sandbox.account
+    account = bench.to_payload.sandbox.account
     if way.tool == "create_segment":
         return [segments.create(account, {**way.arguments, "color": color}, 0)["id"]]
     drafts = [{**draft, "color": color} for draft in way.arguments["statuses"]]
@@ -321,7 +321,7 @@ async def test_what_somebody_else_makes_at_the_same_time_is_not_taken_for_ours(b
     for trouble in TROUBLES:
         sandbox = bench.reset(way.mode)
         before, came = ids(sandbox), []
-        bench.wire.meanwhile = lambda came=came: came.extend(namesakes(bench, way, color))
+        bench.to_payload.meanwhile = lambda came=came: came.extend(namesakes(bench, way, color))
         told = await bench.call(way, partial(trouble.arm, bench, way, stays=True))
         new = sorted(ids(sandbox) - before - {*came})
         claim = {"done": [created(told)], "outcome_unknown": [new] if len(new) in sizes else []}
@@ -341,7 +341,7 @@ async def test_a_write_that_may_still_arrive_is_not_called_off_by_the_attempts_a
     untouched, done = await Table(bench).clean(way)
     for then in ({"drop": "before", "times": 0}, {"status": 500}, {"status": 503, "times": 0}):
         sandbox = bench.reset(way.mode)
-        bench.wire.silence = {way.method: ["late"]}
+        bench.to_payload.silence = {way.method: ["late"]}
         told = await bench.call(way, partial(sandbox.faults.add, Fault(method=way.method, **then)))
         assert (then, claimed(told)) == (then, "outcome_unknown")
         assert holds_as_told(told, sandbox.account.document(), untouched, done)
@@ -360,7 +360,7 @@ async def test_a_status_that_did_not_move_is_not_said_to_have_moved(bench: Bench
 async def test_a_status_that_only_others_moved_is_not_said_to_have_moved(bench: Bench) -> None:
     sandbox = bench.reset("periodicity")
     way = replace(CONFIRMED[0], arguments={"status_id": 4740013, "name": "Напомнить о помоле", "sort": 5})
-    bench.wire.meanwhile = partial(statuses.create, sandbox.account, [{"name": "Новый", "sort": 0}])
+    bench.to_payload.meanwhile = partial(statuses.create, sandbox.account, [{"name": "Новый", "sort": 0}])
     told = await bench.call(way, partial(sandbox.faults.add, Fault(method="PATCH", status=500)))
     assert claimed(told) == "outcome_unknown"
 
@@ -392,6 +392,6 @@ async def test_two_drafts_of_one_name_are_not_one_of_somebody_else(bench: Bench)
     draft = DRAFTS[0]
     way = replace(CREATES[0], arguments={"statuses": [draft, draft]})
     sandbox = bench.reset("periodicity")
-    bench.wire.meanwhile = partial(statuses.create, sandbox.account, [draft])
+    bench.to_payload.meanwhile = partial(statuses.create, sandbox.account, [draft])
     told = await bench.call(way, partial(sandbox.faults.add, Fault(method="POST", drop="before")))
     assert claimed(told) == "outcome_unknown"

@@ -25,7 +25,7 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
-from amo_mcp.account import Changed
+from amo_mcp.accounts.account import Changed
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from tests.conftest import ERAS, Person, Serve, Served, answer, error
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS

@@ -14,10 +14,11 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference
 
-from amo_mcp import __version__, loopback
-from amo_mcp.loopback import Loopback, NotLoopback, listen
+from amo_mcp import __version__
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.server import MOST_BYTES
+from amo_mcp.server.app import MOST_BYTES
+from amo_mcp.transports import http as loopback
+from amo_mcp.transports.http import Loopback, NotLoopback, listen
 from tests.conftest import Person, Serve, Served, answer, error
 from tests.journeys.test_following import LIST, PATIENCE, following
 from tests.journeys.test_stdio import ERAS

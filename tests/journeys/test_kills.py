@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
-from amo_mcp.reorganize.journal import Journal
-from amo_mcp.reorganize.steps import Change
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.steps import Change
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.serving import running
-from amo_mcp.tools.reorganize import UndoChange, undo_in
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.tools.changes import UndoChange, plan_undo
 from tests.conftest import no_sleep
 from tests.journeys.lives import settings
 
@@ -70,8 +70,8 @@ def kill() -> Iterator[Kill]:
 @asynccontextmanager
 async def next_process(url: str, file: Path, *, later: float = 0.0) -> AsyncIterator[AmoAccount]:
     """The process that comes after one that was killed, soon or so many seconds later."""
-    http, journal = Http(timeout=20), Journal(file, clock=lambda: time() + later)
-    transport = Transport(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unpaced(), sleep=no_sleep)
+    http, journal = HttpTransport(timeout=20), Journal(file, clock=lambda: time() + later)
+    transport = Session(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited(), sleep=no_sleep)
     try:
         yield AmoAccount(AmoClient(transport), journal)
     finally:
@@ -91,7 +91,7 @@ async def undo(url: str, file: Path, change_id: str) -> None:
     async with next_process(url, file, later=REST) as account:
         change = await account.journal.change(change_id)
         assert change is not None
-        taking = await undo_in(account, change)
+        taking = await plan_undo(account, change)
         assert taking.conflicts == []
         if taking.steps:
             assert (await UndoChange(change, taking).write(account)).not_done is None

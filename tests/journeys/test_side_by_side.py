@@ -9,7 +9,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from amo_mcp.reorganize.journal import Journal
+from amo_mcp.changes.journal import Journal
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
 from tests.journeys.lives import planning, serving, settings

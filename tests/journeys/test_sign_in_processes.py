@@ -15,14 +15,14 @@ import pytest
 from mcp import Client, StdioServerParameters
 from pydantic import SecretStr
 
+from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.errors import Unauthorized
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.oauth import OAuthSignIn
-from amo_mcp.amocrm.token_store import FileStore, SignedIn, store_for
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import allowed_root
-from amo_mcp.state import StateFolder
+from amo_mcp.storage.credentials import Credentials, FileStore, credential_store
 from tests.conftest import answer, error
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ class Machine:
 
     sandbox: Sandbox
     url: str
-    state: StateFolder
+    state: StateDir
 
     @property
     def host(self) -> str:
@@ -55,9 +55,9 @@ class Machine:
     def refreshes(self) -> list[str]:
         return [request.method for request in self.sandbox.requests if f"{request.method} {request.path}" == REFRESH]
 
-    def sign_in(self) -> SignedIn:
+    def sign_in(self) -> Credentials:
         access, refresh = self.sandbox.oauth.issue_tokens(expired=True, host=self.host)
-        signed_in = SignedIn(
+        signed_in = Credentials(
             root=self.url,
             client_id=self.sandbox.oauth.client_id,
             client_secret=SecretStr(self.sandbox.oauth.client_secret),
@@ -77,10 +77,10 @@ class Machine:
 
     async def token(self) -> SecretStr:
         """What the next process uses: this one."""
-        http = Http(timeout=5.0, direct=True)
+        http = HttpTransport(timeout=5.0, direct=True)
         try:
-            return await OAuthSignIn(
-                store_for(self.url, self.state.path),
+            return await OAuthTokenSource(
+                credential_store(self.url, self.state.path),
                 http,
                 self.state.refresh_lock(self.url),
                 allowed=lambda address: allowed_root(address, ()),
@@ -92,7 +92,7 @@ class Machine:
 @pytest.fixture
 async def machine(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Machine]:
     with running(sandbox) as url:
-        made = Machine(sandbox, url, StateFolder(tmp_path / "state"))
+        made = Machine(sandbox, url, StateDir(tmp_path / "state"))
         made.sign_in()
         yield made
 
@@ -157,15 +157,15 @@ from pathlib import Path
 
 import anyio
 
-from amo_mcp.amocrm import oauth
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.token_store import FileStore
+from amo_mcp.amocrm import auth as oauth
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.storage.credentials import FileStore
 
 where, file, lock = sys.argv[1:]
 die = lambda *_, **__: os._exit(9)
 
 
-class Killed(Http):
+class Killed(HttpTransport):
     async def exchange(self, *asked, **more):
         if where == "with the lock, before the request":
             die()
@@ -183,7 +183,7 @@ if where == "after it was renamed":
     replace = Path.replace
     Path.replace = lambda *paths: die(replace(*paths))
 
-sign_in = oauth.OAuthSignIn(FileStore(Path(file)), Killed(timeout=5.0, direct=True), Path(lock), allowed=str)
+sign_in = oauth.OAuthTokenSource(FileStore(Path(file)), Killed(timeout=5.0, direct=True), Path(lock), allowed=str)
 anyio.run(sign_in.token)
 """
 

@@ -20,17 +20,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from mcp import Client
 from pydantic import SecretStr
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.changes.journal import Journal
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.reorganize.journal import Journal
+from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.account import Account
-from amo_mcp.server import AmoServer
+from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
 from tests.conftest import Person, Served, answer
 
 pytestmark = pytest.mark.exhaustive
@@ -133,27 +133,27 @@ async def _read(receive: Any) -> Any:
 class Bench:
     """One server and its clients, with a person who says yes; `reset` gives them an account of its own."""
 
-    def __init__(self, http: Http, wire: Wire, root: str) -> None:
-        self.http, self.wire = http, wire
+    def __init__(self, http: HttpTransport, to_payload: Wire, root: str) -> None:
+        self.http, self.to_payload = http, to_payload
         self.person = Person("yes")
         self.slept: list[float] = []
         self._sandboxes = {mode: Sandbox(mode=mode, clock=lambda: NOW) for mode in COLORS}
         self._pristine = {mode: json.dumps(sandbox.account.document()) for mode, sandbox in self._sandboxes.items()}
         self._root = root
         self._account = AmoAccount(AmoClient(self._transport()), Journal())
-        server = AmoServer(Serving(self._account, Approvals(), two_step=True), read_only=False)
-        self.served = Served(server, wire.sandbox, Approvals())
+        server = AmoServer(AppState(self._account, Approvals(), two_step=True), read_only=False)
+        self.served = Served(server, to_payload.sandbox, Approvals())
         self.clients: dict[bool, Client] = {}
 
     def reset(self, mode: str) -> Sandbox:
-        self.wire.sandbox = self.served.sandbox = sandbox = self._sandboxes[mode]
+        self.to_payload.sandbox = self.served.sandbox = sandbox = self._sandboxes[mode]
         vars(sandbox.account).update(vars(Account.read(json.loads(self._pristine[mode]))))
         self.reconnect()
-        return self.wire.sandbox
+        return self.to_payload.sandbox
 
     def reconnect(self) -> None:
         """Begin afresh, without a wait that was asked for before."""
-        self.wire.sandbox.requests.clear()
+        self.to_payload.sandbox.requests.clear()
         self._account.client = AmoClient(self._transport())
         self.slept.clear()
 
@@ -167,24 +167,24 @@ class Bench:
             tool, arguments = "confirm_change", {"approval_id": asked["error"]["approval_id"]}
         prepare()
         told = answer(await client.call_tool(tool, arguments))
-        await self.wire.settle()
+        await self.to_payload.settle()
         return told
 
-    def _transport(self) -> Transport:
+    def _transport(self) -> Session:
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
 
-        return Transport(self._root, LongLivedToken(SecretStr(ADMIN_TOKEN)), self.http, Unpaced(), sleep=sleep)
+        return Session(self._root, LongLivedToken(SecretStr(ADMIN_TOKEN)), self.http, Unlimited(), sleep=sleep)
 
 
 @asynccontextmanager
 async def opened(
-    era: str, http: Http | None = None, wire: Wire | None = None, root: str = "http://sandbox.localhost"
+    era: str, http: HttpTransport | None = None, to_payload: Wire | None = None, root: str = "http://sandbox.localhost"
 ) -> AsyncIterator[Bench]:
     """A bench in process, or over `http` to `root`."""
-    wire = wire or Wire()
-    http = http or Http(timeout=20, app=wire)
-    bench = Bench(http, wire, root)
+    to_payload = to_payload or Wire()
+    http = http or HttpTransport(timeout=20, app=to_payload)
+    bench = Bench(http, to_payload, root)
     async with bench.served.client(era, bench.person) as dialog, bench.served.client(era) as plain:
         bench.clients = {False: dialog, True: plain}
         yield bench
@@ -303,14 +303,16 @@ class Story(RuleBasedStateMachine):
         def prepare() -> None:
             if way.two_steps:
                 meddle("before the yes")
-            self.bench.wire.meanwhile = lambda: meddle("at the write", target)
+            self.bench.to_payload.meanwhile = lambda: meddle("at the write", target)
             self.trouble(way, faults, silence)
 
         self.bench.person.says = lambda _: meddle("before the yes")
         self.bench.reconnect()
         told = self.portal.call(self.bench.call, way, prepare)
         self.outcomes[f"{way.method} {claimed(told)}"] += 1
-        forbidden = Counter((item.method, item.path) for item in self.bench.wire.sandbox.requests if item.status == 403)
+        forbidden = Counter(
+            (item.method, item.path) for item in self.bench.to_payload.sandbox.requests if item.status == 403
+        )
         assert max(forbidden.values(), default=0) <= 1
         now = self.held()
         done = self.after(action, way.arguments, target, now)
@@ -320,10 +322,10 @@ class Story(RuleBasedStateMachine):
         self.rows = now
 
     def trouble(self, way: Way, faults: list[Fault], silence: str) -> None:
-        self.bench.wire.silence = {way.method: [silence]} if silence and way.method != "GET" else {}
+        self.bench.to_payload.silence = {way.method: [silence]} if silence and way.method != "GET" else {}
         for fault in faults:
             method = way.method if fault.method == "the write" else fault.method
-            self.bench.wire.sandbox.faults.add(replace(fault, method=method))
+            self.bench.to_payload.sandbox.faults.add(replace(fault, method=method))
 
     def way(self, action: str, target: Row | None, change: dict[str, Any], *, flag: bool) -> Way:
         """The call."""

@@ -94,7 +94,7 @@ async def test_stderr_has_one_line_an_event_and_never_the_token_or_a_traceback(
     if level == "WARNING":
         assert lines == []
     else:
-        [request_line] = [line for line in lines if "/segments/51 -> 200" in line and "transport" in line][:1]
+        [request_line] = [line for line in lines if "/segments/51 -> 200" in line and "session" in line][:1]
         assert "X-Request-Id" in request_line
         assert any("get_segment: invalid_arguments in" in line for line in lines)
 

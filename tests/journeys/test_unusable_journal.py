@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from amo_mcp.reorganize.journal import Journal
-from amo_mcp.reorganize.steps import Step
+from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.steps import Step
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
 from tests.journeys.lives import planning, told_of

@@ -20,18 +20,18 @@ import httpx2  # noqa: F401
 import tenacity  # noqa: F401
 from pydantic import SecretStr
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import Http
+from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.models import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.pace import Unpaced
-from amo_mcp.amocrm.transport import LongLivedToken, Transport
-from amo_mcp.reorganize.journal import Journal
-from amo_mcp.reorganize.outcome import listed
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.outcome import listed
 from amo_mcp.reorganize.plan import PlannedChange, State, make_plan
 from amo_mcp.sandbox import ADMIN_TOKEN
-from amo_mcp.tools.plan import ApplyPlan
-from amo_mcp.tools.reorganize import UndoChange, undo_in
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.tools.changes import UndoChange, plan_undo
+from amo_mcp.tools.plans import ApplyPlan
 
 WRITES = ("create_segment", "update_segment", "delete_segment", "create_statuses", "update_status", "delete_status")
 
@@ -99,7 +99,7 @@ async def write(account: AmoAccount, what: str, changes: list[Any]) -> None:
             await ApplyPlan(plan).write(account)
         case _:
             [(_, change)] = await account.journal.changes(1)
-            await UndoChange(change, await undo_in(account, change)).write(account)
+            await UndoChange(change, await plan_undo(account, change)).write(account)
 
 
 async def main(url: str, file: str, what: str, changes: list[Any], at: list[Any]) -> None:
@@ -108,7 +108,7 @@ async def main(url: str, file: str, what: str, changes: list[Any], at: list[Any]
         death.wrap(Journal, name, "record")
     for name in WRITES:
         death.wrap(AmoClient, name, "request")
-    client = AmoClient(Transport(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), Http(timeout=20), Unpaced()))
+    client = AmoClient(Session(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), HttpTransport(timeout=20), Unlimited()))
     await write(AmoAccount(client, Journal(Path(file))), what, changes)
     die()
 

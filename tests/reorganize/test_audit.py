@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.amocrm.palette import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.shown import quoted
 from amo_mcp.reorganize.audit import Finding, audit_segments, audit_statuses, key_of
+from amo_mcp.text import quote
 
 settings.register_profile("audit", derandomize=True)
 STEADY = settings(settings.get_profile("audit"), max_examples=100)
@@ -56,8 +56,8 @@ def test_of_two_that_mean_the_same_the_empty_one_is_offered_for_deletion_and_not
             problem="near_duplicate_names",
             kind="segment",
             ids=(1, 2),
-            why="«Новички», «новички» mean the same; «новички» (id 2) is the one to keep.",
-            sureness="high",
+            reason="«Новички», «новички» mean the same; «новички» (id 2) is the one to keep.",
+            confidence="high",
             changes=(delete("segment", 1),),
         )
     ]
@@ -109,7 +109,7 @@ def test_of_two_with_as_many_customers_the_older_one_is_kept() -> None:
 )
 def test_two_spellings_of_one_name_are_surely_the_same(first: str, second: str) -> None:
     [finding] = found("near_duplicate_names", audit_segments([segment(1, first), segment(2, second)], []))
-    assert (finding.ids, finding.sureness) == ((1, 2), "high")
+    assert (finding.ids, finding.confidence) == ((1, 2), "high")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_two_spellings_of_one_name_are_surely_the_same(first: str, second: str) 
 )
 def test_names_that_differ_in_a_letter_are_perhaps_the_same(first: str, second: str) -> None:
     [finding] = found("near_duplicate_names", audit_segments([segment(1, first), segment(2, second)], []))
-    assert (finding.ids, finding.sureness) == ((1, 2), "medium")
+    assert (finding.ids, finding.confidence) == ((1, 2), "medium")
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_a_system_status_is_kept_and_never_offered_for_deletion() -> None:
             problem="near_duplicate_names",
             kind="status",
             ids=(1, 2, 3),
-            why="«закрытые», «Закрытые», «ЗАКРЫТЫЕ» mean the same; «Закрытые» (id 2) is the one to keep.",
-            sureness="high",
+            reason="«закрытые», «Закрытые», «ЗАКРЫТЫЕ» mean the same; «Закрытые» (id 2) is the one to keep.",
+            confidence="high",
             changes=(delete("status", 1),),
         )
     ]
@@ -169,8 +169,8 @@ def test_an_empty_segment_is_offered_for_deletion_and_one_whose_customers_are_un
             problem="empty_segment",
             kind="segment",
             ids=(1,),
-            why="«ТЕСТ» has no customers.",
-            sureness="medium",
+            reason="«ТЕСТ» has no customers.",
+            confidence="medium",
             changes=(delete("segment", 1),),
         )
     ]
@@ -185,8 +185,8 @@ def test_all_but_the_first_of_one_colour_are_offered_colours_that_nobody_has() -
             problem="color_clash",
             kind="segment",
             ids=(1, 2, 3),
-            why=f"3 of one colour ({color}): «VIP», «Опт», «Гости».",
-            sureness="low",
+            reason=f"3 of one colour ({color}): «VIP», «Опт», «Гости».",
+            confidence="low",
             changes=(
                 {"action": "update", "kind": "segment", "id": 2, "color": SEGMENT_COLORS[0]},
                 {"action": "update", "kind": "segment", "id": 3, "color": SEGMENT_COLORS[2]},
@@ -205,7 +205,7 @@ def test_when_every_colour_is_taken_a_clash_is_told_without_a_suggestion() -> No
 
 @pytest.mark.requirement("TOOL-20")
 @pytest.mark.parametrize(
-    ("name", "reason", "sureness", "clean"),
+    ("name", "reason", "confidence", "clean"),
     [
         (" VIP ", "stray spaces", "high", "VIP"),
         ("VIP  клуб", "stray spaces", "high", "VIP клуб"),
@@ -219,14 +219,14 @@ def test_when_every_colour_is_taken_a_clash_is_told_without_a_suggestion() -> No
         ("_\u2065VIP\U000e0002", "underscores", "medium", "VIP"),
     ],
 )
-def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, sureness: str, clean: str) -> None:
+def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, confidence: str, clean: str) -> None:
     assert audit_segments([segment(1, name)], []) == [
         Finding(
             problem="naming_drift",
             kind="segment",
             ids=(1,),
-            why=f"{quoted(name)} has {reason}.",
-            sureness=sureness,  # type: ignore[arg-type]
+            reason=f"{quote(name)} has {reason}.",
+            confidence=confidence,  # type: ignore[arg-type]
             changes=({"action": "update", "kind": "segment", "id": 1, "name": clean},),
         )
     ]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
-from amo_mcp.amocrm.palette import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.changes.steps import Entity, Kind, Step
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
 from amo_mcp.reorganize.plan import (
     LIMITS,
@@ -17,10 +18,9 @@ from amo_mcp.reorganize.plan import (
     Plan,
     PlannedChange,
     State,
-    differences_of,
+    drift,
     make_plan,
 )
-from amo_mcp.reorganize.steps import Entity, Kind, Step
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
@@ -369,7 +369,7 @@ OF_ALL = (
     ],
 )
 def test_what_is_not_any_more_as_it_was_planned_is_named(now: tuple[Entity, ...], differs: list[str]) -> None:
-    told = differences_of(planned(*OF_ALL), state(*now))
+    told = drift(planned(*OF_ALL), state(*now))
     assert [{*sentence.replace(",", "").split()} for sentence in told] == [
         {*sentence.replace(",", "").split()} for sentence in differs
     ]
@@ -377,7 +377,7 @@ def test_what_is_not_any_more_as_it_was_planned_is_named(now: tuple[Entity, ...]
 
 def test_room_that_somebody_took_since_is_named() -> None:
     plan = planned(change("create segment", name="Гости"), of=state(*many("segment", 99)))
-    assert differences_of(plan, state(*many("segment", 100))) == [
+    assert drift(plan, state(*many("segment", 100))) == [
         "There are 100 of kind segment now: no room for what is to be created."
     ]
 

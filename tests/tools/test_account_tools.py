@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
-from amo_mcp.server import AmoServer
+from amo_mcp.server.app import AmoServer
 from tests.conftest import ERAS, Person, Serve, answer, error
 
 pytestmark = pytest.mark.anyio

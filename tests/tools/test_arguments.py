@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
 
-from amo_mcp.account import AmoAccount
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.changes.journal import Journal
 from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import Serving
-from amo_mcp.reorganize.journal import Journal
+from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server import TOOLS, AmoServer
-from amo_mcp.tools.tool import AmoTool
+from amo_mcp.server.app import TOOLS, AmoServer
+from amo_mcp.tools.runtime.tool import AmoTool
 from tests.conftest import Serve, answer, error
 
 NOTHING = "Nothing was changed."
@@ -33,7 +33,7 @@ class NoApi:
 @asynccontextmanager
 async def offline() -> AsyncIterator[Client]:
     """A client of a server that cannot reach any API."""
-    server = AmoServer(Serving(AmoAccount(NoApi(), Journal()), Approvals(), two_step=True), read_only=False)  # type: ignore[arg-type]
+    server = AmoServer(AppState(AmoAccount(NoApi(), Journal()), Approvals(), two_step=True), read_only=False)  # type: ignore[arg-type]
     async with Client(server, mode="2026-07-28", cache=None) as client:
         yield client
 

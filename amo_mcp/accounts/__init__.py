@@ -1,0 +1,1 @@
+"""One amoCRM account as the server holds it."""

@@ -1,0 +1,98 @@
+"""`amo-mcp serve`: one account, over stdio or over HTTP on loopback. On stdio stdout belongs to the protocol."""
+
+import gc
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from socket import socket
+from typing import NoReturn
+
+import anyio
+import click
+
+from amo_mcp.compose.local import open_server
+from amo_mcp.logs import log_to_stderr
+from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
+from amo_mcp.transports.stdio import serve_stdio
+
+_PORT = 8000
+_YOUNG = 3_000
+"""New objects after which garbage is looked for, 700 by default."""
+
+
+@click.command("serve")
+@click.option("--http", is_flag=True, help="Serve Streamable HTTP on loopback instead of stdio.")
+@click.option("--host", help="With --http: the loopback address, default 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"With --http: default {_PORT}; 0: any free port.")
+@click.option("--sandbox", is_flag=True, default=None, help="Serve the embedded sandbox instead of an account.")
+@click.option("--read-only", is_flag=True, default=None, help="Leave out every tool that writes.")
+@click.option("--confirm", type=click.Choice(["auto", "dialog", "chat"]), help="How a person is asked.")
+def command(http: bool, host: str | None, port: int | None, **chosen: object) -> None:  # noqa: FBT001 - click's way
+    """Serve MCP over stdio, or with --http over HTTP on loopback.
+
+    The account comes from the environment: AMO_BASE_URL (or AMO_SUBDOMAIN) and AMO_ACCESS_TOKEN.
+    """
+    if not http and (host, port) != (None, None):
+        _stop(["--host and --port are for --http"])
+    try:
+        settings = load_settings(ServingSettings, **chosen)
+    except InvalidSettings as error:
+        _stop(error.problems)
+    log_to_stderr(settings.log_level)
+    if not settings.sandbox:
+        try:
+            settings.state.create()
+        except OSError as error:
+            _stop([f"AMO_STATE_DIR: {settings.state.path}: {error.strerror}"])
+    # Ctrl-C is how a person ends it.
+    with suppress(KeyboardInterrupt):
+        if http:
+            with _listener(host or "127.0.0.1", _PORT if port is None else port) as listener:
+                anyio.run(_serve_http, settings, listener)
+        else:
+            anyio.run(_serve_stdio, settings)
+
+
+def _collect_seldom() -> None:
+    """What was built until now stays; of what a call makes thousands of objects live as long as the call."""
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
+    gc.enable()
+
+
+def _stop(problems: Iterable[str]) -> NoReturn:
+    """Every reason why it cannot start on stderr, and exit code 2."""
+    click.echo("amo-mcp cannot start:", err=True)
+    for problem in problems:
+        click.echo(f"  {problem}", err=True)
+    raise SystemExit(2) from None
+
+
+async def _serve_stdio(settings: ServingSettings) -> None:
+    async with open_server(settings, "stdio") as server:
+        _collect_seldom()
+        await serve_stdio(server)
+
+
+def _listener(host: str, port: int) -> socket:
+    from amo_mcp.transports.http import NotLoopback, listen
+
+    try:
+        return listen(host, port)
+    except NotLoopback:
+        _stop(["--host must be a loopback address, such as 127.0.0.1, ::1 or localhost: there is no sign-in"])
+    except OSError as error:
+        _stop([f"--port {port} cannot be used on {host}: {os.strerror(error.errno or 0)}"])
+
+
+async def _serve_http(settings: ServingSettings, listener: socket) -> None:
+    from amo_mcp.transports.http import Loopback
+
+    async with open_server(settings, "http") as server:
+        serving = Loopback(server, listener)
+
+        def started() -> None:
+            _collect_seldom()
+            click.echo(f"amo-mcp serves at {serving.url} (Ctrl-C ends it).")
+
+        await serving.until_stopped(started)

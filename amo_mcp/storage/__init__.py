@@ -1,0 +1,1 @@
+"""What keeps things: the implementations of the protocols that other rooms declare."""

@@ -1,0 +1,1 @@
+"""Implementations that live as long as the process."""

@@ -1,0 +1,92 @@
+"""Arguments as models send them, made strict: unknown names refused, `null` not given, problems in our words."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from amo_mcp.failures import invalid_arguments
+from amo_mcp.text import sanitize
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_DETAILS = {
+    "missing": "is required",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of a reasonable size",
+    "int_from_float": "must be a whole number",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_unicode": "must be text",
+}
+
+
+def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, Any]) -> ModelT:
+    """The arguments as `model`; `schema` is what the model was told of them.
+
+    Raises:
+        ToolFailure: `invalid_arguments`, with every problem.
+    """
+    known = list(schema["properties"])
+    unknown = [(sanitize(name, 60) or "?", _unknown(name, known)) for name in arguments if name not in known]
+    if unknown:
+        raise invalid_arguments(unknown)
+    given = {name: _unwrapped(value, schema["properties"][name]) for name, value in arguments.items()}
+    try:
+        return model.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise invalid_arguments([(_path(item), _detail(item, schema)) for item in error.errors()]) from None
+
+
+def _unwrapped(value: Any, schema: dict[str, Any]) -> Any:
+    """A list that came as JSON text, as some clients send it, as the list."""
+    if schema["type"] != "array" or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _path(item: ErrorDetails) -> str:
+    return ".".join(sanitize(str(part), 60) for part in item["loc"]) or "arguments"
+
+
+def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "extra_forbidden":
+            return _unknown(str(item["loc"][-1]), _names_at(item["loc"][:-1], schema))
+        case "too_short":
+            return "must not be empty"
+        case "too_long":
+            return f"must have at most {context['max_length']} entries"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "literal_error":
+            return f"must be {context['expected']}"
+        case kind:
+            return _DETAILS.get(kind, "is not valid")
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+    return f"is not a known argument; the nearest is {nearest[0]}" if nearest else "is not known; none are taken"
+
+
+def _names_at(path: Sequence[int | str], schema: dict[str, Any]) -> list[str]:
+    """The names that the schema knows at `path`."""
+    for part in path:
+        schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
+    return list(schema["properties"])

@@ -1,0 +1,817 @@
+"""A refresh token works once: refreshed by one at a time, kept before it is used, lost to nobody."""
+
+import base64
+import json
+import logging
+import stat
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import filelock
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from amo_mcp.amocrm import auth as module
+from amo_mcp.amocrm.auth import LOGIN, OAuthTokenSource, SignInFailed, consent_page, exchange_code, expiry
+from amo_mcp.amocrm.errors import AmoError, Unauthorized, Unavailable
+from amo_mcp.amocrm.http import Answer, HttpTransport, TransportError
+from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.settings import allowed_root
+from amo_mcp.storage.credentials import Credentials, FileStore
+from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from tests.conftest import no_sleep
+
+pytestmark = pytest.mark.anyio
+
+HOST = "example.amocrm.ru"
+ROOT = f"https://{HOST}"
+ACCOUNT = "/api/v4/account"
+REFRESH = "POST /oauth2/access_token"
+REMEDY = "Run `amo-mcp login` on the machine of this server."
+
+
+class Clock:
+    """Unix seconds that pass when they are told to; the sandbox goes by the same."""
+
+    now = 1_750_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class WatchedStore(FileStore):
+    """Remembers what was kept, in order."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.saved: list[Credentials] = []
+
+    def save(self, signed_in: Credentials) -> None:
+        super().save(signed_in)
+        self.saved.append(signed_in)
+
+
+class FullStore(FileStore):
+    """A disk without room."""
+
+    full = True
+
+    def save(self, signed_in: Credentials) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().save(signed_in)
+
+
+@dataclass
+class World:
+    """An integration that is signed in to a sandbox in process, and who uses that."""
+
+    sandbox: Sandbox
+    clock: Clock
+    folder: Path
+    app: Any = None
+    opened: list[HttpTransport] = field(default_factory=list)
+
+    @property
+    def store(self) -> WatchedStore:
+        return WatchedStore(self.folder / "sign-in.json")
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "sign-in.lock"
+
+    @property
+    def kept(self) -> Credentials | None:
+        return self.store.load()
+
+    @property
+    def requests(self) -> list[str]:
+        return [f"{item.method} {item.path}" for item in self.sandbox.requests]
+
+    def sign_in(self, *, lives: float = 86_400.0, expired: bool = False, host: str = HOST) -> Credentials:
+        """Keep a pair that the sandbox has given, with `lives` seconds to live."""
+        access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
+        signed_in = Credentials(
+            root=ROOT,
+            client_id=self.sandbox.oauth.client_id,
+            client_secret=SecretStr(self.sandbox.oauth.client_secret),
+            redirect_uri=self.sandbox.oauth.redirect_uri,
+            access_token=SecretStr(access),
+            refresh_token=SecretStr(refresh),
+            expires=self.clock.now + lives,
+        )
+        self.store.save(signed_in)
+        return signed_in
+
+    def http(self) -> HttpTransport:
+        http = HttpTransport(timeout=5.0, app=self.app or self.sandbox.app)
+        self.opened.append(http)
+        return http
+
+    def oauth(self, http: HttpTransport | None = None, store: FileStore | None = None) -> OAuthTokenSource:
+        """A process that uses the sign-in."""
+        return OAuthTokenSource(
+            store or self.store,
+            http or self.http(),
+            self.lock,
+            allowed=lambda it: allowed_root(it, ()),
+            clock=self.clock,
+        )
+
+    def transport(self, sign_in: OAuthTokenSource | None = None, http: HttpTransport | None = None) -> Session:
+        return Session(ROOT, sign_in or self.oauth(), http or self.http(), Unlimited(), sleep=no_sleep)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def world(clock: Clock, tmp_path: Path) -> AsyncIterator[World]:
+    made = World(Sandbox(clock=clock), clock, tmp_path)
+    yield made
+    for http in made.opened:
+        await http.aclose()
+
+
+async def unauthorized(awaitable: Any) -> Unauthorized:
+    with pytest.raises(Unauthorized) as caught:
+        await awaitable
+    return caught.value
+
+
+class Http1(HttpTransport):
+    """The network, where something happens once the answer of the token endpoint is there."""
+
+    def __init__(self, app: Any, answered: Callable[[], Any]) -> None:
+        super().__init__(timeout=5.0, app=app)
+        self._answered = answered
+
+    async def exchange(self, *args: Any, **more: Any) -> Answer:
+        answer = await super().exchange(*args, **more)
+        await self._answered()
+        return answer
+
+
+class TestUse:
+    async def test_a_token_is_used_until_a_minute_before_its_end(self, world: World) -> None:
+        kept = world.sign_in(lives=1000)
+        sign_in = world.oauth()
+        for passed in (0.0, 939.9):
+            world.clock.now = kept.expires - 1000 + passed
+            assert await sign_in.token() == kept.access_token
+        assert world.requests == []
+        world.clock.now = kept.expires - 60
+        fresh = await sign_in.token()
+        assert fresh != kept.access_token
+        assert world.requests == [REFRESH]
+        assert world.kept is not None
+        assert fresh == world.kept.access_token
+
+    async def test_a_new_pair_replaces_the_old_one_and_nothing_else(self, world: World) -> None:
+        before = world.sign_in(lives=0)
+        world.sandbox.oauth.access_lifetime = 500
+        fresh = await world.oauth().token()
+        after = world.kept
+        assert after is not None
+        assert after == before.model_copy(
+            update={
+                "access_token": fresh,
+                "refresh_token": after.refresh_token,
+                "expires": world.clock.now + 500,
+            }
+        )
+        assert after.refresh_token != before.refresh_token
+        assert world.sandbox.oauth.accepts(fresh.get_secret_value())
+        assert (world.sandbox.oauth.refreshes, world.sandbox.oauth.live_refresh_tokens) == (1, 1)
+
+    async def test_what_is_sent_is_what_the_token_endpoint_wants(self, world: World) -> None:
+        world.sign_in(lives=0)
+        await world.oauth().token()
+        [request] = world.sandbox.requests
+        assert request.body == {
+            "client_id": "sandbox-integration",
+            "client_secret": "…",
+            "grant_type": "refresh_token",
+            "refresh_token": "…",
+            "redirect_uri": "http://127.0.0.1:8919/callback",
+        }
+
+    async def test_a_new_pair_is_kept_before_it_is_used(self, world: World) -> None:
+        world.sign_in(lives=0)
+        store, seen = world.store, []
+
+        async def look() -> None:
+            await anyio.lowlevel.checkpoint()
+            seen.append((world.requests[-1], len(store.saved)))
+
+        http = Http1(world.sandbox.app, look)
+        await world.transport(world.oauth(http, store), http).request("GET", ACCOUNT)
+        await http.aclose()
+        assert seen == [(REFRESH, 0), (f"GET {ACCOUNT}", 1)]
+
+    async def test_a_pair_that_could_not_be_kept_is_not_used(self, world: World) -> None:
+        world.sign_in(lives=0)
+        store = FullStore(world.folder / "sign-in.json")
+        with pytest.raises((OSError, AmoError)):
+            await world.transport(world.oauth(store=store)).request("GET", ACCOUNT)
+        assert world.requests == [REFRESH]
+
+    async def test_a_pair_that_could_not_be_kept_is_kept_once_there_is_room(self, world: World) -> None:
+        world.sign_in(lives=0)
+        store = FullStore(world.folder / "sign-in.json")
+        transport = world.transport(world.oauth(store=store))
+        with pytest.raises((OSError, AmoError)):
+            await transport.request("GET", ACCOUNT)
+        store.full = False
+        assert (await transport.request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+
+    async def test_twelve_calls_at_once_refresh_once(self, world: World) -> None:
+        world.sign_in(lives=0, expired=True)
+        sign_in, got = world.oauth(), []
+
+        async def call() -> None:
+            got.append(await sign_in.token())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(call)
+        assert world.kept is not None
+        assert got == [world.kept.access_token] * 12
+        assert (world.requests, world.sandbox.oauth.refreshes) == ([REFRESH], 1)
+
+    async def test_twelve_processes_at_once_refresh_once(self, world: World) -> None:
+        world.sign_in(lives=0, expired=True)
+        got = []
+
+        async def call(transport: Session) -> None:
+            got.append((await transport.request("GET", ACCOUNT))["id"])
+
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(call, world.transport())
+        assert got == [world.sandbox.account.id] * 12
+        assert (world.requests.count(REFRESH), world.sandbox.oauth.refreshes) == (1, 1)
+
+    async def test_who_waited_for_a_refresh_uses_what_it_brought(self, world: World) -> None:
+        world.sign_in(lives=0)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                held = filelock.FileLock(world.lock)
+                held.acquire()
+                late: list[SecretStr] = []
+
+                async def wait() -> None:
+                    late.append(await world.oauth().token())
+
+                group.start_soon(wait)
+                await anyio.wait_all_tasks_blocked()
+                assert late == []
+                fresh = world.sign_in(lives=900)
+                held.release()
+        assert late == [fresh.access_token]
+        assert world.requests == []
+
+    async def test_the_lock_is_free_again_whatever_happened(self, world: World) -> None:
+        world.sign_in(lives=0)
+        world.sandbox.faults.add(Fault(path="/oauth2/*", status=500))
+        with pytest.raises(Unavailable):
+            await world.oauth().token()
+        with filelock.FileLock(world.lock, timeout=0):
+            pass
+        assert stat.S_IMODE(world.lock.stat().st_mode) == 0o600
+
+    async def test_nobody_signed_in_is_told_to(self, world: World) -> None:
+        for call in (world.oauth().token(), world.oauth().renew(SecretStr("x"))):
+            error = await unauthorized(call)
+            assert (error.status, error.remedy) == (401, REMEDY)
+        assert await world.oauth().moved(ROOT) is None
+        assert world.requests == []
+
+
+class TestRefused:
+    async def test_a_refused_token_is_renewed_once_and_the_request_repeated(self, world: World) -> None:
+        kept = world.sign_in()
+        world.sandbox.oauth.revoke(kept.access_token.get_secret_value())
+        transport = world.transport()
+        assert (await transport.request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+        assert world.requests == [f"GET {ACCOUNT}", REFRESH, f"GET {ACCOUNT}"]
+        await transport.request("GET", ACCOUNT)
+        assert world.requests[3:] == [f"GET {ACCOUNT}"]
+
+    async def test_a_write_is_repeated_too_because_a_refused_one_did_nothing(self, world: World) -> None:
+        kept = world.sign_in()
+        world.sandbox.oauth.revoke(kept.access_token.get_secret_value())
+        path = "/api/v4/customers/segments"
+        created = await world.transport().request("POST", path, body={"name": "Новые"})
+        assert world.requests == [f"POST {path}", REFRESH, f"POST {path}"]
+        assert [it["id"] for it in world.sandbox.account.segments.values() if it["name"] == "Новые"] == [created["id"]]
+
+    async def test_refused_again_it_is_a_persons_turn(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.faults.add(Fault(path="/api/*", status=401, times=0))
+        error = await unauthorized(world.transport().request("GET", ACCOUNT))
+        assert (error.status, error.remedy) == (401, REMEDY)
+        assert world.requests == [f"GET {ACCOUNT}", REFRESH, f"GET {ACCOUNT}"]
+
+    async def test_a_pair_that_somebody_else_renewed_is_used_without_another_refresh(self, world: World) -> None:
+        kept = world.sign_in()
+        transport = world.transport()
+        await transport.request("GET", ACCOUNT)
+        world.sandbox.oauth.revoke(kept.access_token.get_secret_value())
+        world.sign_in()
+        await transport.request("GET", ACCOUNT)
+        assert world.requests == [f"GET {ACCOUNT}"] * 3
+
+    @pytest.mark.parametrize("how", ["used", "unknown", "expired"])
+    async def test_a_refresh_token_that_is_dead_means_a_new_sign_in(self, how: str, world: World) -> None:
+        kept = world.sign_in(lives=0)
+        match how:
+            case "used":
+                world.sandbox.oauth.revoke(kept.refresh_token.get_secret_value())
+            case "unknown":
+                kept = kept.model_copy(update={"refresh_token": SecretStr("def502never-given")})
+                world.store.save(kept)
+            case _:
+                world.clock.now += 91 * 86_400
+        error = await unauthorized(world.transport().request("GET", ACCOUNT))
+        assert (error.status, error.remedy, error.detail, error.problems) == (401, REMEDY, "", ())
+        assert world.kept == kept
+        assert world.requests == [REFRESH]
+
+    @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "redirect_uri"])
+    async def test_so_do_keys_of_another_integration(self, wrong: str, world: World) -> None:
+        kept = world.sign_in(lives=0)
+        other = SecretStr("other") if wrong == "client_secret" else "other"
+        world.store.save(kept.model_copy(update={wrong: other}))
+        assert (await unauthorized(world.oauth().token())).remedy == LOGIN
+        assert world.sandbox.oauth.live_refresh_tokens == 1
+
+    async def test_what_is_logged_of_it_has_no_secret(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        kept = world.sign_in(lives=0)
+        world.sandbox.oauth.revoke(kept.refresh_token.get_secret_value())
+        with caplog.at_level(logging.DEBUG, "amo_mcp"):
+            await unauthorized(world.oauth().token())
+        assert [record.getMessage() for record in caplog.records] == [
+            "The sign-in could not be renewed: example.amocrm.ru refused it (status 401)"
+        ]
+
+
+class TestUnavailable:
+    @pytest.mark.parametrize(
+        ("fault", "told"),
+        [
+            ({"status": 500}, "answered the sign-in with the status 500 and no tokens"),
+            ({"status": 500, "html": True}, "answered the sign-in with the status 500 and no tokens"),
+            ({"status": 429, "retry_after": 3}, "answered the sign-in with the status 429 and no tokens"),
+            ({"body": "<html>"}, "answered the sign-in with the status 200 and no tokens"),
+            ({"body": "[]"}, "answered the sign-in with the status 200 and no tokens"),
+            ({"status": 302, "body": "{}"}, "answered the sign-in with the status 302 and no tokens"),
+            (
+                {"body": json.dumps({"access_token": 1, "refresh_token": "r", "expires_in": 9})},
+                "answered the sign-in with the status 200 and no tokens",
+            ),
+            (
+                {"body": json.dumps({"access_token": "a", "refresh_token": "r"})},
+                "answered the sign-in with the status 200 and no tokens",
+            ),
+            ({"drop": "before"}, "broke the connection off before it had answered"),
+        ],
+    )
+    async def test_without_a_usable_answer_the_old_pair_is_kept_and_serves_again_later(
+        self, fault: dict[str, Any], told: str, world: World
+    ) -> None:
+        kept = world.sign_in(lives=0)
+        world.sandbox.faults.add(Fault(path="/oauth2/*", **fault))
+        sign_in = world.oauth()
+        with pytest.raises(Unavailable) as caught:
+            await sign_in.token()
+        assert caught.value.reason == told
+        assert world.kept == kept
+        assert (await sign_in.token()) != kept.access_token
+        assert world.sandbox.oauth.refreshes == 1
+
+    async def test_a_host_that_cannot_be_reached_is_told_as_that(self, world: World) -> None:
+        kept = world.sign_in(lives=0)
+        world.store.save(kept.model_copy(update={"root": "http://127.0.0.1:1"}))
+        http = HttpTransport(timeout=5.0, direct=True)
+        with pytest.raises(Unavailable) as caught:
+            await world.oauth(http).token()
+        await http.aclose()
+        assert caught.value.reason == "could not be reached; check the address and the network"
+        assert world.kept == kept.model_copy(update={"root": "http://127.0.0.1:1"})
+
+    async def test_through_the_transport_it_is_told_and_not_repeated(self, world: World) -> None:
+        world.sign_in(lives=0)
+        world.sandbox.faults.add(Fault(path="/oauth2/*", status=503, times=0))
+        with pytest.raises(Unavailable):
+            await world.transport().request("GET", ACCOUNT)
+        assert world.requests == [REFRESH]
+
+    async def test_a_gateway_that_blocks_does_not_mean_that_the_sign_in_has_ended(self, world: World) -> None:
+        world.sign_in(lives=0)
+        world.sandbox.faults.add(Fault(path="/oauth2/*", status=403, html=True))
+        with pytest.raises(AmoError) as caught:
+            await world.oauth().token()
+        assert not isinstance(caught.value, Unauthorized)
+
+
+class TestCancelled:
+    @pytest.mark.parametrize("when", ["asking", "answered"])
+    async def test_a_refresh_that_nobody_waits_for_any_more_is_kept_all_the_same(self, when: str, world: World) -> None:
+        kept = world.sign_in(lives=0)
+        scope = anyio.CancelScope()
+
+        async def give_up() -> None:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        async def app(*asgi: Any) -> None:
+            if when == "asking":
+                await give_up()
+            await world.sandbox.app(*asgi)
+
+        http = Http1(app, give_up)
+        with scope:
+            await world.oauth(http).token()
+            await anyio.lowlevel.checkpoint()
+        await http.aclose()
+        assert scope.cancelled_caught
+        after = world.kept
+        assert after is not None
+        assert after.refresh_token != kept.refresh_token
+        assert world.sandbox.oauth.accepts(after.access_token.get_secret_value())
+        assert await world.oauth().token() == after.access_token
+        assert world.sandbox.oauth.refreshes == 1
+
+    async def test_who_gives_up_waiting_for_the_lock_leaves_it_free(self, world: World) -> None:
+        world.sign_in(lives=0)
+        with filelock.FileLock(world.lock), anyio.move_on_after(0) as scope:
+            await world.oauth().token()
+        assert scope.cancelled_caught
+        await world.oauth().token()
+        assert world.sandbox.oauth.refreshes == 1
+
+
+class TestMoved:
+    async def test_an_account_that_moved_is_found_again_and_its_address_kept(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kept = world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        transport = world.transport()
+        assert (await transport.request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+        assert world.requests == [f"GET {ACCOUNT}", "GET /oauth2/account/current/subdomain", f"GET {ACCOUNT}"]
+        assert transport.root == "https://renamed.kommo.com"
+        assert world.kept == kept.model_copy(update={"root": "https://renamed.kommo.com"})
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+            "The account has moved to https://renamed.kommo.com"
+        ]
+
+    async def test_from_then_on_it_is_asked_there_at_once(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        transport = world.transport()
+        for _ in range(2):
+            await transport.request("GET", ACCOUNT)
+        assert world.requests[3:] == [f"GET {ACCOUNT}"]
+
+    async def test_a_write_goes_to_the_new_address_once(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        await world.transport().request("POST", "/api/v4/customers/segments", body={"name": "Новые"})
+        assert [it["name"] for it in world.sandbox.account.segments.values()].count("Новые") == 1
+
+    async def test_the_next_process_finds_it_too(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        for _ in range(2):
+            assert (await world.transport().request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+
+    async def test_calls_at_once_find_it_all(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        transport, got = world.transport(), []
+
+        async def call() -> None:
+            try:
+                got.append((await transport.request("GET", ACCOUNT))["id"])
+            except AmoError as error:
+                got.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(call)
+        assert got == [world.sandbox.account.id] * 4
+
+    async def test_after_it_moved_the_sign_in_is_renewed_at_the_new_address(self, world: World) -> None:
+        world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        hosts: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            hosts.append(f"{dict(scope['headers'])[b'host'].decode()}{scope['path']}")
+            await world.sandbox.app(scope, receive, send)
+
+        world.app = app
+        sign_in = world.oauth()
+        await world.transport(sign_in).request("GET", ACCOUNT)
+        world.clock.now += 86_400
+        await sign_in.token()
+        assert hosts[-1] == "renamed.kommo.com/oauth2/access_token"
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"body": '{"domain": "evil.example"}'},
+            {"body": '{"domain": "amocrm.ru.evil.example"}'},
+            {"body": '{"domain": "user@renamed.amocrm.ru"}'},
+            {"body": '{"domain": "renamed.amocrm.ru/path"}'},
+            {"body": '{"domain": ["renamed.amocrm.ru"]}'},
+            {"body": '{"domain": null}'},
+            {"body": '{"subdomain": "renamed"}'},
+            {"body": "<html>"},
+            {"body": f'{{"domain": "{HOST}"}}'},
+            {"status": 401},
+            {"drop": "before"},
+        ],
+    )
+    async def test_an_answer_that_is_no_new_address_of_amocrm_is_not_followed(
+        self, told: dict[str, Any], world: World
+    ) -> None:
+        kept = world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        world.sandbox.faults.add(Fault(path="/oauth2/*", times=0, **told))
+        transport = world.transport()
+        with pytest.raises(Unavailable) as caught:
+            await transport.request("GET", ACCOUNT)
+        assert caught.value.reason == "answered with the status 301"
+        assert (transport.root, world.kept) == (ROOT, kept)
+        assert world.requests == [f"GET {ACCOUNT}", "GET /oauth2/account/current/subdomain"]
+
+    @pytest.mark.parametrize("host", ["evil.example", "evil.example/x.amocrm.ru", "a b.amocrm.ru"])
+    async def test_a_token_that_names_another_host_is_not_believed(self, host: str, world: World) -> None:
+        kept = world.sign_in(host=host)
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        with pytest.raises(Unavailable):
+            await world.transport().request("GET", ACCOUNT)
+        assert world.requests == [f"GET {ACCOUNT}"]
+        assert world.kept == kept
+
+    async def test_without_a_host_in_the_token_the_kept_one_is_asked(self, world: World) -> None:
+        kept = world.sign_in()
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        world.store.save(kept.model_copy(update={"access_token": SecretStr("no-jwt")}))
+        assert await world.oauth().moved(ROOT) == "https://renamed.kommo.com"
+        assert world.requests == ["GET /oauth2/account/current/subdomain"]
+
+    async def test_a_long_lived_token_does_not_know_where_the_account_went(self, world: World) -> None:
+        access, _ = world.sandbox.oauth.issue_tokens(host=HOST)
+        world.sandbox.oauth.moved_to = "renamed.kommo.com"
+        transport = Session(ROOT, LongLivedToken(SecretStr(access)), world.http(), Unlimited(), sleep=no_sleep)
+        with pytest.raises(Unavailable) as caught:
+            await transport.request("GET", ACCOUNT)
+        assert caught.value.reason == "answered with the status 301"
+        assert world.requests == [f"GET {ACCOUNT}"]
+
+
+class TestCode:
+    async def exchange(self, world: World, **changed: str) -> Credentials:
+        oauth = world.sandbox.oauth
+        given = {
+            "client_id": oauth.client_id,
+            "client_secret": oauth.client_secret,
+            "redirect_uri": oauth.redirect_uri,
+            **changed,
+        }
+        return await exchange_code(world.http(), ROOT, **given)
+
+    async def test_a_code_brings_a_sign_in(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module.time, "time", world.clock)
+        signed_in = await self.exchange(world, code=world.sandbox.oauth.issue_code())
+        assert world.sandbox.oauth.accepts(signed_in.access_token.get_secret_value())
+        assert signed_in == Credentials(
+            root=ROOT,
+            client_id="sandbox-integration",
+            client_secret=SecretStr("sandbox-secret"),
+            redirect_uri="http://127.0.0.1:8919/callback",
+            access_token=signed_in.access_token,
+            refresh_token=signed_in.refresh_token,
+            expires=world.clock.now + 86_400,
+        )
+        world.store.save(signed_in)
+        world.clock.now += 86_400
+        assert (await world.transport().request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+
+    @pytest.mark.parametrize("how", ["unknown", "used", "late", "other keys"])
+    async def test_a_code_that_is_refused_is_told_with_what_is_known_of_codes(self, how: str, world: World) -> None:
+        code, changed = world.sandbox.oauth.issue_code(), {}
+        match how:
+            case "unknown":
+                code = "def502never-given"
+            case "used":
+                await self.exchange(world, code=code)
+            case "late":
+                world.clock.now += 20 * 60
+            case _:
+                changed = {"client_secret": "very-secret"}
+        with pytest.raises(SignInFailed) as caught:
+            await self.exchange(world, code=code, **changed)
+        assert str(caught.value) == (
+            "example.amocrm.ru refused it (status 400); a code lives 20 minutes and works once"
+        )
+        assert caught.value.__cause__ is None
+
+    async def test_an_endpoint_that_does_not_answer_is_unavailable(self, world: World) -> None:
+        world.sandbox.faults.add(Fault(path="/oauth2/*", status=502))
+        with pytest.raises(Unavailable):
+            await self.exchange(world, code=world.sandbox.oauth.issue_code())
+
+
+@pytest.mark.parametrize(
+    ("root", "page"),
+    [
+        ("https://example.amocrm.ru", "https://www.amocrm.ru/oauth"),
+        ("https://example.amocrm.com", "https://www.amocrm.com/oauth"),
+        ("https://example.kommo.com:8443", "https://www.kommo.com/oauth"),
+        ("http://127.0.0.1:8901", "http://127.0.0.1:8901/oauth"),
+        ("http://[::1]:8901", "http://[::1]:8901/oauth"),
+        ("http://localhost:8901", "http://localhost:8901/oauth"),
+        ("https://crm.example.org", "https://crm.example.org/oauth"),
+        ("https://crm.notamocrm.ru", "https://crm.notamocrm.ru/oauth"),
+    ],
+)
+def test_the_consent_page_is_the_vendors_site_or_the_host_itself(root: str, page: str) -> None:
+    assert consent_page(root, "id&1", "a b/+") == f"{page}?client_id=id%261&state=a+b%2F%2B&mode=popup"
+
+
+def jwt(claims: Any) -> SecretStr:
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    return SecretStr(f"{part({'alg': 'RS256'})}.{part(claims)}.c2lnbg")
+
+
+@pytest.mark.parametrize(
+    ("token", "expires"),
+    [
+        (jwt({"exp": 1_750_000_000}), 1_750_000_000.0),
+        (jwt({"exp": 1.5, "имя": "ё" * 7}), 1.5),
+        (jwt({"exp": "1750000000"}), None),
+        (jwt({"exp": None}), None),
+        (jwt({}), None),
+        (jwt([1]), None),
+        (SecretStr("opaque"), None),
+        (SecretStr("a.b"), None),
+        (SecretStr("a.ё.c"), None),
+        (SecretStr(".."), None),
+    ],
+)
+def test_when_a_token_ends_is_read_from_it_where_it_says_so(token: SecretStr, expires: float | None) -> None:
+    assert expiry(token) == expires
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(claim=JSON_VALUES)
+def test_whatever_a_token_claims_of_its_end_is_a_number_or_nothing(claim: Any) -> None:
+    assert isinstance(expiry(jwt({"exp": claim})), float | None)
+
+
+@given(text=st.text(max_size=40))
+def test_whatever_a_token_is_it_can_be_looked_at(text: str) -> None:
+    assert isinstance(expiry(SecretStr(text)), float | None)
+
+
+def test_an_end_beyond_all_numbers_is_no_end() -> None:
+    assert expiry(jwt({"exp": 10**400})) is None
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=14, max_size=60).map("~~{}".format)
+
+
+@given(access=PRINTABLE, refresh=PRINTABLE, secret=PRINTABLE)
+def test_no_secret_is_seen_in_what_is_printed_of_a_sign_in(access: str, refresh: str, secret: str) -> None:
+    kept = Credentials(
+        root=ROOT,
+        client_id="client",
+        client_secret=SecretStr(secret),
+        redirect_uri="http://127.0.0.1:8919/callback",
+        access_token=SecretStr(access),
+        refresh_token=SecretStr(refresh),
+        expires=1.0,
+    )
+
+    class Memory:
+        place = "memory"
+
+        def load(self) -> Credentials:
+            return kept
+
+    sign_in = OAuthTokenSource(Memory(), None, Path("x"), allowed=str)  # type: ignore[arg-type]
+    sign_in._current = kept
+    told = [f"{thing!r} {thing!s} {vars(thing)}" for thing in (sign_in, LongLivedToken(SecretStr(access)), kept)]
+    assert not [text for text in told for word in (access, refresh, secret) if word in text]
+
+
+class Recorded(logging.Handler):
+    """Every line that is logged, as it would be printed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def everything_logged() -> Iterator[Recorded]:
+    handler, root = Recorded(), logging.getLogger("amo_mcp")
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.mark.requirement("ENV-8")
+async def test_a_whole_life_of_a_sign_in_logs_no_secret(world: World, everything_logged: Recorded) -> None:
+    signed_in = [world.sign_in(lives=0)]
+    transport = world.transport()
+    for trouble in ({"status": 500}, {"status": 401}, {"drop": "before"}, {}):
+        if trouble:
+            world.sandbox.faults.add(Fault(path="/oauth2/*", **trouble))
+        try:
+            await transport.request("GET", ACCOUNT)
+        except AmoError as error:
+            everything_logged.lines.append(f"{error!r} {error} {vars(error)}")
+    assert world.kept is not None
+    signed_in.append(world.kept)
+    world.sandbox.oauth.revoke(world.kept.access_token.get_secret_value())
+    world.sandbox.oauth.revoke(world.kept.refresh_token.get_secret_value())
+    everything_logged.lines.append(repr(await unauthorized(transport.request("GET", ACCOUNT))))
+    told = "\n".join(everything_logged.lines)
+    assert "GET /api/v4/account -> 200" in told
+    secrets = [
+        secret.get_secret_value()
+        for pair in signed_in
+        for secret in (pair.access_token, pair.refresh_token, pair.client_secret)
+    ]
+    assert len(secrets) == 6
+    assert not [secret for secret in secrets if secret in told]
+
+
+@asynccontextmanager
+async def broken_network(reason: str) -> AsyncIterator[Any]:
+    """A network on which every exchange is lost."""
+
+    class Broken(HttpTransport):
+        async def exchange(self, *_: Any, **__: Any) -> Answer:
+            raise TransportError(reason, sent=True, settled=False)
+
+    http = Broken(timeout=1.0)
+    yield http
+    await http.aclose()
+
+
+async def test_an_answer_that_was_lost_keeps_the_old_pair_although_it_may_be_dead(world: World) -> None:
+    kept = world.sign_in(lives=0)
+    async with broken_network("did not answer within 1 s") as http:
+        with pytest.raises(Unavailable) as caught:
+            await world.oauth(http).token()
+    assert caught.value.reason == "did not answer within 1 s"
+    assert world.kept == kept
+
+
+async def test_a_refresh_whose_answer_was_lost_on_the_way_ends_in_a_new_sign_in(world: World) -> None:
+    world.sign_in(lives=0)
+    world.sandbox.faults.add(Fault(path="/oauth2/*", drop="after"))
+    transport = world.transport()
+    with pytest.raises(Unavailable):
+        await transport.request("GET", ACCOUNT)
+    assert (await unauthorized(transport.request("GET", ACCOUNT))).remedy == REMEDY
+    assert world.requests == [REFRESH, REFRESH]
+
+
+async def test_by_default_the_machines_clock_is_asked(world: World) -> None:
+    world.clock.now = time.time()
+    kept = world.sign_in(lives=3600)
+    sign_in = OAuthTokenSource(world.store, world.http(), world.lock, allowed=str)
+    assert await sign_in.token() == kept.access_token
+    assert world.requests == []
