@@ -23,6 +23,7 @@ LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 _ENTITIES: Mapping[Kind, type[Entity]] = {"segment": Segment, "status": Status}
 _DRAFTS: Mapping[Kind, type[SegmentDraft | StatusDraft]] = {"segment": SegmentDraft, "status": StatusDraft}
 _PATCHES: Mapping[Kind, type[SegmentPatch | StatusPatch]] = {"segment": SegmentPatch, "status": StatusPatch}
+_VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +161,14 @@ def kind_of(entity: Entity) -> Kind:
     return "segment" if isinstance(entity, Segment) else "status"
 
 
+def title_of(step: Step) -> str:
+    """What a step does, in three English words: `Change segment «VIP»`."""
+    return f"{_VERBS[step.action]} {step.kind} {quote(step.name)}"
+
+
 def summary_of(step: Step) -> str:
-    """What a step does, in a few English words: `Change segment «VIP» (id 51)`."""
-    verb = {"create": "Create", "update": "Change", "delete": "Delete"}[step.action]
-    place = "" if step.target_id is None else f" (id {step.target_id})"
-    return f"{verb} {step.kind} {quote(step.name)}{place}"
+    """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
+    return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
 
 
 def to_record(step: Step) -> dict[str, Any]:
