@@ -13,9 +13,7 @@ from amo_mcp.changes.executor import Execution, Executor
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.steps import ChangeRecord, Step
-from amo_mcp.changes.undo import Undo, invert
-from amo_mcp.changes.snapshot import read_snapshot
+from amo_mcp.changes.steps import Step
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """Is told how far a call is: progress, its total where that is known, and a message."""
@@ -79,8 +77,3 @@ class AmoAccount:
     async def recover(self) -> None:
         """Find out what came of changes that were left unfinished."""
         await recover(self.client, self.journal)
-
-    async def plan_undo(self, record: ChangeRecord) -> Undo:
-        """How to take a change back in the account as it is now."""
-        snapshot = await read_snapshot(self.client, sorted({step.kind for step in record.steps}))
-        return invert(record, snapshot.entities, await self.journal.recreated_ids())

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import CustomField
-from amo_mcp.changes.steps import Step, from_record, to_record
+from amo_mcp.changes.steps import Create, Delete, Step, from_record, to_record
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,20 @@ class PendingUndo(PendingChange):
         return self.change_id
 
 
+def field_ids(steps: Sequence[Step]) -> set[int]:
+    """The custom fields that the steps set."""
+    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
+    return {
+        field["field_id"]
+        for written in inputs
+        if isinstance(written, SegmentPatch)
+        for field in written.custom_fields_values or []
+    }
+
+
 def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
     """The definitions of the custom fields that the steps set."""
-    payloads = [(step.draft if step.action == "create" else step.patch).to_payload() for step in steps if step.action != "delete"]
-    used = {field["field_id"] for payload in payloads for field in payload.get("custom_fields_values", [])}
+    used = field_ids(steps)
     return tuple(field for field in definitions if field.id in used)
 
 
