@@ -1,12 +1,12 @@
 """A change as the journal and the account know it: steps, each of one action on one entity."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.text import quote
 
 Action = Literal["create", "update", "delete"]
@@ -170,6 +170,23 @@ def title_of(step: Step) -> str:
 def summary_of(step: Step) -> str:
     """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
     return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
+
+
+def field_ids(steps: Sequence[Step]) -> set[int]:
+    """The custom fields that the steps set."""
+    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
+    return {
+        field["field_id"]
+        for written in inputs
+        if isinstance(written, SegmentPatch)
+        for field in written.custom_fields_values or []
+    }
+
+
+def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
+    """The definitions of the custom fields that the steps set."""
+    used = field_ids(steps)
+    return tuple(field for field in definitions if field.id in used)
 
 
 def to_record(step: Step) -> dict[str, Any]:

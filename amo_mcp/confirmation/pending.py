@@ -4,13 +4,12 @@ It holds its targets as they were read when the question was made; just before t
 compared (`changes.executor`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import CustomField
-from amo_mcp.changes.steps import Create, Delete, Step, from_record, to_record
+from amo_mcp.changes.steps import Step, from_record, to_record
 
 
 @dataclass(frozen=True)
@@ -68,23 +67,6 @@ class PendingUndo(PendingChange):
     def undoes(self) -> str | None:
         """The change."""
         return self.change_id
-
-
-def field_ids(steps: Sequence[Step]) -> set[int]:
-    """The custom fields that the steps set."""
-    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
-    return {
-        field["field_id"]
-        for written in inputs
-        if isinstance(written, SegmentPatch)
-        for field in written.custom_fields_values or []
-    }
-
-
-def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
-    """The definitions of the custom fields that the steps set."""
-    used = field_ids(steps)
-    return tuple(field for field in definitions if field.id in used)
 
 
 def pending_to_record(change: PendingChange) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.amocrm.models import Account, CustomField, StrOrNull
+from amo_mcp.amocrm.models import Account, CustomField, FieldChoice, StrOrNull
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
@@ -26,10 +26,20 @@ class AccountOverview(Output):
     limits: list[Usage]
 
 
+class SegmentField(Output):
+    """One custom field, as the documentation describes it; what else the API says is left out."""
+
+    id: int
+    name: StrOrNull
+    type: StrOrNull
+    code: str | None
+    enums: list[FieldChoice]
+
+
 class FieldList(Output):
     """The custom fields that segments can have."""
 
-    fields: list[CustomField]
+    fields: list[SegmentField]
     total: int
     limit: int
 
@@ -74,9 +84,12 @@ def statuses_usage(statuses: int) -> list[Usage]:
 
 
 def field_list(fields: Sequence[CustomField]) -> FieldList:
-    """The fields as they are answered: without what the documentation does not name."""
-    documented = [field.model_copy(update={}) for field in fields]
-    return FieldList(fields=documented, total=len(documented), limit=MAX_SEGMENT_FIELDS)
+    """The fields as they are answered."""
+    listed = [
+        SegmentField(id=field.id, name=field.name, type=field.type, code=field.code, enums=field.enums)
+        for field in fields
+    ]
+    return FieldList(fields=listed, total=len(listed), limit=MAX_SEGMENT_FIELDS)
 
 
 TOOLS = (get_account, list_segment_fields)

@@ -11,9 +11,9 @@ from amo_mcp.amocrm.inputs import LaxInt, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.executor import Execution, check_room
 from amo_mcp.changes.snapshot import read_snapshot
-from amo_mcp.changes.steps import ChangeRecord, summary_of
+from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
-from amo_mcp.confirmation.pending import PendingChange, PendingUndo, field_ids, fields_of
+from amo_mcp.confirmation.pending import PendingChange, PendingUndo
 from amo_mcp.failures import NOTHING_CHANGED, Failure
 from amo_mcp.text import sanitize
 from amo_mcp.tools.plans import outcome_of

@@ -11,8 +11,8 @@ from amo_mcp.amocrm.inputs import EntityId, LaxInt, Name, SegmentColor, SegmentD
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.executor import Execution
-from amo_mcp.changes.steps import Create, Delete, Update
-from amo_mcp.confirmation.pending import PendingChange, fields_of
+from amo_mcp.changes.steps import Create, Delete, Update, fields_of
+from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.failures import invalid_arguments
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
