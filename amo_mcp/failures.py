@@ -4,7 +4,7 @@ The codes are public interface. A message is for the reader who has to act; text
 `fields` only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -75,7 +75,7 @@ class Failure(Exception):
         *,
         retryable: bool = False,
         fields: Sequence[tuple[str, str]] = (),
-        **extra: Any,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -84,7 +84,7 @@ class Failure(Exception):
             error["hint"] = hint
         if fields:
             error["fields"] = [{"path": path, "detail": detail} for path, detail in fields]
-        self.answer: dict[str, Any] = {"error": error | extra}
+        self.answer: dict[str, Any] = {"error": error | dict(extra or {})}
 
 
 def invalid_arguments(fields: Sequence[tuple[str, str]]) -> Failure:
@@ -199,7 +199,7 @@ def explain_api(error: amo.AmoError) -> Failure:
                 f"Too many requests for amoCRM.{wait} {NOTHING_CHANGED}",
                 "Wait, then call again once.",
                 retryable=True,
-                **extra,
+                extra=extra,
             )
         case amo.Refused():
             return _rejected(error)
@@ -234,7 +234,7 @@ def _explain_journal(error: JournalUnusable) -> Failure:
     effect = "It failed part-way: changes already sent may have been made." if error.begun else NOTHING_CHANGED
     return Failure(
         "internal",
-        f"The journal of changes cannot be used ({sanitize(error.reason)}), and nothing is changed without it. {effect}",
+        f"The journal of changes cannot be used ({sanitize(error.reason)}). Without it nothing is changed. {effect}",
         "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's file."
         + (" Read the targets before anything is sent again." if error.begun else ""),
     )
@@ -249,7 +249,7 @@ def _explain_target_changed(error: TargetChanged) -> Failure:
         "target_changed",
         f"{message} {NOTHING_CHANGED}",
         "Read it again and, if it is still wanted, start over.",
-        **({"differences": differences} if differences else {}),
+        extra={"differences": differences} if differences else None,
     )
 
 
@@ -271,9 +271,11 @@ def _explain_confirmation(error: confirmation.NotConfirmed) -> Failure:
                 "confirmation_required",
                 message,
                 "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
-                preview=error.preview,
-                approval_id=error.approval_id,
-                expires_at=iso_utc(datetime.fromtimestamp(error.expires, UTC)),
+                extra={
+                    "preview": error.preview,
+                    "approval_id": error.approval_id,
+                    "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
+                },
             )
         case confirmation.Declined():
             return Failure("declined", message, "Do not call the tool again unless the person asks for it.")

@@ -21,7 +21,7 @@ class Indeterminate(AmoError):
 
 
 def spans(steps: Sequence[Step]) -> Iterator[range]:
-    """The positions of the steps that go in one request: creations of statuses that follow each other, else one step."""
+    """The positions of the steps that go in one request: creations of statuses in a row, else one step."""
     start = 0
     for end in range(1, len(steps) + 1):
         if end == len(steps) or not (_is_batched(steps[end - 1]) and _is_batched(steps[end])):
@@ -177,7 +177,9 @@ def _became(now: Entity, step: Update) -> bool:
 
 def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the entity has the custom field values that were sent."""
-    values = {field["field_id"]: field["values"] for field in now.custom_fields_values} if isinstance(now, Segment) else {}
+    values = (
+        {field["field_id"]: field["values"] for field in now.custom_fields_values} if isinstance(now, Segment) else {}
+    )
     return all(_same_values(values.get(field["field_id"], []), field["values"] or []) for field in fields)
 
 

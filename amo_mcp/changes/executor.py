@@ -225,7 +225,9 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     for kind in sorted({step.kind for step in steps if isinstance(step, Create)}):
         held = len(snapshot.ids(kind))
         if exceeds_limit(kind, held, steps):
-            raise LimitReached(kind, held, len([step for step in steps if isinstance(step, Create) and step.kind == kind]))
+            raise LimitReached(
+                kind, held, len([step for step in steps if isinstance(step, Create) and step.kind == kind])
+            )
 
 
 def _check_targets(steps: Sequence[Step], fields: Sequence[CustomField], snapshot: Snapshot) -> None:
@@ -245,7 +247,9 @@ def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step])
             existing = tuple({*snapshot.ids(step.kind), *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
         else:
-            pending.append(replace(step, before=snapshot.find(step.before, step.kind) or step.before, outcome="pending"))
+            pending.append(
+                replace(step, before=snapshot.find(step.before, step.kind) or step.before, outcome="pending")
+            )
     return pending
 
 

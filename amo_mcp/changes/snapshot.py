@@ -89,9 +89,9 @@ async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields
 
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
     """What the steps need: the one target of a single step, else everything of their kinds."""
-    if len(steps) > 1 or isinstance(steps[0], Create):
+    step = steps[0]
+    if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
-    [step] = steps
     read_at = anyio.current_time()
     fields = await client.segment_fields() if with_fields else ()
     try:

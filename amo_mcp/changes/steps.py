@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
-from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.text import quote
 

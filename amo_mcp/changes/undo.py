@@ -57,7 +57,7 @@ def invert(change: Change, now: Mapping[Kind, Mapping[int, Entity]], successors:
             _make_again(step, undo)
         else:
             left = step.after
-            assert left is not None  # noqa: S101 - a creation or an update that is done has made something
+            assert left is not None
             there = things.get(left.id) or things.get(successors.of(step.kind, left.id))
             (_take_away if step.action == "create" else _put_back)(step, left, there, undo)
         undo.steps[count:] = [replace(inverse, undoes=position) for inverse in undo.steps[count:]]
@@ -90,8 +90,8 @@ def _back(step: Step, undo: Undo) -> SegmentPatch | StatusPatch:
     old: dict[str, Any] = {name: getattr(before, name) for name in wanted - {"custom_fields_values"}}
     if isinstance(before, Status):
         return StatusPatch(**_writable(old, STATUS_COLORS, step, undo))
-    assert isinstance(before, Segment)  # noqa: S101 - there are two kinds
-    assert isinstance(sent, SegmentPatch)  # noqa: S101 - a segment was sent a segment's patch
+    assert isinstance(before, Segment)
+    assert isinstance(sent, SegmentPatch)
     if sent.custom_fields_values:
         held = {field["field_id"]: field for field in before.custom_fields_values}
         old["custom_fields_values"] = [
@@ -125,7 +125,7 @@ def _make_again(step: Step, undo: Undo) -> None:
         }
         draft = SegmentDraft(**_writable(held, SEGMENT_COLORS, step, undo))
     else:
-        assert isinstance(before, Status)  # noqa: S101 - there are two kinds
+        assert isinstance(before, Status)
         undo.not_restored.append("Its customers have moved on, and its conditions do not come back.")
         undo.not_restored.append("It may stand one place away from where it stood.")
         held = {"name": before.name, "sort": before.sort, "color": before.color or None}

@@ -1,6 +1,6 @@
 """One account on one machine: its server, from settings."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
+from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.server.app import AmoServer
-from amo_mcp.settings import ServingSettings, is_loopback
+from amo_mcp.settings import ServingSettings
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 
@@ -46,7 +46,7 @@ async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     from amo_mcp.storage.memory.rate_limit import Unlimited
 
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-    session = Session(settings.account_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
+    session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
     plans = MemoryPlanStore()
     try:
         client = AmoClient(session)

@@ -3,13 +3,12 @@
 What differs is always shown. What is left out of a long text or a long list is the same on both sides, or counted.
 """
 
-import os.path
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, iso_utc
-from amo_mcp.changes.steps import Create, Delete, Step, Update, summary_of
+from amo_mcp.changes.steps import Delete, Step, Update, summary_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 MAX_SHOWN_TEXT = 80
@@ -67,9 +66,7 @@ def _field_lines(
 ) -> list[str]:
     values_before = {field["field_id"]: field for field in held}
     definitions = {field.id: field for field in fields}
-    return [
-        _field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"])) for item in sent
-    ]
+    return [_field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"])) for item in sent]
 
 
 def _field_line(sent: Mapping[str, Any], held: FieldValues | None, definition: CustomField | None) -> str:
@@ -121,11 +118,16 @@ def _texts(label: str, before: str, after: str) -> str:
     if was == will and before != after:
         return _line(label, quote(before), quote(after)) + " (they differ only in invisible characters)"
     if max(len(was), len(will)) > MAX_SHOWN_TEXT:
-        start = max(0, len(os.path.commonprefix([was, will])) - _CONTEXT)
+        start = max(0, _first_difference(was, will) - _CONTEXT)
         was, will = _excerpt(was, start), _excerpt(will, start)
     else:
         was, will = (quote(text) if text else "" for text in (was, will))
     return _line(label, was, will)
+
+
+def _first_difference(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 
 
 def _excerpt(text: str, start: int) -> str:

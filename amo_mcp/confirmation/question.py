@@ -4,15 +4,15 @@ Names come from the CRM and may be hostile: they are quoted, stripped of invisib
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.steps import Delete, Step, title_of
+from amo_mcp.changes.steps import Create, Delete, Step, title_of
 from amo_mcp.confirmation.diff import headline, setting_lines
 from amo_mcp.confirmation.pending import PendingChange, PendingPlan, PendingUndo
-from amo_mcp.text import quote, quote_unless_code, sanitize
+from amo_mcp.text import quote_unless_code, sanitize
 
 MAX_SHOWN_STEPS = 25
 """Steps of a plan or an undo that are shown; of more, those with the most customers first."""
@@ -40,6 +40,7 @@ class Question:
 
 def question_of(change: PendingChange) -> Question:
     """The question about a change."""
+    lines: Iterable[str]
     match change:
         case PendingPlan():
             title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
@@ -56,7 +57,7 @@ def question_of(change: PendingChange) -> Question:
 
 def _about(step: Step) -> str:
     """The entity of a single change: its id, and what a deletion takes with it."""
-    entity = None if step.action == "create" else step.before
+    entity = None if isinstance(step, Create) else step.before
     color = quote_unless_code(entity.color) or "none" if entity is not None else ""
     match entity:
         case Segment() if step.action == "delete":

@@ -157,7 +157,7 @@ def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
         kind=kind,
         ids=tuple(sorted(entity.id for entity in alike)),
         reason=f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
-        confidence="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
+        confidence="high" if score == 100.0 else "medium",
         changes=tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
     )
 

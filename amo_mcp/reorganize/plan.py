@@ -36,6 +36,7 @@ MAX_CHANGES = 130
 
 _PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
+
 class PlannedChange(ApiInput):
     """One change of a plan, flat: what applies depends on `action` and `kind`."""
 

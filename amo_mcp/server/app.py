@@ -1,7 +1,7 @@
 """The MCP server of one account: what it says of itself, and which handler answers which method."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from mcp.server import Server, ServerRequestContext

@@ -110,7 +110,10 @@ async def undo_change(
     change_id: Annotated[Text, Field(description="From list_changes or from the answer of a change")],
     account: CurrentAccount,
 ) -> Confirm[Undone]:
-    """Take back a change, after a person has confirmed it. Reports what cannot be restored; refuses to overwrite later edits."""
+    """Take back a change, after a person has confirmed it.
+
+    Reports what cannot be restored; refuses to overwrite later edits.
+    """
     await account.recover()
     record = await account.journal.change(change_id)
     if record is None:
@@ -121,14 +124,14 @@ async def undo_change(
         raise Failure(
             "conflict",
             f"This change is {record.status}; there is nothing to undo. {NOTHING_CHANGED}",
-            **_sentences("not_restored", undo.not_restored),
+            extra=_sentences("not_restored", undo.not_restored),
         )
     if undo.conflicts:
         raise Failure(
             "conflict",
             f"Something was changed since, and undoing would overwrite it. {NOTHING_CHANGED}",
             "Show differences to the person. What they want can be done with the other tools.",
-            **_sentences("differences", undo.conflicts),
+            extra=_sentences("differences", undo.conflicts),
         )
     check_room(undo.steps, snapshot)
     steps = tuple(undo.steps)

@@ -70,7 +70,9 @@ async def plan_changes(
     try:
         plan, warnings = make_plan(changes, snapshot, made=time.time(), owner=_owner(call))
     except InvalidPlan as error:
-        raise invalid_arguments([(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems]) from None
+        raise invalid_arguments(
+            [(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems]
+        ) from None
     await account.plans.keep(plan)
     requests, rate = requests_of(plan.steps), account.requests_per_second
     return PlanAnswer(

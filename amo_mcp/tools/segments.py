@@ -161,7 +161,7 @@ async def update_segment(
     custom_fields_values: Fields = None,
     available_products_price_types: PriceTypes = None,
 ) -> Confirm[SegmentUpdate]:
-    """Change a customer segment, after a person has confirmed it. Pass at least one field; the others stay unchanged."""
+    """Rename, recolour or edit a customer segment, after a person has confirmed it. Pass at least one field."""
     if (name, color, custom_fields_values or None, available_products_price_types) == (None, None, None, None):
         names = "name, color, custom_fields_values, available_products_price_types"
         raise invalid_arguments([(names, "at least one of them is required")])

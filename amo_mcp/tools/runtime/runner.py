@@ -1,4 +1,4 @@
-"""Runs a tool: strict arguments, the question to a person, the change carried out, one shape of answer and of failure."""
+"""Runs a tool: strict arguments, a question to a person, the change carried out, one shape of answer and failure."""
 
 import difflib
 import logging
@@ -87,8 +87,8 @@ class Runner:
                     approval = await self._asker.ask(ctx, definition.name, change)
                 case Confirmed(approval):
                     return await self._carry_out_or_reopen(approval, account)
-                case answer:
-                    return answer
+                case BaseModel():
+                    return returned
         if isinstance(approval, InputRequiredResult):
             return approval
         return await self._carry_out(approval, account)

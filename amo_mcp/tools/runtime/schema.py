@@ -23,7 +23,7 @@ class PlainJsonSchema(GenerateJsonSchema):
             told.pop("default", None)
         return told
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+    def field_title_should_be_set(self, schema: Any) -> bool:
         """Never: the name says it."""
         return False
 

@@ -36,7 +36,7 @@ OutputT = TypeVar("OutputT", bound=Output)
 
 @dataclass(frozen=True)
 class Confirm(Generic[OutputT]):
-    """What a destructive tool returns: a change that is carried out after a person's yes, and is answered as `OutputT`."""
+    """What a destructive tool returns: a change that is carried out after a person's yes, answered as `OutputT`."""
 
     change: PendingChange
 
@@ -104,7 +104,9 @@ class ToolDefinition:
 
     @cached_property
     def _injected(self) -> dict[str, _Injected]:
-        found = {name: [item for item in get_args(hint) if isinstance(item, _Injected)] for name, hint in self._hints.items()}
+        found = {
+            name: [item for item in get_args(hint) if isinstance(item, _Injected)] for name, hint in self._hints.items()
+        }
         return {name: items[0] for name, items in found.items() if items}
 
     @cached_property
@@ -112,7 +114,10 @@ class ToolDefinition:
         """The arguments that the model gives."""
         parameters = inspect.signature(self.fn).parameters.values()
         fields = {
-            parameter.name: (self._hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+            parameter.name: (
+                self._hints[parameter.name],
+                ... if parameter.default is parameter.empty else parameter.default,
+            )
             for parameter in parameters
             if parameter.name not in self._injected
         }
