@@ -234,7 +234,8 @@ def _explain_journal(error: JournalUnusable) -> Failure:
     effect = "It failed part-way: changes already sent may have been made." if error.begun else NOTHING_CHANGED
     return Failure(
         "internal",
-        f"The journal of changes cannot be used ({sanitize(error.reason)}). Without it nothing is changed. {effect}",
+        f"The journal of changes cannot be used ({sanitize(error.reason)})."
+        f", and nothing is changed without it. {effect}",
         "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's file."
         + (" Read the targets before anything is sent again." if error.begun else ""),
     )

@@ -36,7 +36,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def approvals(clock: Clock) -> Approvals:
-    return Approvals(clock)
+    return MemoryApprovalStore(clock)
 
 
 def refused(approvals: Approvals, approval_id: str, way: Any = "two steps", caller: Caller = ME) -> str:

@@ -25,7 +25,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.account import Account
@@ -141,8 +141,8 @@ class Bench:
         self._pristine = {mode: json.dumps(sandbox.account.document()) for mode, sandbox in self._sandboxes.items()}
         self._root = root
         self._account = AmoAccount(AmoClient(self._transport()), Journal())
-        server = AmoServer(AppState(self._account, Approvals(), two_step=True), read_only=False)
-        self.served = Served(server, to_payload.sandbox, Approvals())
+        server = AmoServer(AppState(self._account, MemoryApprovalStore(), two_step=True), read_only=False)
+        self.served = Served(server, to_payload.sandbox, MemoryApprovalStore())
         self.clients: dict[bool, Client] = {}
 
     def reset(self, mode: str) -> Sandbox:
