@@ -196,7 +196,7 @@ class _Run:
         age = anyio.current_time() - self.snapshot.read_at
         if age > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
             self.snapshot = await read_snapshot(self.client, sorted({step.kind for step in self.steps}))
-        if differences := drift(batch, self.snapshot, positions=False):
+        if differences := drift(batch, self.snapshot):
             raise TargetChanged(differences)
         self.steps[span.start : span.stop] = _pending(batch, self.snapshot, self.steps)
 
@@ -231,7 +231,7 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
 
 
 def _check_targets(steps: Sequence[Step], fields: Sequence[CustomField], snapshot: Snapshot) -> None:
-    if differences := drift(steps, snapshot):
+    if differences := drift(steps, snapshot, positions=len(steps) == 1):
         raise TargetChanged(differences)
     definitions = {field.id: field for field in snapshot.fields}
     if any(definitions.get(field.id) != field for field in fields):

@@ -101,11 +101,11 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     return Snapshot({step.kind: found}, fields, read_at)
 
 
-def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = True) -> list[Difference]:
+def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:
     """How the targets of the steps differ from what the steps were made for.
 
-    Customers may come and go, but a segment that is to be deleted may not have more of them than were shown. A position
-    matters to a step that sets it, and only before the change has begun: the account renumbers positions.
+    Customers may come and go, but a segment that is to be deleted may not have more of them than were shown. The
+    account renumbers positions, so they are compared only where `positions` asks for it, in a step that sets one.
     """
     differences = []
     for step in steps:

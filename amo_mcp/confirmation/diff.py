@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, iso_utc
+from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, Status, iso_utc
 from amo_mcp.changes.steps import Delete, Step, Update, summary_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -51,25 +51,28 @@ def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
     if before is not None and "name" in payload:
         lines.append(_texts("Name", before.name, payload["name"]))
     if "sort" in payload:
-        lines.append(_line("Position", str(getattr(before, "sort", "")), str(payload["sort"])))
+        lines.append(_line("Position", str(before.sort) if isinstance(before, Status) else None, str(payload["sort"])))
     if "color" in payload:
-        lines.append(_line("Colour", quote_unless_code(before.color) if before else "", payload["color"]))
+        lines.append(_line("Colour", quote_unless_code(before.color) if before else None, payload["color"]))
     if (prices := payload.get("available_products_price_types")) is not None:
-        held = before.available_products_price_types if isinstance(before, Segment) else []
-        lines.append(_lists("Price fields", [str(item) for item in held], [str(item) for item in prices]))
-    fields_before = before.custom_fields_values if isinstance(before, Segment) else []
+        held = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
+        lines.append(_lists("Price fields", held, [str(item) for item in prices]))
+    fields_before = before.custom_fields_values if isinstance(before, Segment) else None
     return [*lines, *_field_lines(payload.get("custom_fields_values", []), fields_before, fields)]
 
 
 def _field_lines(
-    sent: Sequence[Mapping[str, Any]], held: Sequence[FieldValues], fields: Sequence[CustomField]
+    sent: Sequence[Mapping[str, Any]], held: Sequence[FieldValues] | None, fields: Sequence[CustomField]
 ) -> list[str]:
-    values_before = {field["field_id"]: field for field in held}
+    """A line a field; `held` is None in a creation."""
+    values_before = {field["field_id"]: field for field in held or ()}
     definitions = {field.id: field for field in fields}
     return [_field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"])) for item in sent]
 
 
-def _field_line(sent: Mapping[str, Any], held: FieldValues | None, definition: CustomField | None) -> str:
+def _field_line(
+    sent: Mapping[str, Any], held: FieldValues | None, definition: CustomField | None, *, creating: bool
+) -> str:
     """One custom field by its name, its choices by their texts, its dates as days."""
     name = definition.name if definition else (held.get("field_name") if held else None) or str(sent["field_id"])
     field_type = definition.type if definition else (held.get("field_type") if held else None)
@@ -78,8 +81,8 @@ def _field_line(sent: Mapping[str, Any], held: FieldValues | None, definition: C
     after = [value_text(value, field_type, choices) for value in sent["values"] or []]
     label = f"Field {quote(name)}"
     if len(before) <= 1 and len(after) <= 1:
-        return _texts(label, "".join(before), "".join(after))
-    return _lists(label, [quote(text) for text in before], [quote(text) for text in after])
+        return _texts(label, None if creating else "".join(before), "".join(after))
+    return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
 
 
 def value_text(value: FieldValue | Mapping[str, Any], field_type: str | None, choices: Mapping[int, str]) -> str:
@@ -107,14 +110,24 @@ def value_text(value: FieldValue | Mapping[str, Any], field_type: str | None, ch
     return "" if content is None else str(content)
 
 
-def _line(label: str, before: str, after: str) -> str:
-    """`Colour: was 6610f2 → will be ae003f`; the words between keep the order, whichever direction a script runs."""
-    return f"{label}: was {before or _EMPTY} → will be {after or _EMPTY}"
+def _line(label: str, before: str | None, after: str) -> str:
+    """`Colour: was 6610f2 → will be ae003f`, in a creation (`before` is None) `Colour: ae003f`.
+
+    The words between the two keep the order, whichever direction a script runs.
+    """
+    return (
+        f"{label}: {after or _EMPTY}"
+        if before is None
+        else f"{label}: was {before or _EMPTY} → will be {after or _EMPTY}"
+    )
 
 
-def _texts(label: str, before: str, after: str) -> str:
+def _texts(label: str, before: str | None, after: str) -> str:
     """Two texts, cut so that what differs is shown; two that look alike are said to differ."""
-    was, will = sanitize(before, _MAX_COMPARED), sanitize(after, _MAX_COMPARED)
+    will = sanitize(after, _MAX_COMPARED)
+    if before is None:
+        return _line(label, None, _excerpt(will, 0))
+    was = sanitize(before, _MAX_COMPARED)
     if was == will and before != after:
         return _line(label, quote(before), quote(after)) + " (they differ only in invisible characters)"
     if max(len(was), len(will)) > MAX_SHOWN_TEXT:
@@ -139,8 +152,10 @@ def _excerpt(text: str, start: int) -> str:
     return quote(shown) + (f" (of {len(text)} characters, from {start + 1})" if left_out else "")
 
 
-def _lists(label: str, before: Sequence[str], after: Sequence[str]) -> str:
+def _lists(label: str, before: Sequence[str] | None, after: Sequence[str]) -> str:
     """Two lists; of long ones what differs, and how much is the same."""
+    if before is None:
+        return _line(label, None, _some(after, 0))
     if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
         return _line(label, ", ".join(before), ", ".join(after))
     removed = [item for item in before if item not in after]
@@ -155,7 +170,7 @@ def _some(items: Sequence[str], unchanged: int) -> str:
     more = len(items) - MAX_SHOWN_ITEMS
     parts = [*items[:MAX_SHOWN_ITEMS]]
     if more > 0:
-        parts.append(f"{more} more that differ")
+        parts.append(f"{more} more")
     if unchanged:
         parts.append(f"{unchanged} unchanged")
     return ", ".join(parts)
