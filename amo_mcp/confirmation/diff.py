@@ -67,7 +67,12 @@ def _field_lines(
     """A line a field; `held` is None in a creation."""
     values_before = {field["field_id"]: field for field in held or ()}
     definitions = {field.id: field for field in fields}
-    return [_field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"])) for item in sent]
+    return [
+        _field_line(
+            item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None
+        )
+        for item in sent
+    ]
 
 
 def _field_line(
