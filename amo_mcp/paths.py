@@ -42,9 +42,13 @@ class StateDir:
         """Where the turns of an account are kept."""
         return self.path / f"pace-{_host(root)}.sqlite"
 
-    def journal_file(self, root: str) -> Path:
+    def journal_file(self, account_id: int) -> Path:
         """Where the changes of an account are recorded."""
-        return self.path / f"journal-{_host(root)}.sqlite"
+        return self.path / f"journal-{account_id}.sqlite"
+
+    def legacy_journal_file(self, base_url: str) -> Path:
+        """Where the first release recorded the changes of the account at an address."""
+        return self.path / f"journal-{_host(base_url)}.sqlite"
 
     def refresh_lock(self, root: str) -> Path:
         """The lock of whoever refreshes an account's sign-in."""
