@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.accounts.identity import AccountIdentity
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
@@ -46,7 +47,7 @@ async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     from amo_mcp.storage.memory.rate_limit import Unlimited
 
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-    session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
+    session = Session(SANDBOX_URL, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
     plans = MemoryPlanStore()
     try:
         client = AmoClient(session)
@@ -58,5 +59,31 @@ async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
 @asynccontextmanager
 async def _account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     """A real account: changes and plans are kept in the state directory, and its processes share one pace."""
-    raise NotImplementedError
-    yield
+    from amo_mcp.storage.sqlite.database import Database
+    from amo_mcp.storage.sqlite.journal import SqliteJournal
+    from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+
+    base_url, state = settings.account_url, settings.state
+    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+    rate_limiter = SqliteRateLimiter(state.rate_limit_file(base_url), settings.rate_limit, timeout=settings.timeout)
+    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter))
+    database = Database(state, base_url, AccountIdentity(client).account_id)
+    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
+    try:
+        yield AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    finally:
+        await journal.close()
+        await http.aclose()
+
+
+def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
+    """The operator's token, or what `amo-mcp login` stored."""
+    if settings.access_token is not None:
+        return LongLivedToken(settings.access_token)
+    from amo_mcp.amocrm.auth import OAuthTokenSource
+    from amo_mcp.storage.credentials import credential_store
+
+    base_url, state = settings.account_url, settings.state
+    store = credential_store(base_url, state)
+    return OAuthTokenSource(store, http, state.sign_in_lock(base_url), allowed=settings.allowed)
