@@ -11,18 +11,18 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
-from amo_mcp.sandbox import example
 from amo_mcp.sandbox.account import MODES, Account
-from amo_mcp.sandbox.app import Api
-from amo_mcp.sandbox.control import Control
-from amo_mcp.sandbox.faults import Faults
-from amo_mcp.sandbox.interference import Interference
-from amo_mcp.sandbox.oauth import OAuth
-from amo_mcp.sandbox.pace import Pace
-from amo_mcp.sandbox.problems import ProblemError, ProblemResponse, not_found
-from amo_mcp.sandbox.recording import Recording, Request
-from amo_mcp.sandbox.sign_in import Moved, SignIn
-from amo_mcp.sandbox.storage import StateFile
+from amo_mcp.sandbox.api.problems import ProblemError, ProblemResponse, not_found
+from amo_mcp.sandbox.api.routes import Api
+from amo_mcp.sandbox.faults.control import Control
+from amo_mcp.sandbox.faults.faults import Faults
+from amo_mcp.sandbox.faults.interference import Interference
+from amo_mcp.sandbox.faults.pace import Pace
+from amo_mcp.sandbox.faults.recording import Recording, Request
+from amo_mcp.sandbox.oauth.oauth import OAuth
+from amo_mcp.sandbox.oauth.sign_in import Moved, SignIn
+from amo_mcp.sandbox.shop import example
+from amo_mcp.sandbox.state_file import StateFile
 
 
 class Sandbox:

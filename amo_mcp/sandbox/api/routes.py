@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from amo_mcp.sandbox import body, segments, statuses
-from amo_mcp.sandbox.access import is_admin, require_admin
 from amo_mcp.sandbox.account import Account
-from amo_mcp.sandbox.problems import ProblemError, not_found
-from amo_mcp.sandbox.rendering import HalResponse, collection, linked, origin, page
+from amo_mcp.sandbox.api import body, segments, statuses
+from amo_mcp.sandbox.api.access import is_admin, require_admin
+from amo_mcp.sandbox.api.problems import ProblemError, not_found
+from amo_mcp.sandbox.api.rendering import HalResponse, collection, linked, origin, page
 
 _API = "/api/v4"
 _CUSTOMERS = f"{_API}/customers"

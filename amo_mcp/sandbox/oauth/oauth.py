@@ -4,9 +4,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeGuard
 
-from amo_mcp.sandbox import tokens
 from amo_mcp.sandbox.account import Model
-from amo_mcp.sandbox.problems import OAuthProblemError
+from amo_mcp.sandbox.api.problems import OAuthProblemError
+from amo_mcp.sandbox.oauth import tokens
 
 CODE_LIFETIME = 20 * 60
 ACCESS_LIFETIME = 24 * 60 * 60

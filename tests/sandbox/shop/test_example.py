@@ -3,9 +3,9 @@ import json
 import pytest
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.sandbox.custom_fields import Changes, merged, read
-from amo_mcp.sandbox.palettes import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.sandbox.validation import Reading
+from amo_mcp.sandbox.api.custom_fields import Changes, merged, read
+from amo_mcp.sandbox.api.palettes import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.sandbox.api.validation import Reading
 
 
 def test_every_segment_of_the_shop_could_have_been_written_through_the_api():

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.validation import Reading, is_integer
+from amo_mcp.sandbox.api.validation import Reading, is_integer
 
 _KEY = "custom_fields_values"
 _ENUM_TYPES = ("select", "radiobutton", "multiselect")

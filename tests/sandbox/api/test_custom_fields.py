@@ -3,8 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.sandbox.custom_fields import read
-from amo_mcp.sandbox.validation import Reading
+from amo_mcp.sandbox.api.custom_fields import read
+from amo_mcp.sandbox.api.validation import Reading
 
 pytestmark = pytest.mark.anyio
 

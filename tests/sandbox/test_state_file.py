@@ -4,7 +4,7 @@ import os
 import pytest
 
 from amo_mcp.sandbox import Account, Sandbox
-from amo_mcp.sandbox.storage import StateFile
+from amo_mcp.sandbox.state_file import StateFile
 
 SEGMENTS = "/api/v4/customers/segments"
 

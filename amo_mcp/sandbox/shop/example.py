@@ -3,9 +3,9 @@
 from copy import deepcopy
 from typing import Any
 
-from amo_mcp.sandbox import example_segments
 from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.example_fields import fields
+from amo_mcp.sandbox.shop import segments as example_segments
+from amo_mcp.sandbox.shop.fields import fields
 
 ACCOUNT_ID = 28805383
 

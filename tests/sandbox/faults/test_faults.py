@@ -136,7 +136,7 @@ async def test_a_fault_without_an_answer_lets_the_real_one_through_later(shop, a
     async def sleep(seconds):
         slept.append((seconds, len(shop.account.segments)))
 
-    monkeypatch.setattr("amo_mcp.sandbox.interference.anyio.sleep", sleep)
+    monkeypatch.setattr("amo_mcp.sandbox.faults.interference.anyio.sleep", sleep)
     shop.faults.add(Fault(delay=30, headers={"Content-Type": "text/plain", "X-A": "1"}))
     answer = await admin.post(SEGMENTS, json=NEW)
     assert (answer.status_code, answer.json()["id"]) == (200, 96)

@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.palettes import STATUS_COLORS
-from amo_mcp.sandbox.problems import ProblemError, empty_data, invalid_data
-from amo_mcp.sandbox.validation import Reading
+from amo_mcp.sandbox.api.palettes import STATUS_COLORS
+from amo_mcp.sandbox.api.problems import ProblemError, empty_data, invalid_data
+from amo_mcp.sandbox.api.validation import Reading
 
 MAX_STATUSES = 30
 MAX_BATCH = 250

@@ -7,8 +7,8 @@ from http import HTTPStatus
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from amo_mcp.sandbox.faults import Fault, Faults
-from amo_mcp.sandbox.problems import problem, title
+from amo_mcp.sandbox.api.problems import problem, title
+from amo_mcp.sandbox.faults.faults import Fault, Faults
 
 _HTML = (
     "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"

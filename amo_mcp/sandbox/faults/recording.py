@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from amo_mcp.sandbox import body
-from amo_mcp.sandbox.problems import ProblemResponse, problem
+from amo_mcp.sandbox.api import body
+from amo_mcp.sandbox.api.problems import ProblemResponse, problem
 
 MAX_RECORDED = 2_000
 

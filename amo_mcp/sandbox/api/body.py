@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from amo_mcp.sandbox.problems import ProblemError, empty_data
+from amo_mcp.sandbox.api.problems import ProblemError, empty_data
 
 MAX_BYTES = 1024 * 1024
 

@@ -76,7 +76,7 @@ async def test_requests_are_listed_as_they_came_and_forgotten_on_demand(shop, ad
 
 
 async def test_only_so_many_requests_are_remembered_and_the_oldest_go(shop, admin, monkeypatch):
-    monkeypatch.setattr("amo_mcp.sandbox.recording.MAX_RECORDED", 3)
+    monkeypatch.setattr("amo_mcp.sandbox.faults.recording.MAX_RECORDED", 3)
     for page in range(1, 6):
         await admin.get(SEGMENTS, params={"page": page})
     assert [request.path for request in shop.requests] == [f"{SEGMENTS}?page={page}" for page in (3, 4, 5)]

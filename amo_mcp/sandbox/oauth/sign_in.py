@@ -10,10 +10,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from amo_mcp.sandbox import body
 from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.oauth import OAuth
-from amo_mcp.sandbox.problems import OAuthProblemError
+from amo_mcp.sandbox.api import body
+from amo_mcp.sandbox.api.problems import OAuthProblemError
+from amo_mcp.sandbox.oauth.oauth import OAuth
 
 _CONSENT = """<!DOCTYPE html>
 <html lang="en">

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from amo_mcp.sandbox.recording import Request
+from amo_mcp.sandbox.faults.recording import Request
 
 _WINDOW_SECONDS = 1
 

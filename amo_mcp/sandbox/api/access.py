@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from starlette.requests import HTTPConnection
 
-from amo_mcp.sandbox.problems import ProblemError
+from amo_mcp.sandbox.api.problems import ProblemError
 
 ADMIN_TOKEN = "sandbox-admin"  # noqa: S105 - opens nothing but a sandbox
 USER_TOKEN = "sandbox-user"  # noqa: S105 - opens nothing but a sandbox

@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from amo_mcp.sandbox import body, recording
-from amo_mcp.sandbox.access import require_admin
 from amo_mcp.sandbox.account import MODES, Account
-from amo_mcp.sandbox.faults import Fault, Faults
-from amo_mcp.sandbox.oauth import OAuth
-from amo_mcp.sandbox.pace import Pace
-from amo_mcp.sandbox.problems import ProblemError
+from amo_mcp.sandbox.api import body
+from amo_mcp.sandbox.api.access import require_admin
+from amo_mcp.sandbox.api.problems import ProblemError
+from amo_mcp.sandbox.faults import recording
+from amo_mcp.sandbox.faults.faults import Fault, Faults
+from amo_mcp.sandbox.faults.pace import Pace
+from amo_mcp.sandbox.oauth.oauth import OAuth
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from amo_mcp.sandbox.account import Account
-from amo_mcp.sandbox.oauth import OAuth
+from amo_mcp.sandbox.oauth.oauth import OAuth
 
 
 class StateFile:

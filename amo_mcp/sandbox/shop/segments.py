@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from amo_mcp.sandbox import example_fields as field
 from amo_mcp.sandbox.account import Model
-from amo_mcp.sandbox.custom_fields import enum_value, read_form
+from amo_mcp.sandbox.api.custom_fields import enum_value, read_form
+from amo_mcp.sandbox.shop import fields as field
 
 
 def segments(account_id: int) -> list[Model]:

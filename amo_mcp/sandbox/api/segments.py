@@ -3,12 +3,12 @@
 from http import HTTPStatus
 from typing import Any
 
-from amo_mcp.sandbox import custom_fields
 from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.palettes import SEGMENT_COLORS
-from amo_mcp.sandbox.problems import ProblemError, empty_data, invalid_data
-from amo_mcp.sandbox.statuses import unknown_id
-from amo_mcp.sandbox.validation import Reading
+from amo_mcp.sandbox.api import custom_fields
+from amo_mcp.sandbox.api.palettes import SEGMENT_COLORS
+from amo_mcp.sandbox.api.problems import ProblemError, empty_data, invalid_data
+from amo_mcp.sandbox.api.statuses import unknown_id
+from amo_mcp.sandbox.api.validation import Reading
 
 MAX_SEGMENTS = 100
 DEFAULT_COLOR = SEGMENT_COLORS[0]

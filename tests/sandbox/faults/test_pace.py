@@ -20,7 +20,7 @@ TOO_MANY = {
 def arriving(monkeypatch):
     """Sets when the next requests arrive."""
     now = SimpleNamespace(at=0.0)
-    monkeypatch.setattr("amo_mcp.sandbox.recording.time", SimpleNamespace(monotonic=lambda: now.at))
+    monkeypatch.setattr("amo_mcp.sandbox.faults.recording.time", SimpleNamespace(monotonic=lambda: now.at))
     return now
 
 
@@ -93,7 +93,7 @@ async def test_a_request_is_stamped_when_it_arrives_not_when_it_is_answered(shop
     async def sleep(seconds):
         arriving.at += seconds
 
-    monkeypatch.setattr("amo_mcp.sandbox.interference.anyio.sleep", sleep)
+    monkeypatch.setattr("amo_mcp.sandbox.faults.interference.anyio.sleep", sleep)
     shop.faults.add(Fault(delay=30))
     assert await _statuses_at(admin, arriving, 7.0) == [200]
     assert ([request.at for request in shop.requests], arriving.at) == ([7.0], 37.0)
