@@ -1,4 +1,4 @@
-"""An amoCRM of your own: an in-process stand-in for the customer segments and statuses of the amoCRM API v4.
+"""A local amoCRM sandbox: an in-process stand-in for the customer segments and statuses of the amoCRM API v4.
 
 `Sandbox` is an ASGI application that keeps one account in memory, or in a JSON file, and follows the published
 reference: its limits, palettes, modes, rights, sign-in and error bodies. `Fault` makes a request go wrong on purpose.

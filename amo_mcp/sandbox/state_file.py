@@ -5,8 +5,15 @@ import os
 import tempfile
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from amo_mcp.sandbox.account import Account
-from amo_mcp.sandbox.oauth.oauth import OAuth
+from amo_mcp.sandbox.documents import read
+from amo_mcp.sandbox.oauth.oauth import OAuthState
+
+
+class _SignIns(BaseModel):
+    oauth: OAuthState = OAuthState()
 
 
 class StateFile:
@@ -15,47 +22,41 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self, oauth: OAuth) -> Account | None:
-        """The account kept, with what was kept of `oauth` restored, or None when there is no file yet.
+    def load(self) -> tuple[Account, OAuthState] | None:
+        """The account and the sign-ins kept, or None when there is no file yet.
 
         Raises:
             ValueError: there is a file and it does not hold a sandbox's state.
         """
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_bytes()
+            return Account.read(text), read(_SignIns, text).oauth
         except FileNotFoundError:
             return None
-        except UnicodeDecodeError as error:
-            raise self._broken(error) from error
-        try:
-            document = json.loads(text)
-            account = Account.read(document)
-            if "oauth" in document:
-                oauth.restore(document["oauth"])
-        except (ValueError, RecursionError) as error:
-            raise self._broken(error) from error
-        return account
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path} does not hold a sandbox's state ({error}). "
+                "Nothing was changed; move the file away to start from the example."
+            ) from error
 
-    def save(self, account: Account, oauth: OAuth | None = None) -> None:
-        """Write the account, and what `oauth` has to keep, durably before anyone is told that it changed."""
+    def save(self, account: Account, oauth: OAuthState) -> None:
+        """Write the account, and the sign-ins once there are any; both are durable when this returns.
+
+        Raises:
+            OSError: the file could not be written; it is as it was.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        signed_in = oauth.document() if oauth else {}
-        document = {**account.document(), "oauth": signed_in} if signed_in else account.document()
-        text = json.dumps(document, ensure_ascii=False, indent=1)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
+        document = account.document()
+        if oauth != OAuthState():
+            document["oauth"] = oauth.model_dump()
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
         fresh = Path(name)
         try:
-            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, not a path
-                file.write(text)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps(document, ensure_ascii=False, indent=1))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self.path)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-
-    def _broken(self, error: Exception) -> ValueError:
-        return ValueError(
-            f"{self.path} does not hold a sandbox's state ({error}). "
-            "Nothing was changed; move the file away to start from the example."
-        )

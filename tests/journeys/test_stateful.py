@@ -148,7 +148,7 @@ class Bench:
 
     def reset(self, mode: str) -> Sandbox:
         self.to_payload.sandbox = self.served.sandbox = sandbox = self._sandboxes[mode]
-        vars(sandbox.account).update(vars(Account.read(json.loads(self._pristine[mode]))))
+        vars(sandbox.account).update(vars(Account.read(self._pristine[mode])))
         self.reconnect()
         return self.to_payload.sandbox
 

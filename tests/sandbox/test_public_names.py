@@ -4,7 +4,7 @@ import amo_mcp.sandbox
 from amo_mcp.sandbox import Fault, Request
 
 
-def test_the_public_names_are_these():
+def test_the_sandbox_exports_exactly_its_public_names() -> None:
     assert amo_mcp.sandbox.__all__ == [
         "ADMIN_TOKEN",
         "USER_TOKEN",
@@ -17,7 +17,7 @@ def test_the_public_names_are_these():
     assert (amo_mcp.sandbox.ADMIN_TOKEN, amo_mcp.sandbox.USER_TOKEN) == ("sandbox-admin", "sandbox-user")
 
 
-def test_a_fault_is_nothing_unless_told_otherwise():
+def test_a_default_fault_hits_once_and_changes_nothing() -> None:
     assert dataclasses.asdict(Fault()) == {
         "method": None,
         "path": None,
@@ -35,5 +35,5 @@ def test_a_fault_is_nothing_unless_told_otherwise():
     }
 
 
-def test_a_request_recorded_has_these_attributes():
+def test_a_recorded_request_has_exactly_its_documented_attributes() -> None:
     assert [field.name for field in dataclasses.fields(Request)] == ["at", "method", "path", "status", "body"]

@@ -4,38 +4,43 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Literal
 
 import anyio
 import httpx2
 import pytest
+from httpx2 import Client
 
+from amo_mcp.listen import NotLoopback
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running, serve
 
 SEGMENTS = "/api/v4/customers/segments"
 HEADERS = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+Drop = Literal["before", "after", "body"]
 NEW = {"name": "Новый"}
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[tuple[Sandbox, Client]]:
     sandbox = Sandbox()
     with running(sandbox) as url, httpx2.Client(base_url=url, headers=HEADERS) as client:
         yield sandbox, client
 
 
 @pytest.fixture
-def sandbox(served):
+def sandbox(served: tuple[Sandbox, Client]) -> Sandbox:
     served[0].requests.clear()
     return served[0]
 
 
 @pytest.fixture
-def client(served):
+def client(served: tuple[Sandbox, Client]) -> Client:
     return served[1]
 
 
-def test_links_follow_the_host_that_was_asked(client):
+def test_links_have_the_host_of_the_request(client: Client) -> None:
     answer = client.get("/api/v4/account")
     assert answer.json()["_links"]["self"]["href"] == str(client.base_url.join("/api/v4/account"))
     assert "server" not in answer.headers
@@ -49,7 +54,7 @@ def test_links_follow_the_host_that_was_asked(client):
         ("body", 1, "peer closed connection without sending complete message body"),
     ],
 )
-def test_a_drop_cuts_the_connection(sandbox, client, drop, created, message):
+def test_a_drop_cuts_the_connection(sandbox: Sandbox, client: Client, drop: Drop, created: int, message: str) -> None:
     before = len(sandbox.account.segments)
     sandbox.faults.add(Fault(drop=drop))
     with pytest.raises(httpx2.RemoteProtocolError, match=message):
@@ -60,7 +65,9 @@ def test_a_drop_cuts_the_connection(sandbox, client, drop, created, message):
 
 
 @pytest.mark.parametrize("drop", ["before", "after", "body"])
-def test_a_drop_says_nothing(sandbox, client, capfd, drop):
+def test_a_dropped_connection_logs_nothing(
+    sandbox: Sandbox, client: Client, capfd: pytest.CaptureFixture[str], drop: Drop
+) -> None:
     sandbox.faults.add(Fault(drop=drop))
     with pytest.raises(httpx2.RemoteProtocolError):
         client.get(SEGMENTS)
@@ -68,7 +75,7 @@ def test_a_drop_says_nothing(sandbox, client, capfd, drop):
     assert capfd.readouterr() == ("", "")
 
 
-def test_half_of_the_body_arrives_before_the_cut(sandbox, client):
+def test_half_of_the_body_arrives_before_the_cut(sandbox: Sandbox, client: Client) -> None:
     sandbox.faults.add(Fault(drop="body", status=200, body="0123456789"))
     got = b""
     with client.stream("GET", SEGMENTS) as answer:
@@ -79,14 +86,14 @@ def test_half_of_the_body_arrives_before_the_cut(sandbox, client):
     assert (answer.status_code, answer.headers["content-length"], got) == (200, "10", b"01234")
 
 
-def test_an_answer_without_a_body_is_not_sent_at_all_when_cut(sandbox, client):
+def test_a_response_without_body_is_not_sent_at_all_when_its_body_is_dropped(sandbox: Sandbox, client: Client) -> None:
     sandbox.faults.add(Fault(drop="body"))
     with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
         client.delete(f"{SEGMENTS}/21")
     assert 21 not in sandbox.account.segments
 
 
-def test_a_client_that_gives_up_is_no_accident(capfd):
+def test_a_client_that_times_out_logs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     sandbox = Sandbox()
     sandbox.faults.add(Fault(delay=0.1))
     with running(sandbox) as url, pytest.raises(httpx2.ReadTimeout):
@@ -96,12 +103,12 @@ def test_a_client_that_gives_up_is_no_accident(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_body_that_is_too_large_is_refused_over_the_wire_too(client):
+def test_a_body_that_is_too_large_is_refused_over_http(client: Client) -> None:
     assert client.post(SEGMENTS, content=b" " * 3_000_000).status_code == 413
     assert client.get(SEGMENTS).status_code == 200
 
 
-def test_the_end_of_the_context_closes_the_port_and_the_thread():
+def test_leaving_the_context_closes_the_port_and_ends_the_thread() -> None:
     threads = threading.active_count()
     with running(Sandbox()) as url:
         assert httpx2.get(f"{url}/api/v4/account", headers=HEADERS).status_code == 200
@@ -110,7 +117,7 @@ def test_the_end_of_the_context_closes_the_port_and_the_thread():
     assert threading.active_count() == threads
 
 
-def test_a_slow_answer_does_not_hold_up_the_end(capfd):
+def test_a_slow_response_does_not_delay_stopping(capfd: pytest.CaptureFixture[str]) -> None:
     sandbox = Sandbox()
     sandbox.faults.add(Fault(delay=600))
     with running(sandbox) as url, pytest.raises(httpx2.ReadTimeout):
@@ -118,21 +125,27 @@ def test_a_slow_answer_does_not_hold_up_the_end(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_port_asked_for_is_the_port_served():
+def test_the_requested_port_is_served() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with running(Sandbox(), port) as url:
         assert url == f"http://127.0.0.1:{port}"
 
 
-def test_a_port_that_is_taken_is_an_error_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="Address already in use"):
-        running(Sandbox(), taken.getsockname()[1]).__enter__()
+def test_a_port_in_use_is_an_error() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="Address already in use"),
+        running(Sandbox(), taken.getsockname()[1]),
+    ):
+        pass
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_serving_is_cancelled_cleanly(host, capfd):
+async def test_cancelling_the_server_closes_its_port_and_logs_nothing(
+    host: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     try:
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError:
@@ -141,11 +154,11 @@ async def test_serving_is_cancelled_cleanly(host, capfd):
     async with anyio.create_task_group() as tasks:
         ready = anyio.Event()
 
-        def started(url):
+        def started(url: str) -> None:
             urls.append(url)
             ready.set()
 
-        async def run():
+        async def run() -> None:
             await serve(Sandbox(), host=host, port=0, started=started)
 
         tasks.start_soon(run)
@@ -160,7 +173,14 @@ async def test_serving_is_cancelled_cleanly(host, capfd):
 
 
 @pytest.mark.anyio
-async def test_serving_can_be_cancelled_before_it_has_begun(capfd):
+@pytest.mark.parametrize("host", ["0.0.0.0", "sandbox.example"])
+async def test_the_server_refuses_an_address_that_is_not_loopback(host: str) -> None:
+    with pytest.raises(NotLoopback):
+        await serve(Sandbox(), host=host, port=0)
+
+
+@pytest.mark.anyio
+async def test_the_server_can_be_cancelled_before_it_has_started(capfd: pytest.CaptureFixture[str]) -> None:
     with anyio.CancelScope() as scope:
         scope.cancel()
         await serve(Sandbox(), port=0)
@@ -169,7 +189,7 @@ async def test_serving_can_be_cancelled_before_it_has_begun(capfd):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_server_and_says_nothing(number):
+def test_a_signal_stops_the_server_without_output(number: signal.Signals) -> None:
     script = (
         "import anyio\n"
         "from amo_mcp.sandbox import Sandbox\n"
@@ -183,6 +203,7 @@ def test_a_signal_stops_the_server_and_says_nothing(number):
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
+        assert process.stdout
         url = process.stdout.readline().strip()
         status = httpx2.get(f"{url}/api/v4/account", headers=HEADERS).status_code
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Who asks: an administrator, a user who only reads, or nobody the account knows."""
+"""Bearer tokens: the administrator's, a plain user's that may only read, and those that a sign-in has issued."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -7,14 +7,14 @@ from starlette.requests import HTTPConnection
 
 from amo_mcp.sandbox.api.problems import ProblemError
 
-ADMIN_TOKEN = "sandbox-admin"  # noqa: S105 - opens nothing but a sandbox
-USER_TOKEN = "sandbox-user"  # noqa: S105 - opens nothing but a sandbox
+ADMIN_TOKEN = "sandbox-admin"
+USER_TOKEN = "sandbox-user"
 
 
 def is_admin(connection: HTTPConnection, issued: Callable[[str], bool] | None = None) -> bool:
     """Whether the bearer token is the administrator's, rather than the plain user's.
 
-    A token that was `issued` by a sign-in is the administrator's too.
+    A token that `issued` accepts, because a sign-in has issued it, is the administrator's too.
 
     Raises:
         ProblemError: 401 when it is none of these.
@@ -33,7 +33,7 @@ def require_admin(connection: HTTPConnection, issued: Callable[[str], bool] | No
     """Let only the administrator through.
 
     Raises:
-        ProblemError: 401 for nobody, 403 for the plain user.
+        ProblemError: 401 for an unknown token, 403 for the plain user.
     """
     if not is_admin(connection, issued):
         raise ProblemError(HTTPStatus.FORBIDDEN)

@@ -1,4 +1,4 @@
-"""The colours that a status and a segment may be given (reference: «Доступные цвета статусов», «…сегментов»)."""
+"""The colors that a status and a segment may have (reference: «Доступные цвета статусов», «…сегментов»)."""
 
 # fmt: off
 STATUS_COLORS = (

@@ -1,4 +1,4 @@
-"""Refusals, in the `application/problem+json` forms that amoCRM answers."""
+"""Refusals, in the `application/problem+json` forms of amoCRM."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,7 +15,7 @@ class ProblemError(Exception):
     """The request is refused.
 
     `invalid` lists, for each refused entry of the body, its `request_id` and its `errors`; when it is empty the
-    answer has no `validation-errors` at all.
+    response has no `validation-errors` at all.
     """
 
     def __init__(self, status: int, detail: str | None = None, invalid: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -31,7 +31,7 @@ class ProblemError(Exception):
 
 
 class OAuthProblemError(ProblemError):
-    """The sign-in is refused; `hint` is the only part of the answer that tells why."""
+    """The sign-in is refused; `hint` is the only part of the response that tells why."""
 
     def __init__(self, status: int, hint: str) -> None:
         super().__init__(status, hint)
@@ -49,13 +49,13 @@ class OAuthProblemError(ProblemError):
 
 
 class ProblemResponse(JSONResponse):
-    """A JSON answer typed as amoCRM types its errors."""
+    """A JSON response typed as amoCRM types its errors."""
 
     media_type = "application/problem+json"
 
 
 def title(status: int) -> str:
-    """What a status is called; also for one that no standard knows, such as a gateway's own 520."""
+    """The reason phrase of a status; also of one outside the standard, such as a gateway's own 520."""
     if status in _TITLES:
         return _TITLES[status]
     try:
@@ -83,7 +83,7 @@ def invalid_data(*entries: Mapping[str, Any]) -> ProblemError:
 
 
 def empty_data() -> ProblemError:
-    """The 400 for a body that asks for nothing."""
+    """The 400 for a body without any data."""
     return ProblemError(HTTPStatus.BAD_REQUEST, "Request data can not be empty")
 
 

@@ -1,15 +1,15 @@
-"""The routes of the API: who may call them, in which mode, and what they answer."""
+"""The endpoints of the API: who may call them, in which mode, and what they respond with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from amo_mcp.sandbox.account import Account
+from amo_mcp.sandbox.account import Account, JsonObject
 from amo_mcp.sandbox.api import body, segments, statuses
 from amo_mcp.sandbox.api.access import is_admin, require_admin
 from amo_mcp.sandbox.api.problems import ProblemError, not_found
@@ -34,23 +34,17 @@ class _IdConvertor(IntegerConvertor):
 register_url_convertor("amocrm_id", _IdConvertor())
 
 
+@dataclass(eq=False)
 class Api:
     """The endpoints over one account.
 
-    `changed` is called after every change, before it is answered; `issued` tells whether a sign-in gave a token.
+    `changed` is called after every change, before the response; `issued` returns whether a sign-in issued a token.
     """
 
-    def __init__(
-        self,
-        account: Account,
-        clock: Callable[[], float],
-        changed: Callable[[], None],
-        issued: Callable[[str], bool],
-    ) -> None:
-        self._account = account
-        self._clock = clock
-        self._changed = changed
-        self._issued = issued
+    account: Account
+    clock: Callable[[], float]
+    changed: Callable[[], None]
+    issued: Callable[[str], bool]
 
     def routes(self) -> list[Route]:
         """The routes, each with its one method."""
@@ -74,108 +68,107 @@ class Api:
 
     async def get_account(self, request: Request) -> Response:
         """The account, with the mode of its customers."""
-        admin = is_admin(request, self._issued)
-        user = next(user["id"] for user in self._account.users.values() if user["rights"]["is_admin"] is admin)
-        model = {**self._account.profile, "current_user_id": user, "customers_mode": self._account.mode}
-        return HalResponse(linked(model, origin(request) + request.url.path))
+        user_id = self.account.user_id(admin=is_admin(request, self.issued))
+        account = {**self.account.profile, "current_user_id": user_id, "customers_mode": self.account.mode}
+        return HalResponse(linked(account, origin(request) + request.url.path))
 
     async def get_user(self, request: Request) -> Response:
         """One user, or 204."""
-        is_admin(request, self._issued)
-        return _one(request, self._account.users)
+        is_admin(request, self.issued)
+        return _one(request, self.account.users)
 
     async def list_fields(self, request: Request) -> Response:
         """One page of the custom fields that segments have."""
         self._enter(request, "segments")
-        return _some(page(request, "custom_fields", list(self._account.fields.values())))
+        return _some(page(request, "custom_fields", list(self.account.fields.values())))
 
     async def list_segments(self, request: Request) -> Response:
         """One page of the segments."""
         self._enter(request, "segments")
-        return _some(page(request, "segments", segments.ordered(self._account)))
+        return _some(page(request, "segments", segments.ordered(self.account)))
 
     async def create_segment(self, request: Request) -> Response:
-        """One new segment, answered whole."""
+        """Create one segment; the response has it whole."""
         self._enter(request, "segments", writes=True)
-        segment = segments.create(self._account, body.read(await request.body()), int(self._clock()))
-        self._changed()
+        segment = segments.create(self.account, body.read(await request.body(), dict), int(self.clock()))
+        self.changed()
         return HalResponse(linked(segment, f"{origin(request)}{request.url.path}/{segment['id']}"))
 
     async def get_segment(self, request: Request) -> Response:
-        """One segment, or 204: on a GET that is assumed to be how the API says that nothing is there."""
+        """One segment, or 204: the assumed response of a GET to an unknown id."""
         self._enter(request, "segments")
-        return _one(request, self._account.segments, _OTHER_HOST)
+        return _one(request, self.account.segments, _OTHER_HOST)
 
     async def update_segment(self, request: Request) -> Response:
-        """A changed segment, answered whole."""
-        segment_id = self._enter_one(request, "segments", self._account.segments)
-        segment = segments.update(self._account, segment_id, body.read(await request.body()), int(self._clock()))
-        self._changed()
+        """Change a segment; the response has it whole."""
+        segment_id = self._enter_one(request, "segments", self.account.segments)
+        segment = segments.update(self.account, segment_id, body.read(await request.body(), dict), int(self.clock()))
+        self.changed()
         return HalResponse(linked(segment, origin(request) + request.url.path))
 
     async def delete_segment(self, request: Request) -> Response:
-        """Nothing, once the segment is gone."""
+        """Delete a segment; the response is empty."""
         self._enter(request, "segments", writes=True)
-        segments.delete(self._account, request.path_params["id"])
-        self._changed()
+        segments.delete(self.account, request.path_params["id"])
+        self.changed()
         return _nothing()
 
     async def list_statuses(self, request: Request) -> Response:
         """All the statuses, in their order."""
         self._enter(request, "periodicity")
-        return HalResponse(collection(request, "statuses", statuses.ordered(self._account)))
+        return HalResponse(collection(request, "statuses", statuses.ordered(self.account)))
 
     async def create_statuses(self, request: Request) -> Response:
-        """The ids of the new statuses."""
+        """Create statuses; the response has their ids."""
         self._enter(request, "periodicity", writes=True)
-        created = statuses.create(self._account, body.read(await request.body()))
-        self._changed()
+        created = statuses.create(self.account, body.read(await request.body(), list))
+        self.changed()
         return HalResponse(collection(request, "statuses", created))
 
     async def get_status(self, request: Request) -> Response:
         """One status, or 204."""
         self._enter(request, "periodicity")
-        return _one(request, self._account.statuses)
+        return _one(request, self.account.statuses)
 
     async def update_status(self, request: Request) -> Response:
-        """A changed status, answered whole."""
-        status_id = self._enter_one(request, "periodicity", self._account.statuses)
-        status = statuses.update(self._account, status_id, body.read(await request.body()))
-        self._changed()
+        """Change a status; the response has it whole."""
+        status_id = self._enter_one(request, "periodicity", self.account.statuses)
+        status = statuses.update(self.account, status_id, body.read(await request.body(), dict))
+        self.changed()
         return HalResponse(linked(status, origin(request) + request.url.path))
 
     async def delete_status(self, request: Request) -> Response:
-        """Nothing, once the status is gone."""
+        """Delete a status; the response is empty."""
         self._enter(request, "periodicity", writes=True)
-        statuses.delete(self._account, request.path_params["id"])
-        self._changed()
+        statuses.delete(self.account, request.path_params["id"])
+        self.changed()
         return _nothing()
 
     def _enter(self, request: Request, mode: str, *, writes: bool = False) -> None:
         if writes:
-            require_admin(request, self._issued)
+            require_admin(request, self.issued)
         else:
-            is_admin(request, self._issued)
-        if self._account.mode != mode:
+            is_admin(request, self.issued)
+        if self.account.mode != mode:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
 
-    def _enter_one(self, request: Request, mode: str, models: dict[int, Any]) -> int:
+    def _enter_one(self, request: Request, mode: str, entities: dict[int, JsonObject]) -> int:
         self._enter(request, mode, writes=True)
-        model_id: int = request.path_params["id"]
-        if model_id not in models:
+        entity_id: int = request.path_params["id"]
+        if entity_id not in entities:
             raise not_found(request.method, str(request.url))
-        return model_id
+        return entity_id
 
 
-def _one(request: Request, models: dict[int, Any], host: str | None = None) -> Response:
-    model = models.get(request.path_params["id"])
-    if model is None:
+def _one(request: Request, entities: dict[int, JsonObject], host: str | None = None) -> Response:
+    entity = entities.get(request.path_params["id"])
+    if entity is None:
         return _nothing()
-    return HalResponse(linked(model, (host or origin(request)) + request.url.path))
+    return HalResponse(linked(entity, (host or origin(request)) + request.url.path))
 
 
-def _some(answer: dict[str, Any] | None) -> Response:
-    return _nothing() if answer is None else HalResponse(answer)
+def _some(document: JsonObject | None) -> Response:
+    return _nothing() if document is None else HalResponse(document)
 
 
 def _nothing() -> Response:

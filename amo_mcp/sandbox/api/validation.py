@@ -1,13 +1,16 @@
-"""Reads one object of a request's body, gathering every complaint instead of stopping at the first.
+"""Validates one object of a request's body, collecting every error instead of stopping at the first.
 
-The reference names the parameters and their types; the error codes are those seen in recorded answers, and the
+The reference names the parameters and their types; the error codes are those seen in recorded responses, and the
 bounds of a name (not blank, at most 255 characters) are assumed.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-NAME_LENGTH = 255
+from amo_mcp.sandbox.account import JsonObject
+from amo_mcp.sandbox.api.problems import ProblemError, invalid_data
+
+MAX_NAME_LENGTH = 255
 
 _DETAILS = {
     "FieldMissing": "This field is missing.",
@@ -15,11 +18,9 @@ _DETAILS = {
     "IsBlank": "This value should not be blank.",
     "NotSupportedChoice": "The value you selected is not a valid choice.",
     "TooFew": "This collection should contain 1 element or more.",
-    "TooLong": f"This value is too long. It should have {NAME_LENGTH} characters or less.",
+    "TooLong": f"This value is too long. It should have {MAX_NAME_LENGTH} characters or less.",
     "TooMany": "This collection should contain exactly 1 element.",
 }
-
-Complain = Callable[[str, str], None]
 
 
 def is_integer(value: object) -> bool:
@@ -27,15 +28,16 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-class Reading:
+class Validation:
     """One object of a body: what was accepted of it (`values`) and what is wrong with it (`errors`).
 
-    A parameter that is absent leaves no trace in `values`; one that nobody asks for is ignored, as amoCRM does.
+    An absent parameter leaves no trace in `values`; an unknown one is ignored, as amoCRM does.
     """
 
     def __init__(self, data: Mapping[str, Any], ordinal: int = 0) -> None:
+        """`ordinal` is the object's position in the body."""
         self.data = data
-        self.values: dict[str, Any] = {}
+        self.values: JsonObject = {}
         self.errors: list[dict[str, str]] = []
         self._ordinal = ordinal
 
@@ -45,33 +47,33 @@ class Reading:
         given = self.data.get("request_id")
         return given if isinstance(given, str) else str(self._ordinal)
 
-    def refusal(self) -> dict[str, Any]:
+    def entry(self) -> JsonObject:
         """This object's entry in `validation-errors`."""
         return {"request_id": self.request_id, "errors": self.errors}
 
-    def complain(self, code: str, path: str) -> None:
+    def add_error(self, code: str, path: str) -> None:
         """Note that the value at the dotted `path` is wrong."""
         self.errors.append({"code": code, "path": path, "detail": _DETAILS[code]})
 
-    def mistyped(self, kind: str, path: str) -> None:
+    def add_type_error(self, kind: str, path: str) -> None:
         """Note that the value at the dotted `path` should have been a `kind`."""
         self.errors.append({"code": "InvalidType", "path": path, "detail": f"This value should be of type {kind}."})
 
     def require(self, *keys: str) -> None:
-        """Complain about each of `keys` that the object lacks."""
+        """Note each of `keys` that the object lacks."""
         for key in keys:
             if key not in self.data:
-                self.complain("FieldMissing", key)
+                self.add_error("FieldMissing", key)
 
     def name(self) -> None:
         """Accept `name`."""
-        if not self._is("string", "name"):
+        if not self._is_string("name"):
             return
         name = self.data["name"]
         if not name.strip():
-            self.complain("IsBlank", "name")
-        elif len(name) > NAME_LENGTH:
-            self.complain("TooLong", "name")
+            self.add_error("IsBlank", "name")
+        elif len(name) > MAX_NAME_LENGTH:
+            self.add_error("TooLong", "name")
         else:
             self.values["name"] = name
 
@@ -82,20 +84,20 @@ class Reading:
         if is_integer(self.data["sort"]):
             self.values["sort"] = self.data["sort"]
         else:
-            self.mistyped("int", "sort")
+            self.add_type_error("int", "sort")
 
     def color(self, palette: Collection[str]) -> None:
         """Accept `color` when the palette has it, letter for letter."""
-        if not self._is("string", "color"):
+        if not self._is_string("color"):
             return
         if self.data["color"] in palette:
             self.values["color"] = self.data["color"]
         else:
-            self.complain("NotSupportedChoice", "color")
+            self.add_error("NotSupportedChoice", "color")
 
     def check_request_id(self) -> None:
-        """Complain about a `request_id` that is not a string."""
-        self._is("string", "request_id")
+        """Note a `request_id` that is not a string."""
+        self._is_string("request_id")
 
     def price_types(self, known: Collection[int]) -> None:
         """Accept `available_products_price_types`: ids of price fields that the account has (assumed)."""
@@ -104,19 +106,26 @@ class Reading:
             return
         given = self.data[key]
         if not isinstance(given, list):
-            self.mistyped("array", key)
+            self.add_type_error("array", key)
             return
         for position, price_type in enumerate(given):
             if not is_integer(price_type):
-                self.mistyped("int", f"{key}.{position}")
+                self.add_type_error("int", f"{key}.{position}")
             elif price_type not in known:
-                self.complain("NotSupportedChoice", f"{key}.{position}")
+                self.add_error("NotSupportedChoice", f"{key}.{position}")
         self.values[key] = list(given)
 
-    def _is(self, kind: str, key: str) -> bool:
+    def _is_string(self, key: str) -> bool:
         if key not in self.data:
             return False
         if isinstance(self.data[key], str):
             return True
-        self.mistyped(kind, key)
+        self.add_type_error("string", key)
         return False
+
+
+def unknown_id() -> ProblemError:
+    """The 400 for deleting an id that does not exist."""
+    validation = Validation({})
+    validation.add_error("NotSupportedChoice", "id")
+    return invalid_data(validation.entry())

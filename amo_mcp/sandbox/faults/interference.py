@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import anyio
+from anyio import sleep
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.sandbox.api.problems import problem, title
@@ -17,12 +17,12 @@ _HTML = (
 
 
 @dataclass
-class _Answer:
+class _Response:
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
 
-    async def catch(self, message: Message) -> None:
+    async def collect(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = dict(message["headers"])
@@ -31,7 +31,7 @@ class _Answer:
 
 
 class Interference:
-    """Passes requests to `app`, except as `faults` will have it; `/_sandbox/` is always left alone."""
+    """Passes requests to `app`, except where a fault applies; `/_sandbox/` is never affected."""
 
     def __init__(self, app: ASGIApp, faults: Faults) -> None:
         self._app = app
@@ -45,50 +45,52 @@ class Interference:
         if fault is None:
             await self._app(scope, receive, send)
         else:
-            await self._strike(fault, scope, receive, send)
+            await self._apply(fault, scope, receive, send)
 
-    async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        await anyio.sleep(fault.delay)
+    async def _apply(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await sleep(fault.delay)
         if fault.drop == "before":
             await _drop(scope, receive)
             return
-        answer = _Answer()
-        if fault.drop or fault.after_effect or not fault.answers:
-            await self._app(scope, receive, answer.catch)
+        response = _Response()
+        if fault.drop or fault.after_effect or not fault.responds:
+            await self._app(scope, receive, response.collect)
         if fault.drop == "after":
             await _drop(scope, receive)
             return
-        if fault.answers:
-            answer = _own_answer(fault)
-        answer.headers |= {name.lower().encode(): value.encode() for name, value in fault.headers.items()}
-        # A status that allows no body would be a whole answer already, not half of one.
-        if fault.drop == "body" and not answer.body:
+        if fault.responds:
+            response = _response_of(fault)
+        response.headers |= {name.lower().encode(): value.encode() for name, value in fault.headers.items()}
+        # A status that allows no body would be a whole response already, not half of one.
+        if fault.drop == "body" and not response.body:
             await _drop(scope, receive)
             return
-        await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers.items())})
+        await send(
+            {"type": "http.response.start", "status": response.status, "headers": list(response.headers.items())}
+        )
         if fault.drop == "body":
-            half = answer.body[: len(answer.body) // 2]
+            half = response.body[: len(response.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
             await _drop(scope, receive)
             return
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.body", "body": response.body})
 
 
-def _own_answer(fault: Fault) -> _Answer:
+def _response_of(fault: Fault) -> _Response:
     default = HTTPStatus.OK if fault.retry_after is None else HTTPStatus.TOO_MANY_REQUESTS
     status = fault.status or default.value
-    body, content_type = _own_body(fault, status)
+    body, content_type = _body_of(fault, status)
     headers = {}
     if fault.content_type or content_type:
         headers[b"content-type"] = (fault.content_type or content_type).encode()
-    # A body after these would break the connection for whoever uses it next.
+    # A body after these would break the connection for its next request.
     if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        return _Answer(status, headers)
+        return _Response(status, headers)
     encoded = body.encode()
-    return _Answer(status, {**headers, b"content-length": str(len(encoded)).encode()}, encoded)
+    return _Response(status, {**headers, b"content-length": str(len(encoded)).encode()}, encoded)
 
 
-def _own_body(fault: Fault, status: int) -> tuple[str, str]:
+def _body_of(fault: Fault, status: int) -> tuple[str, str]:
     fails = status >= HTTPStatus.BAD_REQUEST
     if fault.html:
         return fault.body or _HTML.format(title=f"{status} {title(status)}"), "text/html"
@@ -105,8 +107,8 @@ def _own_body(fault: Fault, status: int) -> tuple[str, str]:
 async def _drop(scope: Scope, receive: Receive) -> None:
     drop = scope.get("state", {}).get("drop_connection")
     if drop is None:
-        raise ConnectionResetError("the sandbox dropped the connection, as a fault told it to")
+        raise ConnectionResetError("the sandbox dropped the connection because of a fault")
     drop()
-    # To return before the server has noticed would be taken for a broken application, and logged.
+    # To return before the server has noticed would be logged as a broken application.
     while (await receive())["type"] != "http.disconnect":
         pass

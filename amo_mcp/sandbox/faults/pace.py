@@ -1,4 +1,4 @@
-"""How fast the API is asked: what the fastest second was, and what came too fast."""
+"""The rate of requests: the most in one second, and those above the limit."""
 
 from collections import deque
 
@@ -8,9 +8,9 @@ _WINDOW_SECONDS = 1
 
 
 class Pace:
-    """Watches arrivals, and refuses those above the `limit` of one second.
+    """Counts requests as they arrive, and refuses those above `limit` in one second; a limit of None refuses none.
 
-    A window is half-open: two requests exactly a second apart are not in the same one.
+    A window of one second is half-open: two requests exactly a second apart are not in the same one.
 
     Attributes:
         over_limit: how many were refused.
@@ -28,9 +28,9 @@ class Pace:
         self._arrivals: deque[float] = deque()
 
     def admit(self, at: float) -> bool:
-        """Whether a request that arrived at that time, later than all before it, may pass.
+        """Whether a request may pass that arrived `at` that time (in seconds), later than all before it.
 
-        Those that may not count too, so only a pause helps (assumed).
+        A refused request counts too, so only a pause helps (assumed).
         """
         if self._limit is None:
             return True

@@ -1,9 +1,9 @@
-"""The outermost layer: notes every request, marks every answer with `X-Request-Id`, bounds every body and the pace."""
+"""The outermost layer: records requests, adds `X-Request-Id` to responses, limits the size of bodies and the rate."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ MAX_RECORDED = 2_000
 
 _API = "/api/"
 _OAUTH = "/oauth2/"
-_SECRET = ("client_secret", "code", "refresh_token")
+_SECRETS = ("client_secret", "code", "refresh_token")
 _RETRY_AFTER = 1
 
 
@@ -28,7 +28,7 @@ class Request:
         at: when it arrived, in `time.monotonic()` seconds.
         method: the HTTP method.
         path: the path with its query.
-        status: the status answered in full; None while there is none and when the connection was dropped.
+        status: the status of a response sent in full; None while there is none and when the connection was dropped.
         body: the JSON value of the body, or None; under `/oauth2/` only an object, with "…" for its secrets.
     """
 
@@ -47,7 +47,8 @@ class Request:
 class Recording:
     """Passes requests on with their bodies read, and appends those under `/api/` and `/oauth2/` to `requests`.
 
-    `admit` is told when a request under `/api/` arrived, and whether it may pass; one that may not is answered 429.
+    `admit` is given the time that a request under `/api/` arrived at, and returns whether it may pass; one that may
+    not is refused with 429.
     """
 
     def __init__(self, app: ASGIApp, requests: list[Request], admit: Callable[[float], bool]) -> None:
@@ -62,37 +63,37 @@ class Recording:
             return
         record = self._record(scope)
         admitted = not record.of_api or self._admit(record.at)
-        answer = _marking(record, send)
+        respond = _with_request_id(record, send)
         raw = await _read(scope, receive)
         if raw is None:
             document = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            await ProblemResponse(document, status_code=document["status"])(scope, receive, answer)
+            await ProblemResponse(document, status_code=document["status"])(scope, receive, respond)
             return
         try:
-            record.body = _shown(record, body.parse(raw))
+            record.body = _without_secrets(record, body.parse(raw))
         except ValueError:
             record.body = None
         if not admitted:
             document = {**problem(HTTPStatus.TOO_MANY_REQUESTS), "retry_after": _RETRY_AFTER}
-            await ProblemResponse(document, status_code=document["status"])(scope, receive, answer)
+            await ProblemResponse(document, status_code=document["status"])(scope, receive, respond)
             return
-        await self._app(scope, _replaying(raw, receive), answer)
+        await self._app(scope, _replaying(raw, receive), respond)
 
     def _record(self, scope: Scope) -> Request:
         query = scope["query_string"].decode("latin-1")
-        record = Request(time.monotonic(), scope["method"], f"{scope['path']}?{query}" if query else scope["path"])
+        record = Request(monotonic(), scope["method"], f"{scope['path']}?{query}" if query else scope["path"])
         if scope["path"].startswith((_API, _OAUTH)):
             del self._requests[: max(0, len(self._requests) - MAX_RECORDED + 1)]
             self._requests.append(record)
         return record
 
 
-def _shown(record: Request, value: Any) -> Any:
+def _without_secrets(record: Request, value: Any) -> Any:
     if not record.path.startswith(_OAUTH):
         return value
     if not isinstance(value, dict):
         return None
-    return {name: "…" if name in _SECRET else told for name, told in value.items()}
+    return {name: "…" if name in _SECRETS else item for name, item in value.items()}
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
@@ -110,26 +111,26 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
 
 
 def _replaying(raw: bytes, receive: Receive) -> Receive:
-    waiting = [{"type": "http.request", "body": raw, "more_body": False}]
+    messages = [{"type": "http.request", "body": raw, "more_body": False}]
 
     async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
+        return messages.pop() if messages else await receive()
 
     return replay
 
 
-def _marking(record: Request, send: Send) -> Send:
-    mark = (b"x-request-id", uuid4().hex.encode())
+def _with_request_id(record: Request, send: Send) -> Send:
+    request_id = (b"x-request-id", uuid4().hex.encode())
     status = 0
 
-    async def marked(message: Message) -> None:
+    async def send_with_id(message: Message) -> None:
         nonlocal status
         if message["type"] == "http.response.start":
             status = int(message["status"])
-            message = {**message, "headers": [*message["headers"], mark]}
+            message = {**message, "headers": [*message["headers"], request_id]}
         elif not message.get("more_body", False):
-            # Noted before it is sent: whoever has the answer may look at the record at once.
+            # Recorded before it is sent: a client that has the response may read the record at once.
             record.status = status
         await send(message)
 
-    return marked
+    return send_with_id

@@ -1,10 +1,11 @@
-"""What the account knows of sign-in: the one integration, and the codes and tokens that it was given."""
+"""The state of sign-in: the one integration, and the codes and tokens issued to it."""
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeGuard
 
-from amo_mcp.sandbox.account import Model
+from pydantic import BaseModel
+
+from amo_mcp.sandbox.account import Account, JsonObject
 from amo_mcp.sandbox.api.problems import OAuthProblemError
 from amo_mcp.sandbox.oauth import tokens
 
@@ -12,21 +13,23 @@ CODE_LIFETIME = 20 * 60
 ACCESS_LIFETIME = 24 * 60 * 60
 REFRESH_LIFETIME = 90 * 24 * 60 * 60
 
-_UNTOUCHED: Model = {
-    "access_lifetime": ACCESS_LIFETIME,
-    "moved_to": None,
-    "codes": {},
-    "access_tokens": {},
-    "refresh_tokens": {},
-    "revoked": [],
-}
+
+class OAuthState(BaseModel, strict=True):
+    """What a state file keeps of sign-in; codes and tokens stand beside the Unix seconds at which they expire."""
+
+    access_lifetime: float = ACCESS_LIFETIME
+    moved_to: str | None = None
+    codes: dict[str, float] = {}
+    access_tokens: dict[str, float] = {}
+    refresh_tokens: dict[str, float] = {}
+    revoked: list[str] = []
 
 
 class OAuth:
     """Sign-in for one integration, whose tokens act as the account's first administrator.
 
     Lifetimes are counted by the sandbox's clock: codes live 20 minutes, refresh tokens 3 months (assumed: 90 days).
-    A code or refresh token is dead from its first use. An access token lives on until it expires, also when the
+    A code or refresh token can be used once. An access token lives on until it expires, also when the
     refresh token that came with it has been used (assumed).
 
     Codes, tokens, `access_lifetime` and `moved_to` are kept in the sandbox's state file; a value set by hand is
@@ -35,70 +38,68 @@ class OAuth:
     Attributes:
         client_id: the integration's id.
         client_secret: the integration's secret.
-        redirect_uri: the one redirect URI of the integration; whoever asks for tokens must repeat it exactly.
-        access_lifetime: for how many seconds an access token lives that is issued from now on.
+        redirect_uri: the one redirect URI of the integration; a request for tokens must repeat it exactly.
+        access_lifetime: lifetime, in seconds, of the access tokens that are issued next.
         moved_to: the host that the account has moved to; every `/api/` request that comes to another host is
-            answered 301 to it. None: the account has not moved.
+            redirected (301) to it. None: the account has not moved.
         refreshes: how many refreshes have succeeded since the sandbox was started.
     """
 
     def __init__(
-        self, clock: Callable[[], float], owner: Callable[[], tuple[int, int]], changed: Callable[[], None]
+        self, account: Account, state: OAuthState, clock: Callable[[], float], changed: Callable[[], None]
     ) -> None:
-        """`owner` gives the ids of the account and its administrator; `changed` is called after every change."""
+        """Continue from `state`; `changed` is called after every change."""
         self.client_id = "sandbox-integration"
-        self.client_secret = "sandbox-secret"  # noqa: S105 - opens nothing but a sandbox
+        self.client_secret = "sandbox-secret"
         self.redirect_uri = "http://127.0.0.1:8919/callback"
-        self.access_lifetime: float = ACCESS_LIFETIME
-        self.moved_to: str | None = None
+        self.access_lifetime = state.access_lifetime
+        self.moved_to = state.moved_to
         self.refreshes = 0
+        self._account = account
         self._clock = clock
-        self._owner = owner
         self._changed = changed
-        # Each with the time that it expires at.
-        self._codes: dict[str, float] = {}
-        self._access: dict[str, float] = {}
-        self._refresh: dict[str, float] = {}
-        self._revoked: set[str] = set()
+        self._codes = dict(state.codes)
+        self._access = dict(state.access_tokens)
+        self._refresh = dict(state.refresh_tokens)
+        self._revoked = set(state.revoked)
 
     @property
     def live_refresh_tokens(self) -> int:
-        """How many refresh tokens could be used now."""
+        """How many refresh tokens are valid."""
         return sum(self._lives(token, self._refresh) for token in self._refresh)
 
     def issue_code(self) -> str:
-        """A new authorization code, as if somebody had just allowed the integration."""
+        """A new authorization code, as if a person had just granted access."""
         code = tokens.opaque()
         self._codes[code] = self._clock() + CODE_LIFETIME
         self._changed()
         return code
 
     def issue_tokens(self, *, expired: bool = False, host: str = "127.0.0.1") -> tuple[str, str]:
-        """A new access token, which is past its time already when `expired`, and a new, live refresh token.
+        """A new access token, already expired when `expired`, and a new, live refresh token.
 
-        `host` is what the access token says about the host to call.
+        `host` is the `api_domain` claim of the access token.
         """
-        now = self._clock()
-        issued = now - self.access_lifetime if expired else now
+        time = self._clock()
+        issued = time - self.access_lifetime if expired else time
         expires = issued + self.access_lifetime
-        account_id, user_id = self._owner()
         access = tokens.access_token(
             client_id=self.client_id,
-            account_id=account_id,
-            user_id=user_id,
+            account_id=self._account.id,
+            user_id=self._account.user_id(admin=True),
             api_domain=host,
             issued=issued,
             expires=expires,
         )
         refresh = tokens.opaque()
         # Adding and subtracting the lifetime can leave a rounding error, and an expired token that still lives.
-        self._access[access] = min(expires, now) if expired else expires
-        self._refresh[refresh] = now + REFRESH_LIFETIME
+        self._access[access] = min(expires, time) if expired else expires
+        self._refresh[refresh] = time + REFRESH_LIFETIME
         self._changed()
         return access, refresh
 
     def revoke(self, token: str) -> None:
-        """Let a code, an access token or a refresh token be dead from now on; nothing else dies with it.
+        """Make one code, access token or refresh token unusable; the others stay as they are.
 
         Raises:
             ValueError: it was never issued.
@@ -109,7 +110,7 @@ class OAuth:
         self._changed()
 
     def accepts(self, access: str) -> bool:
-        """Whether an access token opens the API now."""
+        """Whether an access token is valid now."""
         return self._lives(access, self._access)
 
     def check_client(self, client_id: object) -> None:
@@ -121,7 +122,7 @@ class OAuth:
         if client_id != self.client_id:
             raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `client_id` parameter")
 
-    def check_integration(self, data: Model) -> None:
+    def check_integration(self, data: JsonObject) -> None:
         """Let only a request through that has the integration's id, secret and redirect URI.
 
         Raises:
@@ -141,12 +142,7 @@ class OAuth:
         """
         if not isinstance(code, str) or not code:
             raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `code` parameter")
-        if code not in self._codes:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Cannot decrypt the authorization code")
-        if code in self._revoked:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Authorization code has been revoked")
-        if not self._lives(code, self._codes):
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Authorization code has expired")
+        self._check(code, self._codes, HTTPStatus.BAD_REQUEST, "authorization code", "Authorization code")
         self._revoked.add(code)
         return self.issue_tokens(host=host)
 
@@ -169,54 +165,26 @@ class OAuth:
         Raises:
             OAuthProblemError: 401; the hints for a token unknown or expired are assumed.
         """
-        if token not in self._refresh:
-            raise OAuthProblemError(HTTPStatus.UNAUTHORIZED, "Cannot decrypt the refresh token")
+        self._check(token, self._refresh, HTTPStatus.UNAUTHORIZED, "refresh token", "Token")
+
+    def state(self) -> OAuthState:
+        """What a state file keeps."""
+        return OAuthState(
+            access_lifetime=self.access_lifetime,
+            moved_to=self.moved_to,
+            codes=self._codes,
+            access_tokens=self._access,
+            refresh_tokens=self._refresh,
+            revoked=sorted(self._revoked),
+        )
+
+    def _check(self, token: str, issued: dict[str, float], status: int, name: str, subject: str) -> None:
+        if token not in issued:
+            raise OAuthProblemError(status, f"Cannot decrypt the {name}")
         if token in self._revoked:
-            raise OAuthProblemError(HTTPStatus.UNAUTHORIZED, "Token has been revoked")
-        if not self._lives(token, self._refresh):
-            raise OAuthProblemError(HTTPStatus.UNAUTHORIZED, "Token has expired")
-
-    def document(self) -> Model:
-        """What is to be kept, as JSON data; empty as long as there is nothing."""
-        document = {
-            "access_lifetime": self.access_lifetime,
-            "moved_to": self.moved_to,
-            "codes": self._codes,
-            "access_tokens": self._access,
-            "refresh_tokens": self._refresh,
-            "revoked": sorted(self._revoked),
-        }
-        return {} if document == _UNTOUCHED else document
-
-    def restore(self, document: object) -> None:
-        """Take over what `document` had kept.
-
-        Raises:
-            ValueError: the document is not one that `document` could have made.
-        """
-        if not isinstance(document, dict):
-            raise ValueError("oauth is not an object")  # noqa: TRY004 - the caller is promised a ValueError
-        lifetime, moved_to, revoked = (document.get(key) for key in ("access_lifetime", "moved_to", "revoked"))
-        if not _is_number(lifetime):
-            raise ValueError("oauth.access_lifetime is not a number")
-        if not isinstance(moved_to, str | None):
-            raise ValueError("oauth.moved_to is not a host")  # noqa: TRY004 - as above
-        if not isinstance(revoked, list) or not all(isinstance(token, str) for token in revoked):
-            raise ValueError("oauth.revoked is not a list of tokens")
-        codes, access, refresh = (_expiries(document, key) for key in ("codes", "access_tokens", "refresh_tokens"))
-        self.access_lifetime, self.moved_to, self._revoked = lifetime, moved_to, set(revoked)
-        self._codes, self._access, self._refresh = codes, access, refresh
+            raise OAuthProblemError(status, f"{subject} has been revoked")
+        if not self._lives(token, issued):
+            raise OAuthProblemError(status, f"{subject} has expired")
 
     def _lives(self, token: str, issued: dict[str, float]) -> bool:
         return token in issued and token not in self._revoked and self._clock() < issued[token]
-
-
-def _expiries(document: Model, key: str) -> dict[str, float]:
-    expiries = document.get(key)
-    if not isinstance(expiries, dict) or not all(_is_number(expires) for expires in expiries.values()):
-        raise ValueError(f"oauth.{key} does not tell when they expire")
-    return expiries
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return type(value) in (int, float)

@@ -1,11 +1,11 @@
-"""What sign-in hands out: access tokens in the shape of a JWT, and opaque codes and refresh tokens."""
+"""Makes access tokens in the form of a JWT, and opaque codes and refresh tokens."""
 
 import json
 import secrets
 from base64 import urlsafe_b64encode
 from uuid import uuid4
 
-from amo_mcp.sandbox.account import Model
+from amo_mcp.sandbox.account import JsonObject
 
 _HEADER = {"typ": "JWT", "alg": "RS256"}
 _SCOPES = ("push_notifications", "files", "crm", "files_delete", "notifications")
@@ -16,7 +16,7 @@ _OPAQUE_BYTES = 128
 def access_token(
     *, client_id: str, account_id: int, user_id: int, api_domain: str, issued: float, expires: float
 ) -> str:
-    """A new token whose claims say what is given; its signature is random, for there is no key to check it with.
+    """A new token with these claims, times in Unix seconds; its signature is random, since there is no key.
 
     The claims beside `exp` and `api_domain`, `scopes` and an empty `grant_type` among them, are assumed.
     """
@@ -42,5 +42,5 @@ def opaque() -> str:
     return f"def50200{secrets.token_hex(_OPAQUE_BYTES)}"
 
 
-def _json(value: Model) -> bytes:
+def _json(value: JsonObject) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()

@@ -3,9 +3,9 @@
 from copy import deepcopy
 from typing import Any
 
-from amo_mcp.sandbox.account import Account, Model
-from amo_mcp.sandbox.shop import segments as example_segments
+from amo_mcp.sandbox.account import Account, JsonObject, by_id
 from amo_mcp.sandbox.shop.fields import fields
+from amo_mcp.sandbox.shop.segments import segments
 
 ACCOUNT_ID = 28805383
 
@@ -40,17 +40,19 @@ def account(mode: str, *, empty: bool = False) -> Account:
     return Account(
         profile=_profile(),
         mode=mode,
-        users=[_user(_ADMIN_ID, "Анна Зёрнова", "anna@example.com", admin=True), _user(_SELLER_ID, "Пётр Туркин")],
+        users=by_id(
+            (_user(_ADMIN_ID, "Анна Зёрнова", "anna@example.com", admin=True), _user(_SELLER_ID, "Пётр Туркин"))
+        ),
         price_types=list(_PRICE_TYPES),
-        fields=[] if empty else fields(ACCOUNT_ID),
-        segments=[] if empty else example_segments.segments(ACCOUNT_ID),
-        statuses=statuses,
+        fields=by_id([] if empty else fields(ACCOUNT_ID)),
+        segments=by_id([] if empty else segments(ACCOUNT_ID)),
+        statuses=by_id(statuses),
         next_segment_id=_NEXT_SEGMENT_ID,
         next_status_id=_NEXT_STATUS_ID,
     )
 
 
-def _profile() -> Model:
+def _profile() -> JsonObject:
     return {
         "id": ACCOUNT_ID,
         "name": "Лавка «Зерно и турка»",
@@ -70,13 +72,13 @@ def _profile() -> Model:
     }
 
 
-def _user(user_id: int, name: str, email: str = "petr@example.com", *, admin: bool = False) -> Model:
+def _user(user_id: int, name: str, email: str = "petr@example.com", *, admin: bool = False) -> JsonObject:
     rights = {"is_admin": admin, "is_free": False, "is_active": True, "group_id": None, "role_id": None}
     return {"id": user_id, "name": name, "email": email, "lang": "ru", "rights": rights}
 
 
-def _statuses() -> list[Model]:
-    # The system statuses have colours outside the palette, as in the reference's example.
+def _statuses() -> list[JsonObject]:
+    # The system statuses have colors outside the palette, as in the reference's example.
     return [
         _status(4740010, "Недавно купили", "#ccff66", 4),
         _status(4740013, "Напомнить о помоле", "#ffdc7f"),
@@ -88,7 +90,7 @@ def _statuses() -> list[Model]:
     ]
 
 
-def _status(status_id: int, name: str, color: str, kind: int = 0, conditions: list[Any] | None = None) -> Model:
+def _status(status_id: int, name: str, color: str, kind: int = 0, conditions: list[Any] | None = None) -> JsonObject:
     return {
         "id": status_id,
         "name": name,

@@ -1,6 +1,6 @@
-"""The custom fields that the example shop's segments have: one of each type."""
+"""The custom fields of the example shop's segments: one of each type."""
 
-from amo_mcp.sandbox.account import Model
+from amo_mcp.sandbox.account import JsonObject
 
 MAILING = 269471
 GRIND = 269473
@@ -15,8 +15,8 @@ CHANNEL = 272441
 ADDRESS = 272443
 
 
-def fields(account_id: int) -> list[Model]:
-    """The definitions, in the form that the API answers, without `_links`."""
+def fields(account_id: int) -> list[JsonObject]:
+    """The definitions, as in a response but without `_links`."""
     definitions = [
         _field(MAILING, "Участвует в рассылке", "checkbox", "MAILING"),
         _field(
@@ -59,7 +59,7 @@ def _field(
     *,
     enums: dict[int, str] | None = None,
     codes: dict[int, str] | None = None,
-) -> Model:
+) -> JsonObject:
     return {
         "id": field_id,
         "name": name,
@@ -77,6 +77,6 @@ def _field(
     }
 
 
-def _enum(enum_id: int, value: str, position: int, codes: dict[int, str] | None) -> Model:
-    enum: Model = {"id": enum_id, "value": value, "sort": 500 + position}
+def _enum(enum_id: int, value: str, position: int, codes: dict[int, str] | None) -> JsonObject:
+    enum: JsonObject = {"id": enum_id, "value": value, "sort": 500 + position}
     return {**enum, "code": codes[enum_id]} if codes else enum

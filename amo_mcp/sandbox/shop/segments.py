@@ -1,18 +1,18 @@
-"""The example shop's segments, left by several people over several years: doubles, empty ones, clashing colours."""
+"""The example shop's segments, left by several people over several years: duplicates, empty ones, repeated colors."""
 
 from typing import Any
 
-from amo_mcp.sandbox.account import Model
+from amo_mcp.sandbox.account import JsonObject
 from amo_mcp.sandbox.api.custom_fields import enum_value, read_form
 from amo_mcp.sandbox.shop import fields as field
 
 
-def segments(account_id: int) -> list[Model]:
-    """The segments, in the form that the API answers, without `_links`."""
+def segments(account_id: int) -> list[JsonObject]:
+    """The segments, as in a response but without `_links`."""
     return [{**segment, "account_id": account_id} for segment in _segments()]
 
 
-def _segments() -> list[Model]:
+def _segments() -> list[JsonObject]:
     # fmt: off
     return [
         _segment(51, "VIP", "6610f2", 48, (1589615328, 1591089010), prices=[288891], filled={
@@ -79,7 +79,7 @@ def _segment(
     *,
     prices: list[int] | None,
     filled: dict[int, Any] | None,
-) -> Model:
+) -> JsonObject:
     created_at, updated_at = dates
     return {
         "id": segment_id,
@@ -94,7 +94,7 @@ def _segment(
     }
 
 
-def _filled(field_id: int, given: Any) -> Model:
+def _filled(field_id: int, given: Any) -> JsonObject:
     definition = next(known for known in field.fields(0) if known["id"] == field_id)
     if not definition["enums"]:
         return read_form(definition, [{"value": given}])

@@ -1,6 +1,9 @@
 import pytest
+from httpx2 import AsyncClient
 
 from amo_mcp.sandbox import Sandbox
+from tests.sandbox.bodies import problem
+from tests.sandbox.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -17,39 +20,36 @@ WRITES = [
     ("DELETE", f"{STATUSES}/4740013"),
 ]
 
-UNAUTHORIZED = {
-    "title": "Unauthorized",
-    "type": "https://httpstatus.es/401",
-    "status": 401,
-    "detail": "Неверный логин или пароль",
-}
-FORBIDDEN = {"title": "Forbidden", "type": "https://httpstatus.es/403", "status": 403, "detail": "Invalid scope"}
+UNAUTHORIZED = problem(401, "Unauthorized", "Неверный логин или пароль")
+FORBIDDEN = problem(403, "Forbidden", "Invalid scope")
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic sandbox-admin", "sandbox-admin"])
-async def test_a_request_without_a_known_bearer_token_is_refused(shop, connect, authorization):
-    async with connect(shop, token=None) as client:
-        headers = {} if authorization is None else {"Authorization": authorization}
-        answers = [await client.get(path, headers=headers) for path in READS]
-        answers += [await client.request(method, path, headers=headers) for method, path in WRITES]
+async def test_a_request_without_a_known_bearer_token_is_refused(
+    nobody: AsyncClient, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answers = [await nobody.get(path, headers=headers) for path in READS]
+    answers += [await nobody.request(method, path, headers=headers) for method, path in WRITES]
     assert [answer.status_code for answer in answers] == [401] * len(answers)
     assert answers[0].json() == UNAUTHORIZED
     assert answers[0].headers["content-type"] == "application/problem+json"
 
 
-async def test_the_scheme_of_the_token_is_read_without_regard_to_case(shop, connect):
-    async with connect(shop, token=None) as client:
-        answer = await client.get("/api/v4/account", headers={"Authorization": "bearer sandbox-user"})
+async def test_the_bearer_scheme_is_case_insensitive(nobody: AsyncClient) -> None:
+    answer = await nobody.get("/api/v4/account", headers={"Authorization": "bearer sandbox-user"})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_a_plain_user_reads(reader, path):
+async def test_a_plain_user_may_read(reader: AsyncClient, path: str) -> None:
     assert (await reader.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-async def test_a_plain_user_may_not_write_whatever_the_body_or_the_mode(shop, reader, method, path):
+async def test_a_plain_user_may_not_write_whatever_the_body_or_the_mode(
+    shop: Sandbox, reader: AsyncClient, method: str, path: str
+) -> None:
     before = repr(shop.account.document())
     answer = await reader.request(method, path, content=b"not json")
     assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
@@ -57,8 +57,8 @@ async def test_a_plain_user_may_not_write_whatever_the_body_or_the_mode(shop, re
 
 
 @pytest.mark.parametrize("mode", ["periodicity", "disabled", "unavailable", "dynamic"])
-async def test_segments_and_their_fields_need_the_mode_segments(connect, mode):
-    async with connect(Sandbox(mode=mode)) as client:
+async def test_segments_and_their_fields_need_the_mode_segments(mode: str) -> None:
+    async with client_of(Sandbox(mode=mode)) as client:
         answers = [
             await client.get(SEGMENTS),
             await client.get(f"{SEGMENTS}/51"),
@@ -67,19 +67,14 @@ async def test_segments_and_their_fields_need_the_mode_segments(connect, mode):
             await client.patch(f"{SEGMENTS}/1", content=b"not json"),
             await client.delete(f"{SEGMENTS}/51"),
         ]
-    off = {
-        "title": "Unprocessable Entity",
-        "type": "https://httpstatus.es/422",
-        "status": 422,
-        "detail": "Не включен функционал сегментации для покупателей",
-    }
+    off = problem(422, "Unprocessable Entity", "Не включен функционал сегментации для покупателей")
     assert [(answer.status_code, answer.json()) for answer in answers] == [(422, off)] * len(answers)
     assert answers[0].headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("mode", ["segments", "disabled", "unavailable", "dynamic"])
-async def test_statuses_need_the_mode_periodicity(connect, mode):
-    async with connect(Sandbox(mode=mode)) as client:
+async def test_statuses_need_the_mode_periodicity(mode: str) -> None:
+    async with client_of(Sandbox(mode=mode)) as client:
         answers = [
             await client.get(STATUSES),
             await client.get(f"{STATUSES}/4740013"),
@@ -92,12 +87,12 @@ async def test_statuses_need_the_mode_periodicity(connect, mode):
     assert details == {"Не включен функционал периодических покупок для покупателей"}
 
 
-async def test_an_unknown_mode_is_refused_at_once():
+async def test_a_sandbox_of_an_unknown_mode_is_an_error() -> None:
     with pytest.raises(ValueError, match="mode is 'both', not one of segments, periodicity"):
         Sandbox(mode="both")
 
 
-async def test_the_account_tells_its_mode_and_who_asks(admin, reader):
+async def test_the_account_has_its_mode_and_the_id_of_the_current_user(admin: AsyncClient, reader: AsyncClient) -> None:
     mine, theirs = await admin.get("/api/v4/account"), await reader.get("/api/v4/account")
     expected = {
         "id": 28805383,
@@ -124,7 +119,7 @@ async def test_the_account_tells_its_mode_and_who_asks(admin, reader):
     assert mine.headers["content-type"] == "application/hal+json"
 
 
-async def test_a_user_is_read_by_id_and_an_unknown_one_is_nothing(reader):
+async def test_a_user_is_read_by_id_and_an_unknown_id_is_204(reader: AsyncClient) -> None:
     known, unknown = await reader.get("/api/v4/users/1002045"), await reader.get("/api/v4/users/1")
     assert known.json() == {
         "id": 1002045,
@@ -138,20 +133,13 @@ async def test_a_user_is_read_by_id_and_an_unknown_one_is_nothing(reader):
 
 
 @pytest.mark.parametrize("path", ["/api/v4/leads", f"{SEGMENTS}/", f"{SEGMENTS}/abc", f"{SEGMENTS}/{'9' * 5000}"])
-async def test_another_path_under_the_api_is_a_problem(admin, path):
+async def test_an_unknown_api_path_responds_with_a_404_problem(admin: AsyncClient, path: str) -> None:
     answer = await admin.get(path)
-    assert (answer.status_code, answer.json()) == (
-        404,
-        {
-            "title": "Not Found",
-            "type": "https://httpstatus.es/404",
-            "status": 404,
-            "detail": f"Cannot GET https://example.amocrm.ru{path}",
-        },
-    )
+    expected = problem(404, "Not Found", f"Cannot GET https://example.amocrm.ru{path}")
+    assert (answer.status_code, answer.json()) == (404, expected)
 
 
-async def test_a_path_outside_the_api_is_a_page(admin):
+async def test_an_unknown_path_outside_the_api_responds_with_an_html_page(admin: AsyncClient) -> None:
     answer = await admin.get("/")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
 
@@ -160,12 +148,12 @@ async def test_a_path_outside_the_api_is_a_page(admin):
     ("method", "path"),
     [("PUT", SEGMENTS), ("POST", f"{SEGMENTS}/51"), ("DELETE", STATUSES), ("POST", "/api/v4/account")],
 )
-async def test_another_method_on_a_known_path_answers_405_and_no_body(admin, method, path):
+async def test_an_unsupported_method_responds_with_an_empty_405(admin: AsyncClient, method: str, path: str) -> None:
     answer = await admin.request(method, path)
     assert (answer.status_code, answer.content) == (405, b"")
 
 
-async def test_every_answer_carries_a_request_id_of_its_own(admin):
+async def test_every_response_has_its_own_request_id(admin: AsyncClient) -> None:
     answers = [await admin.get(path) for path in (SEGMENTS, STATUSES, "/api/v4/leads", "/", f"{SEGMENTS}/1")]
     answers.append(await admin.put(SEGMENTS))
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)

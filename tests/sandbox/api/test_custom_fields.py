@@ -1,10 +1,14 @@
+from typing import Any
+
 import pytest
+from httpx2 import AsyncClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.sandbox.api.custom_fields import read
-from amo_mcp.sandbox.api.validation import Reading
+from amo_mcp.sandbox.api import custom_fields
+from amo_mcp.sandbox.api.validation import Validation
+from tests.sandbox.bodies import Body, invalid
 
 pytestmark = pytest.mark.anyio
 
@@ -15,11 +19,11 @@ ONE = "This collection should contain exactly 1 element."
 NOT_VALID = "This value is not valid."
 
 
-def _typed(kind):
+def _typed(kind: str) -> str:
     return f"This value should be of type {kind}."
 
 
-def _stored(field_id, name, code, kind, *values):
+def _stored(field_id: int, name: str, code: str | None, kind: str, *values: Body) -> Body:
     return {"values": list(values), "field_id": field_id, "field_name": name, "field_code": code, "field_type": kind}
 
 
@@ -51,7 +55,9 @@ def _stored(field_id, name, code, kind, *values):
         (272443, [{"value": "Кофейный переулок, 7"}], [{"value": "Кофейный переулок, 7"}]),
     ],
 )
-async def test_a_value_is_stored_in_the_form_in_which_it_is_read(shop, admin, field_id, values, expected):
+async def test_a_custom_field_value_is_stored_in_the_form_of_a_response(
+    shop: Sandbox, admin: AsyncClient, field_id: int, values: Any, expected: list[Body]
+) -> None:
     body = {"name": "Новый", "custom_fields_values": [{"field_id": field_id, "field_name": "не то", "values": values}]}
     answer = await admin.post(SEGMENTS, json=body)
     field = shop.account.fields[field_id]
@@ -60,7 +66,7 @@ async def test_a_value_is_stored_in_the_form_in_which_it_is_read(shop, admin, fi
     assert shop.account.segments[96]["custom_fields_values"] == stored
 
 
-async def test_a_field_is_found_by_its_code_unless_there_is_an_id(shop, admin):
+async def test_a_custom_field_is_found_by_its_code_unless_an_id_is_given(shop: Sandbox, admin: AsyncClient) -> None:
     values = [
         {"field_code": "DISCOUNT", "values": [{"value": "5"}]},
         {"field_id": 272427, "field_code": "DISCOUNT", "values": [{"value": "текст"}]},
@@ -101,7 +107,9 @@ async def test_a_field_is_found_by_its_code_unless_there_is_an_id(shop, admin):
         ([{"field_id": 272427}], [("FieldMissing", "custom_fields_values.0.values", MISSING)]),
     ],
 )
-async def test_a_wrong_list_of_fields_is_refused(admin, invalid, given_values, errors):
+async def test_an_invalid_list_of_custom_fields_is_refused(
+    admin: AsyncClient, given_values: Any, errors: list[tuple[str, str, str]]
+) -> None:
     answer = await admin.post(SEGMENTS, json={"name": "Новый", "custom_fields_values": given_values})
     assert (answer.status_code, answer.json()) == (400, invalid(*errors))
 
@@ -137,7 +145,9 @@ async def test_a_wrong_list_of_fields_is_refused(admin, invalid, given_values, e
         (272431, [{"enum_id": 387477}, {"value": "Робуста"}], ("NotSupportedChoice", "values.1.value", NO_CHOICE)),
     ],
 )
-async def test_a_wrong_value_is_refused_with_its_place(shop, admin, invalid, case):
+async def test_an_invalid_custom_field_value_is_refused_with_its_path(
+    shop: Sandbox, admin: AsyncClient, case: tuple[int, Any, tuple[str, str, str]]
+) -> None:
     field_id, values, (code, path, detail) = case
     body = {"name": "Новый", "custom_fields_values": [{"field_id": field_id, "values": values}]}
     answer = await admin.post(SEGMENTS, json=body)
@@ -145,7 +155,9 @@ async def test_a_wrong_value_is_refused_with_its_place(shop, admin, invalid, cas
     assert 96 not in shop.account.segments
 
 
-async def test_a_change_of_one_field_keeps_the_others_and_the_order_of_the_fields(shop, admin):
+async def test_updating_one_custom_field_keeps_the_others_in_the_order_of_the_fields(
+    shop: Sandbox, admin: AsyncClient
+) -> None:
     await admin.patch(
         f"{SEGMENTS}/54",
         json={
@@ -165,19 +177,21 @@ async def test_a_change_of_one_field_keeps_the_others_and_the_order_of_the_field
 @pytest.mark.parametrize(
     "values", [None, [{"field_id": 272429, "values": None}], [{"field_code": "DISCOUNT", "values": None}]]
 )
-async def test_null_clears_a_field_and_a_null_list_clears_them_all(shop, admin, values):
+async def test_null_values_clear_a_custom_field_and_a_null_list_clears_all(
+    shop: Sandbox, admin: AsyncClient, values: Any
+) -> None:
     answer = await admin.patch(f"{SEGMENTS}/54", json={"custom_fields_values": values})
     assert answer.json()["custom_fields_values"] == shop.account.segments[54]["custom_fields_values"] == []
 
 
-async def test_an_empty_list_of_fields_changes_none_of_them(shop, admin):
+async def test_an_empty_list_of_custom_fields_changes_none(shop: Sandbox, admin: AsyncClient) -> None:
     before = shop.account.segments[54]["custom_fields_values"]
     answer = await admin.patch(f"{SEGMENTS}/54", json={"custom_fields_values": []})
     assert (answer.status_code, answer.json()["custom_fields_values"]) == (200, before)
     assert shop.account.segments[54]["updated_at"] == 1700000000
 
 
-async def test_a_segment_whose_fields_are_null_can_be_given_one(shop, admin):
+async def test_a_segment_with_null_custom_fields_can_be_given_a_value(shop: Sandbox, admin: AsyncClient) -> None:
     body = {"custom_fields_values": [{"field_id": 272427, "values": [{"value": "теперь есть"}]}]}
     answer = await admin.patch(f"{SEGMENTS}/60", json=body)
     stored = [_stored(272427, "Комментарий", None, "text", {"value": "теперь есть"})]
@@ -197,9 +211,9 @@ VALUES = st.lists(
 
 @settings(max_examples=100, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(field_id=st.sampled_from(sorted(SHOP.fields)), values=VALUES | JSON)
-def test_any_value_at_all_is_either_accepted_or_refused_with_a_reason(field_id, values):
-    reading = Reading({"custom_fields_values": [{"field_id": field_id, "values": values}]})
-    read(SHOP, reading)
-    accepted = reading.values["custom_fields_values"].get(field_id)
-    assert reading.errors or (accepted is None) == (values is None)
-    assert all(error["path"].startswith("custom_fields_values.0") for error in reading.errors)
+def test_any_json_value_of_a_custom_field_is_accepted_or_refused_with_a_reason(field_id: int, values: Any) -> None:
+    validation = Validation({"custom_fields_values": [{"field_id": field_id, "values": values}]})
+    custom_fields.validate(SHOP, validation)
+    accepted = validation.values["custom_fields_values"].get(field_id)
+    assert validation.errors or (accepted is None) == (values is None)
+    assert all(error["path"].startswith("custom_fields_values.0") for error in validation.errors)

@@ -1,6 +1,8 @@
 import pytest
+from httpx2 import AsyncClient, Response
 
 from amo_mcp.sandbox import Sandbox
+from tests.sandbox.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -9,11 +11,11 @@ FIELDS = f"{SEGMENTS}/custom_fields"
 IDS = [93, 87, 84, 81, 78, 75, 72, 69, 66, 63, 60, 57, 54, 51, 21]
 
 
-def _ids(answer):
+def _ids(answer: Response) -> list[int]:
     return [segment["id"] for segment in answer.json()["_embedded"]["segments"]]
 
 
-async def test_segments_are_listed_newest_first_on_one_page_by_default(admin):
+async def test_segments_are_listed_newest_first_on_one_page_by_default(admin: AsyncClient) -> None:
     answer = await admin.get(SEGMENTS)
     document = answer.json()
     assert _ids(answer) == IDS
@@ -39,7 +41,7 @@ async def test_segments_are_listed_newest_first_on_one_page_by_default(admin):
     assert answer.headers["content-type"] == "application/hal+json"
 
 
-async def test_pages_together_hold_every_segment_once(admin):
+async def test_pages_together_hold_every_segment_once(admin: AsyncClient) -> None:
     pages = [(await admin.get(SEGMENTS, params={"page": page, "limit": 4})) for page in (1, 2, 3, 4)]
     assert [_ids(page) for page in pages] == [IDS[:4], IDS[4:8], IDS[8:12], IDS[12:]]
     last = pages[-1].json()
@@ -60,25 +62,27 @@ async def test_pages_together_hold_every_segment_once(admin):
         ("with=customers&query=VIP&filter[id]=51&order=asc", "page=1&limit=50"),
     ],
 )
-async def test_a_bad_or_unknown_parameter_is_ignored_and_a_high_limit_lowered(admin, query, href):
+async def test_a_bad_or_unknown_parameter_is_ignored_and_a_high_limit_lowered(
+    admin: AsyncClient, query: str, href: str
+) -> None:
     answer = await admin.get(f"{SEGMENTS}?{query}")
     assert answer.json()["_links"]["self"]["href"] == f"https://example.amocrm.ru{SEGMENTS}?{href}"
     assert _ids(answer) == IDS
 
 
-async def test_a_page_beyond_the_end_is_nothing(admin):
+async def test_a_page_beyond_the_last_is_204(admin: AsyncClient) -> None:
     answer = await admin.get(SEGMENTS, params={"page": 2})
     assert (answer.status_code, answer.content) == (204, b"")
     assert "content-type" not in answer.headers
 
 
-async def test_an_empty_account_lists_no_segments_and_no_fields(connect):
-    async with connect(Sandbox(empty=True)) as client:
+async def test_an_empty_account_lists_neither_segments_nor_fields() -> None:
+    async with client_of(Sandbox(empty=True)) as client:
         answers = [await client.get(SEGMENTS), await client.get(FIELDS)]
     assert [(answer.status_code, answer.content) for answer in answers] == [(204, b""), (204, b"")]
 
 
-async def test_one_segment_links_to_another_host_as_in_the_reference(admin):
+async def test_one_segment_links_to_another_host_as_in_the_reference(admin: AsyncClient) -> None:
     answer = await admin.get(f"{SEGMENTS}/54")
     assert answer.json() == {
         "id": 54,
@@ -102,12 +106,12 @@ async def test_one_segment_links_to_another_host_as_in_the_reference(admin):
     }
 
 
-async def test_an_unknown_segment_is_nothing(admin):
+async def test_an_unknown_segment_is_204(admin: AsyncClient) -> None:
     answer = await admin.get(f"{SEGMENTS}/1")
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-async def test_fields_are_listed_with_their_enums(admin):
+async def test_fields_are_listed_with_their_enums(admin: AsyncClient) -> None:
     document = (await admin.get(FIELDS)).json()
     fields = document["_embedded"]["custom_fields"]
     assert [field["type"] for field in fields] == [
@@ -146,7 +150,7 @@ async def test_fields_are_listed_with_their_enums(admin):
     assert fields[2]["enums"] is None
 
 
-async def test_fields_are_paged_with_a_limit_of_at_most_250(admin):
+async def test_fields_are_paged_with_a_limit_of_at_most_250(admin: AsyncClient) -> None:
     second = (await admin.get(FIELDS, params={"page": 2, "limit": 10})).json()
     whole = (await admin.get(FIELDS, params={"limit": 1000})).json()
     assert [field["id"] for field in second["_embedded"]["custom_fields"]] == [272443]

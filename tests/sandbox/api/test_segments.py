@@ -1,6 +1,13 @@
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from httpx2 import AsyncClient
+
+from amo_mcp.sandbox import Sandbox
+from tests.clock import Clock
+from tests.sandbox.bodies import bad_request, invalid, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -12,7 +19,7 @@ NO_NAME = ("FieldMissing", "name", "This field is missing.")
 NO_CHOICE = "The value you selected is not a valid choice."
 
 
-async def test_a_segment_is_created_from_a_name_alone_and_answered_whole(shop, admin):
+async def test_a_segment_is_created_from_a_name_alone_and_returned_whole(shop: Sandbox, admin: AsyncClient) -> None:
     answer = await admin.post(SEGMENTS, json={"name": "Сегмент для примера"})
     created = {
         "id": 96,
@@ -31,7 +38,7 @@ async def test_a_segment_is_created_from_a_name_alone_and_answered_whole(shop, a
     assert shop.account.segments[96] == created
 
 
-async def test_a_segment_keeps_what_it_is_given_and_ignores_what_it_does_not_know(shop, admin):
+async def test_a_new_segment_keeps_known_parameters_and_ignores_the_others(shop: Sandbox, admin: AsyncClient) -> None:
     body = {
         "name": " я" * 127 + "я",
         "color": "4f517d",
@@ -85,7 +92,9 @@ async def test_a_segment_keeps_what_it_is_given_and_ignores_what_it_does_not_kno
         ({"name": "н", "request_id": 1}, [("InvalidType", "request_id", "This value should be of type string.")]),
     ],
 )
-async def test_a_wrong_segment_is_refused_with_every_reason(shop, admin, invalid, body, errors):
+async def test_an_invalid_segment_is_refused_with_every_error(
+    shop: Sandbox, admin: AsyncClient, body: Any, errors: list[tuple[str, str, str]]
+) -> None:
     before = json.dumps(shop.account.document())
     answer = await admin.post(SEGMENTS, json=body)
     assert (answer.status_code, answer.json()) == (400, invalid(*errors))
@@ -95,20 +104,22 @@ async def test_a_wrong_segment_is_refused_with_every_reason(shop, admin, invalid
 
 @pytest.mark.parametrize("body", [[{"name": "Новый"}], "Новый", 5, True])
 @pytest.mark.parametrize(("method", "path"), [("POST", SEGMENTS), ("PATCH", f"{SEGMENTS}/51")])
-async def test_a_segment_is_written_as_one_object_only(admin, bad_request, method, path, body):
+async def test_a_segment_must_be_sent_as_one_object(admin: AsyncClient, method: str, path: str, body: Any) -> None:
     answer = await admin.request(method, path, json=body)
     assert (answer.status_code, answer.json()) == (400, bad_request("Request data must be an object"))
 
 
 @pytest.mark.parametrize("content", [b"", b"  ", b"{}", b"[]", b"null"])
 @pytest.mark.parametrize(("method", "path"), [("POST", SEGMENTS), ("PATCH", f"{SEGMENTS}/51")])
-async def test_a_body_that_asks_for_nothing_is_refused(admin, bad_request, method, path, content):
+async def test_an_empty_segment_body_is_refused(admin: AsyncClient, method: str, path: str, content: bytes) -> None:
     answer = await admin.request(method, path, content=content)
     assert (answer.status_code, answer.json()) == (400, bad_request("Request data can not be empty"))
 
 
 @pytest.mark.parametrize("body", [{"unknown": 1}, {"request_id": "мой"}, {"customers_count": 3}])
-async def test_a_change_of_nothing_known_is_refused(shop, admin, bad_request, body):
+async def test_a_segment_update_without_known_parameters_is_refused(
+    shop: Sandbox, admin: AsyncClient, body: Any
+) -> None:
     answer = await admin.patch(f"{SEGMENTS}/51", json=body)
     assert (answer.status_code, answer.json()) == (400, bad_request("Request data can not be empty"))
     assert shop.account.segments[51]["updated_at"] == 1591089010
@@ -126,13 +137,13 @@ async def test_a_change_of_nothing_known_is_refused(shop, admin, bad_request, bo
         b'{"name": ' + b"9" * 5000 + b"}",
     ],
 )
-async def test_a_body_that_is_not_json_is_refused(shop, admin, bad_request, content):
+async def test_a_segment_body_that_is_not_json_is_refused(shop: Sandbox, admin: AsyncClient, content: bytes) -> None:
     answer = await admin.post(SEGMENTS, content=content)
     assert (answer.status_code, answer.json()) == (400, bad_request("Request data is not valid JSON"))
     assert shop.requests[-1].body is None
 
 
-async def test_there_are_at_most_100_segments(shop, admin, bad_request):
+async def test_there_are_at_most_100_segments(shop: Sandbox, admin: AsyncClient) -> None:
     created = [await admin.post(SEGMENTS, json={"name": f"Сегмент {number}"}) for number in range(86)]
     assert [answer.status_code for answer in created] == [200] * 85 + [400]
     assert created[-1].json() == bad_request("Limit of 100 segments exceeded")
@@ -141,7 +152,9 @@ async def test_there_are_at_most_100_segments(shop, admin, bad_request):
     assert (await admin.post(SEGMENTS, json={"name": "Ещё один"})).status_code == 200
 
 
-async def test_a_segment_is_changed_at_the_time_of_the_change_and_answered_whole(shop, admin, clock):
+async def test_an_updated_segment_is_returned_whole_with_the_time_of_the_change(
+    shop: Sandbox, admin: AsyncClient, clock: Clock
+) -> None:
     clock.now += 86400.9
     before = dict(shop.account.segments[51])
     answer = await admin.patch(f"{SEGMENTS}/51", json={"name": "VIP-клиенты", "request_id": "мой", "id": 5})
@@ -151,34 +164,27 @@ async def test_a_segment_is_changed_at_the_time_of_the_change_and_answered_whole
     assert shop.account.segments[51] == changed
 
 
-async def test_a_color_and_prices_are_changed_each_alone(shop, admin):
+async def test_color_and_price_types_are_updated_independently(shop: Sandbox, admin: AsyncClient) -> None:
     await admin.patch(f"{SEGMENTS}/51", json={"color": "ae003f"})
     await admin.patch(f"{SEGMENTS}/51", json={"available_products_price_types": []})
     segment = shop.account.segments[51]
     assert (segment["name"], segment["color"], segment["available_products_price_types"]) == ("VIP", "ae003f", [])
 
 
-async def test_a_wrong_change_is_refused_under_its_own_request_id(shop, admin, invalid):
+async def test_an_invalid_segment_update_is_refused_with_its_request_id(shop: Sandbox, admin: AsyncClient) -> None:
     before = json.dumps(shop.account.document())
     answer = await admin.patch(f"{SEGMENTS}/51", json={"name": "", "color": "ae003f", "request_id": "мой"})
     assert (answer.status_code, answer.json()) == (400, invalid(BLANK, request_id="мой"))
     assert json.dumps(shop.account.document()) == before
 
 
-async def test_changing_an_unknown_segment_is_not_found(admin):
+async def test_updating_an_unknown_segment_is_not_found(admin: AsyncClient) -> None:
     answer = await admin.patch(f"{SEGMENTS}/1", json={"name": "Новое имя"})
-    assert (answer.status_code, answer.json()) == (
-        404,
-        {
-            "title": "Not Found",
-            "type": "https://httpstatus.es/404",
-            "status": 404,
-            "detail": f"Cannot PATCH https://example.amocrm.ru{SEGMENTS}/1",
-        },
-    )
+    expected = problem(404, "Not Found", f"Cannot PATCH https://example.amocrm.ru{SEGMENTS}/1")
+    assert (answer.status_code, answer.json()) == (404, expected)
 
 
-async def test_a_segment_is_deleted_once(shop, admin, invalid):
+async def test_deleting_a_segment_twice_is_refused(shop: Sandbox, admin: AsyncClient) -> None:
     first = await admin.delete(f"{SEGMENTS}/51")
     second = await admin.delete(f"{SEGMENTS}/51")
     assert (first.status_code, first.content) == (204, b"")
@@ -187,7 +193,7 @@ async def test_a_segment_is_deleted_once(shop, admin, invalid):
     assert (await admin.get(f"{SEGMENTS}/51")).status_code == 204
 
 
-async def test_an_id_is_never_given_twice(admin):
+async def test_a_segment_id_is_never_reused(admin: AsyncClient) -> None:
     first = (await admin.post(SEGMENTS, json={"name": "Первый"})).json()["id"]
     await admin.delete(f"{SEGMENTS}/{first}")
     second = (await admin.post(SEGMENTS, json={"name": "Второй"})).json()["id"]
@@ -195,22 +201,17 @@ async def test_an_id_is_never_given_twice(admin):
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5_000_000])
-async def test_a_body_over_a_mebibyte_is_refused(shop, admin, size):
-    async def pieces():
+async def test_a_body_over_a_mebibyte_is_refused(shop: Sandbox, admin: AsyncClient, size: int) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
         yield b" " * size
 
     declared = await admin.post(SEGMENTS, content=b" " * size)
     streamed = await admin.post(SEGMENTS, content=pieces())
-    document = {
-        "title": "Payload Too Large",
-        "type": "https://httpstatus.es/413",
-        "status": 413,
-        "detail": "Payload Too Large",
-    }
+    document = problem(413, "Payload Too Large", "Payload Too Large")
     assert (declared.status_code, declared.json()) == (streamed.status_code, streamed.json()) == (413, document)
     assert [(request.status, request.body) for request in shop.requests] == [(413, None)] * 2
 
 
-async def test_a_body_of_exactly_a_mebibyte_is_read(admin):
+async def test_a_body_of_exactly_a_mebibyte_is_read(admin: AsyncClient) -> None:
     padded = json.dumps({"name": "Большой"}).encode().ljust(1024 * 1024)
     assert (await admin.post(SEGMENTS, content=padded)).status_code == 200

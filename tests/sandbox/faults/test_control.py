@@ -1,4 +1,7 @@
 import pytest
+from httpx2 import AsyncClient
+
+from amo_mcp.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
 
@@ -14,14 +17,14 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize(("method", "path"), CONTROLS)
-async def test_the_controls_are_for_the_administrator_only(shop, connect, reader, method, path):
-    async with connect(shop, token=None) as nobody:
-        refused = await nobody.request(method, path)
-    assert refused.status_code == 401
+async def test_the_control_endpoints_need_the_admin_token(
+    nobody: AsyncClient, reader: AsyncClient, method: str, path: str
+) -> None:
+    assert (await nobody.request(method, path)).status_code == 401
     assert (await reader.request(method, path)).status_code == 403
 
 
-async def test_a_fault_is_added_and_all_are_forgotten_over_http(admin):
+async def test_faults_are_added_and_cleared_through_the_control_endpoint(admin: AsyncClient) -> None:
     added = await admin.post(
         "/_sandbox/faults", json={"status": 502, "times": 0, "delay": 0.0, "headers": {"X-A": "1"}}
     )
@@ -35,31 +38,37 @@ async def test_a_fault_is_added_and_all_are_forgotten_over_http(admin):
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
-        (b"{", "not JSON"),
-        (b"[]", "a fault is an object"),
-        (b'{"kind": "slow"}', "a fault has no kind"),
-        (b'{"times": true}', "times can not be True"),
-        (b'{"headers": {"a": 1}}', "headers can not be {'a': 1}"),
-        (b'{"headers": 5}', "headers can not be 5"),
-        (b'{"times": -1}', "times, skip and delay can not be negative"),
-        (b'{"status": 100}', "status 100 is not one from 200 to 599"),
-        (b'{"drop": "now"}', "drop is 'now', not one of before, after, body"),
+        (b"{", "Invalid JSON: EOF while parsing"),
+        (b"[]", "Input should be an object"),
+        (b'{"kind": "slow"}', "kind: Unexpected keyword argument"),
+        (b'{"times": true}', "times: Input should be a valid integer"),
+        (b'{"headers": {"a": 1}}', "headers.a: Input should be a valid string"),
+        (b'{"headers": 5}', "headers: Input should be an object"),
+        (b'{"times": -1}', "times: Input should be greater than or equal to 0"),
+        (b'{"status": 100}', "status: Input should be greater than or equal to 200"),
+        (b'{"drop": "now"}', "drop: Input should be 'before', 'after' or 'body'"),
+        (b'{"delay": 1e999}', "delay: Input should be a finite number"),
+        (
+            b'{"times": -1, "status": "500"}',
+            "times: Input should be greater than or equal to 0; status: Input should be",
+        ),
     ],
 )
-async def test_a_wrong_fault_is_refused(admin, content, detail):
+async def test_an_invalid_fault_is_refused_with_the_reason(admin: AsyncClient, content: bytes, detail: str) -> None:
     answer = await admin.post("/_sandbox/faults", content=content)
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith(detail)
+    assert "://" not in answer.json()["detail"]
     assert (await admin.get(SEGMENTS)).status_code == 200
 
 
-async def test_faults_never_touch_the_controls(shop, admin):
+async def test_faults_never_hit_the_control_endpoints(admin: AsyncClient) -> None:
     await admin.post("/_sandbox/faults", json={"status": 500, "times": 0})
     answers = [await admin.get("/_sandbox/state"), await admin.get("/_sandbox/requests")]
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-async def test_requests_are_listed_as_they_came_and_forgotten_on_demand(shop, admin):
+async def test_recorded_requests_are_listed_in_order_and_cleared_on_demand(shop: Sandbox, admin: AsyncClient) -> None:
     await admin.get(f"{SEGMENTS}?page=2&limit=10")
     await admin.post(SEGMENTS, json={"name": ""})
     await admin.get("/")
@@ -75,14 +84,16 @@ async def test_requests_are_listed_as_they_came_and_forgotten_on_demand(shop, ad
     assert (await admin.get("/_sandbox/requests")).json() == shop.requests == []
 
 
-async def test_only_so_many_requests_are_remembered_and_the_oldest_go(shop, admin, monkeypatch):
+async def test_the_oldest_recorded_requests_are_dropped_above_the_maximum(
+    shop: Sandbox, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("amo_mcp.sandbox.faults.recording.MAX_RECORDED", 3)
     for page in range(1, 6):
         await admin.get(SEGMENTS, params={"page": page})
     assert [request.path for request in shop.requests] == [f"{SEGMENTS}?page={page}" for page in (3, 4, 5)]
 
 
-async def test_the_mode_is_switched_for_the_whole_account(shop, admin):
+async def test_the_mode_is_switched_for_the_whole_account(shop: Sandbox, admin: AsyncClient) -> None:
     answer = await admin.put("/_sandbox/mode", json={"mode": "periodicity"})
     assert (answer.status_code, answer.json()) == (200, {"mode": "periodicity"})
     assert shop.account.mode == "periodicity"
@@ -91,10 +102,10 @@ async def test_the_mode_is_switched_for_the_whole_account(shop, admin):
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"mode": "both"}', b'{"mode": ["segments"]}'])
-async def test_a_wrong_mode_is_refused(shop, admin, content):
+async def test_an_invalid_mode_is_refused(shop: Sandbox, admin: AsyncClient, content: bytes) -> None:
     answer = await admin.put("/_sandbox/mode", content=content)
     assert (answer.status_code, shop.account.mode) == (400, "segments")
 
 
-async def test_the_state_is_the_whole_account(shop, admin):
+async def test_the_state_endpoint_returns_the_whole_account(shop: Sandbox, admin: AsyncClient) -> None:
     assert (await admin.get("/_sandbox/state")).json() == shop.account.document()

@@ -1,8 +1,14 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from httpx2 import AsyncClient
 
 from amo_mcp.sandbox import Sandbox
+from tests.clock import Clock
+from tests.sandbox.bodies import token_request
+from tests.sandbox.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -18,14 +24,15 @@ CONTROLS = [
 
 
 @pytest.fixture
-def path(tmp_path):
+def state_file(tmp_path: Path) -> Path:
     return tmp_path / "account.json"
 
 
 @pytest.mark.parametrize(("method", "path"), CONTROLS)
-async def test_the_controls_of_sign_in_are_for_the_administrator_only(shop, connect, reader, method, path):
-    async with connect(shop, token=None) as nobody:
-        refused = await nobody.request(method, path)
+async def test_the_control_endpoints_of_sign_in_need_the_admin_token(
+    nobody: AsyncClient, reader: AsyncClient, method: str, path: str
+) -> None:
+    refused = await nobody.request(method, path)
     assert [refused.status_code, (await reader.request(method, path)).status_code] == [401, 403]
 
 
@@ -38,31 +45,31 @@ async def test_the_controls_of_sign_in_are_for_the_administrator_only(shop, conn
         ({"json": {"expired": True}}, 401),
     ],
 )
-async def test_tokens_are_issued_over_http(admin, asking, request_of, opens):
+async def test_the_control_endpoint_issues_tokens(admin: AsyncClient, request_of: dict[str, Any], opens: int) -> None:
     given = (await admin.post(f"{OAUTH}/tokens", **request_of)).json()
     assert list(given) == ["access_token", "refresh_token"]
     opened = await admin.get(ACCOUNT, headers={"Authorization": f"Bearer {given['access_token']}"})
     refreshed = await admin.post(
-        "/oauth2/access_token", json=asking("refresh_token", refresh_token=given["refresh_token"])
+        "/oauth2/access_token", json=token_request("refresh_token", refresh_token=given["refresh_token"])
     )
     assert [opened.status_code, refreshed.status_code] == [opens, 200]
     assert (await admin.get(OAUTH)).json() == {"refreshes": 1, "live_refresh_tokens": 1}
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"expired": 1}', b'{"expired": null}'])
-async def test_tokens_are_not_issued_to_a_wrong_request(shop, admin, content):
+async def test_a_malformed_request_issues_no_tokens(shop: Sandbox, admin: AsyncClient, content: bytes) -> None:
     answer = await admin.post(f"{OAUTH}/tokens", content=content)
     assert (answer.status_code, shop.oauth.live_refresh_tokens) == (400, 0)
 
 
-async def test_a_code_is_issued_over_http(admin, asking):
+async def test_the_control_endpoint_issues_an_authorization_code(admin: AsyncClient) -> None:
     given = (await admin.post(f"{OAUTH}/codes")).json()
-    answer = await admin.post("/oauth2/access_token", json=asking("authorization_code", **given))
+    answer = await admin.post("/oauth2/access_token", json=token_request("authorization_code", **given))
     assert (list(given), answer.status_code) == (["code"], 200)
     assert (await admin.get(OAUTH)).json() == {"refreshes": 0, "live_refresh_tokens": 1}
 
 
-async def test_the_lifetime_and_the_host_are_set_one_by_one(shop, admin):
+async def test_the_access_lifetime_and_the_host_are_set_independently(shop: Sandbox, admin: AsyncClient) -> None:
     answers = [
         await admin.put(OAUTH, json={"access_lifetime": 2.5}),
         await admin.put(OAUTH, json={"moved_to": "moved.amocrm.com:443"}),
@@ -86,34 +93,35 @@ async def test_the_lifetime_and_the_host_are_set_one_by_one(shop, admin):
         b'{"access_lifetime": 0}',
         b'{"access_lifetime": true}',
         b'{"access_lifetime": "5"}',
+        b'{"access_lifetime": 1e999}',
         b'{"moved_to": ""}',
         b'{"moved_to": 5}',
         b'{"moved_to": "https://moved.amocrm.com"}',
         b'{"access_lifetime": 5, "moved_to": "a b"}',
     ],
 )
-async def test_wrong_settings_are_refused_whole(shop, admin, content):
+async def test_invalid_sign_in_settings_change_nothing(shop: Sandbox, admin: AsyncClient, content: bytes) -> None:
     answer = await admin.put(OAUTH, content=content)
     assert answer.status_code == 400
     assert (shop.oauth.access_lifetime, shop.oauth.moved_to) == (86400, None)
 
 
-async def test_a_restart_keeps_codes_tokens_and_settings(path, clock, connect, asking):
-    first = Sandbox(state_file=path, clock=clock)
+async def test_a_restart_keeps_codes_tokens_and_sign_in_settings(state_file: Path, clock: Clock) -> None:
+    first = Sandbox(state_file=state_file, clock=clock)
     code, dead, (access, refresh) = first.oauth.issue_code(), first.oauth.issue_code(), first.oauth.issue_tokens()
     first.oauth.revoke(dead)
-    async with connect(first) as client:
+    async with client_of(first) as client:
         await client.put(OAUTH, json={"access_lifetime": 60, "moved_to": "example.amocrm.ru"})
-        await client.post("/oauth2/access_token", json=asking("refresh_token", refresh_token=refresh))
-    again = Sandbox(state_file=path, clock=clock)
+        await client.post("/oauth2/access_token", json=token_request("refresh_token", refresh_token=refresh))
+    again = Sandbox(state_file=state_file, clock=clock)
     assert (again.oauth.access_lifetime, again.oauth.moved_to) == (60, "example.amocrm.ru")
     assert (again.oauth.refreshes, again.oauth.live_refresh_tokens) == (0, 1)
-    async with connect(again, access) as client:
+    async with client_of(again, access) as client:
         answers = [
             await client.get(ACCOUNT),
-            await client.post("/oauth2/access_token", json=asking("refresh_token", refresh_token=refresh)),
-            await client.post("/oauth2/access_token", json=asking("authorization_code", code=dead)),
-            await client.post("/oauth2/access_token", json=asking("authorization_code", code=code)),
+            await client.post("/oauth2/access_token", json=token_request("refresh_token", refresh_token=refresh)),
+            await client.post("/oauth2/access_token", json=token_request("authorization_code", code=dead)),
+            await client.post("/oauth2/access_token", json=token_request("authorization_code", code=code)),
         ]
     assert [answer.status_code for answer in answers] == [200, 401, 400, 200]
     assert [answer.json()["hint"] for answer in answers[1:3]] == [
@@ -122,12 +130,12 @@ async def test_a_restart_keeps_codes_tokens_and_settings(path, clock, connect, a
     ]
 
 
-async def test_the_file_is_the_account_alone_until_somebody_signs_in(path, clock):
-    sandbox = Sandbox(state_file=path, clock=clock)
+def test_a_state_file_has_no_sign_in_part_until_something_is_issued(state_file: Path, clock: Clock) -> None:
+    sandbox = Sandbox(state_file=state_file, clock=clock)
     account = sandbox.account.document()
-    assert json.loads(path.read_text("utf-8")) == account
+    assert json.loads(state_file.read_text("utf-8")) == account
     code = sandbox.oauth.issue_code()
-    kept = {
+    kept: dict[str, Any] = {
         "access_lifetime": 86400,
         "moved_to": None,
         "codes": {code: 1_700_001_200},
@@ -135,27 +143,29 @@ async def test_the_file_is_the_account_alone_until_somebody_signs_in(path, clock
         "refresh_tokens": {},
         "revoked": [],
     }
-    assert json.loads(path.read_text("utf-8")) == {**account, "oauth": kept}
+    assert json.loads(state_file.read_text("utf-8")) == {**account, "oauth": kept}
     assert sandbox.account.document() == account
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (None, "oauth is not an object"),
-        ({"access_lifetime": "60"}, "oauth.access_lifetime is not a number"),
-        ({"moved_to": 5}, "oauth.moved_to is not a host"),
-        ({"revoked": None}, "oauth.revoked is not a list of tokens"),
-        ({"revoked": [5]}, "oauth.revoked is not a list of tokens"),
-        ({"codes": []}, "oauth.codes does not tell when they expire"),
-        ({"refresh_tokens": {"a": None}}, "oauth.refresh_tokens does not tell when they expire"),
+        (None, "oauth: Input should be an object"),
+        ({"access_lifetime": "60"}, "oauth.access_lifetime: Input should be a valid number"),
+        ({"moved_to": 5}, "oauth.moved_to: Input should be a valid string"),
+        ({"revoked": None}, "oauth.revoked: Input should be a valid array"),
+        ({"revoked": [5]}, "oauth.revoked.0: Input should be a valid string"),
+        ({"codes": []}, "oauth.codes: Input should be an object"),
+        ({"refresh_tokens": {"a": None}}, "oauth.refresh_tokens.a: Input should be a valid number"),
     ],
 )
-async def test_a_file_whose_sign_in_no_sandbox_wrote_is_refused(path, clock, change, reason):
-    Sandbox(state_file=path, clock=clock).oauth.issue_tokens()
-    document = json.loads(path.read_text("utf-8"))
+def test_a_state_file_with_an_invalid_sign_in_part_is_refused(
+    state_file: Path, clock: Clock, change: Any, reason: str
+) -> None:
+    Sandbox(state_file=state_file, clock=clock).oauth.issue_tokens()
+    document = json.loads(state_file.read_text("utf-8"))
     document["oauth"] = None if change is None else document["oauth"] | change
-    path.write_text(json.dumps(document), "utf-8")
+    state_file.write_text(json.dumps(document), "utf-8")
     with pytest.raises(ValueError, match=reason) as caught:
-        Sandbox(state_file=path)
-    assert str(path) in str(caught.value)
+        Sandbox(state_file=state_file)
+    assert str(state_file) in str(caught.value)

@@ -1,39 +1,35 @@
-from types import SimpleNamespace
-
 import pytest
+from httpx2 import AsyncClient
 
 from amo_mcp.sandbox import Fault, Request, Sandbox
+from tests.clock import Clock
+from tests.sandbox.bodies import problem
+from tests.sandbox.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
 ACCOUNT = "/api/v4/account"
-TOO_MANY = {
-    "title": "Too Many Requests",
-    "type": "https://httpstatus.es/429",
-    "status": 429,
-    "detail": "Too Many Requests",
-    "retry_after": 1,
-}
+TOO_MANY = {**problem(429, "Too Many Requests", "Too Many Requests"), "retry_after": 1}
 
 
 @pytest.fixture
-def arriving(monkeypatch):
+def arriving(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Sets when the next requests arrive."""
-    now = SimpleNamespace(at=0.0)
-    monkeypatch.setattr("amo_mcp.sandbox.faults.recording.time", SimpleNamespace(monotonic=lambda: now.at))
-    return now
+    clock = Clock()
+    monkeypatch.setattr("amo_mcp.sandbox.faults.recording.monotonic", clock)
+    return clock
 
 
-async def _statuses_at(client, arriving, *times):
+async def _statuses_at(client: AsyncClient, arriving: Clock, *times: float) -> list[int]:
     statuses = []
-    for arriving.at in times:
+    for arriving.now in times:
         statuses.append((await client.get(ACCOUNT)).status_code)
     return statuses
 
 
-async def test_more_than_the_limit_within_a_second_is_refused(arriving, connect):
+async def test_requests_above_the_rate_limit_are_refused(arriving: Clock) -> None:
     sandbox = Sandbox(rate_limit=2)
-    async with connect(sandbox) as client:
+    async with client_of(sandbox) as client:
         assert await _statuses_at(client, arriving, 10.0, 10.5, 10.9) == [200, 200, 429]
         answer = await client.get(ACCOUNT)
     assert (answer.status_code, answer.json()) == (429, TOO_MANY)
@@ -43,27 +39,27 @@ async def test_more_than_the_limit_within_a_second_is_refused(arriving, connect)
     assert (sandbox.over_limit, sandbox.busiest_second()) == (2, 4)
 
 
-async def test_a_second_later_there_is_room_again(arriving, connect):
+async def test_requests_a_second_apart_do_not_count_together(arriving: Clock) -> None:
     sandbox = Sandbox(rate_limit=2)
-    async with connect(sandbox) as client:
+    async with client_of(sandbox) as client:
         statuses = await _statuses_at(client, arriving, 10.0, 10.5, 11.0, 11.5, 12.5, 12.5)
     assert statuses == [200] * 6
     assert (sandbox.over_limit, sandbox.busiest_second()) == (0, 2)
 
 
-async def test_a_refused_request_counts_too(arriving, connect):
+async def test_a_request_refused_for_the_rate_limit_still_counts(arriving: Clock) -> None:
     sandbox = Sandbox(rate_limit=1)
-    async with connect(sandbox) as client:
+    async with client_of(sandbox) as client:
         assert await _statuses_at(client, arriving, 10.0, 10.6, 11.2, 12.2) == [200, 429, 429, 200]
     assert sandbox.over_limit == 2
 
 
-async def test_a_refused_request_has_no_effect_and_meets_no_fault(arriving, connect):
+async def test_a_request_refused_for_the_rate_limit_has_no_effect_and_meets_no_fault(arriving: Clock) -> None:
     sandbox = Sandbox(rate_limit=1)
     sandbox.faults.add(Fault(status=503, skip=1))
-    async with connect(sandbox) as client:
+    async with client_of(sandbox) as client:
         answers = [await client.post("/api/v4/customers/segments", json={"name": f"{n}"}) for n in range(2)]
-        arriving.at = 5.0
+        arriving.now += 5.0
         answers.append(await client.post("/api/v4/customers/segments", json={"name": "2"}))
     assert [answer.status_code for answer in answers] == [200, 429, 503]
     assert (len(sandbox.account.segments), [request.body["name"] for request in sandbox.requests]) == (
@@ -72,16 +68,16 @@ async def test_a_refused_request_has_no_effect_and_meets_no_fault(arriving, conn
     )
 
 
-async def test_only_the_api_is_limited(arriving, connect):
+async def test_only_requests_to_the_api_are_rate_limited(arriving: Clock) -> None:
     sandbox = Sandbox(rate_limit=1)
-    async with connect(sandbox) as client:
+    async with client_of(sandbox) as client:
         for path in ("/oauth2/account/current/subdomain", "/oauth", "/_sandbox/requests", "/"):
             assert [(await client.get(path)).status_code for _ in range(2)].count(429) == 0
         assert (await client.get(ACCOUNT)).status_code == 200
     assert (sandbox.over_limit, sandbox.busiest_second()) == (0, 1)
 
 
-async def test_without_a_limit_nothing_is_refused_and_the_pace_is_told_over_http(shop, admin, arriving):
+async def test_the_rate_is_reported_and_nothing_is_refused_without_a_limit(admin: AsyncClient, arriving: Clock) -> None:
     assert (await admin.get("/_sandbox/pace")).json() == {"busiest_second": 0, "over_limit": 0}
     assert await _statuses_at(admin, arriving, *[1.0] * 20) == [200] * 20
     assert (await admin.get("/_sandbox/pace")).json() == {"busiest_second": 20, "over_limit": 0}
@@ -89,14 +85,13 @@ async def test_without_a_limit_nothing_is_refused_and_the_pace_is_told_over_http
     assert (await admin.get("/_sandbox/pace")).json() == {"busiest_second": 0, "over_limit": 0}
 
 
-async def test_a_request_is_stamped_when_it_arrives_not_when_it_is_answered(shop, admin, arriving, monkeypatch):
-    async def sleep(seconds):
-        arriving.at += seconds
-
-    monkeypatch.setattr("amo_mcp.sandbox.faults.interference.anyio.sleep", sleep)
+async def test_a_request_is_recorded_with_the_time_of_its_arrival(
+    shop: Sandbox, admin: AsyncClient, arriving: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amo_mcp.sandbox.faults.interference.sleep", arriving.sleep)
     shop.faults.add(Fault(delay=30))
     assert await _statuses_at(admin, arriving, 7.0) == [200]
-    assert ([request.at for request in shop.requests], arriving.at) == ([7.0], 37.0)
+    assert ([request.at for request in shop.requests], arriving.now) == ([7.0], 37.0)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +105,15 @@ async def test_a_request_is_stamped_when_it_arrives_not_when_it_is_answered(shop
         ([0.0, 0.75, 1.5, 2.25], 2),
     ],
 )
-async def test_the_busiest_second_begins_anywhere_and_ends_before_its_end(shop, times, busiest):
+async def test_the_busiest_second_is_half_open_and_may_begin_at_any_time(
+    shop: Sandbox, times: list[float], busiest: int
+) -> None:
     shop.requests += [Request(at, "GET", f"{ACCOUNT}?a=b") for at in times]
     shop.requests += [Request(at, "POST", "/oauth2/access_token") for at in times]
     assert shop.busiest_second() == busiest
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-async def test_a_limit_that_lets_nothing_through_is_refused_at_once(limit):
+async def test_a_rate_limit_below_one_is_an_error(limit: int) -> None:
     with pytest.raises(ValueError, match=f"rate_limit is {limit}, not at least 1"):
         Sandbox(rate_limit=limit)

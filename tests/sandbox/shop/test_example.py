@@ -3,26 +3,26 @@ import json
 import pytest
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.sandbox.api.custom_fields import Changes, merged, read
+from amo_mcp.sandbox.api.custom_fields import Changes, merged, validate
 from amo_mcp.sandbox.api.palettes import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.sandbox.api.validation import Reading
+from amo_mcp.sandbox.api.validation import Validation
 
 
-def test_every_segment_of_the_shop_could_have_been_written_through_the_api():
+def test_every_segment_of_the_example_is_valid_for_the_api() -> None:
     account = Sandbox().account
     for segment in account.segments.values():
-        reading = Reading(segment)
-        reading.name()
-        reading.color(SEGMENT_COLORS)
+        validation = Validation(segment)
+        validation.name()
+        validation.color(SEGMENT_COLORS)
         if segment["available_products_price_types"] is not None:
-            reading.price_types(account.price_types)
-        read(account, reading)
-        changes: Changes | None = reading.values["custom_fields_values"]
-        assert reading.errors == []
+            validation.price_types(account.price_types)
+        validate(account, validation)
+        changes: Changes | None = validation.values["custom_fields_values"]
+        assert validation.errors == []
         assert merged(account, [], changes) == (segment["custom_fields_values"] or [])
 
 
-def test_the_shop_needs_tidying():
+def test_the_example_has_duplicates_empty_segments_and_repeated_colors() -> None:
     segments = Sandbox().account.segments.values()
     names = [segment["name"] for segment in segments]
     colors = [segment["color"] for segment in segments]
@@ -33,7 +33,7 @@ def test_the_shop_needs_tidying():
     assert {type(segment["custom_fields_values"]) for segment in segments} == {list, type(None)}
 
 
-def test_the_shop_has_fields_of_every_type_and_each_is_filled_somewhere():
+def test_the_example_has_a_filled_field_of_every_type() -> None:
     account = Sandbox().account
     filled = {
         value["field_type"] for segment in account.segments.values() for value in segment["custom_fields_values"] or []
@@ -43,18 +43,18 @@ def test_the_shop_has_fields_of_every_type_and_each_is_filled_somewhere():
 
 
 @pytest.mark.parametrize(("empty", "kinds"), [(False, [4, 0, 0, 0, 1, 2, 3]), (True, [4, 1, 2, 3])])
-def test_statuses_start_in_order_with_all_four_system_ones(empty, kinds):
+def test_the_example_has_all_four_system_statuses_in_order(empty: bool, kinds: list[int]) -> None:
     statuses = Sandbox(empty=empty).account.statuses.values()
     assert [status["type"] for status in statuses] == kinds
     assert [status["sort"] for status in statuses] == list(range(len(kinds)))
     assert all(status["is_default"] is (status["type"] != 0) for status in statuses)
 
 
-def test_the_palettes_have_the_sizes_of_the_reference():
+def test_the_palettes_have_the_sizes_of_the_reference() -> None:
     assert (len(set(STATUS_COLORS)), len(set(SEGMENT_COLORS))) == (21, 40)
 
 
-def test_two_sandboxes_share_nothing():
+def test_two_sandboxes_do_not_share_state() -> None:
     before = json.dumps(Sandbox().account.document())
     one = Sandbox().account
     one.segments[51]["name"] = "другое"
