@@ -10,7 +10,7 @@ from amo_mcp import __version__
 
 _COMMANDS = {
     "serve": "Serve MCP over stdio (what `amo-mcp` alone does) or HTTP.",
-    "sandbox": "Serve an amoCRM of your own over HTTP.",
+    "sandbox": "Serve a local amoCRM sandbox over HTTP.",
     "demo": "Watch the main job on the sandbox.",
     "login": "Sign in to an account by OAuth.",
     "logout": "Forget the sign-in.",

@@ -27,8 +27,9 @@ from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
-from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox, segments, statuses
+from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.account import Account
+from amo_mcp.sandbox.api import segments, statuses
 from amo_mcp.server.app import AmoServer
 from amo_mcp.storage.sqlite.rate_limit import Unlimited
 from tests.conftest import Person, Served, answer
@@ -147,7 +148,7 @@ class Bench:
 
     def reset(self, mode: str) -> Sandbox:
         self.to_payload.sandbox = self.served.sandbox = sandbox = self._sandboxes[mode]
-        vars(sandbox.account).update(vars(Account.read(json.loads(self._pristine[mode]))))
+        vars(sandbox.account).update(vars(Account.read(self._pristine[mode])))
         self.reconnect()
         return self.to_payload.sandbox
 
