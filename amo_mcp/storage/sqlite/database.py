@@ -160,12 +160,11 @@ class DatabaseFile:
     def _opening(self) -> _Open:
         import sqlite3
 
+        from amo_mcp.storage.sqlite.creation import ensure_exists
         from amo_mcp.storage.sqlite.process_lock import ProcessLock, remove_dead_locks
         from amo_mcp.storage.sqlite.schema import upgrade
-        from amo_mcp.storage.sqlite.takeover import take_over
 
-        take_over(self._legacy, self._path)
-        self._path.touch(mode=0o600)
+        ensure_exists(self._path, self._legacy)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
         connection.row_factory = sqlite3.Row
         lock = None
