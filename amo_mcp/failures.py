@@ -118,7 +118,10 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case f
     match error:
         case amo.Unavailable():
             return ToolFailure(
-                "unavailable", f"amoCRM {error.reason}. {_NOTHING}", "Try again in a minute.", retryable=True
+                "unavailable",
+                f"amoCRM {error.reason}. {_NOTHING}",
+                error.hint or "Try again in a minute.",
+                retryable=not error.hint,
             )
         case amo.OutcomeUnknown():
             return ToolFailure(
@@ -136,7 +139,7 @@ def _explain_api(error: amo.AmoError) -> ToolFailure:  # noqa: C901 - one case f
             return ToolFailure(
                 "unauthorized",
                 f"amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. {_NOTHING}",
-                error.remedy,
+                error.hint,
             )
         case amo.PaymentRequired():
             return ToolFailure(

@@ -38,17 +38,21 @@ class StateDir:
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
 
-    def pace_file(self, root: str) -> Path:
-        """Where the turns of an account are kept."""
-        return self.path / f"pace-{_host(root)}.sqlite"
+    def rate_limit_file(self, base_url: str) -> Path:
+        """Where the processes on this machine share the rate limit of an account."""
+        return self.path / f"rate-limit-{host_in_file_names(base_url)}.sqlite"
 
     def journal_file(self, root: str) -> Path:
         """Where the changes of an account are recorded."""
-        return self.path / f"journal-{_host(root)}.sqlite"
+        return self.path / f"journal-{host_in_file_names(root)}.sqlite"
 
-    def refresh_lock(self, root: str) -> Path:
-        """The lock of whoever refreshes an account's sign-in."""
-        return self.path / f"sign-in-{_host(root)}.lock"
+    def sign_in_file(self, base_url: str) -> Path:
+        """Where the tokens of an account are kept on a machine without a keychain."""
+        return self.path / f"sign-in-{host_in_file_names(base_url)}.json"
+
+    def sign_in_lock(self, base_url: str) -> Path:
+        """Held by the one process that refreshes the tokens of an account."""
+        return self.path / f"sign-in-{host_in_file_names(base_url)}.lock"
 
     def signed_in(self) -> list[str]:
         """The addresses of the accounts that are signed in, the latest last; no secrets."""
@@ -73,6 +77,6 @@ class StateDir:
         beside.replace(self.path / _ACCOUNTS)
 
 
-def _host(root: str) -> str:
-    """The host and port, fit for a file's name."""
-    return urlsplit(root).netloc.lower().replace(":", "_")
+def host_in_file_names(base_url: str) -> str:
+    """An account's host and port as a part of a file's name: `127.0.0.1_8901`."""
+    return urlsplit(base_url).netloc.lower().replace(":", "_")

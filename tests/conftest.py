@@ -25,7 +25,7 @@ from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)

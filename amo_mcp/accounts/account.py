@@ -6,6 +6,7 @@ are at most a few seconds old.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,16 +17,9 @@ import anyio.lowlevel
 from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.amocrm.models import (
-    Account,
-    CustomField,
-    Segment,
-    SegmentDraft,
-    SegmentPatch,
-    Status,
-    StatusDraft,
-    StatusPatch,
-)
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Account, CustomField, Segment, Status
+from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.changes.delivery import batches, send
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.outcome import look
@@ -98,10 +92,16 @@ class AmoAccount:
         self.tell: Callable[[Changed], Awaitable[None]] = _to_nobody
         self._recent = recent or ReadCache()
 
+    def reporting(self, on_wait: OnWait) -> "AmoAccount":
+        """The same account for one call, which is told when its requests have to wait."""
+        account = copy(self)
+        account.client = self.client.reporting(on_wait)
+        return account
+
     @property
     def host(self) -> str:
         """The account's host, such as `example.amocrm.ru`."""
-        return urlsplit(self.client.root).netloc
+        return urlsplit(self.client.base_url).netloc
 
     @property
     def known_mode(self) -> str:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Unavailable
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.outcome import look
 from amo_mcp.changes.steps import Entity, Step
 

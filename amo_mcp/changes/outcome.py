@@ -9,27 +9,16 @@ from typing import Any
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound
-from amo_mcp.amocrm.models import FieldValue, Segment, SegmentPatch, Status, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentPatch, StatusPatch
+from amo_mcp.amocrm.models import FieldValue, Listing, Segment, Status, comparable
 from amo_mcp.changes.steps import Entity, Kind, Sent, Step
-
-SEGMENT_SETTINGS = frozenset(
-    {"id", "name", "color", "custom_fields_values", "available_products_price_types", "created_at"}
-)
-"""What a person sets in a segment, and what makes it this one; not its customers, who come and go."""
 
 
 class Indeterminate(AmoError):
     """What is there now fits neither a write that was made nor one that was not."""
 
 
-def comparable(thing: Entity) -> dict[str, Any]:
-    """What a person sets in a thing, and what makes it this one."""
-    settings = set(SEGMENT_SETTINGS) if isinstance(thing, Segment) else None
-    # What is null and what is not there are the same.
-    return thing.model_dump(include=settings, exclude_none=True)
-
-
-async def listed(client: AmoClient, kind: Kind) -> Sequence[Entity]:
+async def listed(client: AmoClient, kind: Kind) -> Listing[Segment] | Listing[Status]:
     """All things of a kind, as they are now."""
     return await client.segments() if kind == "segment" else await client.statuses()
 
@@ -50,7 +39,11 @@ async def look(client: AmoClient, steps: Sequence[Step]) -> Sequence[Entity | No
     """
     step = steps[0]
     if step.before is None:
-        return _created(await listed(client, step.kind), steps)
+        now_listed = await listed(client, step.kind)
+        created = _created(now_listed, steps)
+        if created is None and now_listed.unreadable:
+            raise Indeterminate
+        return created
     try:
         now = await one(client, step.kind, step.before.id)
     except NotFound:

@@ -7,19 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import (
-    FieldValue,
-    FieldValues,
-    Segment,
-    SegmentDraft,
-    SegmentPatch,
-    Status,
-    StatusDraft,
-    StatusPatch,
-)
+from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment, Status, comparable
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.outcome import comparable
 from amo_mcp.changes.steps import Change, Entity, Kind, Step
 from amo_mcp.text import quote, quote_unless_code
 

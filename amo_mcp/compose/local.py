@@ -15,7 +15,8 @@ from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.server.app import AmoServer
 from amo_mcp.settings import ServingSettings, is_loopback
-from amo_mcp.storage.sqlite.rate_limit import SharedRateLimiter, Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
+from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
 
 @asynccontextmanager
@@ -34,6 +35,7 @@ async def open_server(settings: ServingSettings, carrier: Literal["stdio", "http
 @asynccontextmanager
 async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     """The account of `settings`, with its connections open as long as the context."""
+    limiter: SqliteRateLimiter | None = None
     if settings.sandbox:
         from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 
@@ -43,14 +45,18 @@ async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     else:
         root = settings.account
         http = HttpTransport(timeout=settings.timeout, direct=is_loopback(root))
-        pace = SharedRateLimiter(settings.state.pace_file(root), settings.rate_limit)
-        transport = Session(root, _sign_in(settings, http), http, pace)
+        limiter = SqliteRateLimiter(
+            settings.state.rate_limit_file(root), settings.rate_limit, timeout=settings.timeout
+        )
+        transport = Session(root, _sign_in(settings, http), http, limiter)
         journal = Journal(settings.state.journal_file(root))
     try:
         yield AmoAccount(AmoClient(transport), journal, per_second=settings.rate_limit)
     finally:
         journal.close()
         await http.aclose()
+        if limiter is not None:
+            limiter.close()
 
 
 def _sign_in(settings: ServingSettings, http: HttpTransport) -> TokenSource:
@@ -60,7 +66,4 @@ def _sign_in(settings: ServingSettings, http: HttpTransport) -> TokenSource:
     from amo_mcp.amocrm.auth import OAuthTokenSource
     from amo_mcp.storage.credentials import credential_store
 
-    state, root = settings.state, settings.account
-    return OAuthTokenSource(
-        credential_store(root, state.path), http, state.refresh_lock(root), allowed=settings.allowed
-    )
+    return OAuthTokenSource(credential_store(settings.account, settings.state.path), http, allowed=settings.allowed)

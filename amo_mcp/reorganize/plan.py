@@ -11,24 +11,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, for_sending
+from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, to_api_values
 from amo_mcp.amocrm.errors import Problem
-from amo_mcp.amocrm.limits import segment_color, status_color
-from amo_mcp.amocrm.models import (
+from amo_mcp.amocrm.inputs import (
     ApiInput,
-    CustomField,
     EntityId,
     Name,
-    Segment,
     SegmentDraft,
     SegmentPatch,
     Sort,
-    Status,
     StatusDraft,
     StatusPatch,
     Text,
 )
-from amo_mcp.changes.outcome import comparable
+from amo_mcp.amocrm.limits import segment_color, status_color
+from amo_mcp.amocrm.models import CustomField, Segment, Status, comparable
 from amo_mcp.changes.steps import LIMITS, Entity, Kind, Step, exceeds_limit
 from amo_mcp.text import quote
 
@@ -193,7 +190,7 @@ def _given(path: str, change: PlannedChange, state: State, problems: list[Proble
             problems.append(Problem(f"{path}.color", str(error)))
     if change.custom_fields_values and change.kind == "segment":
         try:
-            given["custom_fields_values"] = for_sending(change.custom_fields_values, state.fields)
+            given["custom_fields_values"] = to_api_values(change.custom_fields_values, state.fields)
         except InvalidValues as error:
             problems += [Problem(f"{path}.{problem.path}", problem.detail) for problem in error.problems]
     return given

@@ -8,8 +8,8 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.models import LaxInt, Text, Timestamp
-from amo_mcp.changes.outcome import comparable
+from amo_mcp.amocrm.inputs import LaxInt, Text
+from amo_mcp.amocrm.models import Timestamp, comparable
 from amo_mcp.changes.steps import Change
 from amo_mcp.changes.undo import Undo, invert
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out

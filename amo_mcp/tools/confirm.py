@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from amo_mcp.amocrm.models import Text
+from amo_mcp.amocrm.inputs import Text
 from amo_mcp.confirmation.ask import Called, confirm
 from amo_mcp.tools.runtime.tool import Hints, Output, tool
 

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import ModeDisabled
-from amo_mcp.amocrm.models import Segment, Text, iso_utc
+from amo_mcp.amocrm.inputs import Text
+from amo_mcp.amocrm.models import Segment, iso_utc
 from amo_mcp.changes.outcome import listed
 from amo_mcp.changes.steps import Kind, Step
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, caller_of, carry_out

@@ -8,22 +8,10 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
+from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
+from amo_mcp.amocrm.inputs import EntityId, LaxInt, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
-from amo_mcp.amocrm.models import (
-    CustomField,
-    EntityId,
-    FieldValue,
-    LaxInt,
-    Name,
-    Segment,
-    SegmentColor,
-    SegmentDraft,
-    SegmentPatch,
-    Text,
-    told_values,
-)
-from amo_mcp.changes.outcome import comparable
+from amo_mcp.amocrm.models import CustomField, FieldValue, Segment, comparable, with_iso_dates
 from amo_mcp.changes.steps import Change
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, renaming
@@ -143,7 +131,7 @@ async def create_segment(
     draft = SegmentDraft(
         name=name,
         color=color,
-        custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+        custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
     change = await account.create_segment(draft)
@@ -235,7 +223,7 @@ async def confirm_update(
         patch = SegmentPatch(
             name=name,
             color=color,
-            custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+            custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
             available_products_price_types=available_products_price_types,
         )
         return UpdateSegment(await account.client.segment(segment_id), patch, definitions)
@@ -286,7 +274,7 @@ def _after(change: Change) -> Segment:
 def _values(values: Sequence[FieldValue], definition: CustomField) -> str:
     """The values as a person reads them: the text of a choice, a moment in ISO 8601."""
     texts = {choice.id: choice.value for choice in definition.enums}
-    told = told_values(values, definition.type)
+    told = with_iso_dates(values, definition.type)
     return _some([quote(str(texts.get(item.get("enum_id") or 0, item.get("value")))) for item in told])
 
 

@@ -8,8 +8,9 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
 from amo_mcp.accounts.account import AmoAccount, as_sent
+from amo_mcp.amocrm.inputs import EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
-from amo_mcp.amocrm.models import EntityId, Name, Sort, Status, StatusColor, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Status
 from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
 from amo_mcp.confirmation.question import Question, difference, renaming
 from amo_mcp.failures import ToolFailure, invalid_arguments

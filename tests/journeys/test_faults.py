@@ -17,7 +17,7 @@ import anyio
 import httpx2
 import pytest
 
-from amo_mcp.amocrm.http import Answer, HttpTransport
+from amo_mcp.amocrm.http import HttpTransport, Response
 from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
 from amo_mcp.sandbox.serving import running
 from tests.journeys.test_stateful import NOTHING, SEGMENTS, STATUSES, Bench, Way, Wire, claimed, holds_as_told, opened
@@ -30,13 +30,13 @@ class Line(HttpTransport):
 
     dead: Sequence[str] = ()
 
-    async def exchange(self, method: str, url: str, **more: Any) -> Answer:
+    async def send(self, method: str, url: str, **more: Any) -> Response:
         if method in self.dead:
             self.dead = self.dead[1:]
             with socket.create_server(("127.0.0.1", 0)) as closed:
                 port = closed.getsockname()[1]
             url = f"http://127.0.0.1:{port}{httpx2.URL(url).path}"
-        return await super().exchange(method, url, **more)
+        return await super().send(method, url, **more)
 
 
 class Table:

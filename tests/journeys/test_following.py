@@ -185,7 +185,7 @@ async def test_nobody_is_told_of_what_was_read_refused_or_surely_not_made(sandbo
             for method, call in zip(("POST", "PATCH"), calls, strict=True):
                 sandbox.faults.add(Fault(**{**vars(fault), "method": method}))
                 assert error(await client.call_tool(*call))["code"] not in ("outcome_unknown", "internal")
-                served.server._resources._account.client._transport._limited_until = 0.0
+                served.server._resources._account.client._session._limiter._paused_until = 0.0
         sandbox.faults.add(Fault(method="PATCH", status=500))
         assert error(await client.call_tool(*calls[1]))["code"] == "unavailable"
         for tool in ("get_account", "list_segments", "list_statuses", "create_segment", "delete_status"):

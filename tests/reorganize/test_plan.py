@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import CustomField, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind, Step
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
 from amo_mcp.reorganize.plan import (

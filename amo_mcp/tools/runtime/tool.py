@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount, TellProgress, tell_progress
+from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.confirmation.ask import Asking, Called, asking, serving
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
 from amo_mcp.failures import ToolFailure, explain
-from amo_mcp.storage.sqlite.rate_limit import Tell, tell_wait
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.schema import PlainJsonSchema, plain
@@ -41,7 +41,7 @@ this name it would be made anew for call after call."""
 
 async def current_account(ctx: Called) -> AmoAccount:
     """The account that this server serves."""
-    return serving(ctx).account
+    return serving(ctx).account.reporting(_wait_teller(ctx))
 
 
 CurrentAccount = Annotated[AmoAccount, Resolve(current_account)]
@@ -145,15 +145,14 @@ class AmoTool(Tool):
         """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
         started = time.monotonic()
         outcome = "ok"
-        telling = tell_wait.set(_wait_teller(context)), tell_progress.set(_progress_teller(context))
+        telling = tell_progress.set(_progress_teller(context))
         try:
             answer = await self._answer(arguments, context)
         except Exception as error:  # noqa: BLE001 - whatever happens, the model gets a closed code
             failure = explain(error) or _internal(self.name, error)
             outcome, answer = failure.code, result(failure.answer, is_error=True)
         finally:
-            tell_wait.reset(telling[0])
-            tell_progress.reset(telling[1])
+            tell_progress.reset(telling)
         logger.info("%s: %s in %d ms", self.name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
@@ -217,7 +216,7 @@ def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
 
 
-def _wait_teller(ctx: Called) -> Tell:
+def _wait_teller(ctx: Called) -> OnWait:
     """Says through progress that the call waits, for clients that give up on silence."""
 
     async def tell(seconds: float, reason: str) -> None:
