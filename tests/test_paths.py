@@ -71,8 +71,9 @@ def test_so_is_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_each_account_has_its_files_named_by_its_host(state: StateDir, root: str, host: str) -> None:
-    assert state.pace_file(root) == state.path / f"pace-{host}.sqlite"
-    assert state.refresh_lock(root) == state.path / f"sign-in-{host}.lock"
+    assert state.rate_limit_file(root) == state.path / f"rate-limit-{host}.sqlite"
+    assert state.sign_in_lock(root) == state.path / f"sign-in-{host}.lock"
+    assert state.sign_in_file(root) == state.path / f"sign-in-{host}.json"
 
 
 def test_who_signed_in_last_is_last(state: StateDir) -> None:

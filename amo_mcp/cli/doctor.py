@@ -21,7 +21,7 @@ from amo_mcp.failures import explain
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
 from amo_mcp.storage.credentials import credential_store
-from amo_mcp.storage.sqlite.rate_limit import SharedRateLimiter
+from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 from amo_mcp.text import sanitize
 
 _SKEW = 30.0
@@ -80,7 +80,7 @@ async def findings(settings: ServingSettings) -> AsyncIterator[Line]:
         if reached.todo:
             return
         yield skew
-        yield _sign_in(settings)
+        yield await _sign_in(settings)
     async with open_account(settings) as account:
         try:
             told = await account.client.account()
@@ -107,11 +107,12 @@ def _folder(settings: ServingSettings) -> Line:
 
 
 async def _pace(settings: ServingSettings) -> Line:
-    pace = SharedRateLimiter(settings.state.pace_file(settings.account), settings.rate_limit)
-    async with pace.queue() as turn:
-        await turn.take()
+    limiter = SqliteRateLimiter(settings.state.rate_limit_file(settings.account), settings.rate_limit)
+    await limiter.pause_left()
+    shared = limiter.shared
+    limiter.close()
     told = f"{settings.rate_limit} requests a second"
-    if not pace.shared:
+    if not shared:
         return Line("pace", f"{told}, of this process alone", "Make the state folder writable.")
     return Line("pace", f"{told}, shared by all processes of this machine")
 
@@ -120,7 +121,7 @@ async def _reached(settings: ServingSettings) -> tuple[Line, Line]:
     """Whether the host answers at all, without a token, and what its clock says."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.account))
     try:
-        answer = await http.exchange("GET", f"{settings.account}/api/v4/account", headers={})
+        answer = await http.send("GET", f"{settings.account}/api/v4/account", headers={})
     except TransportError as lost:
         line = Line(
             "host", f"amoCRM {lost.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
@@ -142,11 +143,11 @@ def _clock(date: str | None) -> Line:
     return Line("clock", "right")
 
 
-def _sign_in(settings: ServingSettings) -> Line:
+async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
         return _token_line("a long-lived token", expiry(settings.access_token), "Get a new AMO_ACCESS_TOKEN.")
     store = credential_store(settings.account, settings.state.path)
-    if store.load() is None:
+    if await store.load() is None:
         return Line("sign-in", f"nothing that can be read in {store.place}", "Run amo-mcp login.")
     return Line("sign-in", f"OAuth, renewed by itself, kept in {store.place}")
 

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from amo_mcp.amocrm.auth import SignInFailed, consent_page, exchange_code
+from amo_mcp.amocrm.auth import Credentials, SignInFailed, consent_page, exchange_code
 from amo_mcp.amocrm.errors import Unavailable
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, Settings, is_loopback, load_settings
-from amo_mcp.storage.credentials import Credentials, credential_store
+from amo_mcp.storage.credentials import credential_store
 
 WAIT_FOR_CONSENT = 600.0
 """Seconds that the person has for the consent page."""
@@ -71,13 +71,13 @@ def command(code: str | None) -> None:
         raise click.ClickException(f"amoCRM {error.reason}") from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'AMO_REDIRECT_URI'}: {os.strerror(error.errno or 0)}") from None
-    store = credential_store(signed_in.root, settings.state.path)
+    store = credential_store(signed_in.base_url, settings.state.path)
     try:
-        store.save(signed_in)
+        anyio.run(store.save, signed_in)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be kept in {store.place}: {error.strerror}") from None
-    settings.state.remember(signed_in.root)
-    click.echo(f"Signed in to {signed_in.root}; the tokens are kept in {store.place}.")
+    settings.state.remember(signed_in.base_url)
+    click.echo(f"Signed in to {signed_in.base_url}; the tokens are kept in {store.place}.")
 
 
 async def _sign_in(settings: Settings, integration: Integration, code: str | None) -> Credentials:

@@ -1,5 +1,6 @@
 """`amo-mcp logout`: forget the sign-in of an account."""
 
+import anyio
 import click
 
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
@@ -18,7 +19,7 @@ def command() -> None:
         raise click.ClickException("\n  ".join(["cannot sign out:", *error.problems])) from None
     root = settings.root or next(reversed(settings.state.signed_in()), None)
     known = root in settings.state.signed_in()
-    deleted = root is not None and credential_store(root, settings.state.path).delete()
+    deleted = root is not None and anyio.run(credential_store(root, settings.state.path).delete)
     if root is not None and known:
         settings.state.forget(root)
     if not deleted:

@@ -119,7 +119,7 @@ def test_the_tools_are_listed_before_what_only_calls_need_is_imported() -> None:
         imports.seek(0)
         imported = {line.rsplit("|", 1)[-1].strip() for line in imports}
     assert len(answers[1]["result"]["tools"]) == len(TOOLS)
-    late = {"httpcore2", "h11", "pyrate_limiter", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
+    late = {"httpcore2", "h11", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
     assert "amo_mcp.server.app" in imported
     assert {name.partition(".")[0] for name in imported} & late == set()
     assert imported & {"amo_mcp.storage.sqlite.journal", *(tool.module for tool in TOOLS)} == set()

@@ -18,13 +18,14 @@ from click.testing import CliRunner
 from keyring.backends import fail
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.http import Answer
+from amo_mcp.amocrm.auth import Credentials
+from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.storage.credentials import Credentials, FileStore
+from amo_mcp.storage.credentials import FileCredentialStore
 from tests.cli.test_login import Standing
 
 ACCOUNT = "/api/v4/account"
@@ -104,7 +105,7 @@ class Patient:
         host = self.url.removeprefix("http://")
         access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
         signed_in = Credentials(
-            root=self.url,
+            base_url=self.url,
             client_id=self.sandbox.oauth.client_id,
             client_secret=SecretStr(self.sandbox.oauth.client_secret),
             redirect_uri=self.sandbox.oauth.redirect_uri,
@@ -113,7 +114,7 @@ class Patient:
             expires=time.time() + (0 if expired else 86_400),
         )
         self.state.create()
-        FileStore(self.file).save(signed_in)
+        anyio.run(FileCredentialStore(self.file).save, signed_in)
         self.state.remember(self.url)
         return signed_in
 
@@ -216,7 +217,7 @@ class TestFolder:
 
     def test_a_pace_that_cannot_be_shared_is_told(self, patient: Patient) -> None:
         patient.state.create()
-        patient.state.pace_file(patient.url).mkdir()
+        patient.state.rate_limit_file(patient.url).mkdir()
         alone = "!! 7 requests a second, of this process alone. Make the state folder writable."
         assert patient.seen() == (1, {**patient.healthy(), "pace": alone})
 
@@ -254,10 +255,10 @@ class TestHost:
             def __init__(self, **chosen: Any) -> None:
                 asked.append(chosen)
 
-            async def exchange(self, method: str, url: str, *, headers: dict[str, str]) -> Answer:
+            async def send(self, method: str, url: str, *, headers: dict[str, str]) -> Response:
                 await anyio.lowlevel.checkpoint()
                 asked.append({"method": method, "url": url, "headers": headers})
-                return Answer(401, {}, b"")
+                return Response(401, {}, b"")
 
             async def aclose(self) -> None:
                 asked.append({})

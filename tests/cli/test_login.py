@@ -18,11 +18,12 @@ from keyring.backends import fail
 from keyring.errors import KeyringLocked
 from starlette.types import Receive, Scope, Send
 
+from amo_mcp.amocrm.auth import Credentials
 from amo_mcp.cli import cli, login
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.storage.credentials import Credentials, FileStore
+from amo_mcp.storage.credentials import FileCredentialStore
 from tests.storage.test_credentials import MemoryKeychain
 
 BROUGHT = "amo-mcp has the answer. You can close this page and go back to the terminal."
@@ -88,7 +89,7 @@ class Terminal:
 
     @property
     def kept(self) -> Credentials | None:
-        return FileStore(self.file).load()
+        return anyio.run(FileCredentialStore(self.file).load)
 
     @property
     def requests(self) -> list[str]:
@@ -122,7 +123,7 @@ class TestCode:
         assert terminal.state.signed_in() == [terminal.url]
         kept = terminal.kept
         assert kept is not None
-        assert (kept.root, kept.client_id, kept.redirect_uri) == (
+        assert (kept.base_url, kept.client_id, kept.redirect_uri) == (
             terminal.url,
             "sandbox-integration",
             terminal.sandbox.oauth.redirect_uri,

@@ -24,7 +24,7 @@ from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from tests.conftest import Person, Served, no_sleep
 
 SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)

@@ -22,7 +22,7 @@ from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.steps import Change
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.tools.changes import UndoChange, plan_undo
 from tests.conftest import no_sleep
 from tests.journeys.lives import settings

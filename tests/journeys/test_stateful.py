@@ -31,7 +31,7 @@ from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.api import segments, statuses
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from tests.conftest import Person, Served, answer
 
 pytestmark = pytest.mark.exhaustive
