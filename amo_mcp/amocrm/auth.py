@@ -37,7 +37,15 @@ _LOCK_POLL = 0.05
 
 
 class SignInFailed(Exception):
-    """A code could not be exchanged; the text is a sentence for the operator, without secrets."""
+    """A code could not be exchanged; the text is a sentence for the operator, without secrets.
+
+    Attributes:
+        status: of the token endpoint's answer; None when there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class OAuthTokenSource:
@@ -183,13 +191,11 @@ async def exchange_code(
 
     Raises:
         SignInFailed: the account does not accept it.
+        Blocked: 403, the gateway's.
         Unavailable: there was no usable answer.
     """
     named = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
-    try:
-        tokens = await _tokens(http, root, {**named, "grant_type": "authorization_code", "code": code})
-    except SignInFailed as error:
-        raise SignInFailed(f"{error}; a code lives 20 minutes and works once") from None
+    tokens = await _tokens(http, root, {**named, "grant_type": "authorization_code", "code": code})
     return Credentials.model_validate({"root": root, **named, **_lasting(tokens, time.time())})
 
 
@@ -224,7 +230,7 @@ async def _tokens(http: HttpTransport, root: str, asked: dict[str, str]) -> dict
     if answer.status == _FORBIDDEN:
         raise Blocked(_FORBIDDEN)
     if answer.status in (400, 401):
-        raise SignInFailed(f"{urlsplit(root).netloc} refused it (status {answer.status})")
+        raise SignInFailed(f"{urlsplit(root).netloc} refused it (status {answer.status})", answer.status)
     tokens = answer.problem()
     if not 200 <= answer.status < 300 or not all(  # noqa: PLR2004 - any success
         isinstance(tokens.get(name), kind)

@@ -14,7 +14,8 @@ from amo_mcp.changes.journal import Journal
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.server.app import AmoServer
-from amo_mcp.settings import ServingSettings, is_loopback
+from amo_mcp.settings import ServingSettings, Settings, is_loopback
+from amo_mcp.storage import credentials
 from amo_mcp.storage.sqlite.rate_limit import SharedRateLimiter, Unlimited
 
 
@@ -38,14 +39,13 @@ async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
         from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 
         http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-        transport = Session(settings.account, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
+        transport = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
         journal = Journal()
     else:
-        root = settings.account
-        http = HttpTransport(timeout=settings.timeout, direct=is_loopback(root))
-        pace = SharedRateLimiter(settings.state.pace_file(root), settings.rate_limit)
-        transport = Session(root, _sign_in(settings, http), http, pace)
-        journal = Journal(settings.state.journal_file(root))
+        base_url = settings.base_url
+        http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+        transport = Session(base_url, _sign_in(settings, http), http, rate_limiter(settings))
+        journal = Journal(settings.state.legacy_journal_file(base_url))
     try:
         yield AmoAccount(AmoClient(transport), journal, per_second=settings.rate_limit)
     finally:
@@ -58,9 +58,16 @@ def _sign_in(settings: ServingSettings, http: HttpTransport) -> TokenSource:
     if settings.access_token is not None:
         return LongLivedToken(settings.access_token)
     from amo_mcp.amocrm.auth import OAuthTokenSource
-    from amo_mcp.storage.credentials import credential_store
 
-    state, root = settings.state, settings.account
-    return OAuthTokenSource(
-        credential_store(root, state.path), http, state.refresh_lock(root), allowed=settings.allowed
-    )
+    lock = settings.state.sign_in_lock(settings.base_url)
+    return OAuthTokenSource(credential_store(settings, settings.base_url), http, lock, allowed=settings.allowed)
+
+
+def credential_store(settings: Settings, base_url: str) -> credentials.CredentialStore:
+    """Where the sign-in to the account at `base_url` is, or is to be kept."""
+    return credentials.credential_store(base_url, settings.state.path)
+
+
+def rate_limiter(settings: ServingSettings) -> SharedRateLimiter:
+    """The rate limit of the account, shared by all processes on this machine."""
+    return SharedRateLimiter(settings.state.rate_limit_file(settings.base_url), settings.rate_limit)

@@ -132,14 +132,20 @@ class KeychainStore:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
 
     def delete(self) -> bool:
-        """Remove the entry."""
+        """Remove the entry.
+
+        Raises:
+            PermissionError: the keychain stays locked.
+        """
         import keyring
-        from keyring.errors import PasswordDeleteError
+        from keyring.errors import KeyringError, PasswordDeleteError
 
         try:
             keyring.delete_password(SERVICE, self._name)
         except PasswordDeleteError:
             return False
+        except KeyringError as error:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
         return True
 
 

@@ -21,7 +21,7 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.settings import allowed_root
+from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import Credentials, FileStore, credential_store
 from tests.conftest import answer, error
 
@@ -82,8 +82,8 @@ class Machine:
             return await OAuthTokenSource(
                 credential_store(self.url, self.state.path),
                 http,
-                self.state.refresh_lock(self.url),
-                allowed=lambda address: allowed_root(address, ()),
+                self.state.sign_in_lock(self.url),
+                allowed=lambda address: allowed_base_url(address, ()),
             ).token()
         finally:
             await http.aclose()
@@ -191,7 +191,7 @@ anyio.run(sign_in.token)
 class TestKilled:
     async def killed(self, where: str, machine: Machine) -> None:
         """Let a process begin a refresh and end it there; the others only ever see what it left."""
-        lock = machine.state.refresh_lock(machine.url)
+        lock = machine.state.sign_in_lock(machine.url)
         command = [sys.executable, "-c", KILLED, where, str(machine.file), str(lock)]
         done = await anyio.run_process(command, check=False, env=KEPT, stderr=subprocess.PIPE)
         assert (done.returncode, done.stderr) == (9, b"")
