@@ -1,6 +1,5 @@
 """`amo-mcp sandbox`: a local amoCRM sandbox over HTTP, on loopback."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -24,7 +23,6 @@ def command(port: int, mode: str, state: Path | None) -> None:
         sandbox = Sandbox(mode=mode, state_file=state)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
-    gc.enable()
     anyio.run(_serve, sandbox, port)
 
 
