@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
-from amo_mcp.amocrm.models import FieldValue, Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, comparable
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import FieldValue, Segment, Status, comparable
 from amo_mcp.changes.snapshot import read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
@@ -76,13 +77,12 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
         case Update(before=Segment(), patch=SegmentPatch() as patch) as step:
             return [step.done(await client.update_segment(step.before.id, patch))]
-        case Update(patch=patch) as step:
-            assert not isinstance(patch, SegmentPatch)
+        case Update(patch=StatusPatch() as patch) as step:
             return [step.done(await client.update_status(step.before.id, patch))]
         case Delete(before=Segment()) as deletion:
             await client.delete_segment(deletion.before.id)
             return [deletion.with_outcome("done")]
-        case deletion:
+        case Delete() as deletion:
             await client.delete_status(deletion.before.id)
             return [deletion.with_outcome("done")]
 

@@ -124,7 +124,7 @@ async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line]:
     """Whether the host answers at all, without a token, and what its clock says."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     try:
-        response = await http.exchange("GET", f"{settings.base_url}/api/v4/account", headers={})
+        response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
         line = Line(
             "host", f"amoCRM {error.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
@@ -10,12 +10,16 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.identity import AccountIdentity
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.server.app import AmoServer
-from amo_mcp.settings import ServingSettings
+from amo_mcp.settings import SANDBOX_URL, ServingSettings, Settings, is_loopback
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
+
+if TYPE_CHECKING:
+    from amo_mcp.amocrm.auth import CredentialStore
+    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
 
 @asynccontextmanager
@@ -62,13 +66,11 @@ async def _account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     from amo_mcp.storage.sqlite.database import Database
     from amo_mcp.storage.sqlite.journal import SqliteJournal
     from amo_mcp.storage.sqlite.plans import SqlitePlanStore
-    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
-    base_url, state = settings.account_url, settings.state
+    base_url = settings.base_url
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
-    rate_limiter = SqliteRateLimiter(state.rate_limit_file(base_url), settings.rate_limit, timeout=settings.timeout)
-    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter))
-    database = Database(state, base_url, AccountIdentity(client).account_id)
+    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter(settings)))
+    database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     try:
         yield AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
@@ -82,8 +84,20 @@ def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource
     if settings.access_token is not None:
         return LongLivedToken(settings.access_token)
     from amo_mcp.amocrm.auth import OAuthTokenSource
-    from amo_mcp.storage.credentials import credential_store
 
-    base_url, state = settings.account_url, settings.state
-    store = credential_store(base_url, state)
-    return OAuthTokenSource(store, http, state.sign_in_lock(base_url), allowed=settings.allowed)
+    return OAuthTokenSource(credential_store(settings, settings.base_url), http, allowed=settings.allowed)
+
+
+def credential_store(settings: Settings, base_url: str) -> "CredentialStore":
+    """Where the sign-in to the account at `base_url` is, or is to be kept."""
+    from amo_mcp.storage import credentials
+
+    return credentials.credential_store(base_url, settings.state.path)
+
+
+def rate_limiter(settings: ServingSettings) -> "SqliteRateLimiter":
+    """The rate limit of the account, shared by all processes on this machine."""
+    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+
+    file = settings.state.rate_limit_file(settings.base_url)
+    return SqliteRateLimiter(file, settings.rate_limit, timeout=settings.timeout)

@@ -68,9 +68,7 @@ def _field_lines(
     values_before = {field["field_id"]: field for field in held or ()}
     definitions = {field.id: field for field in fields}
     return [
-        _field_line(
-            item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None
-        )
+        _field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None)
         for item in sent
     ]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, for_sending
+from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import (
     ApiInput,
@@ -159,7 +159,7 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
             problems.append(Problem(f"{path}.color", str(error)))
     if change.custom_fields_values and change.kind == "segment":
         try:
-            values["custom_fields_values"] = for_sending(change.custom_fields_values, account.fields)
+            values["custom_fields_values"] = to_api_values(change.custom_fields_values, account.fields)
         except InvalidValues as error:
             problems += [Problem(f"{path}.{problem.path}", problem.detail) for problem in error.problems]
     return values

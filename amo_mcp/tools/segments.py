@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
 
-from amo_mcp.amocrm.custom_fields import FieldInput, for_sending
+from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
 from amo_mcp.amocrm.inputs import EntityId, LaxInt, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import Segment
@@ -145,7 +145,7 @@ async def create_segment(
     draft = SegmentDraft(
         name=name,
         color=color,
-        custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+        custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
     change = PendingChange((Create(draft),))
@@ -169,7 +169,7 @@ async def update_segment(
     patch = SegmentPatch(
         name=name,
         color=color,
-        custom_fields_values=for_sending(custom_fields_values or [], definitions) or None,
+        custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
     steps = (Update(await account.client.segment(segment_id), patch),)
