@@ -85,6 +85,8 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
         case Delete() as deletion:
             await client.delete_status(deletion.before.id)
             return [deletion.with_outcome("done")]
+        case Update() as step:
+            raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
 
 
 async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[Step]:
