@@ -14,7 +14,7 @@ from amo_mcp.settings import (
     InvalidSettings,
     ServingSettings,
     Settings,
-    allowed_root,
+    allowed_base_url,
     is_loopback,
     load_settings,
 )
@@ -22,6 +22,10 @@ from amo_mcp.settings import (
 TOKEN = "ey.secret-value.of-a-token"
 NAME_IT = "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
 SIGN_IN = "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`"
+SUBDOMAIN = (
+    "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru, "
+    "or its whole host, such as example.kommo.com"
+)
 SHOP, CAFE = "https://shop.amocrm.ru", "https://cafe.kommo.com"
 
 
@@ -52,29 +56,47 @@ def test_an_account_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AMO_BASE_URL", "https://shop.kommo.com/")
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
     settings = serving()
-    assert (settings.root, settings.account) == ("https://shop.kommo.com", "https://shop.kommo.com")
+    assert settings.base_url == "https://shop.kommo.com"
     assert settings.access_token is not None
     assert settings.access_token.get_secret_value() == TOKEN
 
 
 @pytest.mark.requirement("ENV-1")
-def test_or_by_its_subdomain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMO_SUBDOMAIN", "My-Shop")
+@pytest.mark.parametrize(
+    ("subdomain", "base_url"),
+    [
+        ("My-Shop", "https://my-shop.amocrm.ru"),
+        ("my-shop.kommo.com", "https://my-shop.kommo.com"),
+        ("My-Shop.AMOCRM.com", "https://my-shop.amocrm.com"),
+        ("my-shop.amocrm.ru", "https://my-shop.amocrm.ru"),
+        ("kommo", "https://kommo.amocrm.ru"),
+    ],
+)
+def test_an_account_is_named_by_its_subdomain_or_its_whole_host(
+    subdomain: str, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMO_SUBDOMAIN", subdomain)
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
-    assert serving().root == "https://my-shop.amocrm.ru"
+    assert serving().base_url == base_url
 
 
-def test_of_both_the_address_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_wins_over_a_subdomain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_BASE_URL", "https://shop.kommo.com")
     monkeypatch.setenv("AMO_SUBDOMAIN", "other")
-    assert load_settings(Settings).root == "https://shop.kommo.com"
+    assert load_settings(Settings).base_url == "https://shop.kommo.com"
 
 
 @pytest.mark.requirement("ENV-3")
 def test_the_sandbox_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert serving(sandbox=True).account == SANDBOX_URL
+    assert serving(sandbox=True).base_url == SANDBOX_URL
     monkeypatch.setenv("AMO_SANDBOX", "1")
-    assert serving().account == SANDBOX_URL
+    assert serving().base_url == SANDBOX_URL
+
+
+def test_the_sandbox_wins_over_a_named_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMO_BASE_URL", SHOP)
+    monkeypatch.setenv("AMO_SUBDOMAIN", "shop")
+    assert serving(sandbox=True).base_url == SANDBOX_URL
 
 
 def test_what_is_chosen_on_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +107,7 @@ def test_what_is_chosen_on_the_command_line_wins(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.requirement("ENV-4")
-def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unset_variables_have_the_documented_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AMO_STATE_DIR")
     assert load_settings(Settings).model_dump() == {
         "sandbox": False,
@@ -96,8 +118,8 @@ def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> 
         "log_level": "WARNING",
         "allowed_hosts": (),
         "state_dir": None,
-        "base_url": None,
         "subdomain": None,
+        "base_url": None,
         "access_token": None,
         "client_id": None,
         "client_secret": None,
@@ -106,7 +128,7 @@ def test_what_nobody_chose_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.requirement("ENV-4")
-def test_everything_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_variable_chooses_what_it_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = {
         "AMO_READ_ONLY": "1",
         "AMO_CONFIRM": "chat",
@@ -148,12 +170,12 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert load_settings(Settings, sandbox=True) == before
 
 
-def test_an_empty_environment_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_an_empty_environment_serving_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(monkeypatch) == [NAME_IT, SIGN_IN]
 
 
-def test_what_does_not_serve_needs_nothing() -> None:
-    assert load_settings(Settings).root is None
+def test_commands_that_do_not_serve_need_no_account() -> None:
+    assert load_settings(Settings).base_url is None
 
 
 class TestSignedIn:
@@ -163,13 +185,13 @@ class TestSignedIn:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_BASE_URL", f"{SHOP}/")
         settings = serving()
-        assert (settings.account, settings.access_token) == (SHOP, None)
+        assert (settings.base_url, settings.access_token) == (SHOP, None)
 
     def test_without_an_address_it_is_the_account_that_was_signed_in_to_last(self, state: StateDir) -> None:
-        for root in (SHOP, CAFE):
-            state.remember(root)
-        settings = serving()
-        assert (settings.root, settings.account) == (None, CAFE)
+        for base_url in (SHOP, CAFE):
+            state.remember(base_url)
+        assert serving().base_url == CAFE
+        assert load_settings(Settings).base_url is None
 
     def test_another_account_than_the_signed_in_ones_needs_a_token(
         self, monkeypatch: pytest.MonkeyPatch, state: StateDir
@@ -177,12 +199,12 @@ class TestSignedIn:
         state.remember(SHOP)
         assert problems(monkeypatch, AMO_BASE_URL=CAFE) == [SIGN_IN]
         monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
-        assert serving().account == CAFE
+        assert serving().base_url == CAFE
 
-    def test_by_its_subdomain_it_is_found_too(self, monkeypatch: pytest.MonkeyPatch, state: StateDir) -> None:
+    def test_a_signed_in_account_is_found_by_its_subdomain(self, monkeypatch: pytest.MonkeyPatch, state: StateDir) -> None:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_SUBDOMAIN", "SHOP")
-        assert serving().account == SHOP
+        assert serving().base_url == SHOP
 
     def test_a_wrong_address_is_not_replaced_by_a_signed_in_one(
         self, monkeypatch: pytest.MonkeyPatch, state: StateDir
@@ -203,8 +225,8 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         AMO_RATE_LIMIT="0",
         AMO_TIMEOUT="0",
         AMO_LOG_LEVEL="LOUD",
-        AMO_BASE_URL="http://example.amocrm.ru",
         AMO_SUBDOMAIN="a/b",
+        AMO_BASE_URL="http://example.amocrm.ru",
         AMO_ACCESS_TOKEN="two words",
     ) == [
         "AMO_SANDBOX must be 1 or 0",
@@ -213,10 +235,20 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
         "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
         "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",
+        SUBDOMAIN,
         "AMO_BASE_URL must begin with https: plain http is for loopback only",
-        "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru",
         "AMO_ACCESS_TOKEN must be a token as amoCRM shows it, without spaces or line breaks",
     ]
+
+
+def test_a_wrong_subdomain_is_the_only_thing_said_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert problems(monkeypatch, AMO_SUBDOMAIN="a/b", AMO_ACCESS_TOKEN=TOKEN) == [SUBDOMAIN]
+
+
+SUBDOMAINS = (
+    *("a.b", "-a", "a" * 64, "ſhop", "a b", "ма", ".kommo.com", "kommo.com", "a.b.kommo.com", "shop.kommo.com.evil"),
+    *("shop.evilkommo.com", "https://shop.kommo.com", "shop.kommo.com/x", "shop.kommo.com:443", "shop.\u212aommo.com"),
+)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +256,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
     [
         *(("AMO_RATE_LIMIT", value) for value in ("0", "-1", "51", "7.5", "seven", "1e1")),
         *(("AMO_TIMEOUT", value) for value in ("-1", "600.1", "inf", "nan", "1s")),
-        *(("AMO_SUBDOMAIN", value) for value in ("a.b", "-a", "a" * 64, "ſhop", "shop.amocrm.ru", "a b", "ма")),
+        *(("AMO_SUBDOMAIN", value) for value in SUBDOMAINS),
         *(("AMO_ACCESS_TOKEN", value) for value in ("two words", "line\nbreak", "токен", "tab\t", "\x7f")),
     ],
 )
@@ -233,6 +265,41 @@ def test_a_value_that_cannot_be_is_refused(name: str, value: str, monkeypatch: p
     with pytest.raises(InvalidSettings) as caught:
         load_settings(Settings)
     assert [problem.split()[0] for problem in caught.value.problems] == [name]
+
+
+@pytest.mark.requirement("ENV-7")
+@pytest.mark.parametrize("name", [f"AMO_{name.upper()}" for name in Settings.model_fields])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "${AMO_ACCESS_TOKEN}",
+        "${env:AMO_ACCESS_TOKEN}",
+        "${input:amo-access-token}",
+        "https://${SUBDOMAIN}.amocrm.ru",
+        " ${user_config.token}\n",
+        "${}",
+        "$AMO_ACCESS_TOKEN",
+        "$HOME/amo-mcp",
+        "%AMO_ACCESS_TOKEN%",
+        "$(pass show amo)",
+        "{{ amo_access_token }}",
+    ],
+)
+def test_a_reference_that_nothing_has_replaced_is_refused_by_name(
+    name: str, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems(monkeypatch, Settings, **{name: reference}) == [
+        f"{name} is a reference that nothing has replaced, such as ${{NAME}}: "
+        "set the variable that it refers to, or put the value itself there"
+    ]
+
+
+@pytest.mark.parametrize("value", ["a$b", "$5", "100%", "%d", "{x}", "$", "a${b", "def502$NAME"])
+def test_a_secret_with_a_dollar_or_a_percent_sign_is_no_reference(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMO_CLIENT_SECRET", value)
+    secret = load_settings(Settings).client_secret
+    assert secret is not None
+    assert secret.get_secret_value() == value
 
 
 @given(
@@ -296,9 +363,9 @@ def test_an_address_is_allowed_by_the_hosts_of_the_settings(monkeypatch: pytest.
         "https://crm.example.org",
     ],
 )
-def test_a_token_may_be_sent_to_the_vendor_to_loopback_and_to_named_hosts(address: str) -> None:
-    assert allowed_root(address, ("crm.example.org",)) == address.rstrip("/").lower()
-    assert allowed_root(f" {address}\n", ("crm.example.org",)) == address.rstrip("/").lower()
+def test_a_token_may_be_sent_to_the_vendors_domains_to_loopback_and_to_allowed_hosts(address: str) -> None:
+    assert allowed_base_url(address, ("crm.example.org",)) == address.rstrip("/").lower()
+    assert allowed_base_url(f" {address}\n", ("crm.example.org",)) == address.rstrip("/").lower()
 
 
 @pytest.mark.requirement("ENV-5")
@@ -357,13 +424,13 @@ def test_a_token_may_be_sent_to_the_vendor_to_loopback_and_to_named_hosts(addres
         "",
     ],
 )
-def test_and_nowhere_else(address: str) -> None:
+def test_a_token_may_be_sent_to_no_other_address(address: str) -> None:
     with pytest.raises(ValueError, match="AMO_BASE_URL must"):
-        allowed_root(address, ("crm.example.org",))
+        allowed_base_url(address, ("crm.example.org",))
 
 
 @pytest.mark.parametrize(
-    ("root", "loopback"),
+    ("base_url", "loopback"),
     [
         ("http://127.0.0.1:8901", True),
         ("http://127.8.9.1", True),
@@ -377,8 +444,8 @@ def test_and_nowhere_else(address: str) -> None:
         ("", False),
     ],
 )
-def test_loopback_is_this_machine_only(root: str, loopback: bool) -> None:
-    assert is_loopback(root) is loopback
+def test_loopback_is_this_machine_only(base_url: str, loopback: bool) -> None:
+    assert is_loopback(base_url) is loopback
 
 
 HOSTS = st.text(max_size=40) | st.from_regex(
@@ -387,10 +454,10 @@ HOSTS = st.text(max_size=40) | st.from_regex(
 
 
 @given(host=HOSTS)
-def test_whatever_host_is_given_only_an_allowed_one_passes(host: str) -> None:
+def test_no_generated_host_passes_that_is_not_allowed(host: str) -> None:
     try:
-        root = allowed_root(f"https://{host}", ())
+        base_url = allowed_base_url(f"https://{host}", ())
     except ValueError:
         return
-    name = root.removeprefix("https://").partition(":")[0].lower()
+    name = base_url.removeprefix("https://").partition(":")[0].lower()
     assert name.endswith((".amocrm.ru", ".amocrm.com", ".kommo.com")) or name.startswith(("127.", "localhost", "["))

@@ -1,11 +1,12 @@
 """A change as the journal and the account know it: steps, each of one action on one entity."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.text import quote
 
 Action = Literal["create", "update", "delete"]
@@ -23,6 +24,7 @@ LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 _ENTITIES: Mapping[Kind, type[Entity]] = {"segment": Segment, "status": Status}
 _DRAFTS: Mapping[Kind, type[SegmentDraft | StatusDraft]] = {"segment": SegmentDraft, "status": StatusDraft}
 _PATCHES: Mapping[Kind, type[SegmentPatch | StatusPatch]] = {"segment": SegmentPatch, "status": StatusPatch}
+_VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +162,31 @@ def kind_of(entity: Entity) -> Kind:
     return "segment" if isinstance(entity, Segment) else "status"
 
 
+def title_of(step: Step) -> str:
+    """What a step does, in three English words: `Change segment «VIP»`."""
+    return f"{_VERBS[step.action]} {step.kind} {quote(step.name)}"
+
+
 def summary_of(step: Step) -> str:
-    """What a step does, in a few English words: `Change segment «VIP» (id 51)`."""
-    verb = {"create": "Create", "update": "Change", "delete": "Delete"}[step.action]
-    place = "" if step.target_id is None else f" (id {step.target_id})"
-    return f"{verb} {step.kind} {quote(step.name)}{place}"
+    """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
+    return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
+
+
+def field_ids(steps: Sequence[Step]) -> set[int]:
+    """The custom fields that the steps set."""
+    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
+    return {
+        field["field_id"]
+        for written in inputs
+        if isinstance(written, SegmentPatch)
+        for field in written.custom_fields_values or []
+    }
+
+
+def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
+    """The definitions of the custom fields that the steps set."""
+    used = field_ids(steps)
+    return tuple(field for field in definitions if field.id in used)
 
 
 def to_record(step: Step) -> dict[str, Any]:

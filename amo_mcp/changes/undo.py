@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.field_values import same_values, told_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update

@@ -1,61 +1,32 @@
 """Signing in and out, as somebody does it: with a code, or on the consent page in a browser."""
 
 import errno
-import logging
 import os
 import socket
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import keyring
 import pytest
 from click.testing import CliRunner, Result
-from keyring.backends import fail
 from keyring.errors import KeyringLocked
-from starlette.types import Receive, Scope, Send
 
-from amo_mcp.cli import cli, login
+from amo_mcp.cli import cli, consent
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.sandbox.serving import running
 from amo_mcp.storage.credentials import Credentials, FileStore
+from tests.cli.conftest import Host
 from tests.storage.test_credentials import MemoryKeychain
 
-BROUGHT = "amo-mcp has the answer. You can close this page and go back to the terminal."
-NOT_IT = "This is not the answer that amo-mcp waits for."
+pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
 
-
-@pytest.fixture(autouse=True)
-def _logs_and_keychain_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, before = root.handlers[:], root.level, keyring.get_keyring()
-    keyring.set_keyring(fail.Keyring())
-    yield
-    keyring.set_keyring(before)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-class Standing(Sandbox):
-    """A sandbox that stays at its address while what it is changes from test to test."""
-
-    def __init__(self) -> None:
-        self.now = Sandbox()
-        self.app = self
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.now.app(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[tuple[Standing, str]]:
-    made = Standing()
-    with running(made) as url:
-        yield made, url
+DONE = "amo-mcp is done here. You can close this page and go back to the terminal."
+NOT_OURS = "This is not the redirect that amo-mcp waits for."
 
 
 def free_port() -> int:
@@ -84,7 +55,7 @@ class Terminal:
 
     @property
     def file(self) -> Path:
-        return self.state.path / f"sign-in-{self.host.replace(':', '_')}.json"
+        return self.state.sign_in_file(self.url)
 
     @property
     def kept(self) -> Credentials | None:
@@ -99,12 +70,11 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(standing: tuple[Standing, str], sandbox: Sandbox, tmp_path: Path) -> Terminal:
-    standing[0].now, url = sandbox, standing[1]
+def terminal(host: Host, sandbox: Sandbox, tmp_path: Path) -> Terminal:
     sandbox.oauth.redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
-    made = Terminal(sandbox, url, StateDir(tmp_path / "state"))
+    made = Terminal(sandbox, host.url, StateDir(tmp_path / "state"))
     made.environment = {
-        "AMO_BASE_URL": url,
+        "AMO_BASE_URL": host.url,
         "AMO_CLIENT_ID": sandbox.oauth.client_id,
         "AMO_CLIENT_SECRET": sandbox.oauth.client_secret,
         "AMO_REDIRECT_URI": sandbox.oauth.redirect_uri,
@@ -132,7 +102,7 @@ class TestCode:
         assert kept.refresh_token.get_secret_value() not in result.output
         assert terminal.requests == ["POST /oauth2/access_token"]
 
-    def test_with_a_keychain_it_is_kept_there(self, terminal: Terminal) -> None:
+    def test_where_there_is_a_keychain_the_tokens_are_kept_in_it(self, terminal: Terminal) -> None:
         keychain = MemoryKeychain()
         keyring.set_keyring(keychain)
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
@@ -150,7 +120,8 @@ class TestCode:
         result = terminal.run("login", "--code", "def502-a-wrong-code")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == (
-            f"Error: cannot sign in: {terminal.host} refused it (status 400); a code lives 20 minutes and works once\n"
+            f"Error: cannot sign in: {terminal.host} refused it (status 400). Check that AMO_REDIRECT_URI is the "
+            "redirect address on the integration's card, to the letter; a code lives 20 minutes and works once\n"
         )
         assert terminal.nobody_is_signed_in()
 
@@ -161,7 +132,7 @@ class TestCode:
         assert terminal.kept == before
         assert terminal.state.signed_in() == [terminal.url]
 
-    def test_whose_code_it_is_has_to_be_said(self, terminal: Terminal) -> None:
+    def test_a_code_without_a_named_account_is_refused(self, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", "x", AMO_BASE_URL="")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == (
@@ -170,23 +141,104 @@ class TestCode:
         assert terminal.requests == []
 
     @pytest.mark.parametrize(
-        ("fault", "told"),
+        ("fault", "message"),
         [
-            ({"status": 502}, "answered the sign-in with the status 502 and no tokens"),
-            ({"drop": "before"}, "broke the connection off before it had answered"),
+            ({"status": 502}, "amoCRM answered the sign-in with the status 502 and no tokens. Try again in a minute."),
+            (
+                {"drop": "before"},
+                "amoCRM broke the connection off before it had answered. Try again in a minute.",
+            ),
+            (
+                {"status": 403, "html": True},
+                "amoCRM's gateway refuses every request of this integration or address. Stop calling for now: trying "
+                "again makes it last longer. If it stays, write to amoCRM's support.",
+            ),
         ],
     )
-    def test_an_account_that_does_not_answer_is_said(
-        self, fault: dict[str, object], told: str, terminal: Terminal
+    def test_a_token_endpoint_that_gives_no_tokens_is_reported(
+        self, fault: dict[str, Any], message: str, terminal: Terminal
     ) -> None:
         terminal.sandbox.faults.add(Fault(**fault))
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: amoCRM {told}\n")
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: cannot sign in. {message}\n")
+        assert terminal.nobody_is_signed_in()
+
+    def test_a_refusal_with_401_names_the_id_and_the_secret_and_not_the_code(self, terminal: Terminal) -> None:
+        terminal.sandbox.faults.add(Fault(status=401))
+        result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert (result.exit_code, result.stderr) == (
+            1,
+            (
+                f"Error: cannot sign in: {terminal.host} refused it (status 401). "
+                "Check AMO_CLIENT_ID and AMO_CLIENT_SECRET against the integration's card\n"
+            ),
+        )
         assert terminal.nobody_is_signed_in()
 
 
+class TestPasted:
+    """What is given to `--code` comes from a clipboard."""
+
+    @pytest.mark.requirement("COMMAND-6")
+    @pytest.mark.parametrize(
+        "pasted",
+        [
+            "https://shop.example/callback?code={code}&state=x&platform=1",
+            "https://shop.example/callback?code={code}&referer={host}&state=x&platform=1",
+            "http://127.0.0.1:8919/?referer={host}&code={code}",
+            " <https://shop.example/callback?code={code}&state=x>\n",
+            "?code={code}&state=x",
+            "code={code}&state=x",
+            "code={code}",
+            "  {code}\n",
+            "'{code}'",
+            "{code_in_two_lines}",
+        ],
+    )
+    def test_the_code_is_taken_out_of_whatever_it_was_copied_with(self, pasted: str, terminal: Terminal) -> None:
+        code = terminal.sandbox.oauth.issue_code()
+        halves = f"{code[:20]}\n  {code[20:]}"
+        text = pasted.format(code=code, host=terminal.host, code_in_two_lines=halves)
+        result = terminal.run("login", "--code", text)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert terminal.state.signed_in() == [terminal.url]
+
+    def test_an_address_that_names_the_account_needs_no_other_name_for_it(self, terminal: Terminal) -> None:
+        code = terminal.sandbox.oauth.issue_code()
+        pasted = f"https://shop.example/callback?{urlencode({'code': code, 'referer': terminal.host})}"
+        assert terminal.run("login", "--code", pasted, AMO_BASE_URL="").exit_code == 0
+        assert terminal.state.signed_in() == [terminal.url]
+
+    @pytest.mark.parametrize(
+        "pasted", ["", "  ", "\n", "''", "https://shop.example/callback", "https://shop.example/?state=x", "code=", "?"]
+    )
+    def test_a_text_without_a_code_is_refused_before_anything_is_sent(self, pasted: str, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", pasted)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            "Error: cannot sign in:\n"
+            "  --code needs the authorization code, or the whole address that the consent page redirected to\n"
+        )
+        assert terminal.requests == []
+
+    def test_an_address_that_says_access_was_denied_is_reported_as_that(self, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", "https://shop.example/callback?error=access_denied&state=x")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "Error: cannot sign in: access was denied on the consent page\n",
+        )
+
+    def test_an_address_of_another_account_than_the_named_one_is_refused(self, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", "https://shop.example/?code=x&referer=other.amocrm.ru")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"Error: cannot sign in: access was granted by https://other.amocrm.ru, not by {terminal.url}\n",
+        )
+        assert terminal.requests == []
+
+
 class TestEnvironment:
-    def test_what_is_missing_is_told_together(self, terminal: Terminal) -> None:
+    def test_missing_variables_are_reported_together(self, terminal: Terminal) -> None:
         missing = {"AMO_CLIENT_ID": "", "AMO_CLIENT_SECRET": "", "AMO_REDIRECT_URI": ""}
         result = terminal.run("login", **missing)
         assert (result.exit_code, result.stdout) == (1, "")
@@ -199,12 +251,12 @@ class TestEnvironment:
 
     @pytest.mark.requirement("ENV-2")
     @pytest.mark.parametrize("name", ["AMO_CLIENT_ID", "AMO_CLIENT_SECRET", "AMO_REDIRECT_URI"])
-    def test_each_of_them_is_needed(self, name: str, terminal: Terminal) -> None:
+    def test_each_variable_of_the_integration_is_needed(self, name: str, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", "x", **{name: ""})
         assert result.stderr == f"Error: cannot sign in:\n  {name} is needed: the integration's card shows it\n"
         assert terminal.requests == []
 
-    def test_what_is_wrong_is_told_together(self, terminal: Terminal) -> None:
+    def test_wrong_variables_are_reported_together(self, terminal: Terminal) -> None:
         result = terminal.run("login", AMO_BASE_URL="http://example.org", AMO_TIMEOUT="soon")
         assert (result.exit_code, result.stderr) == (
             1,
@@ -228,7 +280,7 @@ class TestEnvironment:
             "http://[::1:8919/callback",
         ],
     )
-    def test_a_redirect_that_does_not_come_to_this_machine_cannot_be_caught(
+    def test_a_redirect_address_on_another_machine_is_refused(
         self, redirect: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webbrowser, "open", pytest.fail)
@@ -240,14 +292,16 @@ class TestEnvironment:
             "cannot be caught; use --code\n"
         )
 
-    def test_a_port_that_is_taken_is_said(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_redirect_port_that_is_in_use_is_reported(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webbrowser, "open", pytest.fail)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             redirect = f"http://127.0.0.1:{taken.getsockname()[1]}/callback"
             result = terminal.run("login", AMO_REDIRECT_URI=redirect)
         assert (result.exit_code, result.stderr) == (
             1,
-            f"Error: AMO_REDIRECT_URI: {os.strerror(errno.EADDRINUSE)}\n",
+            f"Error: cannot sign in:\n  AMO_REDIRECT_URI cannot be used: {os.strerror(errno.EADDRINUSE)}\n",
         )
         assert terminal.nobody_is_signed_in()
 
@@ -267,7 +321,7 @@ class TestEnvironment:
         assert result.exit_code == 1
         assert str(terminal.state.path) in result.stderr
 
-    def test_a_keychain_that_is_not_unlocked_is_said(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_keychain_that_stays_locked_is_reported(self, terminal: Terminal) -> None:
         class Locked(MemoryKeychain):
             def set_password(self, service: str, username: str, password: str) -> None:
                 raise KeyringLocked("dismissed")
@@ -306,7 +360,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Browser, str
     def made(visit: Callable[[Browser, str], None]) -> Browser:
         browser = Browser(visit)
         monkeypatch.setattr(webbrowser, "open", browser.open)
-        monkeypatch.setattr(login, "WAIT_FOR_CONSENT", 10.0)
+        monkeypatch.setattr(consent, "WAIT_FOR_CONSENT", 10.0)
         return browser
 
     return made
@@ -321,7 +375,7 @@ def allow(browser: Browser, page: str) -> None:
 
 class TestConsent:
     @pytest.mark.requirement("COMMAND-6")
-    def test_who_allows_it_in_the_browser_is_signed_in(self, terminal: Terminal, browser: Make) -> None:
+    def test_granting_access_in_the_browser_signs_in(self, terminal: Terminal, browser: Make) -> None:
         used = browser(allow)
         result = terminal.run("login")
         assert (result.exit_code, result.stderr) == (0, "")
@@ -330,10 +384,10 @@ class TestConsent:
         assert page == f"{terminal.url}/oauth?client_id=sandbox-integration&state={state}&mode=popup"
         assert len(state) >= 32
         assert result.stdout == (
-            f"Let the integration in on this page:\n  {page}\n"
+            f"Grant access on this page:\n  {page}\n"
             f"Signed in to {terminal.url}; the tokens are kept in {terminal.file}.\n"
         )
-        assert used.seen == [(200, BROUGHT)]
+        assert used.seen == [(200, DONE)]
         assert terminal.state.signed_in() == [terminal.url]
         assert terminal.kept is not None
         assert terminal.sandbox.oauth.accepts(terminal.kept.access_token.get_secret_value())
@@ -349,11 +403,15 @@ class TestConsent:
             used.go(page.replace("https://www.amocrm.ru", terminal.url) + "&sandbox_answer=allow")
 
         used = browser(allow_here)
-        assert terminal.run("login", AMO_BASE_URL="").exit_code == 0
+        result = terminal.run("login", AMO_BASE_URL="")
+        assert result.exit_code == 0
+        assert result.stdout.startswith(
+            "AMO_BASE_URL is not set, so this is amoCRM's page; for Kommo set it: https://example.kommo.com\n"
+        )
         assert used.opened[0].startswith("https://www.amocrm.ru/oauth?client_id=sandbox-integration&state=")
         assert terminal.state.signed_in() == [terminal.url]
 
-    def test_an_answer_that_nobody_asked_for_is_left_aside(self, terminal: Terminal, browser: Make) -> None:
+    def test_a_redirect_without_our_state_is_ignored(self, terminal: Terminal, browser: Make) -> None:
         def forge_first(used: Browser, page: str) -> None:
             here, state = terminal.sandbox.oauth.redirect_uri, Browser.state(page)
             used.go(f"{here}?code=evil&referer=evil.example&state=x{state}")
@@ -366,10 +424,10 @@ class TestConsent:
 
         used = browser(forge_first)
         assert terminal.run("login").exit_code == 0
-        assert used.seen == [(400, NOT_IT)] * 6 + [(200, BROUGHT)]
+        assert used.seen == [(400, NOT_OURS)] * 6 + [(200, DONE)]
         assert terminal.requests == ["POST /oauth2/access_token"]
 
-    def test_other_pages_of_the_address_are_not_there(self, terminal: Terminal, browser: Make) -> None:
+    def test_other_paths_of_the_redirect_address_are_not_found(self, terminal: Terminal, browser: Make) -> None:
         def stray(used: Browser, page: str) -> None:
             used.go(terminal.sandbox.oauth.redirect_uri.replace("/callback", f"/?state={Browser.state(page)}&code=x"))
             allow(used, page)
@@ -378,14 +436,14 @@ class TestConsent:
         assert terminal.run("login").exit_code == 0
         assert [status for status, _ in used.seen] == [404, 200]
 
-    def test_who_denies_it_is_not_signed_in(self, terminal: Terminal, browser: Make) -> None:
+    def test_denying_access_signs_nobody_in(self, terminal: Terminal, browser: Make) -> None:
         used = browser(lambda used, page: used.go(f"{page}&sandbox_answer=deny"))
         result = terminal.run("login")
         assert (result.exit_code, result.stderr) == (
             1,
             "Error: cannot sign in: access was denied on the consent page\n",
         )
-        assert used.seen == [(200, BROUGHT)]
+        assert used.seen == [(200, DONE)]
         assert terminal.nobody_is_signed_in()
 
     @pytest.mark.parametrize(
@@ -408,7 +466,9 @@ class TestConsent:
         assert terminal.nobody_is_signed_in()
         assert terminal.requests == []
 
-    def test_another_account_than_the_named_one_is_refused(self, terminal: Terminal, browser: Make) -> None:
+    def test_access_granted_by_another_account_than_the_named_one_is_refused(
+        self, terminal: Terminal, browser: Make
+    ) -> None:
         def as_another(used: Browser, page: str) -> None:
             here = terminal.sandbox.oauth.redirect_uri
             used.go(f"{here}?code=x&state={Browser.state(page)}&referer=Other.amocrm.ru")
@@ -417,26 +477,23 @@ class TestConsent:
         result = terminal.run("login")
         assert (result.exit_code, result.stderr) == (
             1,
-            (
-                "Error: cannot sign in: it was https://other.amocrm.ru that let the integration in, "
-                f"and not {terminal.url}\n"
-            ),
+            (f"Error: cannot sign in: access was granted by https://other.amocrm.ru, not by {terminal.url}\n"),
         )
         assert terminal.nobody_is_signed_in()
 
-    def test_a_page_that_nobody_answers_is_given_up(
+    def test_a_consent_page_that_nobody_answers_is_given_up(
         self, terminal: Terminal, browser: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert login.WAIT_FOR_CONSENT == 600.0
+        assert consent.WAIT_FOR_CONSENT == 600.0
         browser(lambda *_: None)
-        monkeypatch.setattr(login, "WAIT_FOR_CONSENT", 0.0)
+        monkeypatch.setattr(consent, "WAIT_FOR_CONSENT", 0.0)
         result = terminal.run("login")
         assert (result.exit_code, result.stderr) == (
             1,
             "Error: cannot sign in: nobody answered the consent page in time\n",
         )
 
-    def test_the_redirect_can_come_to_the_newer_loopback_address(self, terminal: Terminal, browser: Make) -> None:
+    def test_the_redirect_can_come_to_the_ipv6_loopback_address(self, terminal: Terminal, browser: Make) -> None:
         terminal.sandbox.oauth.redirect_uri = f"http://[::1]:{free_port()}/callback"
         browser(allow)
         assert terminal.run("login", AMO_REDIRECT_URI=terminal.sandbox.oauth.redirect_uri).exit_code == 0
@@ -444,34 +501,34 @@ class TestConsent:
 
 class TestLogout:
     @pytest.mark.requirement("COMMAND-7")
-    def test_who_signs_out_is_forgotten(self, terminal: Terminal) -> None:
+    def test_signing_out_removes_the_tokens_and_the_account(self, terminal: Terminal) -> None:
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         result = terminal.run("logout")
         assert (result.exit_code, result.stdout, result.stderr) == (0, f"Signed out of {terminal.url}.\n", "")
         assert terminal.nobody_is_signed_in()
 
-    def test_without_a_name_it_is_who_signed_in_last(self, terminal: Terminal) -> None:
+    def test_signing_out_without_a_named_account_means_the_latest_one(self, terminal: Terminal) -> None:
         terminal.state.create()
         terminal.state.remember("https://first.amocrm.ru")
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert terminal.run("logout", AMO_BASE_URL="").stdout == f"Signed out of {terminal.url}.\n"
         assert terminal.state.signed_in() == ["https://first.amocrm.ru"]
 
-    def test_from_the_keychain_it_goes_too(self, terminal: Terminal) -> None:
+    def test_signing_out_removes_the_tokens_from_the_keychain(self, terminal: Terminal) -> None:
         keychain = MemoryKeychain()
         keyring.set_keyring(keychain)
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert terminal.run("logout").exit_code == 0
         assert (keychain.entries, terminal.state.signed_in()) == ({}, [])
 
-    def test_nobody_can_sign_out_who_is_not_signed_in(self, terminal: Terminal) -> None:
+    def test_signing_out_without_a_sign_in_is_refused(self, terminal: Terminal) -> None:
         named, unnamed = terminal.run("logout"), terminal.run("logout", AMO_BASE_URL="")
-        assert [(it.exit_code, it.stdout, it.stderr) for it in (named, unnamed)] == [
+        assert [(result.exit_code, result.stdout, result.stderr) for result in (named, unnamed)] == [
             (1, "", f"Error: nobody is signed in to {terminal.url}\n"),
             (1, "", "Error: nobody is signed in\n"),
         ]
 
-    def test_an_environment_that_is_wrong_is_said(self, terminal: Terminal) -> None:
+    def test_a_wrong_environment_is_reported(self, terminal: Terminal) -> None:
         result = terminal.run("logout", AMO_BASE_URL="https://evil.example", AMO_CONFIRM="off")
         assert (result.exit_code, result.stderr) == (
             1,
@@ -483,8 +540,23 @@ class TestLogout:
             ),
         )
 
-    def test_an_account_whose_tokens_are_gone_is_forgotten_all_the_same(self, terminal: Terminal) -> None:
+    def test_an_account_whose_tokens_are_gone_is_forgotten(self, terminal: Terminal) -> None:
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         terminal.file.unlink()
         terminal.run("logout")
         assert terminal.state.signed_in() == []
+
+    def test_a_keychain_that_stays_locked_is_reported_and_the_account_kept(self, terminal: Terminal) -> None:
+        class Locked(MemoryKeychain):
+            def delete_password(self, service: str, username: str) -> None:
+                raise KeyringLocked("dismissed")
+
+        keyring.set_keyring(Locked())
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        result = terminal.run("logout")
+        assert (result.exit_code, result.stdout, result.stderr) == (
+            1,
+            "",
+            f"Error: the tokens cannot be removed from the system's keychain: {os.strerror(errno.EACCES)}\n",
+        )
+        assert terminal.state.signed_in() == [terminal.url]

@@ -21,7 +21,7 @@ import httpx2
 import pytest
 from mcp import Client
 
-from tests.cli.test_cli import KEPT, amo
+from tests.cli.command_line import ENVIRONMENT, amo
 from tests.conftest import Person, answer, error
 from tests.journeys.test_stdio import ERAS
 
@@ -42,7 +42,9 @@ def process(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, *start, "serve", "--sandbox", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**KEPT, **environment}) as running:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}
+    ) as running:
         try:
             yield running
         finally:
@@ -223,7 +225,13 @@ class TestStdio:
         command = [sys.executable, *way, "serve", "--sandbox"]
         with said.open() as stdin, heard.open("w") as stdout:
             done = subprocess.run(
-                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=KEPT, timeout=SECONDS, check=False
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                timeout=SECONDS,
+                check=False,
             )
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
@@ -234,7 +242,7 @@ class TestStdio:
             ["sh", "-c", f"{command} 2>&-"],  # noqa: S607
             input=f"{json.dumps(HELLO)}\n".encode(),
             capture_output=True,
-            env=KEPT,
+            env=ENVIRONMENT,
             timeout=SECONDS,
             check=False,
         )

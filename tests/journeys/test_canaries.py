@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ResourceTemplateReference
 
-from amo_mcp.logs import OneLine
+from amo_mcp.logs import OneLineFormatter
 from amo_mcp.sandbox import Fault
 from tests.conftest import ERAS, Person, Serve, Served
 from tests.journeys.canaries import CANARIES, MARK, Poison, strings
@@ -202,7 +202,7 @@ async def test_no_text_of_the_crm_speaks_for_the_server(
     assert poison.stray(everything) == []
     assert {text for text in strings(everything) if text in SAID_ABOUT} == SAID_ABOUT
     assert len([asked for asked in listener.person.asked if MARK in asked.message]) > 5
-    lines = [OneLine().format(record) for record in caplog.records]
+    lines = [OneLineFormatter().format(record) for record in caplog.records]
     assert [line for line in lines if not line.isprintable()] == []
 
 

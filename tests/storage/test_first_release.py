@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Update
 from amo_mcp.storage.sqlite.process_lock import ProcessLock

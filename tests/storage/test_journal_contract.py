@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from amo_mcp.amocrm.models import Segment, SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentPatch
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import AT_REST, Journal, JournalUnusable, Retention, UndoneMeanwhile
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Outcome, Step, Update
 from tests.clock import Clock
