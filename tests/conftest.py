@@ -20,12 +20,17 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
+from amo_mcp.changes.plan import PlanStore
+from amo_mcp.confirmation.approvals import ApprovalStore
+from amo_mcp.confirmation.ask import Asker
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.storage.memory.journal import MemoryJournal
+from amo_mcp.storage.memory.plans import MemoryPlanStore
+from amo_mcp.storage.memory.rate_limit import Unlimited
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -95,7 +100,11 @@ class Served:
 
     server: AmoServer
     sandbox: Sandbox
-    approvals: Approvals
+    approvals: ApprovalStore
+
+    @property
+    def account(self) -> AmoAccount:
+        return self.server.account
 
     def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
         return Client(
@@ -128,20 +137,45 @@ def serve() -> Serve:
         token: str = ADMIN_TOKEN,
         read_only: bool = False,
         two_step: bool = True,
-        timeout: float = 20.0,  # noqa: ASYNC109 - the transport's own
-        approvals: Approvals | None = None,
+        timeout: float = 20.0,
+        approvals: ApprovalStore | None = None,
     ) -> AsyncIterator[Served]:
-        approvals = approvals or Approvals()
         with running(sandbox) as url:
             http = HttpTransport(timeout=timeout)
-            transport = Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
             try:
-                serving = AppState(AmoAccount(AmoClient(transport), Journal()), approvals, two_step)
-                yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
+                yield served_on(sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only)
             finally:
                 await http.aclose()
 
     return served
+
+
+def session_at(url: str, http: HttpTransport, token: str = ADMIN_TOKEN) -> Session:
+    """Requests to the sandbox at `url`, unpaced; waiting for a retry takes no time."""
+    return Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
+
+
+def account_on(session: Session, journal: Journal | None = None, plans: PlanStore | None = None) -> AmoAccount:
+    """An account whose journal is kept in memory, unless the test brings one."""
+    plans = plans or MemoryPlanStore()
+    journal = journal or MemoryJournal(plans)
+    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents())
+
+
+def served_on(
+    sandbox: Sandbox,
+    session: Session,
+    *,
+    journal: Journal | None = None,
+    plans: PlanStore | None = None,
+    approvals: ApprovalStore | None = None,
+    two_step: bool = True,
+    read_only: bool = False,
+) -> Served:
+    """The server in front of a sandbox."""
+    approvals = approvals or MemoryApprovalStore()
+    account = account_on(session, journal, plans)
+    return Served(AmoServer(account, Asker(approvals, chat=two_step), read_only=read_only), sandbox, approvals)
 
 
 async def no_sleep(_: float) -> None:

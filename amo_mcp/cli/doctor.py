@@ -86,7 +86,7 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
         if host.advice:
             return
         yield clock
-        yield _sign_in(settings)
+        yield await _sign_in(settings)
     async with open_account(settings) as account:
         try:
             profile = await account.client.account()
@@ -112,8 +112,8 @@ def _state_dir(settings: ServingSettings) -> Line:
 
 async def _rate_limit(settings: ServingSettings) -> Line:
     limiter = rate_limiter(settings)
-    async with limiter.queue() as slot:
-        await slot.take()
+    async with limiter.reserve() as slot:
+        await slot.acquire()
     limit = f"{settings.rate_limit} requests per second"
     if not limiter.shared:
         return Line("rate limit", f"{limit}, for this process only", "Make the state directory writable.")
@@ -124,7 +124,7 @@ async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line]:
     """Whether the host answers at all, without a token, and what its clock says."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     try:
-        response = await http.exchange("GET", f"{settings.base_url}/api/v4/account", headers={})
+        response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
         line = Line(
             "host", f"amoCRM {error.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
@@ -146,11 +146,11 @@ def _clock(date: str | None) -> Line:
     return Line("clock", "right")
 
 
-def _sign_in(settings: ServingSettings) -> Line:
+async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
         return _long_lived(expiry(settings.access_token))
     store = credential_store(settings, settings.base_url)
-    if store.load() is None:
+    if await store.load() is None:
         return Line("sign-in", f"nothing readable in {store.place}", "Run amo-mcp login.")
     return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")
 

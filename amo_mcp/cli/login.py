@@ -95,7 +95,7 @@ async def _sign_in(settings: Settings, integration: Integration, pasted: str | N
         await http.aclose()
     store = credential_store(settings, base_url)
     try:
-        store.save(credentials)
+        await store.save(credentials)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be kept in {store.place}: {error.strerror}") from None
     settings.state.remember(base_url)

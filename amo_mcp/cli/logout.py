@@ -1,5 +1,6 @@
 """`amo-mcp logout`: forget the sign-in of an account."""
 
+import anyio
 import click
 
 from amo_mcp.compose.local import credential_store
@@ -22,7 +23,7 @@ def command() -> None:
         raise click.ClickException("nobody is signed in")
     store = credential_store(settings, base_url)
     try:
-        deleted = store.delete()
+        deleted = anyio.run(store.delete)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be removed from {store.place}: {error.strerror}") from None
     if base_url in signed_in:

@@ -2,72 +2,102 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.accounts.identity import AccountIdentity
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
-from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
+from amo_mcp.confirmation.ask import Asker
 from amo_mcp.server.app import AmoServer
-from amo_mcp.settings import ServingSettings, Settings, is_loopback
-from amo_mcp.storage import credentials
-from amo_mcp.storage.sqlite.rate_limit import SharedRateLimiter, Unlimited
+from amo_mcp.settings import SANDBOX_URL, ServingSettings, Settings, is_loopback
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from amo_mcp.storage.memory.events import MemoryChangeEvents
+
+if TYPE_CHECKING:
+    from amo_mcp.amocrm.auth import CredentialStore
+    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
 
 @asynccontextmanager
-async def open_server(settings: ServingSettings, carrier: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
+async def open_server(settings: ServingSettings, transport: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
     Args:
         settings: what the operator chose.
-        carrier: what the protocol is carried by; over stdio the two-step confirmation is allowed by default.
+        transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
     """
-    two_step = settings.confirm == "chat" or (settings.confirm == "auto" and carrier == "stdio")
+    chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
     async with open_account(settings) as account:
-        yield AmoServer(AppState(account, Approvals(), two_step), read_only=settings.read_only)
+        yield AmoServer(account, Asker(MemoryApprovalStore(), chat=chat), read_only=settings.read_only)
 
 
 @asynccontextmanager
 async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     """The account of `settings`, with its connections open as long as the context."""
-    if settings.sandbox:
-        from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+    async with _sandbox(settings) if settings.sandbox else _account(settings) as account:
+        yield account
 
-        http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-        transport = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-        journal = Journal()
-    else:
-        base_url = settings.base_url
-        http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
-        transport = Session(base_url, _sign_in(settings, http), http, rate_limiter(settings))
-        journal = Journal(settings.state.legacy_journal_file(base_url))
+
+@asynccontextmanager
+async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+    """The embedded sandbox: everything is kept in memory, and nothing is paced."""
+    from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+    from amo_mcp.storage.memory.journal import MemoryJournal
+    from amo_mcp.storage.memory.plans import MemoryPlanStore
+    from amo_mcp.storage.memory.rate_limit import Unlimited
+
+    http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
+    session = Session(SANDBOX_URL, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
+    plans = MemoryPlanStore()
     try:
-        yield AmoAccount(AmoClient(transport), journal, per_second=settings.rate_limit)
+        client = AmoClient(session)
+        yield AmoAccount.of(client, MemoryJournal(plans), plans, MemoryChangeEvents(), rate=settings.rate_limit)
     finally:
-        journal.close()
         await http.aclose()
 
 
-def _sign_in(settings: ServingSettings, http: HttpTransport) -> TokenSource:
+@asynccontextmanager
+async def _account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+    """A real account: changes and plans are kept in the state directory, and its processes share one pace."""
+    from amo_mcp.storage.sqlite.database import Database
+    from amo_mcp.storage.sqlite.journal import SqliteJournal
+    from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+
+    base_url = settings.base_url
+    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter(settings)))
+    database = Database(settings.state, base_url, AccountIdentity(client).account_id)
+    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
+    try:
+        yield AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    finally:
+        await journal.close()
+        await http.aclose()
+
+
+def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
     """The operator's token, or what `amo-mcp login` stored."""
     if settings.access_token is not None:
         return LongLivedToken(settings.access_token)
     from amo_mcp.amocrm.auth import OAuthTokenSource
 
-    lock = settings.state.sign_in_lock(settings.base_url)
-    return OAuthTokenSource(credential_store(settings, settings.base_url), http, lock, allowed=settings.allowed)
+    return OAuthTokenSource(credential_store(settings, settings.base_url), http, allowed=settings.allowed)
 
 
-def credential_store(settings: Settings, base_url: str) -> credentials.CredentialStore:
+def credential_store(settings: Settings, base_url: str) -> "CredentialStore":
     """Where the sign-in to the account at `base_url` is, or is to be kept."""
+    from amo_mcp.storage import credentials
+
     return credentials.credential_store(base_url, settings.state.path)
 
 
-def rate_limiter(settings: ServingSettings) -> SharedRateLimiter:
+def rate_limiter(settings: ServingSettings) -> "SqliteRateLimiter":
     """The rate limit of the account, shared by all processes on this machine."""
-    return SharedRateLimiter(settings.state.rate_limit_file(settings.base_url), settings.rate_limit)
+    from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+
+    file = settings.state.rate_limit_file(settings.base_url)
+    return SqliteRateLimiter(file, settings.rate_limit, timeout=settings.timeout)

@@ -19,7 +19,8 @@ import pytest
 
 from amo_mcp.accounts.account import AmoAccount, tell_progress
 from amo_mcp.amocrm.errors import Rejected
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.steps import Action, Change, Outcome, Step
 from amo_mcp.reorganize.plan import Plan

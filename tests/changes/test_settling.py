@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.steps import Change, Step
 from amo_mcp.reorganize.plan import Plan

@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.steps import Step, status_of
 
 RENAME = Step("update", "segment", before=Segment(id=51, name="VIP"), sent=SegmentPatch(name="Лучшие"))

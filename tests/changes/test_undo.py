@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch, Status, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import Change, Entity, Kind, Step
 from amo_mcp.changes.undo import Undo, invert

@@ -20,11 +20,11 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from tests.conftest import Person, Served, no_sleep
 
 SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
@@ -171,7 +171,7 @@ async def serving(sandbox: Sandbox, journal: Journal, app: Any = None) -> AsyncI
     """A server on a sandbox in process, on a journal of the test's."""
     http = HttpTransport(timeout=20, app=app or sandbox.app)
     transport = Session("http://127.0.0.1", LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited(), sleep=no_sleep)
-    approvals = Approvals()
+    approvals = MemoryApprovalStore()
     try:
         server = AmoServer(
             AppState(AmoAccount(AmoClient(transport), journal), approvals, two_step=True), read_only=False

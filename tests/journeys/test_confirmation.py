@@ -8,7 +8,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, ErrorData, InputRequiredResult
 
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, Served, answer, error
 
@@ -186,7 +186,7 @@ async def test_a_dialog_that_nobody_answers_ends_and_nothing_is_written(sandbox:
         await anyio.sleep_forever()
         raise AssertionError
 
-    approvals = Approvals(lifetime=0.2)
+    approvals = MemoryApprovalStore(lifetime=0.2)
     async with serve(sandbox, approvals=approvals) as served, served.client("2025-11-25", asleep) as client:  # type: ignore[arg-type]
         failure = error(await client.call_tool(*DELETE_51))
     assert (failure["code"], failure["message"]) == (
@@ -204,7 +204,7 @@ async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox
         clock.now += 601
         return "yes"
 
-    async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era, Person(slow)) as client:
+    async with serve(sandbox, approvals=MemoryApprovalStore(clock)) as served, served.client(era, Person(slow)) as client:
         failure = error(await client.call_tool(*DELETE_51))
     assert failure["code"] == "confirmation_expired"
     assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
@@ -390,7 +390,7 @@ class TestTwoSteps:
     async def test_the_preview_is_the_question_and_the_second_call_does_it(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
-        approvals = Approvals(Clock())
+        approvals = MemoryApprovalStore(Clock())
         async with serve(sandbox, approvals=approvals) as served, served.client(era) as client:
             failure = error(await client.call_tool(*DELETE_51))
             approval_id = failure.pop("approval_id")
@@ -470,7 +470,7 @@ class TestTwoSteps:
     @pytest.mark.requirement("CONFIRM-9")
     async def test_an_approval_dies_after_ten_minutes(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         clock = Clock()
-        async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era) as client:
+        async with serve(sandbox, approvals=MemoryApprovalStore(clock)) as served, served.client(era) as client:
             approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
             clock.now += 600
             failure = error(await client.call_tool("confirm_change", approval))

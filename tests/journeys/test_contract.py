@@ -121,7 +121,7 @@ async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
         raise RuntimeError("the secret of /home")
 
     async with serve(sandbox) as served, served.client(era, Person()) as client:
-        served.server._resources._account.client.segment = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(served.account.client, "segment", broken)
         failures = [
             error(await client.call_tool(tool, {"segment_id": 51})) for tool in ("get_segment", "delete_segment")
         ]
@@ -130,7 +130,7 @@ async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
     told = [
         record
         for record in caplog.records
-        if record.name == "amo_mcp.tools.runtime.tool" and record.levelname == "ERROR"
+        if record.name == "amo_mcp.tools.runtime.runner" and record.levelname == "ERROR"
     ]
     assert len(told) == 2
     assert not [record for record in told if record.exc_info or "secret" in record.getMessage()]

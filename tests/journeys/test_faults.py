@@ -18,7 +18,8 @@ import httpx2
 import pytest
 
 from amo_mcp.amocrm.http import Answer, HttpTransport
-from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
+from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.sandbox.api import segments, statuses
 from amo_mcp.sandbox.serving import running
 from tests.journeys.test_stateful import NOTHING, SEGMENTS, STATUSES, Bench, Way, Wire, claimed, holds_as_told, opened
 

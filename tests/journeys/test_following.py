@@ -25,7 +25,7 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
-from amo_mcp.accounts.account import Changed
+from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from tests.conftest import ERAS, Person, Serve, Served, answer, error
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS
@@ -185,7 +185,7 @@ async def test_nobody_is_told_of_what_was_read_refused_or_surely_not_made(sandbo
             for method, call in zip(("POST", "PATCH"), calls, strict=True):
                 sandbox.faults.add(Fault(**{**vars(fault), "method": method}))
                 assert error(await client.call_tool(*call))["code"] not in ("outcome_unknown", "internal")
-                served.server._resources._account.client._transport._limited_until = 0.0
+                served.reset_session()
         sandbox.faults.add(Fault(method="PATCH", status=500))
         assert error(await client.call_tool(*calls[1]))["code"] == "unavailable"
         for tool in ("get_account", "list_segments", "list_statuses", "create_segment", "delete_status"):
@@ -275,10 +275,9 @@ async def test_a_client_that_went_away_does_not_hinder_the_next_change(sandbox: 
 @asynccontextmanager
 async def unread(server: Any) -> AsyncIterator[Any]:
     """The end of a client of the older era that reads the answer to its greeting, and then nothing any more."""
-    lowlevel = server._lowlevel_server
     greeting = {"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "deaf", "version": "1"}}
     async with create_client_server_memory_streams() as ((read, write), there), anyio.create_task_group() as group:
-        group.start_soon(lowlevel.run, *there, lowlevel.create_initialization_options())
+        group.start_soon(server.run, *there, server.create_initialization_options())
         await write.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="initialize", params=greeting)))
         await read.receive()
         await write.send(SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/initialized")))
@@ -307,13 +306,13 @@ async def test_a_client_that_does_not_read_does_not_hinder_the_next_change(sandb
 async def test_a_client_that_does_not_read_can_be_given_up_by_two_changes_at_once(
     sandbox: Sandbox, serve: Serve
 ) -> None:
-    change = Changed("segment", (), comes_or_goes=True)
+    event = ChangeEvent("segment", (), adds_or_removes=True)
     async with serve(sandbox) as served, unread(served.server):
-        tell = served.server._resources._account.tell
-        await tell(change)
+        publish = served.account.events.publish
+        await publish(event)
         async with anyio.create_task_group() as group:
-            group.start_soon(tell, change)
-            group.start_soon(tell, change)
+            group.start_soon(publish, event)
+            group.start_soon(publish, event)
 
 
 async def test_a_flood_of_subscriptions_is_bounded(sandbox: Sandbox, serve: Serve) -> None:

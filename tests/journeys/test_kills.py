@@ -21,9 +21,8 @@ from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.steps import Change
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.serving import running
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.tools.changes import UndoChange, plan_undo
 from tests.conftest import no_sleep
 from tests.journeys.lives import settings
@@ -103,7 +102,7 @@ def outcomes(change: Change) -> list[str]:
 
 def again(sandbox: Sandbox) -> None:
     """Let the account be as it was at the start."""
-    vars(sandbox.account).update(vars(Account.read(Sandbox(mode=sandbox.account.mode).account.document())))
+    vars(sandbox.account).update(vars(Sandbox(mode=sandbox.account.mode).account))
 
 
 WRITES = [

@@ -17,7 +17,7 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server.app import AmoServer
@@ -292,7 +292,7 @@ async def test_many_who_read_at_the_same_time_cost_no_more_than_one(era: str, sa
 def on(served: Served, clock: Callable[[], float]) -> AmoServer:
     """A server of the same account, to whom it is as late as the clock says."""
     account = AmoAccount(served.server._resources._account.client, Journal(), ReadCache(clock))
-    return AmoServer(AppState(account, Approvals(), two_step=True), read_only=False)
+    return AmoServer(AppState(account, MemoryApprovalStore(), two_step=True), read_only=False)
 
 
 async def test_after_five_seconds_it_is_read_anew(era: str, sandbox: Sandbox, serve: Serve) -> None:

@@ -25,12 +25,13 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
-from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox, segments, statuses
+from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.account import Account
+from amo_mcp.sandbox.api import segments, statuses
 from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from tests.conftest import Person, Served, answer
 
 pytestmark = pytest.mark.exhaustive
@@ -141,13 +142,13 @@ class Bench:
         self._pristine = {mode: json.dumps(sandbox.account.document()) for mode, sandbox in self._sandboxes.items()}
         self._root = root
         self._account = AmoAccount(AmoClient(self._transport()), Journal())
-        server = AmoServer(AppState(self._account, Approvals(), two_step=True), read_only=False)
-        self.served = Served(server, to_payload.sandbox, Approvals())
+        server = AmoServer(AppState(self._account, MemoryApprovalStore(), two_step=True), read_only=False)
+        self.served = Served(server, to_payload.sandbox, MemoryApprovalStore())
         self.clients: dict[bool, Client] = {}
 
     def reset(self, mode: str) -> Sandbox:
         self.to_payload.sandbox = self.served.sandbox = sandbox = self._sandboxes[mode]
-        vars(sandbox.account).update(vars(Account.read(json.loads(self._pristine[mode]))))
+        vars(sandbox.account).update(vars(Account.read(self._pristine[mode])))
         self.reconnect()
         return self.to_payload.sandbox
 

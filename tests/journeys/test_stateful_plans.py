@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from amo_mcp.amocrm.limits import SEGMENT_COLORS
-from amo_mcp.sandbox import Fault, Sandbox, segments, statuses
+from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.sandbox.api import segments, statuses
 from tests.conftest import Person, answer
 from tests.journeys.lives import Life, happened, living, settings, told_of
 

@@ -23,13 +23,13 @@ from pydantic import SecretStr
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.models import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.outcome import listed
 from amo_mcp.reorganize.plan import PlannedChange, State, make_plan
 from amo_mcp.sandbox import ADMIN_TOKEN
-from amo_mcp.storage.sqlite.rate_limit import Unlimited
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.tools.changes import UndoChange, plan_undo
 from amo_mcp.tools.plans import ApplyPlan
 

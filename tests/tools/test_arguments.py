@@ -13,7 +13,7 @@ from mcp import Client
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server.app import TOOLS, AmoServer
@@ -33,7 +33,7 @@ class NoApi:
 @asynccontextmanager
 async def offline() -> AsyncIterator[Client]:
     """A client of a server that cannot reach any API."""
-    server = AmoServer(AppState(AmoAccount(NoApi(), Journal()), Approvals(), two_step=True), read_only=False)  # type: ignore[arg-type]
+    server = AmoServer(AppState(AmoAccount(NoApi(), Journal()), MemoryApprovalStore(), two_step=True), read_only=False)  # type: ignore[arg-type]
     async with Client(server, mode="2026-07-28", cache=None) as client:
         yield client
 
