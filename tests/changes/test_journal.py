@@ -16,7 +16,7 @@ from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.executor import Executor
-from amo_mcp.changes.steps import Create, Delete, Update
+from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from tests.storage.backends import FILE, open_sqlite
 from tests.storage.examples import RENAME, VIP
@@ -114,7 +114,7 @@ async def test_a_change_is_recorded_with_the_entity_whole_before_it_is_sent_and_
 
 async def test_only_what_is_about_to_be_sent_is_pending(tmp_path: Path) -> None:
     client, progress = Watched(tmp_path), list[tuple[float, float, str]]()
-    steps = [RENAME, Create(SegmentDraft(name="Новые")), Delete(VIP)]
+    steps: list[Step] = [RENAME, Create(SegmentDraft(name="Новые")), Delete(VIP)]
     execution = await executor(client, tmp_path, progress).execute("apply_plan", steps)
     assert [[step["outcome"] for step in recorded] for _, recorded in client.seen] == [
         ["pending", "planned", "planned"],

@@ -49,11 +49,19 @@ def names(folder: Path) -> list[str]:
     return sorted(item.name for item in folder.iterdir())
 
 
+def locks(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.endswith(".lock")]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The permissions of each file in a folder, by the end of its name."""
+    return {item.name.rsplit(".", 1)[-1]: stat.S_IMODE(item.stat().st_mode) for item in folder.iterdir()}
+
+
 async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(opened: Open, tmp_path: Path) -> None:
     journal = opened()
     await journal.begin("update_segment", [RENAME])
-    modes = {item.name.rsplit(".", 1)[-1]: stat.S_IMODE(item.stat().st_mode) for item in tmp_path.iterdir()}
-    assert modes == {"sqlite": 0o600, "sqlite-wal": 0o600, "sqlite-shm": 0o600, "lock": 0o600}
+    assert modes(tmp_path) == {"sqlite": 0o600, "sqlite-wal": 0o600, "sqlite-shm": 0o600, "lock": 0o600}
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     connection.close()
@@ -308,18 +316,18 @@ async def test_a_record_that_cannot_be_read_is_an_unusable_journal(opened: Open,
 async def test_lock_files_of_killed_processes_are_removed_and_others_stay(opened: Open, tmp_path: Path) -> None:
     living = opened()
     await living.changes(1)
-    [kept] = tmp_path.glob("*.lock")
-    dead = tmp_path / f"journal-{ACCOUNT_ID}-0123456789abcdef.lock"
-    others = [tmp_path / "journal-2-0123456789abcdef.lock", tmp_path / "sign-in-example.amocrm.ru.lock"]
-    for file in (dead, *others):
-        file.touch()
+    [kept] = locks(tmp_path)
+    dead = f"journal-{ACCOUNT_ID}-0123456789abcdef.lock"
+    others = ["journal-2-0123456789abcdef.lock", "sign-in-example.amocrm.ru.lock"]
+    for name in (dead, *others):
+        (tmp_path / name).touch()
     journal = opened()
     await journal.changes(1)
-    assert not dead.exists()
-    assert {kept, *others} < set(tmp_path.glob("*.lock"))
+    assert dead not in locks(tmp_path)
+    assert {kept, *others} < {*locks(tmp_path)}
     await journal.close()
     await living.close()
-    assert sorted(tmp_path.glob("*.lock")) == sorted(others)
+    assert locks(tmp_path) == others
 
 
 async def test_each_account_behind_the_address_has_its_own_file_and_a_change_ends_where_it_began(
@@ -419,11 +427,11 @@ async def test_what_a_killed_process_left_unfinished_is_found_by_those_that_live
     assert await journal.unsettled() == []
     os.kill(process.popen.pid, getattr(signal, name))
     assert process.end()[2] == -getattr(signal, name)
-    assert len([*tmp_path.glob("*.lock")]) == 2
+    assert len(locks(tmp_path)) == 2
     assert [left.record.id for left in await journal.unsettled()] == [change_id]
     await journal.close()
     last = opened()
     await last.changes(1)
-    assert len([*tmp_path.glob("*.lock")]) == 1
+    assert len(locks(tmp_path)) == 1
     await last.close()
     assert names(tmp_path) == [FILE]
