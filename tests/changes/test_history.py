@@ -110,11 +110,11 @@ def test_the_status_of_a_change_follows_from_what_became_of_its_steps_once_it_ha
 
 
 def test_an_updated_entity_is_as_its_last_undo_or_redo_left_it() -> None:
-    back = Update(
-        Segment(id=51, name="A"), SegmentPatch(name="B"), after=Segment(id=51, name="B"), outcome="done", undoes=0
-    )
-    [now] = current_record(entry(1, step("update"), undos=(entry(2, back),)), NONE).steps
-    assert now == replace(step("update", outcome="undone"), after=Segment(id=51, name="B"))
+    before, after = Segment(id=51, name="A"), Segment(id=51, name="B")
+    update = Update(before, SegmentPatch(name="A"), after=before, outcome="done")
+    undo = Update(before, SegmentPatch(name="B"), after=after, outcome="done", undoes=0)
+    [current] = current_record(entry(1, update, undos=(entry(2, undo),)), NONE).steps
+    assert current == replace(update, after=after, outcome="undone")
 
 
 def test_a_change_can_be_undone_where_it_is_done_and_no_undo_of_it_is_running() -> None:

@@ -178,9 +178,8 @@ def test_a_step_says_what_it_does_in_a_few_words() -> None:
 
 def test_a_limit_is_exceeded_at_any_point_on_the_way() -> None:
     create, delete = Create(SegmentDraft(name="A")), Delete(Segment(id=51, name="VIP"))
-    assert [
-        exceeds_limit("segment", 100, steps) for steps in ([create, delete], [delete, create], [RENAME], [delete])
-    ] == [True, False, False, False]
+    orders: list[list[Step]] = [[create, delete], [delete, create], [RENAME], [delete]]
+    assert [exceeds_limit("segment", 100, steps) for steps in orders] == [True, False, False, False]
     assert not exceeds_limit("status", 30, [create])
 
 

@@ -23,12 +23,17 @@ _PLAIN = {
     if not name.startswith("AMO_") and name != "PYTHONDONTWRITEBYTECODE"
 }
 """Without what would choose an account, or let Python compile on every start what an installed package has compiled."""
-_MOST = 1 << 20
+_MAX_READ = 1 << 20
 EMPTY = str(Path(__file__).with_name("empty.py"))
 
 
 class Stdio:
-    """A server over stdio, one call after the other."""
+    """A server over stdio, one call after the other.
+
+    Attributes:
+        tools: what `tools/list` answers.
+        cold_start: seconds from the start of the process to that answer.
+    """
 
     def __init__(self, *command: str, **environment: str) -> None:
         self._began = time.perf_counter()
@@ -46,9 +51,11 @@ class Stdio:
         self.cold_start = time.perf_counter() - self._began
 
     def __enter__(self) -> Self:
+        """The server, which is started already."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close its input, which ends it."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
@@ -66,9 +73,9 @@ class Stdio:
         self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params or {}})
         assert self._process.stdout
         while True:
-            told = json.loads(self._process.stdout.readline())
-            if told.get("id") == self._number:
-                return told["result"]
+            message = json.loads(self._process.stdout.readline())
+            if message.get("id") == self._number:
+                return message["result"]
 
     def call(self, name: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
         """What a tool answers."""
@@ -83,7 +90,7 @@ class Stdio:
         self._process.stdin.flush()
 
 
-class HttpTransport:
+class Connection:
     """One connection to a server over HTTP, which is asked the same again and again."""
 
     def __init__(self, url: str, tool: str) -> None:
@@ -105,7 +112,7 @@ class HttpTransport:
         assert session, self._answer
         self._head += f"Mcp-Session-Id: {session[1].decode()}\r\n"
         self.socket.sendall(self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-        assert b" 202 " in self.socket.recv(_MOST)
+        assert b" 202 " in self.socket.recv(_MAX_READ)
         params = {"name": tool, "arguments": {}}
         self._message = self._post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params})
 
@@ -117,7 +124,7 @@ class HttpTransport:
 
     def is_done(self) -> bool:
         """Take what has come; after a whole answer send the next call. True after the last."""
-        self._answer += self.socket.recv(_MOST)
+        self._answer += self.socket.recv(_MAX_READ)
         if not self._answer.endswith(b"0\r\n\r\n"):
             return False
         self.times.append(time.perf_counter() - self._began)
@@ -142,7 +149,7 @@ def at_once(url: str, tool: str, clients: int, each: int) -> tuple[list[float], 
 
     One thread drives all of them: threads would wait for one another, and that would be taken for the server's time.
     """
-    peers = [HttpTransport(url, tool) for _ in range(clients)]
+    peers = [Connection(url, tool) for _ in range(clients)]
     began = time.perf_counter()
     with selectors.DefaultSelector() as waiting:
         for peer in peers:

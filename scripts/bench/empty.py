@@ -9,7 +9,8 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import anyio
 import httpx2
@@ -18,7 +19,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent
 
 # The SDK logs through rich where that is installed, as it is beside the tools of this project, and not for most users.
-sys.modules["rich.console"] = None  # type: ignore[assignment]
+sys.modules["rich.console"] = cast("ModuleType", None)
 
 TEXT = Path(sys.argv[1]).read_text("utf-8")
 ANSWER: dict[str, Any] = json.loads(TEXT)
@@ -36,19 +37,20 @@ def same() -> CallToolResult:
 @server.tool()
 async def fetched(url: str) -> CallToolResult:
     """Answer the same after a request."""
-    global client  # noqa: PLW0603 - the least that keeps a connection open
+    global client
     client = client or httpx2.AsyncClient(headers={"Authorization": f"Bearer {os.environ['AMO_ACCESS_TOKEN']}"})
     (await client.get(url)).json()
     return same()
 
 
 async def over_http() -> None:
+    """Serve Streamable HTTP at a free port, and print the address."""
     # With the protocol named, asyncio sends small pieces at once, as it does when it opens the socket itself.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         app = server.streamable_http_app()
         config = uvicorn.Config(app, log_config=None, access_log=False, http="h11", ws="none", loop="asyncio")
-        print(f"serves at http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)  # noqa: T201 - for the bench
+        print(f"serves at http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
         await uvicorn.Server(config).serve([listener])
 
 
