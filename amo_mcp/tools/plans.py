@@ -105,7 +105,7 @@ async def apply_plan(
         )
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))
     if differences := drift(plan.steps, snapshot):
-        raise TargetChanged(differences)
+        raise TargetChanged(differences, "The account has changed since the plan was made.")
     return Confirm(PendingPlan(plan.steps, plan.fields, plan.id))
 
 
