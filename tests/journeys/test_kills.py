@@ -194,10 +194,8 @@ async def test_whenever_a_plan_is_killed_the_journal_knows_the_steps_that_were_m
             folder = tmp_path / f"{number}"
             folder.mkdir()
             kill(url, folder, "apply_plan", point, changes)
-            assert (name, [outcomes(change) for change in await recovered(url, folder)]) == (
-                name,
-                [soon] if soon else [],
-            )
+            at_once = [outcomes(change) for change in await recovered(url, folder)]
+            assert (name, at_once) == (name, [soon] if soon else [])
             listed = await recovered(url, folder, later=AT_REST)
             assert (name, [outcomes(change) for change in listed]) == (name, [late] if late else [])
             made = {step.target_id for change in listed for step in change.steps if step.outcome == "done"}
