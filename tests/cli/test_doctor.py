@@ -15,12 +15,13 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.http import Answer
+from amo_mcp.amocrm.auth import Credentials
+from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.storage.credentials import Credentials, FileStore
+from amo_mcp.storage.credentials import FileCredentialStore
 from tests.cli.conftest import Host
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
@@ -87,7 +88,7 @@ class Machine:
         host = self.url.removeprefix("http://")
         access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
         signed_in = Credentials(
-            root=self.url,
+            base_url=self.url,
             client_id=self.sandbox.oauth.client_id,
             client_secret=SecretStr(self.sandbox.oauth.client_secret),
             redirect_uri=self.sandbox.oauth.redirect_uri,
@@ -96,7 +97,7 @@ class Machine:
             expires=time.time() + (0 if expired else 86_400),
         )
         self.state.create()
-        FileStore(self.file).save(signed_in)
+        anyio.run(FileCredentialStore(self.file).save, signed_in)
         self.state.remember(self.url)
         return signed_in
 
@@ -238,10 +239,10 @@ class TestHost:
             def __init__(self, **chosen: Any) -> None:
                 asked.append(chosen)
 
-            async def exchange(self, method: str, url: str, *, headers: dict[str, str]) -> Answer:
+            async def send(self, method: str, url: str, *, headers: dict[str, str]) -> Response:
                 await anyio.lowlevel.checkpoint()
                 asked.append({"method": method, "url": url, "headers": headers})
-                return Answer(401, {}, b"")
+                return Response(401, {}, b"")
 
             async def aclose(self) -> None:
                 asked.append({})
@@ -350,7 +351,7 @@ class TestSignIn:
         )
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unauthorized": (
         {"status": 401},
         (
@@ -361,8 +362,8 @@ REFUSED = {
     "not paid": (
         {"status": 402},
         (
-            "The account's tariff does not include this, or has not been paid. "
-            "The account's owner can check the tariff in amoCRM."
+            "The account's subscription does not include this, or has not been paid. "
+            "The account's owner can check the subscription in amoCRM."
         ),
     ),
     "blocked": (
@@ -379,7 +380,7 @@ REFUSED = {
     "broken": ({"status": 500}, "amoCRM answered with the status 500. Try again in a minute."),
     "no account": (
         {"body": "[]"},
-        "amoCRM answered with something of another shape than documented. Try again in a minute.",
+        "amoCRM returned an unexpected response. Try again in a minute.",
     ),
 }
 
@@ -409,9 +410,9 @@ class TestAccount:
         assert machine.seen() == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
 
     def test_rights_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", status=500))
-        told = "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
-        assert machine.seen() == (1, {**machine.healthy(), "rights": told})
+        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", body="[]"))
+        line = "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."
+        assert machine.seen() == (1, {**machine.healthy(), "rights": line})
 
 
 class TestMode:
@@ -451,7 +452,7 @@ class TestMode:
         assert lines["segments"] == f"{'!!' if full else 'ok'} {held} of 100{todo}"
 
     def test_lists_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", status=500))
+        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", body="[]"))
         code, lines = machine.seen()
         assert (code, list(lines)[-2:]) == (1, ["mode", "limits"])
-        assert lines["limits"] == "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
+        assert lines["limits"] == "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."
