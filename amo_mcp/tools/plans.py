@@ -74,7 +74,8 @@ async def plan_changes(
             [(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems]
         ) from None
     await account.plans.keep(plan)
-    requests, rate = requests_of(plan.steps), account.requests_per_second
+    rate = account.requests_per_second
+    requests = requests_of(plan.steps, rate)
     return PlanAnswer(
         plan_id=plan.id,
         steps=[

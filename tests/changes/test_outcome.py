@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from amo_mcp.changes.outcome import Indeterminate, look
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amo_mcp.amocrm.errors import NotFound, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status, comparable
-from amo_mcp.changes.outcome import Indeterminate, look
 from amo_mcp.changes.steps import Entity, Step
 
 pytestmark = pytest.mark.anyio

@@ -20,10 +20,10 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.rate_limit import Unlimited
 from tests.conftest import Person, Served, no_sleep
 

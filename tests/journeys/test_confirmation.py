@@ -8,8 +8,8 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, ErrorData, InputRequiredResult
 
-from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.conftest import Person, Serve, Served, answer, error
 
 pytestmark = pytest.mark.anyio

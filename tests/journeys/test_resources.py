@@ -17,10 +17,10 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.changes.journal import Journal
-from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.conftest import ERAS, Person, Serve, Served, answer, error
 
 pytestmark = pytest.mark.anyio

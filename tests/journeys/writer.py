@@ -18,6 +18,7 @@ import anyio
 import filelock  # noqa: F401 - imported late by the product, which would cost each child anew
 import httpx2  # noqa: F401
 import tenacity  # noqa: F401
+from amo_mcp.changes.outcome import listed
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -26,7 +27,6 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.changes.outcome import listed
 from amo_mcp.reorganize.plan import PlannedChange, State, make_plan
 from amo_mcp.sandbox import ADMIN_TOKEN
 from amo_mcp.storage.memory.rate_limit import Unlimited

@@ -17,22 +17,22 @@ ROOT = Path(__file__).parent.parent.parent
 SHIPPED = {
     "audit_segments": (
         "Audit the segments",
-        "Look for what is wrong with the account's customer segments, and say what could be done.",
+        "Find problems with the account's customer segments, and suggest what to do about them.",
         [],
     ),
     "design_segments": (
         "Design segments for a business",
-        "Propose a small set of customer segments that fits a business, and create what the user wants of it.",
+        "Propose a small set of customer segments that fits a business, and create those that the user wants.",
         [("business", "What the business sells, to whom, and how often its customers buy", True)],
     ),
     "explain_segment": (
         "Explain a segment",
-        "Say in plain words what one segment is, from what the account knows of it.",
+        "Explain in plain words what one segment is, from the account's data.",
         [("segment_id", "Id of the segment", True)],
     ),
     "reorganize_segments": (
         "Reorganise the segments",
-        "Work out with the user how the segments should be, and bring them there in one plan.",
+        "Agree with the user on how the segments should look, and get there in one plan.",
         [("goal", "What the segments should be like afterwards, in the user's words", True)],
     ),
     "tidy_statuses": (

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from amo_mcp.amocrm.models import Segment, SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update
 
 VIP = Segment.model_validate(

@@ -1,7 +1,7 @@
 """The contract of `Journal`, for every backend."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from amo_mcp.amocrm.models import Segment, SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentPatch
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import AT_REST, Journal, JournalUnusable, Retention, UndoneMeanwhile
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Outcome, Step, Update
 from tests.clock import Clock
@@ -32,8 +33,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def journal(open_backend: Open, clock: Clock) -> Journal:
-    return open_backend(clock=clock)[0]
+async def journal(open_backend: Open, clock: Clock) -> AsyncIterator[Journal]:
+    journal, _ = open_backend(clock=clock)
+    yield journal
+    await journal.close()
 
 
 async def recorded(
@@ -64,12 +67,10 @@ async def test_a_change_that_is_begun_is_answered_and_kept_as_it_was_given(journ
     assert re.fullmatch("c[0-9a-f]{12}", record.id)
     assert record == ChangeRecord(record.id, clock.now, "update_segment", (PENDING, RENAME), "running")
     assert await journal.change(record.id) == record
-    await journal.close()
 
 
 async def test_an_unknown_change_is_none(journal: Journal) -> None:
     assert await journal.change("c000000000000") is None
-    await journal.close()
 
 
 async def test_noted_steps_and_a_noted_status_are_kept_and_the_other_steps_stay(journal: Journal) -> None:
@@ -79,7 +80,6 @@ async def test_noted_steps_and_a_noted_status_are_kept_and_the_other_steps_stay(
     failed = RENAME.with_outcome("failed")
     await journal.note(record.id, {1: failed}, "failed")
     assert await journal.change(record.id) == replace(record, steps=(DONE, failed), status="failed")
-    await journal.close()
 
 
 async def test_noting_a_change_that_is_not_in_the_journal_fails_as_of_a_change_that_was_begun(journal: Journal) -> None:
@@ -88,14 +88,12 @@ async def test_noting_a_change_that_is_not_in_the_journal_fails_as_of_a_change_t
     assert caught.value.begun
     await journal.settle("c000000000000", {0: DONE})
     assert await journal.changes(10) == []
-    await journal.close()
 
 
 async def test_what_is_no_text_for_a_database_is_kept_all_the_same(journal: Journal) -> None:
     half = Segment.model_validate({"id": 1, "name": "\ud83d", "odd": {"of": ["\udc00", "«Ё»"]}})
     record = await journal.begin("update_segment", [Update(half, SegmentPatch(name="A"))])
     assert await journal.change(record.id) == record
-    await journal.close()
 
 
 async def test_a_change_that_cannot_be_recorded_leaves_nothing_behind(journal: Journal) -> None:
@@ -105,7 +103,6 @@ async def test_a_change_that_cannot_be_recorded_leaves_nothing_behind(journal: J
     assert await journal.changes(10) == []
     await journal.begin("update_segment", [RENAME])
     assert await numbers(journal) == [1]
-    await journal.close()
 
 
 async def test_changes_come_newest_first_in_pages_whose_cursor_is_the_place_of_the_last(journal: Journal) -> None:
@@ -116,7 +113,6 @@ async def test_changes_come_newest_first_in_pages_whose_cursor_is_the_place_of_t
     assert await journal.changes(2, before=4) == places[2:4]
     assert await journal.changes(2, before=1) == []
     assert await journal.page(2, before=2) == (places[4:], 0)
-    await journal.close()
 
 
 async def test_a_change_that_is_under_way_is_not_unsettled(journal: Journal) -> None:
@@ -124,7 +120,6 @@ async def test_a_change_that_is_under_way_is_not_unsettled(journal: Journal) -> 
     assert await journal.unsettled() == []
     await journal.note(record.id, {0: DONE}, "done")
     assert await journal.unsettled() == []
-    await journal.close()
 
 
 async def test_a_change_with_a_pending_step_is_unsettled_and_comes_to_rest_after_a_minute(
@@ -139,7 +134,6 @@ async def test_a_change_with_a_pending_step_is_unsettled_and_comes_to_rest_after
         await journal.settle(broken.id, {})
         found.append([(left.record.id, left.at_rest) for left in await journal.unsettled()])
     assert found == [[(broken.id, False)], [(broken.id, True)]]
-    await journal.close()
 
 
 async def test_a_change_of_a_clock_that_was_ahead_comes_to_rest_too(journal: Journal, clock: Clock) -> None:
@@ -148,7 +142,6 @@ async def test_a_change_of_a_clock_that_was_ahead_comes_to_rest_too(journal: Jou
     await journal.note(record.id, {}, "interrupted")
     clock.now -= 400 * DAY
     assert [left.at_rest for left in await journal.unsettled()] == [True]
-    await journal.close()
 
 
 async def test_a_settled_change_has_what_was_found_of_its_pending_steps_and_nothing_else(journal: Journal) -> None:
@@ -159,7 +152,6 @@ async def test_a_settled_change_has_what_was_found_of_its_pending_steps_and_noth
     await journal.settle(record.id, {1: unknown, 2: failed})
     assert await journal.change(record.id) == replace(record, steps=(DONE, DONE, failed), status="failed")
     assert await journal.unsettled() == []
-    await journal.close()
 
 
 async def test_a_change_that_was_broken_off_before_its_next_step_is_interrupted_when_it_is_settled(
@@ -170,7 +162,6 @@ async def test_a_change_that_was_broken_off_before_its_next_step_is_interrupted_
     await journal.settle(record.id, {})
     assert await journal.change(record.id) == replace(record, status="interrupted")
     assert await journal.unsettled() == []
-    await journal.close()
 
 
 async def test_what_an_undo_took_back_is_undone_and_the_undo_of_that_undo_makes_it_again(journal: Journal) -> None:
@@ -200,7 +191,6 @@ async def test_what_an_undo_took_back_is_undone_and_the_undo_of_that_undo_makes_
     assert (await now(plan), await left(plan)) == (("done", ["done", "undone", "undone"]), ["E", "D", ""])
     await recorded(journal, deleted(98, undoes=0), undoes=redo.id)
     assert await now(plan) == ("undone", ["undone"] * 3)
-    await journal.close()
 
 
 async def test_an_undo_that_is_done_leaves_nothing_to_undo_even_where_there_was_nothing_to_take_away(
@@ -210,7 +200,6 @@ async def test_an_undo_that_is_done_leaves_nothing_to_undo_even_where_there_was_
     await recorded(journal, deleted(96, undoes=0), undoes=plan.id)
     assert (await read(journal, plan)).status == "undone"
     assert await outcomes(journal, plan) == ["undone", "undone", "failed"]
-    await journal.close()
 
 
 async def test_what_was_found_to_be_done_only_after_an_undo_had_begun_is_not_undone_whatever_the_clock_says(
@@ -222,7 +211,6 @@ async def test_what_was_found_to_be_done_only_after_an_undo_had_begun_is_not_und
     await journal.settle(plan.id, {1: created(97, "B")})
     await journal.note(undo.id, {0: deleted(96, undoes=0)}, "done")
     assert await outcomes(journal, plan) == ["undone", "done"]
-    await journal.close()
 
 
 async def test_while_an_undo_is_running_no_other_begins_and_what_is_undone_is_not_undone_again(
@@ -238,7 +226,6 @@ async def test_while_an_undo_is_running_no_other_begins_and_what_is_undone_is_no
     with pytest.raises(UndoneMeanwhile):
         await journal.begin("undo_change", [deleted(96, undoes=0)], undoes="c000000000000")
     assert await numbers(journal) == [2, 1]
-    await journal.close()
 
 
 async def test_of_ten_undos_of_one_change_that_begin_at_once_one_begins(journal: Journal) -> None:
@@ -257,7 +244,6 @@ async def test_of_ten_undos_of_one_change_that_begin_at_once_one_begins(journal:
         for _ in range(10):
             group.start_soon(undo)
     assert sorted(results) == ["begun", *["refused"] * 9]
-    await journal.close()
 
 
 async def test_ids_of_what_was_deleted_and_created_again_are_followed_from_change_to_change(journal: Journal) -> None:
@@ -270,7 +256,6 @@ async def test_ids_of_what_was_deleted_and_created_again_are_followed_from_chang
     recreated = await journal.recreated_ids()
     assert [recreated.current_id("segment", entity_id) for entity_id in (51, 96, 99, 52)] == [99, 99, 99, 52]
     assert [recreated.came_back("segment", 51, number) for number in (3, 4)] == [True, False]
-    await journal.close()
 
 
 async def test_no_more_changes_are_kept_than_the_maximum_and_those_that_could_be_undone_are_counted(
@@ -313,7 +298,6 @@ async def test_a_clock_that_was_wrong_for_one_change_drops_none_of_the_newest(
         clock.now += shift * DAY + 1
         await recorded(journal, DONE)
     assert (await numbers(journal), (await journal.page(1))[1]) == ([5, 4, 3, 2, 1], 0)
-    await journal.close()
 
 
 async def test_many_changes_that_grow_old_at_once_go_a_few_at_a_time(open_backend: Open, clock: Clock) -> None:

@@ -1,5 +1,6 @@
 """The contract of `PlanStore`, and of the journal that uses plans up, for every backend."""
 
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def opened(open_backend: Open, clock: Clock) -> Opened:
-    return open_backend(clock=clock)
+async def opened(open_backend: Open, clock: Clock) -> AsyncIterator[Opened]:
+    opened = open_backend(clock=clock)
+    yield opened
+    await opened[0].close()
 
 
 def plan_at(made: float, plan_id: str = "p1") -> Plan:
@@ -49,31 +52,28 @@ async def found(plans: PlanStore, plan_id: str = "p1") -> bool:
 
 
 async def test_a_plan_is_found_whole_by_its_owner_alone(opened: Opened, clock: Clock) -> None:
-    journal, plans = opened
+    _, plans = opened
     plan = plan_at(clock.now)
     await plans.keep(plan)
     assert await plans.plan("p1", "me") == plan
     assert await plans.plan("p1", "you") is None
     assert await plans.plan("p2", "me") is None
-    await journal.close()
 
 
 @pytest.mark.requirement("PLAN-6")
 async def test_a_plan_lives_for_an_hour(opened: Opened, clock: Clock) -> None:
-    journal, plans = opened
+    _, plans = opened
     await plans.keep(plan_at(clock.now))
     clock.now += LIFETIME - 1
     assert await found(plans)
     clock.now += 1
     assert not await found(plans)
-    await journal.close()
 
 
 async def test_a_plan_of_a_clock_that_was_far_ahead_is_dead(opened: Opened, clock: Clock) -> None:
-    journal, plans = opened
+    _, plans = opened
     await plans.keep(plan_at(clock.now + LIFETIME))
     assert not await found(plans)
-    await journal.close()
 
 
 async def test_plans_that_are_long_dead_are_forgotten(opened: Opened, clock: Clock) -> None:
@@ -84,7 +84,6 @@ async def test_plans_that_are_long_dead_are_forgotten(opened: Opened, clock: Clo
     with pytest.raises(PlanUsed):
         await begin(journal)
     await begin(journal, "p2")
-    await journal.close()
 
 
 @pytest.mark.requirement("PLAN-6")
@@ -109,7 +108,6 @@ async def test_a_plan_is_used_up_unless_nothing_came_of_it(
     await journal.note(change_id, {0: DONE if outcome == "done" else RENAME.with_outcome(outcome)}, status)
     assert await found(plans) == again
     assert len(await journal.changes(10)) == 1
-    await journal.close()
 
 
 @pytest.mark.parametrize(("outcome", "again"), [("failed", True), ("unknown", False)])
@@ -122,7 +120,6 @@ async def test_a_plan_whose_change_was_broken_off_can_be_applied_again_once_it_i
     await journal.note(change_id, {}, "interrupted")
     await journal.settle(change_id, {0: RENAME.with_outcome(outcome)})
     assert await found(plans) == again
-    await journal.close()
 
 
 async def test_a_change_that_cannot_begin_does_not_use_its_plan_up(opened: Opened, clock: Clock) -> None:
@@ -131,7 +128,6 @@ async def test_a_change_that_cannot_begin_does_not_use_its_plan_up(opened: Opene
     with pytest.raises(UndoneMeanwhile):
         await journal.begin("undo_change", [RENAME], undoes="c000000000000", plan_id="p1")
     assert await found(plans)
-    await journal.close()
 
 
 async def test_of_ten_who_apply_a_plan_at_once_one_begins(opened: Opened, clock: Clock) -> None:
@@ -151,4 +147,3 @@ async def test_of_ten_who_apply_a_plan_at_once_one_begins(opened: Opened, clock:
         for _ in range(10):
             group.start_soon(apply)
     assert sorted(results) == ["begun", *["refused"] * 9]
-    await journal.close()

@@ -13,10 +13,10 @@ from mcp import Client
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.journal import Journal
-from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.confirmation.ask import AppState
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server.app import TOOLS, AmoServer
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.tools.runtime.tool import AmoTool
 from tests.conftest import Serve, answer, error
 
