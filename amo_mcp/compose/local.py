@@ -1,6 +1,6 @@
 """One account on one machine: its server, from settings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.server.app import AmoServer
-from amo_mcp.server.warmup import warm_up
+from amo_mcp.server.warmup import call_models, imports, warm_up
 from amo_mcp.settings import SANDBOX_URL, ServingSettings, Settings, is_loopback
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
@@ -29,26 +29,30 @@ _IDLE_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def open_server(settings: ServingSettings, transport: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
+async def open_server(
+    settings: ServingSettings, transport: Literal["stdio", "http"], *, warmed_up: Callable[[], None] = lambda: None
+) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
     Args:
         settings: what the operator chose.
         transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
+        warmed_up: called once everything that the first call needs has been brought in.
     """
     chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
     async with _open(settings) as (account, http), anyio.create_task_group() as group:
         server = AmoServer(account, Asker(MemoryApprovalStore(), chat=chat), read_only=settings.read_only)
-        group.start_soon(_warm_up, server, http)
+        group.start_soon(_warm_up, server, http, warmed_up)
         yield server
         group.cancel_scope.cancel()
 
 
-async def _warm_up(server: AmoServer, http: HttpTransport) -> None:
+async def _warm_up(server: AmoServer, http: HttpTransport, warmed_up: Callable[[], None]) -> None:
     """Bring in what the first call needs, once the tools were listed and the server idles."""
     await server.tools_listed.wait()
     await anyio.sleep(_IDLE_SECONDS)
-    await warm_up([http.prepare, *(entry.prepare for entry in catalog().values())])
+    tools = [entry.prepare for entry in catalog().values()]
+    await warm_up([http.prepare, *tools, *call_models(), *imports(["amo_mcp.storage.sqlite.slots"]), warmed_up])
 
 
 @asynccontextmanager
