@@ -325,8 +325,8 @@ def test_whatever_the_environment_is_it_is_taken_or_refused_by_name(environment:
 
 @pytest.mark.requirement("ENV-8")
 def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
-    assert "secret" not in "".join(told)
+    reported = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
+    assert "secret" not in "".join(reported)
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
     monkeypatch.delenv("AMO_TIMEOUT")
     settings = serving(sandbox=True)

@@ -286,9 +286,9 @@ class TestClock:
     def test_the_clock_is_compared_with_the_hosts(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "time", SimpleNamespace(time=lambda: time.time() + 1e6))
         code, lines = machine.seen()
-        told = lines.pop("clock")
+        line = lines.pop("clock")
         assert (code, lines) == (1, {what: line for what, line in machine.healthy().items() if what != "clock"})
-        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", told)
+        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", line)
 
     @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Jan 2026 00:00:00 GMT"])
     def test_a_host_that_does_not_send_the_time_is_no_problem(self, date: str | None) -> None:
@@ -388,11 +388,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 class TestAccount:
     @pytest.mark.parametrize("how", REFUSED)
     def test_an_account_that_cannot_be_read_ends_the_checks(self, how: str, machine: Machine) -> None:
-        fault, told = REFUSED[how]
+        fault, advice = REFUSED[how]
         machine.sandbox.faults.add(Fault(path=ACCOUNT, skip=1, times=0, **fault))
         healthy = machine.healthy()
         expected = {what: healthy[what] for what in list(healthy)[:6]}
-        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {told}"})
+        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {advice}"})
 
     def test_the_name_of_an_account_cannot_control_the_terminal(self, machine: Machine) -> None:
         machine.sandbox.account.profile["name"] = "Shop\x1b[31m\nok rights: \u202eall\u200b"
@@ -420,10 +420,10 @@ class TestMode:
         machine.host.sandbox = Sandbox(mode="periodicity")
         healthy = machine.healthy()
         expected = {what: healthy[what] for what in healthy if what not in ("segments", "fields")}
-        held = len(machine.sandbox.account.statuses)
+        used = len(machine.sandbox.account.statuses)
         assert machine.seen() == (
             0,
-            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {held} of 30"},
+            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {used} of 30"},
         )
 
     @pytest.mark.parametrize(("mode", "shown"), [("disabled", "disabled"), ("dynamic", "dynamic")])
@@ -441,15 +441,15 @@ class TestMode:
         assert lines["mode"] == "!! unknown. Switch customers on in amoCRM: segments or periodicity."
 
     @pytest.mark.requirement("COMMAND-8")
-    @pytest.mark.parametrize(("held", "full"), [(89, False), (90, True), (100, True)])
-    def test_a_limit_that_is_almost_reached_is_reported(self, held: int, full: bool, machine: Machine) -> None:
+    @pytest.mark.parametrize(("used", "full"), [(89, False), (90, True), (100, True)])
+    def test_a_limit_that_is_almost_reached_is_reported(self, used: int, full: bool, machine: Machine) -> None:
         segments = machine.sandbox.account.segments
         example = next(iter(segments.values()))
-        for number in range(held - len(segments)):
+        for number in range(used - len(segments)):
             segments[1000 + number] = {**example, "id": 1000 + number}
         _, lines = machine.seen()
         todo = ". Almost full: delete segments that are not needed." if full else ""
-        assert lines["segments"] == f"{'!!' if full else 'ok'} {held} of 100{todo}"
+        assert lines["segments"] == f"{'!!' if full else 'ok'} {used} of 100{todo}"
 
     def test_lists_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
         machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", body="[]"))
