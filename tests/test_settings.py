@@ -201,7 +201,9 @@ class TestSignedIn:
         monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
         assert serving().base_url == CAFE
 
-    def test_a_signed_in_account_is_found_by_its_subdomain(self, monkeypatch: pytest.MonkeyPatch, state: StateDir) -> None:
+    def test_a_signed_in_account_is_found_by_its_subdomain(
+        self, monkeypatch: pytest.MonkeyPatch, state: StateDir
+    ) -> None:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_SUBDOMAIN", "SHOP")
         assert serving().base_url == SHOP
