@@ -2,17 +2,27 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from mcp import Client
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
+from mcp.client.session import ElicitationFnT
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    ReadResourceResult,
+    TextContent,
+    TextResourceContents,
+)
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -38,6 +48,10 @@ settings.load_profile("untimed")
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
+
+
+Dialog = Callable[[Any, Any], Awaitable[ElicitResult | ErrorData]]
+"""What a client does with a question: it is called with the client's context and the form."""
 
 
 @pytest.fixture
@@ -106,11 +120,11 @@ class Served:
     def account(self) -> AmoAccount:
         return self.server.account
 
-    def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
+    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
         return Client(
             self.server,
             mode=ERAS[era],
-            elicitation_callback=person,
+            elicitation_callback=cast("ElicitationFnT | None", dialog),
             client_info=Implementation(name=name, version="1"),
             cache=None,
         )
@@ -143,7 +157,9 @@ def serve() -> Serve:
         with running(sandbox) as url:
             http = HttpTransport(timeout=timeout)
             try:
-                yield served_on(sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only)
+                yield served_on(
+                    sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
+                )
             finally:
                 await http.aclose()
 
@@ -158,7 +174,7 @@ def session_at(url: str, http: HttpTransport, token: str = ADMIN_TOKEN) -> Sessi
 def account_on(session: Session, journal: Journal | None = None, plans: PlanStore | None = None) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
     plans = plans or MemoryPlanStore()
-    journal = journal or MemoryJournal(plans)
+    journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents())
 
 
@@ -187,6 +203,7 @@ def answer(result: Any) -> dict[str, Any]:
     """The structured answer of a call; that the text says the same is checked here for every test."""
     assert isinstance(result, CallToolResult)
     [block] = result.content
+    assert isinstance(block, TextContent)
     assert json.loads(block.text) == result.structured_content
     assert ("error" in (result.structured_content or {})) == bool(result.is_error)
     return dict(result.structured_content or {})
@@ -196,6 +213,13 @@ def error(result: Any) -> dict[str, Any]:
     """The error object of a call that failed."""
     assert result.is_error is True
     return dict(answer(result)["error"])
+
+
+def resource_text(result: ReadResourceResult) -> str:
+    """The text of a resource."""
+    [contents] = result.contents
+    assert isinstance(contents, TextResourceContents)
+    return contents.text
 
 
 @pytest.fixture
