@@ -93,7 +93,7 @@ class Person:
     says: str | Callable[[str], str] = "yes"
     asked: list[ElicitRequestFormParams] = field(default_factory=list)
 
-    async def __call__(self, _: Any, params: Any) -> ElicitResult:
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params)
         word = self.says if isinstance(self.says, str) else self.says(params.message)
