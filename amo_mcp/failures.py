@@ -145,7 +145,10 @@ def explain_api(error: amo.AmoError) -> Failure:
     match error:
         case amo.Unavailable():
             return Failure(
-                "unavailable", f"amoCRM {error.reason}. {NOTHING_CHANGED}", "Try again in a minute.", retryable=True
+                "unavailable",
+                f"amoCRM {error.reason}. {NOTHING_CHANGED}",
+                error.hint or "Try again in a minute.",
+                retryable=not error.hint,
             )
         case amo.OutcomeUnknown():
             return Failure(

@@ -3,17 +3,27 @@
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from mcp import Client
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
+from mcp.client.session import ElicitationFnT
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    ReadResourceResult,
+    TextContent,
+    TextResourceContents,
+)
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -39,6 +49,10 @@ settings.load_profile("untimed")
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
+
+
+Dialog = Callable[[Any, Any], Awaitable[ElicitResult | ErrorData]]
+"""What a client does with a question: it is called with the client's context and the form."""
 
 
 @pytest.fixture
@@ -80,7 +94,7 @@ class Person:
     says: str | Callable[[str], str] = "yes"
     asked: list[ElicitRequestFormParams] = field(default_factory=list)
 
-    async def __call__(self, _: Any, params: Any) -> ElicitResult:
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params)
         word = self.says if isinstance(self.says, str) else self.says(params.message)
@@ -107,11 +121,11 @@ class Served:
     def account(self) -> AmoAccount:
         return self.server.account
 
-    def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
+    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
         return Client(
             self.server,
             mode=ERAS[era],
-            elicitation_callback=person,
+            elicitation_callback=cast("ElicitationFnT | None", dialog),
             client_info=Implementation(name=name, version="1"),
             cache=None,
         )
@@ -144,7 +158,9 @@ def serve() -> Serve:
         with running(sandbox) as url:
             http = HttpTransport(timeout=timeout)
             try:
-                yield served_on(sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only)
+                yield served_on(
+                    sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
+                )
             finally:
                 await http.aclose()
 
@@ -164,7 +180,7 @@ def account_on(
 ) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
     plans = plans or MemoryPlanStore()
-    journal = journal or MemoryJournal(plans)
+    journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
 
 
@@ -194,6 +210,7 @@ def answer(result: Any) -> dict[str, Any]:
     """The structured answer of a call; that the text says the same is checked here for every test."""
     assert isinstance(result, CallToolResult)
     [block] = result.content
+    assert isinstance(block, TextContent)
     assert json.loads(block.text) == result.structured_content
     assert ("error" in (result.structured_content or {})) == bool(result.is_error)
     return dict(result.structured_content or {})
@@ -203,6 +220,13 @@ def error(result: Any) -> dict[str, Any]:
     """The error object of a call that failed."""
     assert result.is_error is True
     return dict(answer(result)["error"])
+
+
+def resource_text(result: ReadResourceResult) -> str:
+    """The text of a resource."""
+    [contents] = result.contents
+    assert isinstance(contents, TextResourceContents)
+    return contents.text
 
 
 @pytest.fixture
