@@ -197,7 +197,9 @@ class Segment(ApiModel):
 
     @field_serializer("custom_fields_values", mode="wrap", when_used="json")
     def _fields_with_iso_dates(self, fields: list[FieldValues], write: SerializerFunctionWrapHandler) -> Any:
-        return write([{**field, "values": with_iso_dates(field["values"], field.get("field_type"))} for field in fields])
+        return write(
+            [{**field, "values": with_iso_dates(field["values"], field.get("field_type"))} for field in fields]
+        )
 
 
 class FieldChoice(ApiModel):
