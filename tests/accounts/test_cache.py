@@ -128,7 +128,7 @@ async def test_what_was_being_read_when_the_account_changed_is_not_shared(source
     recent, source.held = ReadCache(), anyio.Event()
     async with anyio.create_task_group() as group:
         before = await waiting(group, lambda: recent.get("a", source))
-        recent.forget()
+        recent.invalidate()
         after = await waiting(group, lambda: recent.get("a", source))
         source.held.set()
     assert (before, after) == ([1], [2])
@@ -138,7 +138,7 @@ async def test_what_was_being_read_when_the_account_changed_is_not_shared(source
 async def test_forgetting_is_for_every_key(source: Source) -> None:
     recent, other = ReadCache(), Source()
     assert (await recent.get("a", source), await recent.get("b", other)) == (1, 1)
-    recent.forget()
+    recent.invalidate()
     assert (await recent.get("a", source), await recent.get("b", other)) == (2, 2)
 
 
@@ -202,7 +202,7 @@ async def test_nothing_is_told_that_is_stale_or_older_than_a_change_and_nothing_
         if step == "wait":
             clock.now += value
         elif step == "change":
-            recent.forget()
+            recent.invalidate()
             fresh.clear()
         else:
             at, expected = fresh.get(value, (float("-inf"), 0))
