@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -137,6 +137,17 @@ class Served:
         return [f"{item.method} {item.path}" for item in self.sandbox.requests]
 
 
+@asynccontextmanager
+async def both(server: AmoServer, dialog: Dialog | None = None) -> AsyncIterator[list[Client]]:
+    """A client of each era, on the same server."""
+    async with AsyncExitStack() as stack:
+        clients = [
+            Client(server, mode=mode, elicitation_callback=cast("ElicitationFnT | None", dialog), cache=None)
+            for mode in ERAS.values()
+        ]
+        yield [await stack.enter_async_context(client) for client in clients]
+
+
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
@@ -151,11 +162,10 @@ def serve() -> Serve:
         token: str = ADMIN_TOKEN,
         read_only: bool = False,
         two_step: bool = True,
-        timeout: float = 20.0,
         approvals: ApprovalStore | None = None,
     ) -> AsyncIterator[Served]:
         with running(sandbox) as url:
-            http = HttpTransport(timeout=timeout)
+            http = HttpTransport(timeout=20.0)
             try:
                 yield served_on(
                     sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
