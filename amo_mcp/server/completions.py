@@ -13,7 +13,7 @@ MAX_COMPLETIONS = 100
 
 
 async def complete(account: AmoAccount, argument: str, typed: str) -> Completion:
-    """The ids that `typed` may become; none of an argument that is no id of ours, or while the account cannot be read."""
+    """The ids that `typed` may become; none of another argument, or while the account cannot be read."""
     try:
         entities = await _entities(account, argument)
     except AmoError:
