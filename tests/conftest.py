@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -181,11 +182,16 @@ def session_at(url: str, http: HttpTransport, token: str = ADMIN_TOKEN) -> Sessi
     return Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
 
 
-def account_on(session: Session, journal: Journal | None = None, plans: PlanStore | None = None) -> AmoAccount:
+def account_on(
+    session: Session,
+    journal: Journal | None = None,
+    plans: PlanStore | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
     plans = plans or MemoryPlanStore()
     journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
-    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents())
+    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
 
 
 def served_on(
@@ -197,10 +203,11 @@ def served_on(
     approvals: ApprovalStore | None = None,
     two_step: bool = True,
     read_only: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Served:
     """The server in front of a sandbox."""
     approvals = approvals or MemoryApprovalStore()
-    account = account_on(session, journal, plans)
+    account = account_on(session, journal, plans, clock)
     return Served(AmoServer(account, Asker(approvals, chat=two_step), read_only=read_only), sandbox, approvals)
 
 

@@ -201,7 +201,9 @@ class TestSignedIn:
         monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
         assert serving().base_url == CAFE
 
-    def test_a_signed_in_account_is_found_by_its_subdomain(self, monkeypatch: pytest.MonkeyPatch, state: StateDir) -> None:
+    def test_a_signed_in_account_is_found_by_its_subdomain(
+        self, monkeypatch: pytest.MonkeyPatch, state: StateDir
+    ) -> None:
         state.remember(SHOP)
         monkeypatch.setenv("AMO_SUBDOMAIN", "SHOP")
         assert serving().base_url == SHOP
@@ -325,8 +327,8 @@ def test_whatever_the_environment_is_it_is_taken_or_refused_by_name(environment:
 
 @pytest.mark.requirement("ENV-8")
 def test_no_report_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
-    assert "secret" not in "".join(told)
+    reported = problems(monkeypatch, AMO_ACCESS_TOKEN=TOKEN + " x", AMO_CLIENT_SECRET="client-secret", AMO_TIMEOUT="x")
+    assert "secret" not in "".join(reported)
     monkeypatch.setenv("AMO_ACCESS_TOKEN", TOKEN)
     monkeypatch.delenv("AMO_TIMEOUT")
     settings = serving(sandbox=True)

@@ -1,4 +1,4 @@
-"""The values of a custom field as they were read from the account: compared, told, and sent back.
+"""The values of a custom field as they were read from the account: compared, worded, and sent back.
 
 Of a field of a documented type only `value` counts, or `enum_id` of a choice; its name, its type and the names of its
 choices are the account's and may change without the values changing. What the values of other types consist of is not
@@ -41,11 +41,11 @@ def values_to_send(field: FieldValues | None) -> list[dict[str, Any]] | None:
     return [_to_send(value) for value in field["values"]]
 
 
-def told_values(field: FieldValues | None) -> str:
+def readable_values(field: FieldValues | None) -> str:
     """The values for a sentence: `«15»`, `«Mail», «Telephone»`, or `empty`."""
     if field is None or not field["values"]:
         return "empty"
-    texts = [quote(_told(value, field)) for value in field["values"]]
+    texts = [quote(_readable_value(value, field)) for value in field["values"]]
     more = len(texts) - _MAX_SHOWN
     return ", ".join(texts[:_MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
@@ -70,7 +70,7 @@ def _to_send(value: FieldValue) -> dict[str, Any]:
     return {"value": value.get("value")} if choice is None else {"enum_id": choice}
 
 
-def _told(value: FieldValue, field: FieldValues) -> str:
+def _readable_value(value: FieldValue, field: FieldValues) -> str:
     parts = {key: part for key, part in value.items() if part is not None}
     if _is_documented(field) or parts.keys() == {"value"}:
         content = parts.get("value", parts.get("enum_code", parts.get("enum_id")))

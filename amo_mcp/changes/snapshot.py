@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import anyio
-
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Segment, comparable
+from amo_mcp.changes.field_values import same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
+
+_FIELDS = "custom_fields_values"
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,10 @@ class Snapshot:
     Attributes:
         entities: by kind and id.
         fields: the custom fields of segments, where they were asked for.
-        read_at: the event loop's time, in seconds, at which reading began.
     """
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
-    read_at: float = 0.0
 
     def find(self, entity: Entity, kind: Kind) -> Entity | None:
         """The entity of the same kind and id, if it is still there."""
@@ -81,10 +80,9 @@ async def read_one(client: AmoClient, kind: Kind, entity_id: int) -> Entity:
 
 async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields: bool = False) -> Snapshot:
     """Everything of some kinds: one request a kind, and one more for the fields."""
-    read_at = anyio.current_time()
     fields = await client.segment_fields() if with_fields else ()
     entities = {kind: {entity.id: entity for entity in await read_all(client, kind)} for kind in kinds}
-    return Snapshot(entities, fields, read_at)
+    return Snapshot(entities, fields)
 
 
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
@@ -92,13 +90,12 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step = steps[0]
     if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
-    read_at = anyio.current_time()
     fields = await client.segment_fields() if with_fields else ()
     try:
         found = {step.before.id: await read_one(client, step.kind, step.before.id)}
     except NotFound:
         found = {}
-    return Snapshot({step.kind: found}, fields, read_at)
+    return Snapshot({step.kind: found}, fields)
 
 
 def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:
@@ -119,11 +116,20 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
     return differences
 
 
+def differing_settings(before: Entity, now: Entity) -> list[str]:
+    """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
+    was, is_now = comparable(before), comparable(now)
+    fields, fields_now = ({field["field_id"]: field for field in reading.pop(_FIELDS, [])} for reading in (was, is_now))
+    names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+    if any(not same_values(fields.get(key), fields_now.get(key)) for key in {**fields, **fields_now}):
+        names.append(_FIELDS)
+    return names
+
+
 def _changed_settings(step: Update | Delete, now: Entity, *, positions: bool) -> tuple[str, ...]:
-    was, is_now = comparable(step.before), comparable(now)
-    if not (positions and isinstance(step, Update) and "sort" in step.patch.to_payload()):
-        was.pop("sort", None)
-    names = [name for name in was if was[name] != is_now.get(name)]
+    names = differing_settings(step.before, now)
+    if "sort" in names and not (positions and isinstance(step, Update) and "sort" in step.patch.to_payload()):
+        names.remove("sort")
     if isinstance(step, Delete) and isinstance(step.before, Segment) and isinstance(now, Segment):
         shown, count = step.before.customers_count or 0, now.customers_count or 0
         names += ["customers_count"] if count > shown else []

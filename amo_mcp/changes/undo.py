@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.field_values import same_values, told_values, values_to_send
+from amo_mcp.changes.field_values import readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update
 from amo_mcp.text import quote, quote_unless_code, sanitize
@@ -171,7 +171,7 @@ def _conflicts(
     for name in names:
         was, now = getattr(left, name, None), getattr(current, name, None)
         if name in left.model_fields_set and _comparable(was) != _comparable(now):
-            yield _conflict(step, name, _told(name, was), _told(name, now))
+            yield _conflict(step, name, _readable(name, was), _readable(name, now))
     if _FIELDS in left.model_fields_set:
         before, after = _fields_of(left), _fields_of(current)
         for field_id in field_ids:
@@ -179,7 +179,7 @@ def _conflicts(
             if not same_values(was, now):
                 field_name = (now or was or {}).get("field_name")
                 label = f"field {quote(field_name) if field_name else field_id}"
-                yield _conflict(step, label, told_values(was), told_values(now))
+                yield _conflict(step, label, readable_values(was), readable_values(now))
 
 
 def _conflict(step: Step, label: str, was: str, now: str) -> str:
@@ -192,7 +192,7 @@ def _comparable(setting: Any) -> Any:
     return sorted(setting) if isinstance(setting, list) else setting
 
 
-def _told(name: str, setting: Any) -> str:
+def _readable(name: str, setting: Any) -> str:
     """A setting, for a sentence."""
     if not setting:
         return "empty"

@@ -60,7 +60,7 @@ def _stop(problems: Iterable[str]) -> NoReturn:
 
 
 async def _serve_stdio(settings: ServingSettings) -> None:
-    async with open_server(settings, "stdio") as server:
+    async with open_server(settings, "stdio", warmed_up=startup.serving) as server:
         startup.serving()
         await serve_stdio(server)
 
@@ -79,7 +79,7 @@ def _listener(host: str, port: int) -> socket:
 async def _serve_http(settings: ServingSettings, listener: socket) -> None:
     from amo_mcp.transports.http import Loopback
 
-    async with open_server(settings, "http") as server:
+    async with open_server(settings, "http", warmed_up=startup.serving) as server:
         serving = Loopback(server, listener)
 
         def started() -> None:

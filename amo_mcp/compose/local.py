@@ -1,9 +1,10 @@
 """One account on one machine: its server, from settings."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
+import anyio
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -13,37 +14,60 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.server.app import AmoServer
+from amo_mcp.server.warmup import call_models, imports, warm_up
 from amo_mcp.settings import SANDBOX_URL, ServingSettings, Settings, is_loopback
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.tools.runtime.catalog import catalog
 
 if TYPE_CHECKING:
     from amo_mcp.amocrm.auth import CredentialStore
     from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
+_IDLE_SECONDS = 0.05
+"""After the tools were listed: their answer goes out first."""
+
 
 @asynccontextmanager
-async def open_server(settings: ServingSettings, transport: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
+async def open_server(
+    settings: ServingSettings, transport: Literal["stdio", "http"], *, warmed_up: Callable[[], None] = lambda: None
+) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
     Args:
         settings: what the operator chose.
         transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
+        warmed_up: called once everything that the first call needs has been brought in.
     """
     chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
-    async with open_account(settings) as account:
-        yield AmoServer(account, Asker(MemoryApprovalStore(), chat=chat), read_only=settings.read_only)
+    async with _open(settings) as (account, http), anyio.create_task_group() as group:
+        server = AmoServer(account, Asker(MemoryApprovalStore(), chat=chat), read_only=settings.read_only)
+        group.start_soon(_warm_up, server, http, warmed_up)
+        yield server
+        group.cancel_scope.cancel()
+
+
+async def _warm_up(server: AmoServer, http: HttpTransport, warmed_up: Callable[[], None]) -> None:
+    """Bring in what the first call needs, once the tools were listed and the server idles."""
+    await server.tools_listed.wait()
+    await anyio.sleep(_IDLE_SECONDS)
+    tools = [entry.prepare for entry in catalog().values()]
+    await warm_up([http.prepare, *tools, *call_models(), *imports(["amo_mcp.storage.sqlite.slots"]), warmed_up])
 
 
 @asynccontextmanager
 async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     """The account of `settings`, with its connections open as long as the context."""
-    async with _sandbox(settings) if settings.sandbox else _account(settings) as account:
+    async with _open(settings) as (account, _):
         yield account
 
 
+def _open(settings: ServingSettings) -> AbstractAsyncContextManager[tuple[AmoAccount, HttpTransport]]:
+    return _open_sandbox(settings) if settings.sandbox else _open_account(settings)
+
+
 @asynccontextmanager
-async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+async def _open_sandbox(settings: ServingSettings) -> AsyncIterator[tuple[AmoAccount, HttpTransport]]:
     """The embedded sandbox: everything is kept in memory, and nothing is paced."""
     from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
     from amo_mcp.storage.memory.journal import MemoryJournal
@@ -55,13 +79,14 @@ async def _sandbox(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     plans = MemoryPlanStore()
     try:
         client = AmoClient(session)
-        yield AmoAccount.of(client, MemoryJournal(plans), plans, MemoryChangeEvents(), rate=settings.rate_limit)
+        journal, events = MemoryJournal(plans), MemoryChangeEvents()
+        yield AmoAccount.of(client, journal, plans, events, rate=settings.rate_limit), http
     finally:
         await http.aclose()
 
 
 @asynccontextmanager
-async def _account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+async def _open_account(settings: ServingSettings) -> AsyncIterator[tuple[AmoAccount, HttpTransport]]:
     """A real account: changes and plans are kept in the state directory, and its processes share one pace."""
     from amo_mcp.storage.sqlite.database import Database
     from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -73,7 +98,7 @@ async def _account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     try:
-        yield AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+        yield AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit), http
     finally:
         await journal.close()
         await http.aclose()

@@ -26,6 +26,7 @@ from amo_mcp.amocrm.inputs import (
 from amo_mcp.amocrm.limits import segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import spans
+from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, exceeds_limit, fields_of
@@ -94,14 +95,20 @@ def make_plan(
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
-def requests_of(steps: Sequence[Step]) -> int:
-    """How many requests carrying the steps out takes, with the reading before them.
+def requests_of(steps: Sequence[Step], per_second: int) -> int:
+    """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
-    The account is read for the question and before the first write; statuses that were created are read back.
+    The account is read for the question, before the first write, before every later deletion, and whenever what was
+    read has grown too old; statuses that were created are read back.
     """
-    batches = [steps[span.start] for span in spans(steps)]
-    read_back = [step for step in batches if isinstance(step, Create) and step.kind == "status"]
-    return 2 * len({step.kind for step in steps}) + len(batches) + len(read_back)
+    kinds = len({step.kind for step in steps})
+    sent, read_at = kinds, 0.0
+    for number, span in enumerate(spans(steps)):
+        step, now = steps[span.start], max(0, sent - per_second) / per_second
+        if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
+            sent, read_at = sent + kinds, now
+        sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
+    return kinds + sent
 
 
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> Step | None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+import anyio
 from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel import NotificationOptions
@@ -81,10 +82,12 @@ class AmoServer(Server[Any]):
 
     Attributes:
         account: the same.
+        tools_listed: is set when the tools have been listed: what starting left out can be brought in now.
     """
 
     def __init__(self, account: AmoAccount, asker: Asker, *, read_only: bool) -> None:
         self.account = account
+        self.tools_listed = anyio.Event()
         tools = {name: entry for name, entry in catalog().items() if not (read_only and entry.writes)}
         self._listed_tools = [entry.listed for entry in tools.values()]
         self._prompts = Prompts()
@@ -138,6 +141,7 @@ class AmoServer(Server[Any]):
         self._listen.close()
 
     async def _list_tools(self, _: Ctx, __: PaginatedRequestParams | None) -> ListToolsResult:
+        self.tools_listed.set()
         return ListToolsResult(tools=self._listed_tools)
 
     async def _list_resources(self, _: Ctx, __: PaginatedRequestParams | None) -> ListResourcesResult:

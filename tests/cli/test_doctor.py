@@ -15,12 +15,13 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.http import Answer
+from amo_mcp.amocrm.auth import Credentials
+from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.storage.credentials import Credentials, FileStore
+from amo_mcp.storage.credentials import FileCredentialStore
 from tests.cli.conftest import Host
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
@@ -87,7 +88,7 @@ class Machine:
         host = self.url.removeprefix("http://")
         access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
         signed_in = Credentials(
-            root=self.url,
+            base_url=self.url,
             client_id=self.sandbox.oauth.client_id,
             client_secret=SecretStr(self.sandbox.oauth.client_secret),
             redirect_uri=self.sandbox.oauth.redirect_uri,
@@ -96,7 +97,7 @@ class Machine:
             expires=time.time() + (0 if expired else 86_400),
         )
         self.state.create()
-        FileStore(self.file).save(signed_in)
+        anyio.run(FileCredentialStore(self.file).save, signed_in)
         self.state.remember(self.url)
         return signed_in
 
@@ -238,10 +239,10 @@ class TestHost:
             def __init__(self, **chosen: Any) -> None:
                 asked.append(chosen)
 
-            async def exchange(self, method: str, url: str, *, headers: dict[str, str]) -> Answer:
+            async def send(self, method: str, url: str, *, headers: dict[str, str]) -> Response:
                 await anyio.lowlevel.checkpoint()
                 asked.append({"method": method, "url": url, "headers": headers})
-                return Answer(401, {}, b"")
+                return Response(401, {}, b"")
 
             async def aclose(self) -> None:
                 asked.append({})
@@ -285,9 +286,9 @@ class TestClock:
     def test_the_clock_is_compared_with_the_hosts(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "time", SimpleNamespace(time=lambda: time.time() + 1e6))
         code, lines = machine.seen()
-        told = lines.pop("clock")
+        line = lines.pop("clock")
         assert (code, lines) == (1, {what: line for what, line in machine.healthy().items() if what != "clock"})
-        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", told)
+        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", line)
 
     @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Jan 2026 00:00:00 GMT"])
     def test_a_host_that_does_not_send_the_time_is_no_problem(self, date: str | None) -> None:
@@ -350,7 +351,7 @@ class TestSignIn:
         )
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unauthorized": (
         {"status": 401},
         (
@@ -361,8 +362,8 @@ REFUSED = {
     "not paid": (
         {"status": 402},
         (
-            "The account's tariff does not include this, or has not been paid. "
-            "The account's owner can check the tariff in amoCRM."
+            "The account's subscription does not include this, or has not been paid. "
+            "The account's owner can check the subscription in amoCRM."
         ),
     ),
     "blocked": (
@@ -379,7 +380,7 @@ REFUSED = {
     "broken": ({"status": 500}, "amoCRM answered with the status 500. Try again in a minute."),
     "no account": (
         {"body": "[]"},
-        "amoCRM answered with something of another shape than documented. Try again in a minute.",
+        "amoCRM returned an unexpected response. Try again in a minute.",
     ),
 }
 
@@ -387,11 +388,11 @@ REFUSED = {
 class TestAccount:
     @pytest.mark.parametrize("how", REFUSED)
     def test_an_account_that_cannot_be_read_ends_the_checks(self, how: str, machine: Machine) -> None:
-        fault, told = REFUSED[how]
+        fault, advice = REFUSED[how]
         machine.sandbox.faults.add(Fault(path=ACCOUNT, skip=1, times=0, **fault))
         healthy = machine.healthy()
         expected = {what: healthy[what] for what in list(healthy)[:6]}
-        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {told}"})
+        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {advice}"})
 
     def test_the_name_of_an_account_cannot_control_the_terminal(self, machine: Machine) -> None:
         machine.sandbox.account.profile["name"] = "Shop\x1b[31m\nok rights: \u202eall\u200b"
@@ -409,9 +410,9 @@ class TestAccount:
         assert machine.seen() == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
 
     def test_rights_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", status=500))
-        told = "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
-        assert machine.seen() == (1, {**machine.healthy(), "rights": told})
+        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", body="[]"))
+        line = "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."
+        assert machine.seen() == (1, {**machine.healthy(), "rights": line})
 
 
 class TestMode:
@@ -419,10 +420,10 @@ class TestMode:
         machine.host.sandbox = Sandbox(mode="periodicity")
         healthy = machine.healthy()
         expected = {what: healthy[what] for what in healthy if what not in ("segments", "fields")}
-        held = len(machine.sandbox.account.statuses)
+        used = len(machine.sandbox.account.statuses)
         assert machine.seen() == (
             0,
-            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {held} of 30"},
+            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {used} of 30"},
         )
 
     @pytest.mark.parametrize(("mode", "shown"), [("disabled", "disabled"), ("dynamic", "dynamic")])
@@ -440,18 +441,18 @@ class TestMode:
         assert lines["mode"] == "!! unknown. Switch customers on in amoCRM: segments or periodicity."
 
     @pytest.mark.requirement("COMMAND-8")
-    @pytest.mark.parametrize(("held", "full"), [(89, False), (90, True), (100, True)])
-    def test_a_limit_that_is_almost_reached_is_reported(self, held: int, full: bool, machine: Machine) -> None:
+    @pytest.mark.parametrize(("used", "full"), [(89, False), (90, True), (100, True)])
+    def test_a_limit_that_is_almost_reached_is_reported(self, used: int, full: bool, machine: Machine) -> None:
         segments = machine.sandbox.account.segments
         example = next(iter(segments.values()))
-        for number in range(held - len(segments)):
+        for number in range(used - len(segments)):
             segments[1000 + number] = {**example, "id": 1000 + number}
         _, lines = machine.seen()
         todo = ". Almost full: delete segments that are not needed." if full else ""
-        assert lines["segments"] == f"{'!!' if full else 'ok'} {held} of 100{todo}"
+        assert lines["segments"] == f"{'!!' if full else 'ok'} {used} of 100{todo}"
 
     def test_lists_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", status=500))
+        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", body="[]"))
         code, lines = machine.seen()
         assert (code, list(lines)[-2:]) == (1, ["mode", "limits"])
-        assert lines["limits"] == "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
+        assert lines["limits"] == "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."

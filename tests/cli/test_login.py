@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import anyio
 import httpx2
 import keyring
 import pytest
 from click.testing import CliRunner, Result
-from keyring.errors import KeyringLocked
 
+from amo_mcp.amocrm.auth import Credentials
 from amo_mcp.cli import cli, consent
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.storage.credentials import Credentials, FileStore
-from tests.cli.conftest import Host
-from tests.storage.test_credentials import MemoryKeychain
+from amo_mcp.storage.credentials import FileCredentialStore
+from tests.cli.conftest import Host, Keychain
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
 
@@ -59,14 +59,14 @@ class Terminal:
 
     @property
     def kept(self) -> Credentials | None:
-        return FileStore(self.file).load()
+        return anyio.run(FileCredentialStore(self.file).load)
 
     @property
     def requests(self) -> list[str]:
         return [f"{item.method} {item.path}" for item in self.sandbox.requests]
 
     def nobody_is_signed_in(self) -> bool:
-        return not self.state.signed_in() and not list(self.state.path.glob("sign-in-*"))
+        return not self.state.signed_in() and not list(self.state.path.glob("sign-in-*.json*"))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ class TestCode:
         assert terminal.state.signed_in() == [terminal.url]
         kept = terminal.kept
         assert kept is not None
-        assert (kept.root, kept.client_id, kept.redirect_uri) == (
+        assert (kept.base_url, kept.client_id, kept.redirect_uri) == (
             terminal.url,
             "sandbox-integration",
             terminal.sandbox.oauth.redirect_uri,
@@ -103,7 +103,7 @@ class TestCode:
         assert terminal.requests == ["POST /oauth2/access_token"]
 
     def test_where_there_is_a_keychain_the_tokens_are_kept_in_it(self, terminal: Terminal) -> None:
-        keychain = MemoryKeychain()
+        keychain = Keychain()
         keyring.set_keyring(keychain)
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert result.stdout == f"Signed in to {terminal.url}; the tokens are kept in the system's keychain.\n"
@@ -144,10 +144,7 @@ class TestCode:
         ("fault", "message"),
         [
             ({"status": 502}, "amoCRM answered the sign-in with the status 502 and no tokens. Try again in a minute."),
-            (
-                {"drop": "before"},
-                "amoCRM broke the connection off before it had answered. Try again in a minute.",
-            ),
+            ({"drop": "before"}, "amoCRM closed the connection before responding. Try again in a minute."),
             (
                 {"status": 403, "html": True},
                 "amoCRM's gateway refuses every request of this integration or address. Stop calling for now: trying "
@@ -321,15 +318,25 @@ class TestEnvironment:
         assert result.exit_code == 1
         assert str(terminal.state.path) in result.stderr
 
-    def test_a_keychain_that_stays_locked_is_reported(self, terminal: Terminal) -> None:
-        class Locked(MemoryKeychain):
-            def set_password(self, service: str, username: str, password: str) -> None:
-                raise KeyringLocked("dismissed")
-
-        keyring.set_keyring(Locked())
+    def test_where_the_keychain_stays_locked_the_tokens_are_kept_in_a_file(self, terminal: Terminal) -> None:
+        keyring.set_keyring(Keychain(locked=True))
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        assert result.exit_code == 1
-        assert "keychain" in result.stderr
+        assert result.exit_code == 0
+        assert f"the tokens are kept in {terminal.state.path}" in result.stdout
+        assert terminal.state.signed_in() == [terminal.url]
+
+    def test_tokens_that_cannot_be_kept_are_reported(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert (result.exit_code, result.stdout, result.stderr) == (
+            1,
+            "",
+            f"Error: the tokens cannot be kept in {terminal.file}: {os.strerror(errno.ENOSPC)}\n",
+        )
+        assert terminal.state.signed_in() == []
 
 
 class Browser:
@@ -515,7 +522,7 @@ class TestLogout:
         assert terminal.state.signed_in() == ["https://first.amocrm.ru"]
 
     def test_signing_out_removes_the_tokens_from_the_keychain(self, terminal: Terminal) -> None:
-        keychain = MemoryKeychain()
+        keychain = Keychain()
         keyring.set_keyring(keychain)
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert terminal.run("logout").exit_code == 0
@@ -547,12 +554,10 @@ class TestLogout:
         assert terminal.state.signed_in() == []
 
     def test_a_keychain_that_stays_locked_is_reported_and_the_account_kept(self, terminal: Terminal) -> None:
-        class Locked(MemoryKeychain):
-            def delete_password(self, service: str, username: str) -> None:
-                raise KeyringLocked("dismissed")
-
-        keyring.set_keyring(Locked())
+        keychain = Keychain()
+        keyring.set_keyring(keychain)
         terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        keychain.locked = True
         result = terminal.run("logout")
         assert (result.exit_code, result.stdout, result.stderr) == (
             1,

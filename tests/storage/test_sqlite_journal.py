@@ -22,6 +22,7 @@ from amo_mcp.storage.sqlite import database
 from amo_mcp.storage.sqlite.database import Database
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from tests.storage.backends import ACCOUNT_ID, BASE_URL, FILE, open_sqlite
+from tests.storage.disk import Disk
 from tests.storage.examples import DONE, PENDING, RENAME, created
 from tests.storage.processes import Process, at_once
 
@@ -297,6 +298,26 @@ async def test_a_file_that_was_mended_is_used_at_once(opened: Open, tmp_path: Pa
     await journal.begin("update_segment", [RENAME])
     await journal.close()
     assert names(tmp_path) == [FILE]
+
+
+async def test_on_a_full_disk_nothing_begins_and_once_there_is_room_everything_goes_on(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, journal = Disk(monkeypatch), opened()
+    await journal.begin("update_segment", [RENAME])
+    disk.fill()
+    failures: list[JournalUnusable] = []
+    for _ in range(100):
+        try:
+            await journal.begin("update_segment", [RENAME] * 10)
+        except JournalUnusable as error:
+            failures.append(error)
+    begun = 101 - len(failures)
+    assert {(error.reason, error.begun) for error in failures} == {("database or disk is full", False)}
+    assert [number for number, _ in await journal.changes(1000)] == [*range(begun, 0, -1)]
+    disk.free()
+    await journal.begin("update_segment", [RENAME])
+    assert [number for number, _ in await journal.changes(1)] == [begun + 1]
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,10 @@ class MemoryJournal(Journal):
 
     @override
     async def unsettled(self) -> list[Unsettled]:
-        recreated, now = self._recreated(), self._clock()
-        return [
-            Unsettled(current_record(self._entry(row), recreated), is_at_rest(row.noted, now))
-            for row in self._rows.values()
-            if (row.status == "running" and row.id not in self._under_way)
-            or (row.status == "interrupted" and any(step.outcome == "pending" for step in _steps(row)))
-        ]
+        left = [row for row in self._rows.values() if self._is_left(row)]
+        recreated = self._recreated() if left else RecreatedIds()
+        now = self._clock()
+        return [Unsettled(current_record(self._entry(row), recreated), is_at_rest(row.noted, now)) for row in left]
 
     @override
     async def recreated_ids(self) -> RecreatedIds:
@@ -156,6 +153,12 @@ class MemoryJournal(Journal):
         row.status = status
         if status == "failed" and not any(step.outcome == "done" for step in _steps(row)):
             self._plans.free(row.plan_id)
+
+    def _is_left(self, row: _Row) -> bool:
+        """Whether nobody works on a change any more, and something is to be found out about it."""
+        if row.status == "running":
+            return row.id not in self._under_way
+        return row.status == "interrupted" and any(step.outcome == "pending" for step in _steps(row))
 
     def _entry(self, row: _Row) -> JournalEntry:
         undos = tuple(self._entry(undo) for undo in self._rows.values() if undo.undoes == row.id)

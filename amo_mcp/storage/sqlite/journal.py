@@ -170,12 +170,11 @@ class SqliteJournal(Journal):
         rows = connection.execute(
             f"{_CHANGES} WHERE status IN ('running', 'interrupted') AND (status = 'running' OR {_HAS_PENDING})"
         ).fetchall()
-        recreated = _recreated_ids(connection) if rows else RecreatedIds()
+        left = [row for row in rows if row["status"] != "running" or self._is_left(file, row["id"], row["process"])]
+        recreated = _recreated_ids(connection) if left else RecreatedIds()
         now = self._clock()
         return [
-            Unsettled(current_record(_read(connection, row), recreated), is_at_rest(row["noted"], now))
-            for row in rows
-            if row["status"] == "interrupted" or self._is_left(file, row["id"], row["process"])
+            Unsettled(current_record(_read(connection, row), recreated), is_at_rest(row["noted"], now)) for row in left
         ]
 
     def _is_left(self, file: DatabaseFile, change_id: str, process: str) -> bool:

@@ -48,6 +48,10 @@ class CatalogEntry:
         definition: ToolDefinition = getattr(import_module(self.module), self.listed.name)
         return definition
 
+    def prepare(self) -> None:
+        """Import the module, and build what the first call needs."""
+        self.definition.prepare()
+
 
 @cache
 def catalog() -> dict[str, CatalogEntry]:

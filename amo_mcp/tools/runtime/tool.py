@@ -135,6 +135,11 @@ class ToolDefinition:
         answer = get_args(returned)[0] if get_origin(returned) in (Confirm, Confirmed) else returned
         return cast("type[Output]", answer)
 
+    def prepare(self) -> None:
+        """Build what the first call needs: the models of its arguments and of its answer."""
+        self.arguments.model_rebuild()
+        self.output.model_rebuild()
+
     async def run(self, arguments: BaseModel, call: Call) -> Any:
         """Call the function with arguments that were validated."""
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
