@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,11 +111,16 @@ class Person:
 
 @dataclass
 class Served:
-    """A server on a sandbox, ready for clients."""
+    """A server on a sandbox, ready for clients.
+
+    Attributes:
+        url: where the sandbox is served, if it is.
+    """
 
     server: AmoServer
     sandbox: Sandbox
     approvals: ApprovalStore
+    url: str = ""
 
     @property
     def account(self) -> AmoAccount:
@@ -168,9 +173,9 @@ def serve() -> Serve:
         with running(sandbox) as url:
             http = HttpTransport(timeout=20.0)
             try:
-                yield served_on(
-                    sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
-                )
+                session = session_at(url, http, token)
+                made = served_on(sandbox, session, approvals=approvals, two_step=two_step, read_only=read_only)
+                yield replace(made, url=url)
             finally:
                 await http.aclose()
 
