@@ -4,8 +4,8 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,11 +111,16 @@ class Person:
 
 @dataclass
 class Served:
-    """A server on a sandbox, ready for clients."""
+    """A server on a sandbox, ready for clients.
+
+    Attributes:
+        url: where the sandbox is served, if it is.
+    """
 
     server: AmoServer
     sandbox: Sandbox
     approvals: ApprovalStore
+    url: str = ""
 
     @property
     def account(self) -> AmoAccount:
@@ -138,6 +143,17 @@ class Served:
         return [f"{item.method} {item.path}" for item in self.sandbox.requests]
 
 
+@asynccontextmanager
+async def both(server: AmoServer, dialog: Dialog | None = None) -> AsyncIterator[list[Client]]:
+    """A client of each era, on the same server."""
+    async with AsyncExitStack() as stack:
+        clients = [
+            Client(server, mode=mode, elicitation_callback=cast("ElicitationFnT | None", dialog), cache=None)
+            for mode in ERAS.values()
+        ]
+        yield [await stack.enter_async_context(client) for client in clients]
+
+
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
@@ -152,15 +168,14 @@ def serve() -> Serve:
         token: str = ADMIN_TOKEN,
         read_only: bool = False,
         two_step: bool = True,
-        timeout: float = 20.0,
         approvals: ApprovalStore | None = None,
     ) -> AsyncIterator[Served]:
         with running(sandbox) as url:
-            http = HttpTransport(timeout=timeout)
+            http = HttpTransport(timeout=20.0)
             try:
-                yield served_on(
-                    sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
-                )
+                session = session_at(url, http, token)
+                made = served_on(sandbox, session, approvals=approvals, two_step=two_step, read_only=read_only)
+                yield replace(made, url=url)
             finally:
                 await http.aclose()
 

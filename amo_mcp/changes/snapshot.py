@@ -90,12 +90,12 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step = steps[0]
     if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
-    fields = await client.segment_fields() if with_fields else ()
     try:
-        found = {step.before.id: await read_one(client, step.kind, step.before.id)}
+        target = await read_one(client, step.kind, step.before.id)
     except NotFound:
-        found = {}
-    return Snapshot({step.kind: found}, fields)
+        return Snapshot({step.kind: {}})
+    fields = await client.segment_fields() if with_fields else ()
+    return Snapshot({step.kind: {target.id: target}}, fields)
 
 
 def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:

@@ -16,7 +16,6 @@ from mcp_types import (
     INVALID_PARAMS,
     CompleteRequestParams,
     CompleteResult,
-    Completion,
     GetPromptRequestParams,
     GetPromptResult,
     ListPromptsResult,
@@ -33,7 +32,6 @@ from mcp_types import (
 from amo_mcp import __version__
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.cache import FRESH_SECONDS
-from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.failures import explain, internal_error
 from amo_mcp.server.completions import complete
@@ -169,11 +167,8 @@ class AmoServer(Server[Any]):
 
     async def _complete(self, _: Ctx, params: CompleteRequestParams) -> CompleteResult:
         """Ids for the templates, and for the arguments of prompts that have the same name."""
-        try:
-            completion = await complete(self.account, params.argument.name, params.argument.value)
-        except AmoError:
-            completion = Completion(values=[], total=0, has_more=False)
-        return CompleteResult(completion=completion)
+        argument = params.argument
+        return CompleteResult(completion=await _answered(complete(self.account, argument.name, argument.value)))
 
 
 async def _answered(answer: Awaitable[_T], uri: str | None = None) -> _T:
@@ -187,6 +182,6 @@ async def _answered(answer: Awaitable[_T], uri: str | None = None) -> _T:
     except Exception as error:
         failure = explain(error)
         if failure is None:
-            logger.error("A resource failed unexpectedly: %s", type(error).__name__)
+            logger.error("A resource or a completion failed unexpectedly: %s", type(error).__name__)
         message = str(failure or internal_error())
         raise MCPError(code=INTERNAL_ERROR, message=message, data={"uri": uri} if uri else None) from error
