@@ -145,7 +145,10 @@ def explain_api(error: amo.AmoError) -> Failure:
     match error:
         case amo.Unavailable():
             return Failure(
-                "unavailable", f"amoCRM {error.reason}. {NOTHING_CHANGED}", "Try again in a minute.", retryable=True
+                "unavailable",
+                f"amoCRM {error.reason}. {NOTHING_CHANGED}",
+                error.hint or "Try again in a minute.",
+                retryable=not error.hint,
             )
         case amo.OutcomeUnknown():
             return Failure(
@@ -234,8 +237,8 @@ def _explain_journal(error: JournalUnusable) -> Failure:
     effect = "It failed part-way: changes already sent may have been made." if error.begun else NOTHING_CHANGED
     return Failure(
         "internal",
-        f"The journal of changes cannot be used ({sanitize(error.reason)})."
-        f", and nothing is changed without it. {effect}",
+        f"The journal of changes cannot be used ({sanitize(error.reason)}), "
+        f"and nothing is changed without it. {effect}",
         "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's file."
         + (" Read the targets before anything is sent again." if error.begun else ""),
     )
@@ -243,12 +246,11 @@ def _explain_journal(error: JournalUnusable) -> Failure:
 
 def _explain_target_changed(error: TargetChanged) -> Failure:
     differences = [describe(difference) for difference in error.differences[:_MAX_DIFFERENCES]]
-    message = error.reason or "It has changed since the question was asked."
-    if differences and all(difference.now is None for difference in error.differences):
-        message = "It is no longer there."
+    gone = differences and all(difference.now is None for difference in error.differences)
+    changed = "It is no longer there." if gone else "It has changed since the question was asked."
     return Failure(
         "target_changed",
-        f"{message} {NOTHING_CHANGED}",
+        f"{error.reason or changed} {NOTHING_CHANGED}",
         "Read it again and, if it is still wanted, start over.",
         extra={"differences": differences} if differences else None,
     )

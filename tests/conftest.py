@@ -2,17 +2,28 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from mcp import Client
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
+from mcp.client.session import ElicitationFnT
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    ReadResourceResult,
+    TextContent,
+    TextResourceContents,
+)
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -38,6 +49,10 @@ settings.load_profile("untimed")
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
+
+
+Dialog = Callable[[Any, Any], Awaitable[ElicitResult | ErrorData]]
+"""What a client does with a question: it is called with the client's context and the form."""
 
 
 @pytest.fixture
@@ -79,7 +94,7 @@ class Person:
     says: str | Callable[[str], str] = "yes"
     asked: list[ElicitRequestFormParams] = field(default_factory=list)
 
-    async def __call__(self, _: Any, params: Any) -> ElicitResult:
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params)
         word = self.says if isinstance(self.says, str) else self.says(params.message)
@@ -106,11 +121,11 @@ class Served:
     def account(self) -> AmoAccount:
         return self.server.account
 
-    def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
+    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
         return Client(
             self.server,
             mode=ERAS[era],
-            elicitation_callback=person,
+            elicitation_callback=cast("ElicitationFnT | None", dialog),
             client_info=Implementation(name=name, version="1"),
             cache=None,
         )
@@ -143,7 +158,9 @@ def serve() -> Serve:
         with running(sandbox) as url:
             http = HttpTransport(timeout=timeout)
             try:
-                yield served_on(sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only)
+                yield served_on(
+                    sandbox, session_at(url, http, token), approvals=approvals, two_step=two_step, read_only=read_only
+                )
             finally:
                 await http.aclose()
 
@@ -155,11 +172,16 @@ def session_at(url: str, http: HttpTransport, token: str = ADMIN_TOKEN) -> Sessi
     return Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
 
 
-def account_on(session: Session, journal: Journal | None = None, plans: PlanStore | None = None) -> AmoAccount:
+def account_on(
+    session: Session,
+    journal: Journal | None = None,
+    plans: PlanStore | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
     plans = plans or MemoryPlanStore()
-    journal = journal or MemoryJournal(plans)
-    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents())
+    journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
+    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
 
 
 def served_on(
@@ -171,10 +193,11 @@ def served_on(
     approvals: ApprovalStore | None = None,
     two_step: bool = True,
     read_only: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Served:
     """The server in front of a sandbox."""
     approvals = approvals or MemoryApprovalStore()
-    account = account_on(session, journal, plans)
+    account = account_on(session, journal, plans, clock)
     return Served(AmoServer(account, Asker(approvals, chat=two_step), read_only=read_only), sandbox, approvals)
 
 
@@ -187,6 +210,7 @@ def answer(result: Any) -> dict[str, Any]:
     """The structured answer of a call; that the text says the same is checked here for every test."""
     assert isinstance(result, CallToolResult)
     [block] = result.content
+    assert isinstance(block, TextContent)
     assert json.loads(block.text) == result.structured_content
     assert ("error" in (result.structured_content or {})) == bool(result.is_error)
     return dict(result.structured_content or {})
@@ -196,6 +220,13 @@ def error(result: Any) -> dict[str, Any]:
     """The error object of a call that failed."""
     assert result.is_error is True
     return dict(answer(result)["error"])
+
+
+def resource_text(result: ReadResourceResult) -> str:
+    """The text of a resource."""
+    [contents] = result.contents
+    assert isinstance(contents, TextResourceContents)
+    return contents.text
 
 
 @pytest.fixture

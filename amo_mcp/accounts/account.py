@@ -1,11 +1,12 @@
 """One amoCRM account as the server holds it: fresh reads, reads of a moment ago, and writes made safe."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
 
-from amo_mcp.accounts.cache import CachedReads
+from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.events import ChangeEvents
@@ -31,6 +32,7 @@ class AmoAccount:
         cached: what was read a moment ago, shared by all calls.
         requests_per_second: the pace that the account is kept to.
         report: who is told how far the current call is.
+        clock: gives monotonic seconds, by which what was read grows old.
     """
 
     client: AmoClient
@@ -40,13 +42,23 @@ class AmoAccount:
     cached: CachedReads
     requests_per_second: int = 7
     report: Report | None = None
+    clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def of(cls, client: AmoClient, journal: Journal, plans: PlanStore, events: ChangeEvents, *, rate: int = 7) -> Self:
+    def of(
+        cls,
+        client: AmoClient,
+        journal: Journal,
+        plans: PlanStore,
+        events: ChangeEvents,
+        *,
+        rate: int = 7,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
         """The account behind `client`, whose reads of a moment ago are dropped with every change."""
-        cached = CachedReads(client)
+        cached = CachedReads(client, ReadCache(clock))
         events.subscribe(cached.on_change)
-        return cls(client, journal, plans, events, cached, rate)
+        return cls(client, journal, plans, events, cached, rate, clock=clock)
 
     @property
     def host(self) -> str:
@@ -71,7 +83,7 @@ class AmoAccount:
         plan_id: str | None = None,
     ) -> Execution:
         """Carry out a change; see `Executor.execute`."""
-        executor = Executor(self.client, self.journal, self.events, self.report)
+        executor = Executor(self.client, self.journal, self.events, self.report, self.clock)
         return await executor.execute(tool, steps, fields=fields, undoes=undoes, plan_id=plan_id)
 
     async def recover(self) -> None:

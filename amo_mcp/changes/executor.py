@@ -5,6 +5,7 @@ transition is in the journal before anything else happens: a process that dies l
 `recovery` finds out what came of it.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,15 +81,22 @@ class Executor:
         journal: where every change is recorded before it is sent.
         events: who is told of it.
         progress: who is told how far a change of several steps is.
+        clock: gives monotonic seconds.
     """
 
     def __init__(
-        self, client: AmoClient, journal: Journal, events: ChangeEvents, progress: Progress | None = None
+        self,
+        client: AmoClient,
+        journal: Journal,
+        events: ChangeEvents,
+        progress: Progress | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._journal = journal
         self._events = events
         self._progress = progress
+        self._clock = clock
 
     async def execute(
         self,
@@ -119,6 +127,7 @@ class Executor:
             AmoError: nothing was done, and why.
         """
         await recover(self._client, self._journal)
+        read_at = self._clock()
         snapshot = await read_targets(self._client, steps, with_fields=bool(fields))
         _check_targets(steps, fields, snapshot)
         check_room(steps, snapshot)
@@ -126,7 +135,7 @@ class Executor:
         # The first batch is pending with the record itself: that saves a commit for each change of one step.
         begun = [*_pending(steps[: first.stop], snapshot, ()), *steps[first.stop :]]
         record = await self._journal.begin(tool, begun, undoes=undoes, plan_id=plan_id)
-        run = _Run(self._client, self._journal, self._events, record.id, begun, snapshot)
+        run = _Run(self._client, self._journal, self._events, record.id, begun, snapshot, read_at, self._clock)
         failure: AmoError | TargetChanged | None = None
         try:
             for span in (first, *others):
@@ -159,6 +168,8 @@ class _Run:
     Attributes:
         steps: every step with what is known of it by now.
         snapshot: the account as it was read last.
+        read_at: when reading it began, in monotonic seconds.
+        clock: gives them.
     """
 
     client: AmoClient
@@ -167,6 +178,8 @@ class _Run:
     change_id: str
     steps: list[Step]
     snapshot: Snapshot
+    read_at: float
+    clock: Callable[[], float]
 
     async def batch(self, span: range) -> AmoError | TargetChanged | None:
         """Compare, record, send and record the steps that go in one request; why they failed, if they did."""
@@ -193,8 +206,9 @@ class _Run:
             AmoError: the account cannot be read.
         """
         batch = self.steps[span.start : span.stop]
-        age = anyio.current_time() - self.snapshot.read_at
-        if age > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
+        now = self.clock()
+        if now - self.read_at > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
+            self.read_at = now
             self.snapshot = await read_snapshot(self.client, sorted({step.kind for step in self.steps}))
         if differences := drift(batch, self.snapshot):
             raise TargetChanged(differences)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import anyio
-
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Segment, comparable
@@ -21,12 +19,10 @@ class Snapshot:
     Attributes:
         entities: by kind and id.
         fields: the custom fields of segments, where they were asked for.
-        read_at: the event loop's time, in seconds, at which reading began.
     """
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
-    read_at: float = 0.0
 
     def find(self, entity: Entity, kind: Kind) -> Entity | None:
         """The entity of the same kind and id, if it is still there."""
@@ -84,10 +80,9 @@ async def read_one(client: AmoClient, kind: Kind, entity_id: int) -> Entity:
 
 async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields: bool = False) -> Snapshot:
     """Everything of some kinds: one request a kind, and one more for the fields."""
-    read_at = anyio.current_time()
     fields = await client.segment_fields() if with_fields else ()
     entities = {kind: {entity.id: entity for entity in await read_all(client, kind)} for kind in kinds}
-    return Snapshot(entities, fields, read_at)
+    return Snapshot(entities, fields)
 
 
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
@@ -95,13 +90,12 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step = steps[0]
     if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
-    read_at = anyio.current_time()
     fields = await client.segment_fields() if with_fields else ()
     try:
         found = {step.before.id: await read_one(client, step.kind, step.before.id)}
     except NotFound:
         found = {}
-    return Snapshot({step.kind: found}, fields, read_at)
+    return Snapshot({step.kind: found}, fields)
 
 
 def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:

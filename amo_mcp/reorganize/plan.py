@@ -96,20 +96,19 @@ def make_plan(
 
 
 def requests_of(steps: Sequence[Step], per_second: int) -> int:
-    """How many requests carrying the steps out takes, at a pace of so many in a second.
+    """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
-    The account is read for the question, before the first write, before every other deletion, and whenever it was read
-    longer ago than `MAX_SNAPSHOT_AGE`; statuses that were created are read back.
+    The account is read for the question, before the first write, before every later deletion, and whenever what was
+    read has grown too old; statuses that were created are read back.
     """
     kinds = len({step.kind for step in steps})
-    sent = read_at = 2 * kinds
-    for span in spans(steps):
-        step = steps[span.start]
-        if span.start and (isinstance(step, Delete) or sent - read_at > MAX_SNAPSHOT_AGE * per_second):
-            read_at = sent
-            sent += kinds
+    sent, read_at = kinds, 0.0
+    for number, span in enumerate(spans(steps)):
+        step, now = steps[span.start], max(0, sent - per_second) / per_second
+        if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
+            sent, read_at = sent + kinds, now
         sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
-    return sent
+    return kinds + sent
 
 
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> Step | None:

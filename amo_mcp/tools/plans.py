@@ -17,7 +17,7 @@ from amo_mcp.changes.steps import Kind, summary_of
 from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.confirmation.pending import PendingChange, PendingPlan
 from amo_mcp.confirmation.question import customers_affected
-from amo_mcp.failures import NOTHING_CHANGED, Failure, explain, internal_error, invalid_arguments
+from amo_mcp.failures import NOTHING_CHANGED, Failure, describe, explain, internal_error, invalid_arguments
 from amo_mcp.reorganize.plan import MAX_CHANGES, InvalidPlan, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Call, Confirm, CurrentCall, Output, tool
@@ -100,12 +100,13 @@ async def apply_plan(
     if plan is None:
         raise Failure(
             "not_found",
-            f"No plan of yours has this plan_id: it was applied, is older than an hour, or never was. {NOTHING_CHANGED}",
+            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was. "
+            f"{NOTHING_CHANGED}",
             "Make a new one with plan_changes.",
         )
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))
     if differences := drift(plan.steps, snapshot):
-        raise TargetChanged(differences)
+        raise TargetChanged(differences, "The account has changed since the plan was made.")
     return Confirm(PendingPlan(plan.steps, plan.fields, plan.id))
 
 
@@ -116,7 +117,10 @@ def outcome_of(execution: Execution) -> dict[str, object]:
     if failure is None:
         return {"change_id": record.id, "status": "done", "done": done}
     worded = explain(failure) or internal_error()
-    reason = str(worded).replace(NOTHING_CHANGED, "That step changed nothing.")
+    why = str(worded)
+    if isinstance(failure, TargetChanged):
+        why = " ".join([*map(describe, failure.differences), NOTHING_CHANGED])
+    why = why.replace(NOTHING_CHANGED, "That step changed nothing.")
     return {
         "change_id": record.id,
         "status": "stopped",
@@ -125,7 +129,7 @@ def outcome_of(execution: Execution) -> dict[str, object]:
             f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in record.steps if step.outcome != "done"
         ],
         "reason": worded.code,
-        "message": f"It stopped there: {reason} What was done stays; undo_change takes it back, a new plan does the rest.",
+        "message": f"It stopped there: {why} What was done stays; undo_change takes it back, a new plan does the rest.",
     }
 
 

@@ -321,15 +321,30 @@ def test_a_warning_is_given_only_where_there_is_something_to_know(
     assert tuple(made(*changes)[1]) == warnings
 
 
+def cost(*changes: Mapping[str, Any], of: Snapshot | None = None) -> int:
+    """The requests of a plan, at seven a second."""
+    return requests_of(planned(*changes, of=of).steps, 7)
+
+
 def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_reading() -> None:
     new = [change("create status", name=f"{number}", sort=number) for number in range(12)]
-    assert requests_of(planned(*new).steps, 7) == 2 + 2
-    assert requests_of(planned(*new[:6], change("delete status 10"), *new[6:]).steps, 7) == 2 + 2 + (1 + 1) + 2
-    assert requests_of(planned(change("delete segment 54")).steps, 7) == 2 + 1
-    assert requests_of(planned(change("delete segment 54"), change("delete status 10")).steps, 7) == 4 + 1 + (2 + 1)
-    assert (
-        requests_of(planned(change("create segment", name="А"), change("create segment", name="Б")).steps, 7) == 2 + 2
-    )
+    assert cost(*new) == 2 + 2
+    assert cost(*new[:6], change("update status 10", name="A"), *new[6:]) == 2 + 2 + 1 + 2
+
+
+def test_every_deletion_but_the_first_step_costs_one_more_reading() -> None:
+    assert cost(change("delete segment 54")) == 2 + 1
+    assert cost(change("delete segment 54"), change("create segment", name="А")) == 2 + 2
+    assert cost(change("create segment", name="А"), change("delete segment 54"), change("delete segment 51")) == 2 + 5
+    assert cost(change("delete segment 54"), change("delete status 10")) == 4 + 1 + 2 + 1
+
+
+def test_a_long_plan_costs_one_more_reading_every_two_seconds() -> None:
+    updates = [change(f"update segment {number}", name=f"A{number}") for number in range(1, 101)]
+    account = state(*many("segment", 100))
+    assert cost(*updates[:20], of=account) == 2 + 20
+    assert cost(*updates[:30], of=account) == 2 + 30 + 1
+    assert cost(*updates, of=account) == 2 + 100 + 6
 
 
 OF_ALL = (

@@ -93,7 +93,8 @@ class MemorySlots(SlotTable):
     @property
     def pause_seconds(self) -> float:
         """What `pause_left` gives."""
-        return max(0.0, self._pause.free_at - self._now())
+        now = self._now()
+        return max(0.0, self._pause.free_at - now)
 
     def holds(self, lease: str) -> bool:
         """Whether a slot is taken under that name."""
@@ -102,7 +103,8 @@ class MemorySlots(SlotTable):
     @property
     def busy_for(self) -> float:
         """Seconds until every slot is free."""
-        return max(0.0, max(slot.free_at for slot in self._slots) - self._now())
+        now = self._now()
+        return max(0.0, max(slot.free_at for slot in self._slots) - now)
 
     def occupy(self) -> None:
         """Let no slot be free for the next second: others may have sent requests in the last one."""
