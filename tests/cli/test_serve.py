@@ -42,7 +42,9 @@ def process(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, *start, "serve", "--sandbox", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}) as running:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}
+    ) as running:
         try:
             yield running
         finally:
@@ -223,7 +225,13 @@ class TestStdio:
         command = [sys.executable, *way, "serve", "--sandbox"]
         with said.open() as stdin, heard.open("w") as stdout:
             done = subprocess.run(
-                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=SECONDS, check=False
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                timeout=SECONDS,
+                check=False,
             )
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
@@ -284,14 +292,14 @@ class TestStdio:
                 running.stdin.write(b"x" * 1_000_000)
             running.stdin.write(b"\n")
             say(running, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            assert hear(running)["error"]["code"] == -32600
             assert hear(running) == {"jsonrpc": "2.0", "id": 1, "result": {}}
             assert peak_megabytes(running.pid) - before < 20
             running.stdin.close()
             assert running.wait(SECONDS) == 0
             assert running.stderr
             assert (
-                running.stderr.read()
-                == b"warning: amo_mcp.transports.stdio: refused a message: "
+                running.stderr.read() == b"warning: amo_mcp.transports.stdio: refused a message: "
                 b"Invalid request: the line has more than 1048576 bytes\n"
             )
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,7 +18,8 @@ from mcp_types import ElicitResult, Implementation, InputRequiredResult, Resourc
 from amo_mcp import __version__
 from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.transports import http, uvicorn
+from amo_mcp.transports import shutdown, uvicorn
+from amo_mcp.transports.http import create_app
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.uvicorn import HttpServer
 from tests.conftest import Person, Serve, Served, answer, error
@@ -172,7 +174,7 @@ class TestCallers:
         ):
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
             refused = error(await theirs.call_tool("confirm_change", approval))
-            assert refused["message"] == "No change of yours waits for this approval. Nothing was changed."
+            assert refused["message"] == "No pending change matches this approval_id. Nothing was changed."
             assert served.writes() == []
             assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 
@@ -293,18 +295,26 @@ class TestTheDoor:
             assert (await http.get(at.url.removesuffix("/mcp") + "/")).status_code == 404
         assert served.requests() == []
 
-    async def test_there_are_only_so_many_sessions(
+    async def test_of_too_many_sessions_the_one_that_was_idle_longest_gives_way(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "MOST_SESSIONS", 2)
+        monkeypatch.setattr(uvicorn, "create_app", partial(create_app, max_sessions=2))
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
-            statuses = [(await http.post(at.url, json=HELLO, headers=ACCEPT)).status_code for _ in range(3)]
-            assert statuses == [200, 200, 503]
+            opened = [await http.post(at.url, json=HELLO, headers=ACCEPT) for _ in range(2)]
+            sessions = [
+                {**ACCEPT, "mcp-protocol-version": OLD, "mcp-session-id": one.headers["mcp-session-id"]}
+                for one in opened
+            ]
+            ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+            assert (await http.post(at.url, json=ping, headers=sessions[0])).status_code == 200
+            assert (await http.post(at.url, json=HELLO, headers=ACCEPT)).status_code == 200
+            statuses = [(await http.post(at.url, json=ping, headers=session)).status_code for session in sessions]
+            assert statuses == [200, 404]
             async with client(at, NEW) as mine:
                 assert answer(await mine.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
 
     @pytest.mark.requirement("HTTP-2")
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])  # noqa: S104
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])
     async def test_it_listens_on_loopback_alone(self, host: str) -> None:
         with pytest.raises(NotLoopback):
             listen(host, 0)
@@ -338,7 +348,7 @@ class TestTheEnd:
     async def test_who_listens_is_not_waited_for(
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
         async with (
             serve(sandbox) as served,
             over_http(served) as at,
@@ -351,7 +361,7 @@ class TestTheEnd:
     async def test_a_dialog_that_nobody_answers_does_not_hold_it_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.1)
+        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.1)
         hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"elicitation": {}}}}
         call = {"name": DELETE_51[0], "arguments": DELETE_51[1]}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
