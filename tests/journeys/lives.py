@@ -66,13 +66,14 @@ class Interruption:
 
     Attributes:
         on_request: is called before every request.
-        on_write: is called after the effect of every write and before its answer, with how many writes there have been;
-            what it returns is awaited, unless that is None.
+        on_write: is called after the effect of every write and before its answer, with the path; what it returns is
+            awaited, unless that is None.
+        writes: how many writes there have been.
     """
 
     app: ASGIApp
     on_request: Callable[[], None] = lambda: None
-    on_write: Callable[[int], Awaitable[None] | None] = lambda _: None
+    on_write: Callable[[str], Awaitable[None] | None] = lambda _: None
     writes: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +89,7 @@ class Interruption:
 
         await self.app(scope, receive, keep)
         self.writes += 1
-        interrupting = self.on_write(self.writes)
+        interrupting = self.on_write(scope["path"])
         if interrupting is not None:
             await interrupting
         for message in response:
@@ -112,19 +113,21 @@ async def living(
     person: Person,
     clock: Callable[[], float],
     app: ASGIApp | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Life]:
     """A server on the journal in a folder, with a client; it ends in peace, or as a killed process does.
 
     Args:
         clock: gives the Unix seconds of the journal and the plans.
         app: the sandbox, or what stands before it.
+        monotonic: gives the seconds by which what was read of the account grows old.
     """
     switch = KillSwitch()
     journal = MortalJournal(folder, switch, clock)
     wire = MortalWire(app or sandbox.app, switch)
     try:
         async with (
-            serving(sandbox, journal, journal.plans, wire) as served,
+            serving(sandbox, journal, journal.plans, wire, monotonic) as served,
             served.client(era, person) as client,
         ):
             yield Life(client, journal, switch)
@@ -138,17 +141,17 @@ async def serving(
     journal: Journal,
     plans: PlanStore,
     app: ASGIApp | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Served]:
     """A server on a sandbox in process, on a journal of the test's.
 
     Args:
         app: the sandbox, or what stands before it.
-        clock: gives the seconds by which what was read of the account grows old.
+        monotonic: gives the seconds by which what was read of the account grows old.
     """
     http = HttpTransport(timeout=20, app=app or sandbox.app)
     try:
-        yield served_on(sandbox, session_at("http://127.0.0.1", http), journal=journal, plans=plans, clock=clock)
+        yield served_on(sandbox, session_at("http://127.0.0.1", http), journal=journal, plans=plans, clock=monotonic)
     finally:
         await http.aclose()
 

@@ -90,7 +90,7 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
     changes = [{"action": "create", "kind": "segment", "name": f"Н{number}"} for number in range(3)]
     one, other = open_sqlite(tmp_path), open_sqlite(tmp_path)
 
-    async def ask_the_other_process(_: int) -> None:
+    async def ask_the_other_process(_: str) -> None:
         [(_, change)] = await other[0].changes(1)
         refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
         assert await listed(second) == []
