@@ -42,9 +42,7 @@ def process(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, *start, "serve", "--sandbox", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}
-    ) as running:
+    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}) as running:
         try:
             yield running
         finally:
@@ -143,7 +141,7 @@ WAYS = {
     "when stdin and stdout are ready": ("-m", "amo_mcp"),
     "with threads, as on Windows": (
         "-c",
-        "from amo_mcp import cli; from amo_mcp.transports import stdio; stdio.TELLS_READY = False; cli.main()",
+        "from amo_mcp import cli; from amo_mcp.transports import descriptors; descriptors.POSIX = False; cli.main()",
     ),
 }
 
@@ -225,13 +223,7 @@ class TestStdio:
         command = [sys.executable, *way, "serve", "--sandbox"]
         with said.open() as stdin, heard.open("w") as stdout:
             done = subprocess.run(
-                command,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=subprocess.PIPE,
-                env=ENVIRONMENT,
-                timeout=SECONDS,
-                check=False,
+                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=SECONDS, check=False
             )
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
@@ -299,7 +291,8 @@ class TestStdio:
             assert running.stderr
             assert (
                 running.stderr.read()
-                == b"warning: amo_mcp.transports.stdio: a line of more than 1048576 bytes was dropped\n"
+                == b"warning: amo_mcp.transports.stdio: refused a message: "
+                b"Invalid request: the line has more than 1048576 bytes\n"
             )
 
 

@@ -15,10 +15,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference
 
 from amo_mcp import __version__
+from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.server.app import MOST_BYTES
-from amo_mcp.transports import http as loopback
-from amo_mcp.transports.http import Loopback, NotLoopback, listen
+from amo_mcp.transports import http, uvicorn
+from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
+from amo_mcp.transports.uvicorn import HttpServer
 from tests.conftest import Person, Serve, Served, answer, error
 from tests.journeys.test_following import LIST, PATIENCE, following
 from tests.journeys.test_stdio import ERAS
@@ -41,7 +42,7 @@ RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
 class At:
     """A server that listens."""
 
-    serving: Loopback
+    serving: HttpServer
     ready: anyio.Event = field(default_factory=anyio.Event)
     ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -50,20 +51,20 @@ class At:
         return self.serving.url
 
     @property
-    def sessions(self) -> list[Any]:
-        return list(self.serving._mcp.session_manager._server_instances.values())
+    def sessions(self) -> list[str]:
+        return self.serving.app.sessions.ids
 
     def has_a_stream(self) -> bool:
         """Whether a client of the older era has the stream on which it hears; it opens it when it has begun."""
-        return any("_GET_stream" in session._request_streams for session in self.sessions)
+        return bool(self.serving.app.sessions.streams)
 
     async def run(self) -> None:
-        await self.serving.until_stopped(self.ready.set)
+        await self.serving.serve(self.ready.set)
         self.ended.set()
 
     async def stop(self) -> None:
         """What a signal does, and until it is done."""
-        self.serving.should_exit = True
+        self.serving.stop()
         with anyio.fail_after(PATIENCE):
             await self.ended.wait()
 
@@ -77,14 +78,14 @@ class At:
 async def over_http(served: Served, host: str = "127.0.0.1") -> AsyncIterator[At]:
     """The server on a free port, for as long as the context lasts."""
     with listen(host, 0) as listener:
-        at = At(Loopback(served.server, listener))
+        at = At(HttpServer(served.server, listener))
         async with anyio.create_task_group() as group:
             group.start_soon(at.run)
             await at.ready.wait()
             try:
                 yield at
             finally:
-                at.serving.should_exit = True
+                at.serving.stop()
 
 
 def client(at: At, era: str, person: Any = None, name: str = "tests") -> Client:
@@ -178,7 +179,7 @@ class TestCallers:
     async def test_a_header_does_not_make_a_session_where_there_are_none(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, over_http(served) as at, client(at, OLD) as mine:
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
-            [session] = [item.mcp_session_id for item in at.sessions]
+            [session] = at.sessions
             answered = await call_raw(at, "confirm_change", approval, {"mcp-session-id": session})
             assert answered["result"]["structuredContent"]["error"]["code"] == "confirmation_expired"
         assert served.writes() == []
@@ -276,9 +277,9 @@ class TestTheDoor:
 
         sent = {**ACCEPT, "content-type": "application/json", "mcp-protocol-version": version}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
-            for body in (b" " * (MOST_BYTES + 1), in_parts()):
+            for body in (b" " * (MAX_MESSAGE_BYTES + 1), in_parts()):
                 assert (await http.post(at.url, content=body, headers=sent)).status_code == 413
-            fits = await http.post(at.url, content=b" " * MOST_BYTES, headers=sent)
+            fits = await http.post(at.url, content=b" " * MAX_MESSAGE_BYTES, headers=sent)
             assert fits.status_code == 400
 
     @pytest.mark.requirement("HTTP-5")
@@ -337,7 +338,7 @@ class TestTheEnd:
     async def test_who_listens_is_not_waited_for(
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "_PATIENCE", 60)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         async with (
             serve(sandbox) as served,
             over_http(served) as at,
@@ -350,7 +351,7 @@ class TestTheEnd:
     async def test_a_dialog_that_nobody_answers_does_not_hold_it_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "_PATIENCE", 0.1)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.1)
         hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"elicitation": {}}}}
         call = {"name": DELETE_51[0], "arguments": DELETE_51[1]}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
