@@ -88,8 +88,8 @@ class AmoServer(Server[Any]):
     def __init__(self, account: AmoAccount, asker: Asker, *, read_only: bool) -> None:
         self.account = account
         self.tools_listed = anyio.Event()
-        tools = {name: entry for name, entry in catalog().items() if not (read_only and entry.writes)}
-        self._listed_tools = [entry.listed for entry in tools.values()]
+        tools = catalog()
+        self._listed_tools = [entry.listed for entry in tools.values() if not (read_only and entry.writes)]
         self._prompts = Prompts()
         self._subscriptions = Subscriptions()
         self._listen = ListenHandler(self._subscriptions.bus)
@@ -101,7 +101,7 @@ class AmoServer(Server[Any]):
             instructions=INSTRUCTIONS,
             cache_hints=_CACHE_HINTS,
             on_list_tools=self._list_tools,
-            on_call_tool=Runner(account, asker, tools).call,
+            on_call_tool=Runner(account, asker, tools, read_only=read_only).call,
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,

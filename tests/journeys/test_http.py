@@ -153,6 +153,25 @@ async def test_who_follows_hears_of_what_another_client_changes(era: str, sandbo
         await follower.hears("amo://segments/51", LIST)
 
 
+@pytest.mark.requirement("RESOURCE-4")
+async def test_every_session_hears_of_what_it_subscribed_to(sandbox: Sandbox, serve: Serve) -> None:
+    async with (
+        serve(sandbox) as served,
+        over_http(served) as at,
+        following(at.url, OLD, "amo://segments/51") as first,
+        following(at.url, OLD, "amo://segments/54", person=Person()) as second,
+        following(at.url, NEW, "amo://segments/51", mode=ERAS[NEW]) as third,
+    ):
+        await at.until(lambda: at.serving.app.sessions.streams == 2)
+        await second.client.call_tool(*RENAME_51)
+        await first.hears("amo://segments/51")
+        await third.hears("amo://segments/51")
+        await second.client.call_tool("delete_segment", {"segment_id": 54})
+        await first.hears(LIST)
+        await second.hears("amo://segments/54", LIST)
+        await third.hears(LIST)
+
+
 async def test_all_clients_share_one_account(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, over_http(served) as at:
         for era in (OLD, NEW, OLD):
