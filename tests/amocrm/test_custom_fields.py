@@ -12,7 +12,7 @@ from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, 
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
 
-GRINDS = [
+GRINDS: list[dict[str, Any]] = [
     {"id": 11, "value": "В зёрнах", "code": "BEANS"},
     {"id": 12, "value": " Для турки", "code": None},
     {"id": 13, "value": "Für Filter"},

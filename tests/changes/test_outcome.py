@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.errors import NotFound, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Segment, Status, comparable
+from amo_mcp.amocrm.models import Listing, Segment, Status, comparable
 from amo_mcp.changes.outcome import Indeterminate, look
 from amo_mcp.changes.steps import Entity, Step
 
@@ -31,11 +31,12 @@ class Account:
     def __init__(self, *things: Entity, failure: Exception | None = None) -> None:
         self.things = things
         self.failure = failure
+        self.unreadable: tuple[int, ...] = ()
 
-    async def segments(self) -> Sequence[Entity]:
+    async def segments(self) -> Listing[Entity]:
         if self.failure:
             raise self.failure
-        return self.things
+        return Listing(self.things, self.unreadable)
 
     async def segment(self, thing_id: int) -> Entity:
         for thing in await self.segments():
@@ -136,6 +137,12 @@ async def test_an_update_is_made_when_the_segment_is_what_the_patch_makes_of_it(
 async def test_a_segment_that_is_neither_as_it_was_nor_as_it_was_to_become_tells_nothing(sent: Any) -> None:
     somebodys = VIP.model_copy(update={"name": "Чужое"})
     assert await told(Account(somebodys), update(SegmentPatch(**sent))) == "cannot tell"
+
+
+async def test_a_creation_may_have_made_what_cannot_be_read() -> None:
+    account = Account(VIP)
+    account.unreadable = (7,)
+    assert await told(account, create("Новый", known=(VIP.id,))) == "cannot tell"
 
 
 async def test_a_null_that_comes_or_goes_changes_nothing() -> None:
