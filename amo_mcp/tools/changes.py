@@ -8,7 +8,7 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.inputs import LaxInt, Text
+from amo_mcp.amocrm.inputs import LAX, Text
 from amo_mcp.amocrm.models import Timestamp, comparable
 from amo_mcp.changes.steps import Change
 from amo_mcp.changes.undo import Undo, invert
@@ -67,7 +67,7 @@ class Undone(Output):
 @tool("List changes", READ)
 async def list_changes(
     account: CurrentAccount,
-    limit: Annotated[LaxInt | None, Field(ge=1, le=100, description="Page size")] = None,
+    limit: Annotated[Annotated[int, Field(ge=1, le=100), LAX] | None, Field(description="Page size")] = None,
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""

@@ -396,7 +396,7 @@ REFUSED = {
     "broken": ({"status": 500}, "amoCRM answered with the status 500. Try again in a minute."),
     "no account": (
         {"body": "[]"},
-        "amoCRM answered with something of another shape than documented. Try again in a minute.",
+        "amoCRM returned an unexpected response. Try again in a minute.",
     ),
 }
 
@@ -426,7 +426,7 @@ class TestAccount:
         assert patient.seen() == (1, {**patient.healthy(), "rights": f"!! {NO_ADMIN}"})
 
     def test_rights_that_cannot_be_read_are_told_as_that(self, patient: Patient) -> None:
-        patient.sandbox.faults.add(Fault(path="/api/v4/users/*", status=500))
+        patient.sandbox.faults.add(Fault(path="/api/v4/users/*", status=500, times=4))
         told = "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
         assert patient.seen() == (1, {**patient.healthy(), "rights": told})
 
@@ -468,7 +468,7 @@ class TestMode:
         assert lines["segments"] == f"{'!!' if full else 'ok'} {held} of 100{todo}"
 
     def test_lists_that_cannot_be_read_are_told(self, patient: Patient) -> None:
-        patient.sandbox.faults.add(Fault(path="/api/v4/customers/segments", status=500))
+        patient.sandbox.faults.add(Fault(path="/api/v4/customers/segments", status=500, times=4))
         code, lines = patient.seen()
         assert (code, list(lines)[-2:]) == (1, ["mode", "limits"])
         assert lines["limits"] == "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."

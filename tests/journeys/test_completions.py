@@ -132,7 +132,7 @@ async def test_an_account_that_cannot_be_read_has_no_values(sandbox: Sandbox, se
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             assert await completed(client, "", STATUSES, "status_id") == NONE
-            for fault in (Fault(status=500), Fault(status=401), Fault(status=429, times=4), Fault(body="[]")):
+            for fault in (Fault(status=500, times=4), Fault(status=401), Fault(status=429, times=4), Fault(body="[]")):
                 sandbox.faults.add(fault)
                 assert await completed(client, "vip") == NONE
         assert [await ids(client, "vip") for client in clients] == [[51, 54], [51, 54]]

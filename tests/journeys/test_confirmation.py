@@ -435,7 +435,7 @@ class TestTwoSteps:
     ) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
             approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
-            sandbox.faults.add(Fault(status=500))
+            sandbox.faults.add(Fault(status=500, times=4))
             assert error(await client.call_tool("confirm_change", approval))["code"] == "unavailable"
             assert answer(await client.call_tool("confirm_change", approval))["deleted"]["id"] == 51
         assert served.writes() == ["DELETE /api/v4/customers/segments/51"]

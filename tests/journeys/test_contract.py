@@ -9,6 +9,7 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 
+from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.compose.local import open_server
 from amo_mcp.failures import Code
 from amo_mcp.sandbox import Sandbox
@@ -115,13 +116,13 @@ def test_the_codes_of_errors_are_a_closed_set() -> None:
 
 @pytest.mark.requirement("ERROR-5")
 async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
-    era: str, sandbox: Sandbox, serve: Serve, caplog: pytest.LogCaptureFixture
+    era: str, sandbox: Sandbox, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: int) -> Any:
+    async def broken(*_: Any) -> Any:
         raise RuntimeError("the secret of /home")
 
     async with serve(sandbox) as served, served.client(era, Person()) as client:
-        served.server._resources._account.client.segment = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(AmoClient, "segment", broken)
         failures = [
             error(await client.call_tool(tool, {"segment_id": 51})) for tool in ("get_segment", "delete_segment")
         ]

@@ -141,7 +141,6 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"status": 403, "html": True}, BLOCKED),
     ({"status": 403, "body": " <html>", "content_type": "text/plain"}, BLOCKED),
     ({"status": 404}, NOT_FOUND),
-    ({"status": 404, "html": True}, NOT_FOUND),
     ({"status": 405}, rejected(405)),
     ({"status": 413}, rejected(413, ("", "Payload Too Large"))),
     ({"status": 413, "html": True}, rejected(413)),
@@ -153,17 +152,30 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 """Faults that last, and what every tool makes of them. Only a 429 is tried again."""
 
 NO_ANSWERS: list[tuple[dict[str, Any], str, int, bool]] = [
+    ({"status": 404, "html": True}, "answered with a page that is not the API's (status 404)", 4, True),
     ({"status": 500}, "answered with the status 500", 1, True),
     ({"status": 502, "html": True}, "answered with the status 502", 4, True),
     ({"status": 503}, "answered with the status 503", 4, True),
     ({"status": 504, "html": True}, "answered with the status 504", 4, False),
-    ({"status": 302, "headers": {"Location": "/api/v4/account"}}, "answered with the status 302", 1, True),
-    ({"status": 307, "headers": {"Location": "/api/v4/account"}}, "answered with the status 307", 1, True),
+    ({"status": 302, "headers": {"Location": "/api/v4/account"}}, "redirected the request to another address (status 302)", 1, True),
+    ({"status": 307, "headers": {"Location": "/api/v4/account"}}, "redirected the request to another address (status 307)", 1, True),
     ({"status": 200, "html": True}, "answered with something that is not JSON", 1, False),
-    ({"drop": "before"}, "broke the connection off before it had answered", 4, True),
+    ({"drop": "before"}, "closed the connection before responding", 4, True),
 ]
 """Faults that last and have no effect; what is seen, how often what can be repeated is tried, and whether the API has
 surely finished with it, so that the account can be looked at."""
+
+
+MOVED = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
+
+
+def lost_answer(reason: str, *, writes: bool, settled: bool) -> dict[str, Any]:
+    """What is told of an answer that says nothing: the account was looked at, where that tells anything."""
+    if writes and not settled:
+        return outcome_unknown(reason)
+    if not writes and reason.startswith("redirected"):
+        return {**unavailable(reason), "hint": MOVED, "retryable": False}
+    return unavailable(reason)
 
 
 def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
@@ -172,9 +184,9 @@ def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
     lost = [
         (
             fault,
-            unavailable(reason) if settled or not call.writes else outcome_unknown(reason),
-            # A creation is sent once more only when it was looked and nothing was made.
-            1 + settled if call.method == "POST" else attempts,
+            lost_answer(reason, writes=call.writes, settled=settled),
+            # A creation is sent once more only when it was looked and nothing was made; a read of a failure is repeated.
+            1 + settled if call.method == "POST" else 4 if not call.writes and fault.get("status") == 500 else attempts,
         )
         for fault, reason, attempts, settled in NO_ANSWERS
     ]
@@ -313,12 +325,12 @@ async def test_a_tool_of_another_mode_says_which_mode_is_needed_and_which_is_on(
 async def test_a_422_stays_a_rejection_when_the_mode_is_right_or_cannot_be_found_out(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
-    sandbox.faults.add(Fault(path="/api/v4/account", status=500))
+    sandbox.faults.add(Fault(path="/api/v4/account", status=500, times=0))
     sandbox.account.mode = "periodicity"
     told = "Не включен функционал сегментации для покупателей"
     async with serve(sandbox) as served, served.client(era) as client:
         assert error(await client.call_tool("get_segment", {"segment_id": 51})) == rejected(422, ("", told))
-    assert served.requests() == [f"GET {SEGMENTS}/51", "GET /api/v4/account"]
+    assert served.requests() == [f"GET {SEGMENTS}/51", *["GET /api/v4/account"] * 4]
 
 
 async def test_a_user_who_is_no_administrator_reads_but_does_not_write(

@@ -26,6 +26,9 @@ NOTHING = "Nothing was changed."
 class NoApi:
     """A client of the API that must not be called."""
 
+    def reporting(self, _: Any) -> "NoApi":
+        return self
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the API was asked for {name}")
 
