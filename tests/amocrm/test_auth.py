@@ -679,7 +679,8 @@ def test_no_secret_is_seen_in_what_is_printed_of_a_sign_in(access: str, refresh:
         expires=1.0,
     )
 
-    tokens = OAuthTokenSource(MemoryCredentialStore(kept), HttpTransport(timeout=1.0), allowed=str, clock=lambda: -100.0)
+    store, http = MemoryCredentialStore(kept), HttpTransport(timeout=1.0)
+    tokens = OAuthTokenSource(store, http, allowed=str, clock=lambda: -100.0)
     assert anyio.run(tokens.token) == kept.access_token
     printed = [f"{item!r} {item!s} {vars(item)}" for item in (tokens, LongLivedToken(SecretStr(access)), kept)]
     assert not [text for text in printed for word in (access, refresh, secret) if word in text]
