@@ -10,7 +10,7 @@ import anyio
 import click
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.auth import expiry
+from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
