@@ -70,7 +70,7 @@ class LossyWire:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "GET" and self.meanwhile:
-            self.meanwhile, act = None, self.meanwhile
+            act, self.meanwhile = self.meanwhile, None
             act()
         silences = self.silence.get(scope["method"])
         if silences:

@@ -142,9 +142,9 @@ async def test_changing_a_segment_shows_before_and_after_of_what_changes(
         "Field «Канал связи»: was «Телефон» → will be empty",
     ]
     assert (updated["before"]["name"], updated["after"]["name"]) == ("VIP", "Лучшие")
-    held = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
-    assert held["DISCOUNT"] == [{"value": "20"}]
-    assert "CHANNEL" not in held
+    values = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
+    assert values["DISCOUNT"] == [{"value": "20"}]
+    assert "CHANNEL" not in values
 
 
 @pytest.mark.requirement("CONFIRM-2")
