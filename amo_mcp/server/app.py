@@ -126,12 +126,21 @@ class AmoServer(MCPServer[AppState]):
 
         lowlevel.get_capabilities = capabilities  # type: ignore[method-assign]
 
-    async def run_on(self, incoming: Any, outgoing: Any) -> None:
-        """Serve the one client at the other end of these streams of the SDK, until it leaves."""
-        lowlevel = self._lowlevel_server
-        await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+    async def run(  # type: ignore[override]
+        self, read_stream: Any, write_stream: Any, initialization_options: Any, raise_exceptions: bool = False
+    ) -> None:
+        """Serve one client."""
+        await self._lowlevel_server.run(read_stream, write_stream, initialization_options, raise_exceptions)
 
-    def end_subscriptions(self) -> None:
+    def create_initialization_options(self, *args: Any, **kwargs: Any) -> Any:
+        """The SDK's."""
+        return self._lowlevel_server.create_initialization_options(*args, **kwargs)
+
+    def streamable_http_app(self, **kwargs: Any) -> Any:  # type: ignore[override]
+        """The SDK's."""
+        return self._lowlevel_server.streamable_http_app(**kwargs)
+
+    def close_subscriptions(self) -> None:
         """Say to who listens (2026-07-28) that nothing more will come."""
         entry = self._lowlevel_server.get_request_handler("subscriptions/listen")
         if entry is not None and isinstance(entry.handler, ListenHandler):
