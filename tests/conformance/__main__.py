@@ -17,9 +17,10 @@ from mcp import MCPDeprecationWarning
 from amo_mcp.compose.local import open_account
 from amo_mcp.confirmation.approvals import Approvals
 from amo_mcp.confirmation.ask import AppState
+from amo_mcp.listen import listen
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.transports.http import Loopback, listen
+from amo_mcp.transports.uvicorn import HttpServer
 from tests.conformance.fixtures import ServerWithFixtures
 
 REVISIONS = ("2026-07-28", "2025-11-25")
@@ -57,12 +58,12 @@ async def main() -> int:
     async with open_account(settings) as account:
         server = ServerWithFixtures(AppState(account, Approvals(), two_step=False))
         with listen("127.0.0.1", 0) as listener:
-            serving, ready = Loopback(server, listener), anyio.Event()
+            serving, ready = HttpServer(server, listener), anyio.Event()
             async with anyio.create_task_group() as group:
-                group.start_soon(serving.until_stopped, ready.set)
+                group.start_soon(serving.serve, ready.set)
                 await ready.wait()
                 passed = [await conforms(revision, serving.url) for revision in REVISIONS]
-                serving.should_exit = True
+                serving.stop()
     if server.unused:
         sys.stdout.write(f"The suite has not used: {', '.join(sorted(server.unused))}\n")
     return int(not all(passed) or bool(server.unused))
