@@ -1,136 +1,188 @@
-"""Sign-in by OAuth: tokens exchanged, kept, and rotated by one process at a time.
+"""Sign-in by OAuth: tokens exchanged, kept, and refreshed by one process at a time.
 
 A refresh token works once: using it twice is answered with 401 and ends the sign-in. So a refresh happens under a lock
-that all processes of the machine share; who waited for it finds the new pair and uses that. The new pair is kept
-durably before it is used. The one gap that cannot be closed is a process that dies between the API's answer and the
-write: the old token is then dead, the new one was never kept, and a person has to sign in again.
+that all processes share; a process that waited for it finds the new pair and uses that. The new pair is kept durably
+before it is used. The one gap that cannot be closed is a process that dies between the API's answer and the write: the
+old token is then dead, the new one was never kept, and a person has to sign in again.
 """
 
 import base64
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Annotated, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import anyio
-import anyio.to_thread
-from pydantic import SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
+from typing_extensions import override
 
 from amo_mcp.amocrm.errors import Blocked, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, TransportError, parse_json
-from amo_mcp.storage.credentials import Credentials, CredentialStore
+from amo_mcp.amocrm.session import TokenSource
 
 logger = logging.getLogger(__name__)
 
 LOGIN = "Run `amo-mcp login` on the machine of this server."
 
-_TOKEN = "/oauth2/access_token"  # noqa: S105 - a path
-_SUBDOMAIN = "/oauth2/account/current/subdomain"
-_FORBIDDEN = 403
+_TOKEN_PATH = "/oauth2/access_token"
+_SUBDOMAIN_PATH = "/oauth2/account/current/subdomain"
 _EARLY = 60.0
 """Seconds before its end from which an access token is not used any more."""
 
-_LOCK_POLL = 0.05
+Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
+"""Shown nowhere, and written to JSON as it is."""
+
+
+class Credentials(BaseModel):
+    """One account's sign-in.
+
+    Attributes:
+        base_url: the account's address; the first release called it `root`, and what it kept is still read.
+        client_id: the integration; `client_secret` and `redirect_uri` are its own too.
+        expires: the end of the access token, in Unix seconds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    base_url: Annotated[str, Field(validation_alias=AliasChoices("base_url", "root"))]
+    client_id: str
+    client_secret: Secret
+    redirect_uri: str
+    access_token: Secret
+    refresh_token: Secret
+    expires: float
+
+
+class CredentialStore(Protocol):
+    """Keeps the sign-in of one account. What one process saves, the next `load` of any other finds."""
+
+    @property
+    def place(self) -> str:
+        """Where it is kept, in words for a person."""
+        ...
+
+    async def load(self) -> Credentials | None:
+        """What was saved last; None when nothing that can be read is there."""
+        ...
+
+    async def save(self, credentials: Credentials) -> None:
+        """Replace what is kept, whole: when this returns, it survives a crash; when it raises, the old one is kept.
+
+        Raises:
+            OSError: it cannot be kept.
+        """
+        ...
+
+    async def delete(self) -> bool:
+        """Forget it.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            OSError: it cannot be deleted.
+        """
+        ...
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Within the context no other process is in its own; the death of a process ends its context."""
+        ...
 
 
 class SignInFailed(Exception):
-    """A code could not be exchanged; the text is a sentence for the operator, without secrets."""
+    """A code could not be exchanged; the text is a sentence for the operator, without secrets.
+
+    Attributes:
+        status: of the token endpoint's response; None when there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-class OAuthTokenSource:
-    """The sign-in of one account, kept in a store and shared by all processes of the machine.
+class OAuthTokenSource(TokenSource):
+    """The sign-in of one account, shared by all processes that use the same store.
 
     Args:
         store: where the tokens are kept.
         http: how the token endpoint is reached.
-        lock: the file whose lock makes one process at a time the refresher.
         allowed: gives back an address that a token may be sent to, and raises ValueError for any other.
         clock: gives Unix seconds.
     """
 
-    remedy = LOGIN
+    hint = LOGIN
 
     def __init__(
         self,
         store: CredentialStore,
         http: HttpTransport,
-        lock: Path,
         *,
         allowed: Callable[[str], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._http = http
-        self._lock_file = lock
         self._allowed = allowed
         self._clock = clock
         self._refreshing = anyio.Lock()
         self._current: Credentials | None = None
-        self._unkept: Credentials | None = None
+        self._unsaved: Credentials | None = None
 
+    @override
     async def token(self) -> SecretStr:
-        """The access token to send now; a new one when the kept one is about to end.
-
-        Raises:
-            Unauthorized: a person has to sign in again.
-            Unavailable: a new token is needed, and the token endpoint gave no usable answer.
-        """
         current = self._current
         if current is None or current.expires - _EARLY <= self._clock():
-            current = await self._renewed(None)
+            current = await self._usable(None)
         return current.access_token
 
-    async def renew(self, refused: SecretStr) -> SecretStr | None:
-        """Another token than the one that the API has just refused.
+    @override
+    async def refresh(self, refused: SecretStr) -> SecretStr | None:
+        return (await self._usable(refused)).access_token
 
-        Raises:
-            Unauthorized: a person has to sign in again.
-            Unavailable: the token endpoint gave no usable answer.
-        """
-        return (await self._renewed(refused)).access_token
-
-    async def moved(self, root: str) -> str | None:
-        """Where the account is now, when it is not at `root` any more; the sign-in moves along."""
-        async with self._refreshing, _locked(self._lock_file):
-            kept = await self._load()
-            if kept is not None and kept.root != root:
-                return kept.root
-            found = await self._found(kept) if kept else None
-            if kept is None or found is None or found == kept.root:
+    @override
+    async def relocated_to(self, base_url: str) -> str | None:
+        async with self._refreshing, self._store.exclusive():
+            kept = await self._store.load()
+            if kept is not None and kept.base_url != base_url:
+                return kept.base_url
+            found = await self._current_address(kept) if kept else None
+            if kept is None or found is None or found == kept.base_url:
                 return None
-            await self._keep(kept.model_copy(update={"root": found}))
+            await self._save(kept.model_copy(update={"base_url": found}))
             logger.warning("The account has moved to %s", found)
             return found
 
-    async def _renewed(self, refused: SecretStr | None) -> Credentials:
-        """A sign-in whose access token is alive and is not `refused`: kept by somebody else meanwhile, or refreshed."""
-        async with self._refreshing, _locked(self._lock_file):
-            if self._unkept is not None:
-                await self._keep(self._unkept)
-            kept = await self._load()
+    async def _usable(self, refused: SecretStr | None) -> Credentials:
+        """Credentials whose access token is alive and not `refused`: saved by another process meanwhile, or refreshed.
+
+        Raises:
+            Unauthorized: a person has to sign in again.
+            Unavailable: the token endpoint gave no usable answer, or what it gave cannot be saved.
+        """
+        async with self._refreshing, self._store.exclusive():
+            if self._unsaved is not None:
+                await self._save(self._unsaved)
+            kept = await self._store.load()
             if kept is None:
-                raise Unauthorized(401, remedy=LOGIN)
+                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN)
             if kept.expires - _EARLY > self._clock() and kept.access_token != refused:
                 self._current = kept
                 return kept
-            return await self._refreshed(kept)
+            with anyio.CancelScope(shield=True):
+                # The old refresh token is dead from here on: nobody uses the new pair before it is saved.
+                fresh = kept.model_copy(update=await self._refreshed(kept))
+                await self._save(fresh)
+            return fresh
 
-    async def _refreshed(self, kept: Credentials) -> Credentials:
-        """Use the refresh token, and keep what it brings before anybody uses it; no cancellation comes between."""
-        with anyio.CancelScope(shield=True):
-            tokens = await self._exchanged(kept)
-            fresh = kept.model_copy(update=_lasting(tokens, self._clock()))
-            await self._keep(fresh)
-        return fresh
-
-    async def _exchanged(self, kept: Credentials) -> dict[str, Any]:
+    async def _refreshed(self, kept: Credentials) -> dict[str, Any]:
         try:
-            return await _tokens(
+            tokens = await _request_tokens(
                 self._http,
-                kept.root,
+                kept.base_url,
                 {
                     "client_id": kept.client_id,
                     "client_secret": kept.client_secret.get_secret_value(),
@@ -141,62 +193,56 @@ class OAuthTokenSource:
             )
         except SignInFailed as error:
             logger.warning("The sign-in could not be renewed: %s", error)
-            raise Unauthorized(401, remedy=LOGIN) from error
+            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN) from error
+        return _from_response(tokens, self._clock())
 
-    async def _found(self, kept: Credentials) -> str | None:
-        """Ask the host that the token names for the account's address; nothing of an answer is trusted unchecked."""
+    async def _current_address(self, kept: Credentials) -> str | None:
+        """Ask the host that the token names for the account's address; nothing of a response is trusted unchecked."""
         api_domain = _claim(kept.access_token, "api_domain")
         try:
-            host = self._allowed(f"https://{api_domain}") if api_domain else kept.root
-            answer = await self._http.exchange(
-                "GET", host + _SUBDOMAIN, headers={"X-Refresh-Token": kept.refresh_token.get_secret_value()}
-            )
-            return self._allowed(f"https://{answer.problem()['domain']}")
+            host = self._allowed(f"https://{api_domain}") if api_domain else kept.base_url
+            headers = {"X-Refresh-Token": kept.refresh_token.get_secret_value()}
+            response = await self._http.send("GET", host + _SUBDOMAIN_PATH, headers=headers)
+            return self._allowed(f"https://{response.json_object()['domain']}")
         except (TransportError, ValueError, KeyError):
             return None
 
-    async def _load(self) -> Credentials | None:
-        return await anyio.to_thread.run_sync(self._store.load)
-
-    async def _keep(self, signed_in: Credentials) -> None:
-        """Keep it durably, and only then use it; what cannot be kept now is kept at the next try.
+    async def _save(self, credentials: Credentials) -> None:
+        """Save durably, and only then use it; what cannot be saved now is saved at the next try.
 
         Raises:
-            Unavailable: it cannot be kept.
+            Unavailable: it cannot be saved.
         """
-        self._unkept = signed_in
+        self._unsaved = credentials
         try:
-            await anyio.to_thread.run_sync(self._store.save, signed_in)
+            await self._store.save(credentials)
         except OSError as error:
-            logger.error("The sign-in cannot be kept in %s: %s", self._store.place, type(error).__name__)  # noqa: TRY400 - one line
-            raise Unavailable(
-                "was not asked, because the new sign-in cannot be kept; check the state folder"
-            ) from error
-        self._unkept = None
-        self._current = signed_in
+            logger.error("The sign-in cannot be kept in %s: %s", self._store.place, type(error).__name__)
+            reason = "was not asked, because the new sign-in cannot be kept; check the state folder"
+            raise Unavailable(reason) from error
+        self._unsaved = None
+        self._current = credentials
 
 
 async def exchange_code(
-    http: HttpTransport, root: str, *, client_id: str, client_secret: str, redirect_uri: str, code: str
+    http: HttpTransport, base_url: str, *, client_id: str, client_secret: str, redirect_uri: str, code: str
 ) -> Credentials:
     """The sign-in for an authorization code (it lives 20 minutes).
 
     Raises:
         SignInFailed: the account does not accept it.
+        Blocked: the gateway refuses it.
         Unavailable: there was no usable answer.
     """
-    named = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
-    try:
-        tokens = await _tokens(http, root, {**named, "grant_type": "authorization_code", "code": code})
-    except SignInFailed as error:
-        raise SignInFailed(f"{error}; a code lives 20 minutes and works once") from None
-    return Credentials.model_validate({"root": root, **named, **_lasting(tokens, time.time())})
+    integration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
+    tokens = await _request_tokens(http, base_url, {**integration, "grant_type": "authorization_code", "code": code})
+    return Credentials.model_validate({"base_url": base_url, **integration, **_from_response(tokens, time.time())})
 
 
-def consent_page(root: str, client_id: str, state: str) -> str:
-    """The address where a person lets the integration in."""
-    domain = ".".join((urlsplit(root).hostname or "").split(".")[-2:])
-    site = f"https://www.{domain}" if domain in ("amocrm.ru", "amocrm.com", "kommo.com") else root
+def consent_page(base_url: str, client_id: str, state: str) -> str:
+    """The address where a person grants access to the integration."""
+    domain = ".".join((urlsplit(base_url).hostname or "").split(".")[-2:])
+    site = f"https://www.{domain}" if domain in ("amocrm.ru", "amocrm.com", "kommo.com") else base_url
     return f"{site}/oauth?{urlencode({'client_id': client_id, 'state': state, 'mode': 'popup'})}"
 
 
@@ -209,7 +255,7 @@ def expiry(token: SecretStr) -> float | None:
         return None
 
 
-async def _tokens(http: HttpTransport, root: str, asked: dict[str, str]) -> dict[str, Any]:
+async def _request_tokens(http: HttpTransport, base_url: str, body: dict[str, str]) -> dict[str, Any]:
     """What the token endpoint answers.
 
     Raises:
@@ -218,23 +264,24 @@ async def _tokens(http: HttpTransport, root: str, asked: dict[str, str]) -> dict
         Unavailable: no usable answer.
     """
     try:
-        answer = await http.exchange("POST", root + _TOKEN, headers={}, body=asked)
+        response = await http.send("POST", base_url + _TOKEN_PATH, headers={}, body=body)
     except TransportError as lost:
         raise Unavailable(lost.reason) from lost
-    if answer.status == _FORBIDDEN:
-        raise Blocked(_FORBIDDEN)
-    if answer.status in (400, 401):
-        raise SignInFailed(f"{urlsplit(root).netloc} refused it (status {answer.status})")
-    tokens = answer.problem()
-    if not 200 <= answer.status < 300 or not all(  # noqa: PLR2004 - any success
+    if response.status == HTTPStatus.FORBIDDEN:
+        raise Blocked(response.status)
+    if response.status in (400, 401):
+        raise SignInFailed(f"{urlsplit(base_url).netloc} refused it (status {response.status})", response.status)
+    tokens = response.json_object()
+    if not response.is_success or not all(
         isinstance(tokens.get(name), kind)
         for name, kind in (("access_token", str), ("refresh_token", str), ("expires_in", int))
     ):
-        raise Unavailable(f"answered the sign-in with the status {answer.status} and no tokens", answer.status)
+        raise Unavailable(f"answered the sign-in with the status {response.status} and no tokens", response.status)
     return tokens
 
 
-def _lasting(tokens: dict[str, Any], now: float) -> dict[str, Any]:
+def _from_response(tokens: dict[str, Any], now: float) -> dict[str, Any]:
+    """The fields of `Credentials` that a response of the token endpoint gives."""
     return {
         "access_token": SecretStr(tokens["access_token"]),
         "refresh_token": SecretStr(tokens["refresh_token"]),
@@ -250,21 +297,3 @@ def _claim(token: SecretStr, name: str) -> Any:
     except (IndexError, ValueError):
         return None
     return claims.get(name) if isinstance(claims, dict) else None
-
-
-@asynccontextmanager
-async def _locked(file: Path) -> AsyncIterator[None]:
-    """The lock between processes; it ends with the process that holds it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(file, thread_local=False, mode=0o600)
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            break
-        except Timeout:
-            await anyio.sleep(_LOCK_POLL)
-    try:
-        yield
-    finally:
-        lock.release()

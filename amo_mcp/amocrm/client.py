@@ -1,29 +1,19 @@
 """One method an endpoint; typed in, typed out (reference: "Статусы и сегменты покупателей").
 
-Every method can raise what `transport.Transport.request` raises: `Unavailable`, `OutcomeUnknown` (writes only) and the
+Every method can raise what `session.Session.request` raises: `Unavailable`, `OutcomeUnknown` (writes only) and the
 subclasses of `Refused`.
 """
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
-from amo_mcp.amocrm.models import (
-    Account,
-    CreatedStatus,
-    CustomField,
-    Segment,
-    SegmentDraft,
-    SegmentPatch,
-    Status,
-    StatusDraft,
-    StatusPatch,
-    User,
-)
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import Session
 
 _STATUSES = "/api/v4/customers/statuses"
@@ -32,44 +22,58 @@ _FIELDS = "/api/v4/customers/segments/custom_fields"
 _ACCOUNT = "/api/v4/account"
 _USERS = "/api/v4/users"
 
-PAGE = 250
-"""Items on one page; the API clamps a larger `limit` to this silently."""
+PAGE_SIZE = 250
+"""Entities on one page; the API clamps a larger `limit` to this silently."""
 
 _MAX_PAGES = 40
 _UNPROCESSABLE = 422
-_ODD = "answered with something of another shape than documented"
+_UNEXPECTED = "returned an unexpected response"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
-_ListedT = TypeVar("_ListedT", Status, Segment, CustomField)
+_EntityT = TypeVar("_EntityT", Status, Segment, CustomField)
 
 
 class AmoClient:
-    """The API of one account."""
+    """The API of one account.
 
-    def __init__(self, transport: Session) -> None:
-        self._transport = transport
+    Args:
+        session: what sends the requests.
+        on_wait: is told when a request of this client has to wait.
+    """
+
+    def __init__(self, session: Session, on_wait: OnWait | None = None) -> None:
+        self._session = session
+        self._on_wait = on_wait
 
     @property
-    def root(self) -> str:
-        """The account's address."""
-        return self._transport.root
+    def base_url(self) -> str:
+        """The account's address, such as `https://example.amocrm.ru`."""
+        return self._session.base_url
+
+    def reporting(self, on_wait: OnWait | None) -> "AmoClient":
+        """A client of the same session that tells somebody else of its waits."""
+        return AmoClient(self._session, on_wait)
+
+    def prepare(self) -> None:
+        """Load what the first request needs; may take a tenth of a second."""
+        self._session.prepare()
 
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
-        return self._one(Account, await self._transport.request("GET", _ACCOUNT))
+        return self._one(Account, await self._request("GET", _ACCOUNT))
 
     async def user(self, user_id: int | None) -> User:
         """One user (`GET /users/{id}`)."""
         if user_id is None:
             raise NotFound(204)
-        return self._one(User, await self._transport.request("GET", f"{_USERS}/{user_id}"))
+        return self._one(User, await self._request("GET", f"{_USERS}/{user_id}"))
 
-    async def statuses(self) -> list[Status]:
+    async def statuses(self) -> Listing[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
-        return self._many(Status, await self._statuses("GET", _STATUSES), "statuses")
+        return _readable_only(self._many(Status, await self._statuses("GET", _STATUSES), "statuses"))
 
     async def status(self, status_id: int) -> Status:
         """One status (reference: "Получение статуса покупателей по ID")."""
-        return self._asked(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"), status_id)
+        return self._asked_for(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"), status_id)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
         """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
@@ -79,36 +83,38 @@ class AmoClient:
         """
         expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
         try:
-            answer = await self._statuses("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
+            response = await self._statuses("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
         except Rejected as error:
-            error.problems = _placed(error.problems, expected)
-            raise
+            placed = _placed(error.problems, expected)
+            if placed == error.problems:
+                raise
+            raise Rejected(error.status, error.detail, placed) from error
         try:
-            created = self._many(CreatedStatus, answer, "statuses")
+            created = self._many(CreatedStatus, response, "statuses")
         except Unavailable as error:
-            raise OutcomeUnknown(_ODD) from error
-        if len(created) != len(drafts):
-            raise OutcomeUnknown(_ODD)
+            raise OutcomeUnknown(_UNEXPECTED) from error
+        if created.unreadable or len(created) != len(drafts):
+            raise OutcomeUnknown(_UNEXPECTED)
         echoed = {item.request_id: item for item in created}
-        told_apart = len(echoed) == len(drafts) and echoed.keys() == set(expected)
-        return [echoed[name] for name in expected] if told_apart else created
+        is_clear = len(echoed) == len(drafts) and echoed.keys() == set(expected)
+        return [echoed[name] for name in expected] if is_clear else created
 
     async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
         """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
-        answer = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
-        return self._written(Status, answer, status_id)
+        response = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
+        return self._written(Status, response, status_id)
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
         await self._statuses("DELETE", f"{_STATUSES}/{status_id}")
 
-    async def segments(self) -> list[Segment]:
+    async def segments(self) -> Listing[Segment]:
         """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
         return await self._all_pages(Segment, _SEGMENTS, "segments")
 
     async def segment(self, segment_id: int) -> Segment:
         """One segment (reference: "Получение сегмента покупателей по ID")."""
-        return self._asked(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
+        return self._asked_for(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
@@ -116,27 +122,30 @@ class AmoClient:
 
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
-        answer = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
-        return self._written(Segment, answer, segment_id)
+        response = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
+        return self._written(Segment, response, segment_id)
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment (reference: "Удаление сегмента покупателей")."""
         await self._segments("DELETE", f"{_SEGMENTS}/{segment_id}")
 
-    async def segment_fields(self) -> list[CustomField]:
+    async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
         return await self._all_pages(CustomField, _FIELDS, "custom_fields")
 
+    async def _request(self, method: str, path: str, params: dict[str, int] | None = None, body: Any = None) -> Any:
+        return await self._session.request(method, path, params=params, body=body, on_wait=self._on_wait)
+
     async def _statuses(self, method: str, path: str, body: Any = None) -> Any:
-        return await self._in_mode("periodicity", self._transport.request(method, path, body=body))
+        return await self._in_mode("periodicity", self._request(method, path, body=body))
 
     async def _segments(self, method: str, path: str, body: Any = None, params: dict[str, int] | None = None) -> Any:
-        return await self._in_mode("segments", self._transport.request(method, path, params=params, body=body))
+        return await self._in_mode("segments", self._request(method, path, params, body))
 
-    async def _in_mode(self, needed: str, answer: Awaitable[Any]) -> Any:
-        """`answer`, or the reason for its 422: the text of that status is not documented, so the account is asked."""
+    async def _in_mode(self, needed: str, response: Awaitable[Any]) -> Any:
+        """`response`, or the reason for its 422: the text of that status is not documented, so the account is asked."""
         try:
-            return await answer
+            return await response
         except Rejected as error:
             actual = await self._mode() if error.status == _UNPROCESSABLE else needed
             if actual in (needed, ""):
@@ -150,73 +159,109 @@ class AmoClient:
         except AmoError:
             return ""
 
-    async def _all_pages(self, model: type[_ListedT], path: str, key: str) -> list[_ListedT]:
+    async def _all_pages(self, model: type[_EntityT], path: str, key: str) -> Listing[_EntityT]:
         """Every page, by number.
 
-        A page that is not full is the last. A page that brings nothing new is the end as well: on some routes the API
-        ignores `page` and answers the first one again.
+        A page is followed by another when it is full, or when anything in the response says so. A page that brings
+        nothing new is the end: on some routes the API ignores `page` and answers the first one again.
         """
-        found: dict[int, _ListedT] = {}
+        found: dict[int, _EntityT] = {}
+        unreadable: list[int | None] = []
         for page in range(1, _MAX_PAGES + 1):
-            answer = await self._segments("GET", path, params={"page": page, "limit": PAGE})
-            items = self._many(model, answer, key)
+            response = await self._segments("GET", path, params={"page": page, "limit": PAGE_SIZE})
+            listed = self._many(model, response, key)
             before = len(found)
-            found |= {item.id: item for item in items}
-            more = len(items) == PAGE or (isinstance(answer, dict) and _page_count(answer) > page)
-            if not more or len(found) == before:
+            found |= {item.id: item for item in listed}
+            if page > 1 and len(found) == before:
                 break
-        return list(found.values())
+            unreadable += listed.unreadable
+            if not _has_more(response, page, len(listed) + len(listed.unreadable), len(found) + len(unreadable)):
+                break
+        return _readable_only(Listing(found.values(), unreadable))
 
-    def _one(self, model: type[_ModelT], answer: Any) -> _ModelT:
-        """The model of a read; an empty answer says that there is no such thing."""
-        if answer is None:
+    def _one(self, model: type[_ModelT], response: Any) -> _ModelT:
+        """The model of a read; an empty response says that there is no such entity."""
+        if response is None:
             raise NotFound(204)
         try:
-            return model.model_validate(_without_hal(answer))
+            return model.model_validate(_without_hal(response))
         except ValidationError as error:
-            raise Unavailable(_ODD) from error
+            raise Unavailable(_UNEXPECTED) from error
 
-    def _asked(self, model: type[_ListedT], answer: Any, asked_id: int) -> _ListedT:
-        """The model of the thing that was asked for; an answer about another one is none."""
-        found = self._one(model, answer)
-        if found.id != asked_id:
-            raise Unavailable(_ODD)
+    def _asked_for(self, model: type[_EntityT], response: Any, entity_id: int) -> _EntityT:
+        """The model of the entity that was asked for; a response about another one is none."""
+        found = self._one(model, response)
+        if found.id != entity_id:
+            raise Unavailable(_UNEXPECTED)
         return found
 
-    def _many(self, model: type[_ModelT], answer: Any, key: str) -> list[_ModelT]:
-        """The models of a listing; an empty answer is an empty list."""
-        if answer is None:
-            return []
-        embedded = answer.get("_embedded") if isinstance(answer, dict) else None
+    def _many(self, model: type[_ModelT], response: Any, key: str) -> Listing[_ModelT]:
+        """The models of a list, of as many entries as can be read; an empty response is an empty list."""
+        if response is None:
+            return Listing()
+        embedded = response.get("_embedded") if isinstance(response, dict) else None
         items = embedded.get(key) if isinstance(embedded, dict) else None
-        try:
-            return _listing(model).validate_python(_without_hal(items))
-        except ValidationError as error:
-            raise Unavailable(_ODD) from error
+        if not isinstance(items, list):
+            raise Unavailable(_UNEXPECTED)
+        readable, unreadable = [], []
+        for item in _without_hal(items):
+            try:
+                readable.append(model.model_validate(item))
+            except ValidationError:
+                entry_id = item.get("id") if isinstance(item, dict) else None
+                unreadable.append(entry_id if isinstance(entry_id, int) else None)
+        return Listing(readable, unreadable)
 
-    def _written(self, model: type[_ListedT], answer: Any, written_id: int | None = None) -> _ListedT:
-        """The model of a write; an answer that cannot be read leaves it unsaid what was done."""
+    def _written(self, model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
+        """The model of a write; a response that cannot be read leaves it unsaid what was done."""
         try:
-            written = self._one(model, answer)
+            written = self._one(model, response)
         except (NotFound, Unavailable) as error:
-            raise OutcomeUnknown(_ODD) from error
-        if written_id not in (None, written.id):
-            raise OutcomeUnknown(_ODD)
+            raise OutcomeUnknown(_UNEXPECTED) from error
+        if entity_id not in (None, written.id):
+            raise OutcomeUnknown(_UNEXPECTED)
         return written
 
 
-@cache
-def _listing(model: type[_ModelT]) -> TypeAdapter[list[_ModelT]]:
-    return TypeAdapter(list[model])  # type: ignore[valid-type]
+def _readable_only(listing: Listing[_ModelT]) -> Listing[_ModelT]:
+    """`listing`, unless nothing in it could be read: that is no empty list.
+
+    Raises:
+        Unavailable: there are entries, and none of them can be read.
+    """
+    if listing.unreadable and not listing:
+        raise Unavailable(_UNEXPECTED)
+    return listing
 
 
-def _without_hal(answer: Any) -> Any:
+def _has_more(response: Any, page: int, on_page: int, so_far: int) -> bool:
+    """Whether there may be another page: this one is full, or the response says so in any of three ways.
+
+    `_links.next` only says that there is one; it may name another host, and is never followed.
+    """
+    if on_page >= PAGE_SIZE:
+        return True
+    if not isinstance(response, dict):
+        return False
+    links = response.get("_links")
+    return (
+        (isinstance(links, dict) and bool(links.get("next")))
+        or _number(response.get("_page_count")) > page
+        or _number(response.get("_total_items")) > so_far
+    )
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _without_hal(response: Any) -> Any:
     """An entity, or a list of some, without the keys of HAL, which are no part of it."""
-    for item in answer if isinstance(answer, list) else [answer]:
+    for item in response if isinstance(response, list) else [response]:
         if isinstance(item, dict):
             item.pop("_links", None)
             item.pop("_embedded", None)
-    return answer
+    return response
 
 
 def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:
@@ -227,8 +272,3 @@ def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Proble
         else problem
         for problem in problems
     )
-
-
-def _page_count(answer: dict[str, Any]) -> int:
-    count = answer.get("_page_count")
-    return count if isinstance(count, int) else 1

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
-from amo_mcp.amocrm.models import ApiInput, CustomField, EntityId, FieldChoice, Text
+from amo_mcp.amocrm.inputs import ApiInput, EntityId, Text
+from amo_mcp.amocrm.models import CustomField, FieldChoice
 from amo_mcp.text import quote, quote_unless_code
 
 _TRUE = {"true", "1", "yes", "да"}
@@ -67,7 +68,7 @@ class _Unfit(Exception):
     """One value that a field cannot take; the text says what the field needs."""
 
 
-def for_sending(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
+def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
     """The `custom_fields_values` to send for `fields`; an empty `values` becomes the `null` that clears a field.
 
     Raises:

@@ -9,13 +9,14 @@ AmoError
     ├── Unauthorized    401
     ├── PaymentRequired 402
     ├── Forbidden       403: the user lacks the right
-    ├── Blocked         403 from the gateway (an HTML page): the account or the address is blocked
+    ├── Blocked         403 from the gateway (a page that is not the API's): the account or the address is blocked
     ├── ModeDisabled    422, and the account is in another mode than the endpoint needs
-    ├── NotFound        404, 204 on a read, or 400 whose only problem is the path `id`
-    └── RateLimited     429
+    ├── NotFound        404 of the API, 204 on a read, or 400 whose only problem is the path `id`
+    └── RateLimited     429, or a pause that the API has asked for is not over
 ```
 
-Texts of the API are kept as data (`detail`, `problems`); they are localised and never matched on.
+Texts of the API are kept as data (`detail`, `problems`); they are localised and never matched on. No exception is
+changed after it was raised: what is known better later is a new one.
 """
 
 from dataclasses import dataclass, field
@@ -23,9 +24,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Problem:
-    """One entry of `validation-errors`: a dotted `path` into the request's body, a `code`, a `detail`.
+    """One entry of `validation-errors`.
 
-    `entry` is the `request_id` of the part of a batch that it is about.
+    Attributes:
+        path: a dotted path into the request's body.
+        detail: the API's localised sentence.
+        code: the API's code, such as `NotSupportedChoice`.
+        entry: the `request_id` of the part of a batch that it is about.
     """
 
     path: str
@@ -44,14 +49,16 @@ class Unavailable(AmoError):
     Attributes:
         reason: what was seen, in our own words, fit to follow "amoCRM": "did not answer within 20 s".
         status: the HTTP status, when there was one.
-        passing: whether it may well be gone in a moment.
+        transient: whether it may well be over in a moment, so that trying again is worthwhile.
+        hint: what a person has to do, where waiting alone does not help; else empty.
     """
 
-    def __init__(self, reason: str, status: int | None = None, *, passing: bool = False) -> None:
+    def __init__(self, reason: str, status: int | None = None, *, transient: bool = False, hint: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
-        self.passing = passing
+        self.transient = transient
+        self.hint = hint
 
 
 class OutcomeUnknown(AmoError):
@@ -59,15 +66,19 @@ class OutcomeUnknown(AmoError):
 
     Attributes:
         reason: what was seen, in our own words, fit to follow "amoCRM".
-        passing: whether it may well be gone in a moment.
-        settled: whether the API has surely finished with it, so that what is there now is what came of it.
+        transient: whether it may well be over in a moment.
+        settled: whether the API has surely finished with it, so that the account shows what came of it.
     """
 
-    def __init__(self, reason: str, *, passing: bool = False, settled: bool = False) -> None:
+    def __init__(self, reason: str, *, transient: bool = False, settled: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.passing = passing
+        self.transient = transient
         self.settled = settled
+
+    def after(self, earlier: "OutcomeUnknown") -> "OutcomeUnknown":
+        """The same of a repeated write: while an earlier attempt may still arrive, nothing is settled."""
+        return OutcomeUnknown(self.reason, transient=self.transient, settled=self.settled and earlier.settled)
 
 
 class Refused(AmoError):
@@ -94,16 +105,16 @@ class Unauthorized(Refused):
     """401: the token is wrong, expired or revoked.
 
     Attributes:
-        remedy: what a person has to do.
+        hint: what a person has to do.
     """
 
-    def __init__(self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), *, remedy: str = "") -> None:
+    def __init__(self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), *, hint: str = "") -> None:
         super().__init__(status, detail, problems)
-        self.remedy = remedy
+        self.hint = hint
 
 
 class PaymentRequired(Refused):
-    """402: the account's tariff does not include this, or is not paid."""
+    """402: the account's subscription does not include this, or is not paid."""
 
 
 class Forbidden(Refused):
@@ -115,7 +126,7 @@ class Blocked(Refused):
 
 
 class NotFound(Refused):
-    """There is no such thing."""
+    """The account has no entity with that id."""
 
 
 class ModeDisabled(Refused):

@@ -1,4 +1,4 @@
-"""Bytes over HTTP: one exchange, bounded in time and size. The only module that imports an HTTP library.
+"""One exchange over HTTP, bounded in time and size. The only module that imports an HTTP library.
 
 Redirects are never followed, so that a token goes to the host that it was meant for and to no other.
 """
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -16,24 +17,30 @@ import httpx2
 from pydantic_core import from_json
 
 from amo_mcp import __version__
-from amo_mcp.storage.sqlite.rate_limit import UNLIMITED, Slot
+from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
 
 logger = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""A larger answer is not read to its end: 250 full segments are well under one megabyte."""
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+"""A larger response is not read to its end: 250 full segments are well under one megabyte."""
 
 _MAX_CONNECTIONS = 20
-_LONGEST_IDLE = 3.0
-"""Seconds that a connection is kept for the next request, which may wait for its turn on it: many servers close idle
-connections after five."""
+_MAX_IDLE = 3.0
+"""Seconds that a connection is kept for the next request."""
 
-_DRIPPING = 3
-"""An answer that comes byte by byte is given up after so many times the timeout."""
+_MAX_WAIT_ON_CONNECTION = 1.5
+"""Seconds that a request may wait for its slot on a connection; after more of them it takes another one. Many servers
+close a connection after five seconds without a request, and do not say so in time."""
+
+_MAX_TIMEOUTS = 3
+"""A response that comes byte by byte is given up after so many times the timeout."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UNREACHABLE = "could not be reached; check the address and the network"
 
 
 class TransportError(Exception):
-    """There is no whole answer.
+    """There is no whole response.
 
     Attributes:
         reason: what was seen, in our own words, fit to follow "amoCRM".
@@ -50,19 +57,41 @@ class TransportError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A whole answer."""
+class Response:
+    """A whole response.
+
+    Attributes:
+        status: the HTTP status.
+        headers: case does not matter in their names.
+        content: the body, decompressed.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
 
     @property
-    def is_html(self) -> bool:
-        """Whether it comes from a web server and not from the API."""
-        return "html" in self.headers.get("content-type", "") or self.content.lstrip().startswith(b"<")
+    def is_success(self) -> bool:
+        """Whether the status is any 2xx: the documentation names several."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def problem(self) -> dict[str, Any]:
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the status is any 3xx."""
+        return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a page of a gateway, a proxy or a sign-in form: the API answers with JSON or with nothing."""
+        if "html" in self.headers.get("content-type", ""):
+            return True
+        try:
+            parse_json(self.content.strip() or b"null")
+        except ValueError:
+            return True
+        return False
+
+    def json_object(self) -> dict[str, Any]:
         """The JSON object in it; empty when there is none."""
         try:
             body = parse_json(self.content)
@@ -72,12 +101,12 @@ class Answer:
 
 
 class HttpTransport:
-    """Exchanges with one host or with an application in process.
+    """Exchanges with one host, or with an application in process.
 
     Args:
-        timeout: seconds for each of connecting, sending and waiting for bytes.
+        timeout: seconds for connecting, and for the time between sending and the first of the response.
         app: an ASGI application to call in process instead of the network (the sandbox).
-        direct: whether the proxies of the environment are left aside, as they have to be for loopback.
+        direct: whether the proxies of the environment are ignored, as they have to be for loopback.
     """
 
     def __init__(self, *, timeout: float, app: Any = None, direct: bool = False) -> None:
@@ -94,7 +123,7 @@ class HttpTransport:
             limits=httpx2.Limits(
                 max_connections=_MAX_CONNECTIONS,
                 max_keepalive_connections=_MAX_CONNECTIONS,
-                keepalive_expiry=_LONGEST_IDLE,
+                keepalive_expiry=_MAX_IDLE,
             ),
             follow_redirects=False,
             trust_env=not self._direct and self._app is None,
@@ -102,12 +131,16 @@ class HttpTransport:
             transport=None if self._app is None else httpx2.ASGITransport(app=self._app),
         )
 
+    def prepare(self) -> None:
+        """Load what the first exchange needs, the certificates above all."""
+        _ = self._client
+
     async def aclose(self) -> None:
         """Close the connections."""
         if "_client" in vars(self):
             await self._client.aclose()
 
-    async def exchange(
+    async def send(
         self,
         method: str,
         url: str,
@@ -115,59 +148,99 @@ class HttpTransport:
         headers: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
         body: Any = None,
-        turn: Slot = UNLIMITED,
-    ) -> Answer:
-        """Send one request and read its answer whole.
+        slot: Slot = UNLIMITED,
+    ) -> Response:
+        """Send one request and read its response whole.
 
-        `turn` is taken when the connection stands and before the first byte: the time that connecting takes would
-        otherwise push requests together that were let go apart.
+        Over the network the rate limiter's `slot` is acquired in the middle of this (see `_Progress`): when the
+        connection stands and before the first byte. It is released when the response begins.
 
         Raises:
-            Lost: there is no whole answer.
+            TransportError: there is no whole response.
+            RateLimited: of `slot`; nothing was sent.
         """
-        sent = self._app is not None
-        whole = anyio.CancelScope()
-
-        async def trace(event: str, info: Mapping[str, Any]) -> None:
-            nonlocal sent
-            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-                await turn.take()
-                sent = True
-                whole.deadline = anyio.current_time() + self._timeout * _DRIPPING
-            elif event.endswith("receive_response_headers.complete") and sent:
-                turn.answered()
-
+        progress = _Progress(slot, self._timeout, sent=self._app is not None)
         try:
             request = self._client.build_request(
-                method, _parsed(url, *(params or {}).items()), json=body, headers=headers, extensions={"trace": trace}
+                method,
+                _parsed_url(url, *(params or {}).items()),
+                json=body,
+                headers=headers,
+                extensions={"trace": progress.trace},
             )
-            with whole:
-                return await self._read(request)
+            with progress.scope:
+                try:
+                    return await self._read(request)
+                except _ConnectionTooOld:
+                    return await self._read(request)
         except httpx2.TimeoutException as error:
             _log(method, url, error)
-            reason = f"did not answer within {self._timeout:g} s" if sent else _UNREACHABLE
-            raise TransportError(reason, sent=sent, settled=False) from error
+            reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
+            raise TransportError(reason, sent=progress.sent, settled=False) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             _log(method, url, error)
-            reason = "broke the connection off before it had answered" if sent else _UNREACHABLE
-            raise TransportError(reason, sent=sent, settled=True) from error
-        raise TransportError("took too long over its answer", sent=True, settled=False)
+            reason = "closed the connection before responding" if progress.sent else _UNREACHABLE
+            raise TransportError(reason, sent=progress.sent, settled=True) from error
+        reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
+        if progress.answered:
+            reason = "took too long to send its response"
+        raise TransportError(reason, sent=progress.sent, settled=False)
 
-    async def _read(self, request: httpx2.Request) -> Answer:
-        """The answer, up to `MAX_ANSWER_BYTES`."""
+    async def _read(self, request: httpx2.Request) -> Response:
+        """The response, up to `MAX_RESPONSE_BYTES`."""
         response = await self._client.send(request, stream=True)
         try:
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise TransportError("sent an answer that is too large to be right", sent=True, settled=True)
+                if len(content) > MAX_RESPONSE_BYTES:
+                    raise TransportError("sent a response that is too large to be right", sent=True, settled=True)
         finally:
             await response.aclose()
-        return Answer(response.status_code, response.headers, bytes(content))
+        return Response(response.status_code, response.headers, bytes(content))
 
 
-_UNREACHABLE = "could not be reached; check the address and the network"
+class _ConnectionTooOld(Exception):
+    """The request has its slot now, and nothing was sent on a connection that the server may be about to close."""
+
+
+class _Progress:
+    """How far one exchange is, as the HTTP library's `trace` extension says.
+
+    This is where a request takes its slot of the rate limiter: between the connecting and the first byte. Taken
+    earlier, the time that connecting takes would push requests together that were let go apart; and there is no other
+    moment at which a caller of the library can act. The waiting counts against no timeout.
+
+    Attributes:
+        scope: ends the exchange: a timeout after the slot when no response has begun, else after three of them.
+        has_slot: whether the slot was acquired.
+        sent: whether the request, or a part of it, has left.
+        answered: whether the response has begun.
+    """
+
+    def __init__(self, slot: Slot, timeout: float, *, sent: bool) -> None:
+        self.scope = anyio.CancelScope()
+        self.has_slot = False
+        self.sent = sent
+        self.answered = False
+        self._slot = slot
+        self._timeout = timeout
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by the library at every stage of a request, and waited for."""
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            if not self.has_slot:
+                began = anyio.current_time()
+                await self._slot.acquire()
+                self.has_slot = True
+                self.scope.deadline = anyio.current_time() + self._timeout
+                if anyio.current_time() - began > _MAX_WAIT_ON_CONNECTION:
+                    raise _ConnectionTooOld
+            self.sent = True
+        elif event.endswith("receive_response_headers.complete") and self.sent:
+            self.answered = True
+            self.scope.deadline += (_MAX_TIMEOUTS - 1) * self._timeout
+            await self._slot.release()
 
 
 def _log(method: str, url: str, error: Exception) -> None:
@@ -175,31 +248,34 @@ def _log(method: str, url: str, error: Exception) -> None:
 
 
 @lru_cache
-def _parsed(url: str, *params: tuple[str, Any]) -> httpx2.URL:
+def _parsed_url(url: str, *params: tuple[str, Any]) -> httpx2.URL:
     return httpx2.URL(url, params=dict(params)) if params else httpx2.URL(url)
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON in UTF-8; what could not be passed on as text, in bytes or as half of a pair, becomes U+FFFD.
+    """Parse JSON in UTF-8, with or without a byte order mark.
+
+    What could not be passed on as text, in bytes or as half of a surrogate pair, becomes U+FFFD.
 
     Raises:
         ValueError: it is not JSON, or nested deeper than can be parsed.
     """
+    content = content.removeprefix(_BYTE_ORDER_MARK)
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError:
-        return _mended(content)
+        return _parse_repaired(content)
 
 
-def _mended(content: bytes) -> Any:
+def _parse_repaired(content: bytes) -> Any:
     """What `parse_json` makes of what a strict parser refuses."""
     try:
-        parsed = json.loads(content.decode("utf-8", "replace"), parse_constant=_no_number)
+        parsed = json.loads(content.decode("utf-8", "replace"), parse_constant=_refuse_constant)
         text = json.dumps(parsed, ensure_ascii=False)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")

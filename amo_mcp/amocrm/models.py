@@ -1,52 +1,41 @@
-"""What the API says (`Segment`, `Status`, `Account`, `CustomField`) and what it accepts (drafts and patches).
+"""What the API says: segments, statuses, custom fields, the account.
 
-Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour. Writing is strict:
-colours come from the palette, and nothing is sent that was not set.
+Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_serializer,
+    model_validator,
+    with_config,
 )
-from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
-from pydantic_core.core_schema import (
-    CoreSchema,
-    chain_schema,
-    datetime_schema,
-    int_schema,
-    lax_or_strict_schema,
-    no_info_plain_validator_function,
-    union_schema,
-    with_default_schema,
-)
+from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypedDict
 
-from amo_mcp.amocrm.limits import STATUS_COLORS, segment_color, status_color
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_DIGITS = re.compile(r"-?[0-9]{1,20}")
 _NESTED = {dict, list}
-_DEEPEST = 30
-"""Levels of what is kept as it is; in the reference it has five at most."""
+_MAX_DEPTH = 36
+"""Levels of one entity; in the reference it has nine at most. Clients have a limit too, and 64 is a common one."""
 
-_UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+SEGMENT_SETTINGS = frozenset(
+    {"id", "name", "color", "custom_fields_values", "available_products_price_types", "created_at"}
+)
+"""What a person sets in a segment, and what makes it this one; not its customers, who come and go."""
+
+_T = TypeVar("_T")
 
 
 def _from_unix(value: Any) -> datetime | None:
@@ -64,77 +53,55 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True)
-class NullAs:
-    """`null` is read as this value.
+def _null_as(empty: object) -> BeforeValidator:
+    """Read `null` as this value; of a list, also the `{}` of a language whose lists and maps are one."""
 
-    What is not `null` is read by compiled code alone; a validator before it would be called for every value.
-    """
+    def read(value: Any) -> Any:
+        if value is None or (value == {} and isinstance(empty, list)):
+            return copy(empty)
+        return value
 
-    value: object
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """What is asked for, or else what stands for none of it."""
-        read = handler(source)
-        either = union_schema([read, no_info_plain_validator_function(self._instead)], mode="left_to_right")
-        # What is written is what the strict one writes.
-        return lax_or_strict_schema(either, read)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """What is asked for: `null` is never answered."""
-        assert schema["type"] == "lax-or-strict"  # noqa: S101 - it was made above
-        return handler(schema["strict_schema"])
-
-    def _instead(self, value: Any) -> Any:
-        # An empty list may come as the `{}` of a language whose lists and maps are one.
-        if value is None or (value == {} and isinstance(self.value, list)):
-            return copy(self.value)
-        raise ValueError("is of another shape")
+    return BeforeValidator(read)
 
 
-class _Moment:
-    """Unix seconds or a moment; None for anything else."""
+def _moment(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """A moment from Unix seconds, or as it was written in our own JSON; None for anything else."""
+    if isinstance(value, bool | float) or (isinstance(value, str) and "T" not in value):
+        return None
+    try:
+        return read(value)
+    except ValidationError:
+        return None
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read by compiled code alone."""
-        seconds = chain_schema([int_schema(strict=True), datetime_schema()])
-        either = union_schema([seconds, datetime_schema(strict=True)], mode="left_to_right")
-        return lax_or_strict_schema(with_default_schema(either, default=None, on_error="default"), handler(source))
 
-
-Timestamp = Annotated[datetime | None, _Moment(), WithJsonSchema({"type": "string"})]
+Timestamp = Annotated[datetime | None, WrapValidator(_moment), WithJsonSchema({"type": "string"})]
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
-IntOrNull = Annotated[int, NullAs(0)]
-BoolOrNull = Annotated[bool, NullAs(value=False)]
+IntOrNull = Annotated[int, _null_as(0)]
+BoolOrNull = Annotated[bool, _null_as(empty=False)]
 
-StrOrNull = Annotated[str, NullAs("")]
+StrOrNull = Annotated[str, _null_as("")]
 """Text of the API, where `null` is as good as empty."""
-
-
-def _passable(value: Any) -> Any:
-    """Refuse what is nested deeper than can be passed on: who reads it has a limit too."""
-    level = [value] if type(value) in _NESTED else []
-    for _ in range(_DEEPEST):
-        if not level:
-            break
-        inner = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
-        level = [item for item in inner if type(item) in _NESTED]
-    if level:
-        raise ValueError("is nested too deep")
-    return value
-
-
-AnyJson = Annotated[Any, AfterValidator(_passable)]
-"""Whatever the API says there."""
 
 
 class ApiModel(BaseModel):
     """Something that the API says. Unknown keys are kept."""
 
-    __pydantic_extra__: dict[str, AnyJson] = Field(init=False)
-
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, val_temporal_unit="seconds")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_passed_on(cls, value: Any) -> Any:
+        """Refuse what is nested deeper than can be passed on: who reads it has a limit too."""
+        level = [value] if type(value) in _NESTED else []
+        for _ in range(_MAX_DEPTH):
+            if not level:
+                break
+            inner = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
+            level = [item for item in inner if type(item) in _NESTED]
+        if level:
+            raise ValueError("is nested too deep")
+        return value
 
 
 class Account(ApiModel):
@@ -173,37 +140,40 @@ class Status(ApiModel):
     color: StrOrNull = ""
     type: IntOrNull = 0
     is_default: BoolOrNull = False
-    conditions: Annotated[list[AnyJson], NullAs([])] = []
+    conditions: Annotated[list[Any], _null_as([])] = []
     account_id: SkipJsonSchema[int | None] = None
 
 
-class FieldValue(TypedDict, total=False, extra_items=AnyJson):  # type: ignore[call-arg]  # mypy does not know PEP 728 yet
+@with_config(ConfigDict(extra="allow"))
+class FieldValue(TypedDict, total=False):
     """One value of a custom field. A choice also has `enum_id`, and `enum_code` where one is set.
 
-    A dictionary: in a long list the values are most of what is read, and a model takes nearly twice as long.
+    A dictionary, in which unknown keys are kept: in a long list the values are most of what is read, and a model takes
+    nearly twice as long.
     """
 
-    value: AnyJson
+    value: Any
     enum_id: int | None
     enum_code: str | None
 
 
-class FieldValues(TypedDict, extra_items=AnyJson):  # type: ignore[call-arg]
+@with_config(ConfigDict(extra="allow"))
+class FieldValues(TypedDict):
     """The values of one custom field of a segment."""
 
     field_id: int
     field_name: NotRequired[str | None]
     field_code: NotRequired[str | None]
     field_type: NotRequired[str | None]
-    values: Annotated[list[FieldValue], NullAs([]), Field(default_factory=list)]
+    values: Annotated[list[FieldValue], _null_as([]), Field(default_factory=list)]
 
 
-def told_values(values: Sequence[FieldValue], field_type: str | None) -> Sequence[FieldValue]:
-    """The values as they are told: dates come as Unix seconds and are told as ISO 8601."""
-    return [_told_moment(value) for value in values] if field_type in ("date", "date_time") else values
+def with_iso_dates(values: Sequence[FieldValue], field_type: str | None) -> Sequence[FieldValue]:
+    """The values as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
+    return [_with_iso_date(value) for value in values] if field_type in ("date", "date_time") else values
 
 
-def _told_moment(value: FieldValue) -> FieldValue:
+def _with_iso_date(value: FieldValue) -> FieldValue:
     moment = _from_unix(value.get("value"))
     return {**value, "value": iso_utc(moment)} if moment else value
 
@@ -220,14 +190,16 @@ class Segment(ApiModel):
     account_id: SkipJsonSchema[int | None] = None
     custom_fields_values: Annotated[
         list[FieldValues],
-        NullAs([]),
+        _null_as([]),
         WithJsonSchema({"type": "array", "items": {"type": "object"}}),
     ] = []
-    available_products_price_types: Annotated[list[int], NullAs([])] = []
+    available_products_price_types: Annotated[list[int], _null_as([])] = []
 
     @field_serializer("custom_fields_values", mode="wrap", when_used="json")
-    def _told_fields(self, fields: list[FieldValues], tell: SerializerFunctionWrapHandler) -> Any:
-        return tell([{**field, "values": told_values(field["values"], field.get("field_type"))} for field in fields])
+    def _fields_with_iso_dates(self, fields: list[FieldValues], write: SerializerFunctionWrapHandler) -> Any:
+        return write(
+            [{**field, "values": with_iso_dates(field["values"], field.get("field_type"))} for field in fields]
+        )
 
 
 class FieldChoice(ApiModel):
@@ -245,7 +217,7 @@ class CustomField(ApiModel):
     name: StrOrNull = ""
     type: StrOrNull = ""
     code: str | None = None
-    enums: Annotated[list[FieldChoice], NullAs([])] = []
+    enums: Annotated[list[FieldChoice], _null_as([])] = []
 
 
 class CreatedStatus(ApiModel):
@@ -255,97 +227,20 @@ class CreatedStatus(ApiModel):
     request_id: str | None = None
 
 
-class ApiInput(BaseModel):
-    """Something that the API accepts: nothing unknown, and only what was set is sent."""
+class Listing(list[_T]):
+    """All entities of a kind that could be read.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    def to_payload(self) -> dict[str, Any]:
-        """The body to send: what was given, `None` left out."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-def _name(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    if _CONTROL.search(text):
-        raise ValueError("must not have control characters or line breaks")
-    if _UNSEEN.search(text):
-        raise ValueError("must not have zero-width, bidirectional or other unseen characters")
-    return text
-
-
-def _encodable(text: str) -> str:
-    if _SURROGATE.search(text):
-        raise ValueError("has half of a surrogate pair, which is not text")
-    return text
-
-
-def _sort(value: int) -> int:
-    if not 0 <= value < 2**31:
-        raise ValueError("must be from 0 to 2147483647")
-    return value
-
-
-def _entity_id(value: int) -> int:
-    if not 0 < value < 2**63:
-        raise ValueError("must be a positive whole number")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    """Refuse what would pass for a whole number and is none: true, "5_1", "51.0", Arabic digits."""
-    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value.strip())):
-        raise ValueError("must be a whole number")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-Name = Annotated[Text, AfterValidator(_name)]
-LaxInt = Annotated[int, BeforeValidator(_whole)]
-EntityId = Annotated[LaxInt, AfterValidator(_entity_id)]
-Sort = Annotated[LaxInt, AfterValidator(_sort)]
-StatusColor = Annotated[str, AfterValidator(status_color)]
-SegmentColor = Annotated[str, AfterValidator(segment_color)]
-
-
-class StatusDraft(ApiInput):
-    """A status to create."""
-
-    name: Annotated[Name, Field(description="Name")]
-    sort: Annotated[Sort, Field(description="Position; the account renumbers positions from 0")]
-    color: Annotated[
-        StatusColor | None, Field(description="Colour", json_schema_extra={"enum": list(STATUS_COLORS)})
-    ] = None
-    request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
-
-
-class StatusPatch(ApiInput):
-    """What to change in a status; what is `None` stays."""
-
-    name: Name | None = None
-    sort: Sort | None = None
-    color: StatusColor | None = None
-
-
-class SegmentPatch(ApiInput):
-    """What to change in a segment; what is `None` stays.
-
-    `custom_fields_values` is in the form that the API takes (see `custom_fields.for_sending`). A field that is not
-    named keeps its values (assumed: the reference's examples suggest it, nothing states it).
+    Attributes:
+        unreadable: the ids of those that the account has and that could not be read; None where not even the id could.
     """
 
-    name: Name | None = None
-    color: SegmentColor | None = None
-    custom_fields_values: list[dict[str, Any]] | None = None
-    available_products_price_types: list[EntityId] | None = None
-
-    def to_payload(self) -> dict[str, Any]:
-        """The body to send. A `null` inside a custom field clears that field, so it is kept."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+    def __init__(self, readable: Iterable[_T] = (), unreadable: Iterable[int | None] = ()) -> None:
+        super().__init__(readable)
+        self.unreadable = tuple(unreadable)
 
 
-class SegmentDraft(SegmentPatch):
-    """A segment to create."""
-
-    name: Name
+def comparable(entity: Segment | Status) -> dict[str, Any]:
+    """What a person sets in an entity, and what makes it this one; equal when nothing of that has changed."""
+    settings = set(SEGMENT_SETTINGS) if isinstance(entity, Segment) else None
+    # What is null and what is not there are the same.
+    return entity.model_dump(include=settings, exclude_none=True)

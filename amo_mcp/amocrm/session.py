@@ -1,335 +1,305 @@
-"""One request, well done: signed in, in its turn, tried again where that is safe, its answer data or an exception.
+"""One request, well done: signed in, in its slot, tried again where that is safe; its response is data or an exception.
 
 What is tried again, by meaning:
 
 - what never left, and what the API put off (429 with a short wait): any request;
-- what was lost on the way (a broken connection, no answer in time, 502, 503, 504): a request that can be repeated
-  without doing anything twice (GET, PATCH of given values, DELETE). A POST never;
+- what was lost on the way (a broken connection, no answer in time, 502, 503, 504, a page that is not the API's): a
+  request that can be repeated without doing anything twice (GET, PATCH of given values, DELETE). A POST never;
+- a failure of the API (any 5xx): a read;
 - 403 never: trying again makes a block last longer.
 
-Paths are put under the configured root, and the absolute `_links` of answers are never followed, so that the token
+Paths are put under the account's base URL, and the absolute `_links` of responses are never followed, so that the token
 goes to the operator's host alone.
 """
 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 from pydantic import SecretStr
+from typing_extensions import override
 
-from amo_mcp.amocrm.errors import (
-    AmoError,
-    Blocked,
-    Forbidden,
-    NotFound,
-    OutcomeUnknown,
-    PaymentRequired,
-    Problem,
-    RateLimited,
-    Refused,
-    Rejected,
-    Unauthorized,
-    Unavailable,
-)
-from amo_mcp.amocrm.http import Answer, HttpTransport, TransportError, parse_json
-from amo_mcp.storage.sqlite.rate_limit import RateLimiter, say_wait
+from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
+from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
+from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
+from amo_mcp.amocrm.responses import data_of, error_of
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 4
-LONGEST_RETRYING = 45.0
+MAX_ATTEMPTS = 4
+MAX_RETRYING = 45.0
 """Seconds after which no new attempt begins."""
 
-SHORT_WAIT = 10.0
-"""Seconds that are waited for the API when it asks; a longer wait is told to the caller instead."""
-
 _REPEATABLE = ("GET", "PATCH", "DELETE")
-_PASSING = (502, 503, 504)
-_GATEWAY_GAVE_UP = (408, 499, 504)
-_NO_CONTENT = 204
-_REDIRECTS = (301, 302, 307, 308)
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class TokenSource(Protocol):
-    """Where the bearer token comes from.
+    """Where the bearer token comes from."""
 
-    Attributes:
-        remedy: what a person has to do when the API does not take the token.
-    """
-
-    remedy: str
-
-    async def token(self) -> SecretStr:
-        """The token to send now."""
+    @property
+    def hint(self) -> str:
+        """What a person has to do when the API does not accept the token."""
         ...
 
-    async def renew(self, refused: SecretStr) -> SecretStr | None:
+    async def token(self) -> SecretStr:
+        """The token to send now.
+
+        Raises:
+            Unauthorized: there is none, and a person has to sign in.
+            Unavailable: it had to be refreshed, and that failed.
+        """
+        ...
+
+    async def refresh(self, refused: SecretStr) -> SecretStr | None:
         """Another token than the one that the API has just refused; None when there is none to be had."""
         ...
 
-    async def moved(self, root: str) -> str | None:
-        """The account's address, when it is not `root` any more; None when that is not known."""
+    async def relocated_to(self, base_url: str) -> str | None:
+        """The account's address, when it is not `base_url` any more; None when that is not known."""
         ...
 
 
-class LongLivedToken:
+class LongLivedToken(TokenSource):
     """A token that the operator gave; it cannot be refreshed."""
 
-    remedy = "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
+    hint = "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
 
+    @override
     async def token(self) -> SecretStr:
-        """The token, as given."""
         return self._token
 
-    async def renew(self, refused: SecretStr) -> SecretStr | None:  # noqa: ARG002 - there is only one
-        """There is no other."""
+    @override
+    async def refresh(self, refused: SecretStr) -> SecretStr | None:
         return None
 
-    async def moved(self, root: str) -> str | None:  # noqa: ARG002 - the operator named it
-        """The address is the operator's to know."""
+    @override
+    async def relocated_to(self, base_url: str) -> str | None:
         return None
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for; the same in every attempt."""
+
+    method: str
+    path: str
+    params: Mapping[str, int] | None
+    body: Any
+    on_wait: OnWait | None
+
+
+class _Exchanged(NamedTuple):
+    """A response, and what the request was sent with."""
+
+    response: Response
+    token: SecretStr
+    base_url: str
 
 
 class Session:
     """The requests of one account.
 
     Args:
-        root: the account's address, such as `https://example.amocrm.ru`.
-        sign_in: where the bearer token comes from.
+        base_url: the account's address, such as `https://example.amocrm.ru`.
+        tokens: where the bearer token comes from.
         http: what carries the requests.
-        pace: when a request may be sent.
+        limiter: when a request may be sent.
         sleep: waits for seconds.
+        clock: gives seconds that only go forward.
     """
 
     def __init__(
-        self, root: str, sign_in: TokenSource, http: HttpTransport, pace: RateLimiter, *, sleep: Sleep = anyio.sleep
+        self,
+        base_url: str,
+        tokens: TokenSource,
+        http: HttpTransport,
+        limiter: RateLimiter,
+        *,
+        sleep: Sleep = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.root = root
-        self._sign_in = sign_in
+        self.base_url = base_url
+        self._tokens = tokens
         self._http = http
-        self._pace = pace
+        self._limiter = limiter
         self._sleep = sleep
-        self._limited_until = 0.0
+        self._clock = clock
+
+    def prepare(self) -> None:
+        """Load what the first request needs."""
+        self._http.prepare()
 
     async def request(
-        self, method: str, path: str, *, params: Mapping[str, int] | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, int] | None = None,
+        body: Any = None,
+        on_wait: OnWait | None = None,
     ) -> Any:
-        """Send one request and give the JSON that came back, `None` for an empty answer.
+        """Send one request and give the JSON that came back, None for an empty response.
 
         Args:
             method: GET, POST, PATCH or DELETE.
-            path: the path under the root, such as `/api/v4/customers/segments`.
+            path: the path under the base URL, such as `/api/v4/customers/segments`.
             params: the query.
             body: what to send as JSON.
+            on_wait: is told when the request has to wait.
 
         Raises:
             Unavailable: no usable answer, and the request cannot have changed anything.
             OutcomeUnknown: a write was sent, and no usable answer came.
             Refused: the API said no; see its subclasses.
         """
-        lost: OutcomeUnknown | None = None
+        request = _Request(method, path, params, body, on_wait)
+        attempts = _Attempts(method, lambda: self._attempt(request))
+        until = self._clock() + MAX_RETRYING
+        try:
+            return await attempts.make()
+        except AmoError as error:
+            if not _is_worth_repeating(method, error):
+                raise
+            failed = [error]
 
-        async def attempt(failed: list[AmoError]) -> Any:
-            """One attempt; the first, which has failed, is not made twice."""
-            nonlocal lost
+        async def attempt() -> Any:
+            # The first attempt is the one above: most requests need nothing that counts attempts.
             if failed:
                 raise failed.pop()
-            try:
-                return await self._once(method, path, params, body)
-            except OutcomeUnknown as error:
-                # An earlier attempt that may still arrive is not called off by a later one that is surely over.
-                error.settled = error.settled and (lost is None or lost.settled)
-                lost = error
-                raise
-            except (Refused, Unavailable) as error:
-                if lost is None:
-                    raise
-                if method == "DELETE" and isinstance(error, NotFound):
-                    return None
-                raise OutcomeUnknown(lost.reason, settled=lost.settled) from error
+            return await attempts.make()
 
-        began = time.monotonic()
-        try:
-            return await attempt([])
-        except AmoError as error:
-            # Most requests never come here, and need nothing that counts attempts.
-            failed = [error]
-        return await _trying(method, self._sleep, began + LONGEST_RETRYING)(attempt, failed)
+        return await self._retrying(request, until)(attempt)
 
-    async def _once(self, method: str, path: str, params: Mapping[str, int] | None, body: Any) -> Any:
-        self._not_before_asked()
-        token = await self._sign_in.token()
-        asked = self.root
-        answer = await self._send(token, method, path, params, body)
-        if answer.status in _REDIRECTS and (root := await self._sign_in.moved(asked)) is not None:
-            self.root = root
-            answer = await self._send(token, method, path, params, body)
-        if answer.status == 401 and (renewed := await self._sign_in.renew(token)) is not None:  # noqa: PLR2004
-            token = renewed
-            answer = await self._send(token, method, path, params, body)
-        if 200 <= answer.status < 300:  # noqa: PLR2004 - any success will do, the documentation names several
-            return _parsed(method, answer)
-        error = _refusal(method, answer, token, self._sign_in.remedy)
+    async def _attempt(self, request: _Request) -> Any:
+        exchanged = await self._exchange(request)
+        if exchanged.response.is_redirect:
+            relocated = await self._tokens.relocated_to(exchanged.base_url)
+            if relocated is not None:
+                self.base_url = relocated
+                exchanged = await self._exchange(request)
+        if exchanged.response.status == HTTPStatus.UNAUTHORIZED:
+            refreshed = await self._tokens.refresh(exchanged.token)
+            if refreshed is not None:
+                exchanged = await self._exchange(request, refreshed)
+        if exchanged.response.is_success:
+            return data_of(request.method, exchanged.response)
+        error = error_of(request.method, exchanged.response, exchanged.token, self._tokens.hint)
         if isinstance(error, RateLimited):
-            await self._hold(error)
+            await self._limiter.pause(_wait_asked_for(error))
         raise error
 
-    async def _send(
-        self, token: SecretStr, method: str, path: str, params: Mapping[str, int] | None, body: Any
-    ) -> Answer:
-        started = time.monotonic()
+    async def _exchange(self, request: _Request, token: SecretStr | None = None) -> _Exchanged:
+        """Send the request once, in its slot.
+
+        While the API has asked for a long pause, the limiter lets nothing through, the refreshing of a token included:
+        breaking the pause would get the account blocked.
+        """
+        method, path = request.method, request.path
+        started = self._clock()
         try:
-            async with self._pace.queue() as turn:
-                answer = await self._http.exchange(
+            async with self._limiter.reserve(request.on_wait) as slot:
+                token = token or await self._tokens.token()
+                base_url = self.base_url
+                response = await self._http.send(
                     method,
-                    self.root + path,
+                    base_url + path,
                     headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-                    params=params,
-                    body=body,
-                    turn=turn,
+                    params=request.params,
+                    body=request.body,
+                    slot=slot,
                 )
         except TransportError as lost:
             if method == "GET" or not lost.sent:
-                raise Unavailable(lost.reason, passing=True) from lost
-            raise OutcomeUnknown(lost.reason, passing=True, settled=lost.settled) from lost
-        took = (time.monotonic() - started) * 1e3
-        request_id = answer.headers.get("x-request-id")
-        logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, answer.status, took, request_id)
-        return answer
+                raise Unavailable(lost.reason, transient=True) from lost
+            raise OutcomeUnknown(lost.reason, transient=True, settled=lost.settled) from lost
+        took = (self._clock() - started) * 1e3
+        request_id = response.headers.get("x-request-id")
+        logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, response.status, took, request_id)
+        return _Exchanged(response, token, base_url)
 
-    def _not_before_asked(self) -> None:
-        """Send nothing while the API has asked for a long silence: breaking it would get the account blocked."""
-        left = self._limited_until - time.monotonic()
-        if left > 0:
-            raise RateLimited(429, retry_after=round(left, 1))
+    def _retrying(self, request: _Request, until: float) -> "AsyncRetrying":
+        """How a request is tried again, until a moment of the clock."""
+        from tenacity import AsyncRetrying, retry_if_exception
+        from tenacity.wait import wait_random_exponential
 
-    async def _hold(self, error: RateLimited) -> None:
-        wait = _asked(error)
-        if wait <= SHORT_WAIT:
-            await self._pace.hold(wait)
-        else:
-            self._limited_until = time.monotonic() + wait
+        backoff = wait_random_exponential(multiplier=0.5, max=8.0)
 
+        def wait(state: "RetryCallState") -> float:
+            error = state.outcome.exception() if state.outcome else None
+            return _wait_asked_for(error) if isinstance(error, RateLimited) else backoff(state)
 
-def _trying(method: str, sleep: Sleep, until: float) -> "AsyncRetrying":
-    """How a request is tried again, until a moment of the monotonic clock."""
-    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
-    from tenacity.wait import wait_random_exponential
+        async def say_wait(state: "RetryCallState") -> None:
+            seconds = state.next_action.sleep if state.next_action else 0.0
+            logger.info("Trying again in %.1f s", seconds)
+            if request.on_wait is not None:
+                await request.on_wait(seconds, "amoCRM, to try again")
 
-    backoff = wait_random_exponential(multiplier=0.5, max=8.0)
-
-    def wait(state: "RetryCallState") -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return _asked(error) if isinstance(error, RateLimited) else backoff(state)
-
-    return AsyncRetrying(
-        sleep=sleep,
-        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(until - time.monotonic()),
-        wait=wait,
-        retry=retry_if_exception(lambda error: _worth_repeating(method, error)),
-        before_sleep=_say_so,
-        reraise=True,
-    )
+        return AsyncRetrying(
+            sleep=self._sleep,
+            stop=lambda state: state.attempt_number >= MAX_ATTEMPTS or self._clock() >= until,
+            wait=wait,
+            retry=retry_if_exception(lambda error: _is_worth_repeating(request.method, error)),
+            before_sleep=say_wait,
+            reraise=True,
+        )
 
 
-def _worth_repeating(method: str, error: BaseException) -> bool:
+class _Attempts:
+    """The attempts at one request. An attempt whose answer was lost may still arrive, whatever the next one is told."""
+
+    def __init__(self, method: str, send: Callable[[], Awaitable[Any]]) -> None:
+        self._method = method
+        self._send = send
+        self._lost: OutcomeUnknown | None = None
+
+    async def make(self) -> Any:
+        """Make one more attempt.
+
+        Raises:
+            OutcomeUnknown: this attempt was lost; or an earlier one was, and this one was refused.
+            Unavailable: this attempt changed nothing, and none was lost before.
+            Refused: the same.
+        """
+        try:
+            return await self._send()
+        except OutcomeUnknown as error:
+            if self._lost is None:
+                self._lost = error
+                raise
+            self._lost = error.after(self._lost)
+            raise self._lost from error
+        except (Refused, Unavailable) as error:
+            if self._lost is None:
+                raise
+            if self._method == "DELETE" and isinstance(error, NotFound):
+                return None
+            raise OutcomeUnknown(self._lost.reason, settled=self._lost.settled) from error
+
+
+def _is_worth_repeating(method: str, error: BaseException) -> bool:
     match error:
         case RateLimited():
-            return _asked(error) <= SHORT_WAIT
+            return _wait_asked_for(error) <= MAX_WAIT
         case Unavailable():
-            return error.passing
+            return error.transient
         case OutcomeUnknown():
-            return error.passing and method in _REPEATABLE
+            return error.transient and method in _REPEATABLE
         case _:
             return False
 
 
-def _asked(error: RateLimited) -> float:
+def _wait_asked_for(error: RateLimited) -> float:
     """Seconds to wait before the next try; one, when the API does not say (assumed)."""
     return 1.0 if error.retry_after is None else error.retry_after
-
-
-async def _say_so(state: "RetryCallState") -> None:
-    wait = state.next_action.sleep if state.next_action else 0.0
-    logger.info("Trying again in %.1f s", wait)
-    await say_wait(wait, "amoCRM, to try again")
-
-
-def _parsed(method: str, answer: Answer) -> Any:
-    if not answer.content.strip():
-        if method == "GET" and answer.status != _NO_CONTENT:
-            raise Unavailable("answered with nothing")
-        return None
-    try:
-        return parse_json(answer.content)
-    except ValueError as error:
-        reason = "answered with something that is not JSON"
-        raise (Unavailable(reason) if method == "GET" else OutcomeUnknown(reason)) from error
-
-
-def _refusal(method: str, answer: Answer, token: SecretStr, remedy: str) -> AmoError:
-    """The exception for an answer that is no success."""
-    status, body = answer.status, answer.problem()
-    detail = body.get("detail")
-    problems = tuple(_problems(body, token))
-    told = (status, _without(token, detail) if isinstance(detail, str) else "", problems)
-    match status:
-        case 400 if problems and {problem.path for problem in problems} == {"id"}:
-            return NotFound(*told)
-        case 401:
-            return Unauthorized(*told, remedy=remedy)
-        case 402:
-            return PaymentRequired(*told)
-        case 403:
-            return Blocked(*told) if answer.is_html else Forbidden(*told)
-        case 404:
-            return NotFound(*told)
-        case 429:
-            return RateLimited(*told, retry_after=_retry_after(body, answer.headers))
-        case _ if 400 <= status < 500 and status not in _GATEWAY_GAVE_UP:  # noqa: PLR2004 - "your request is wrong"
-            return Rejected(*told)
-        case _:
-            reason, passing = f"answered with the status {status}", status in _PASSING
-            if method == "GET":
-                return Unavailable(reason, status, passing=passing)
-            return OutcomeUnknown(reason, passing=passing, settled=status not in _GATEWAY_GAVE_UP)
-
-
-def _problems(body: dict[str, Any], token: SecretStr) -> list[Problem]:
-    """The entries of `validation-errors`, whatever else is wrong with their shape."""
-    groups = body.get("validation-errors")
-    found = []
-    for group in groups if isinstance(groups, list) else []:
-        errors, entry = (group.get("errors"), group.get("request_id")) if isinstance(group, dict) else (None, None)
-        for error in errors if isinstance(errors, list) else []:
-            if isinstance(error, dict):
-                path, detail, code = (_without(token, str(error.get(key) or "")) for key in ("path", "detail", "code"))
-                found.append(Problem(path, detail, code, entry if isinstance(entry, str) else ""))
-    return found
-
-
-def _without(token: SecretStr, text: str) -> str:
-    """What the API said, without our token, should it have said that."""
-    return text.replace(token.get_secret_value(), "…")
-
-
-def _retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: `retry_after` of the body (documented), else a `Retry-After` header in seconds (assumed)."""
-    for value in (body.get("retry_after"), headers.get("retry-after")):
-        try:
-            seconds = float(str(value))
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None

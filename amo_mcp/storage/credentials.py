@@ -7,164 +7,246 @@ A process that dies between the two leaves the new pair beside, and the next one
 import errno
 import logging
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Protocol
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr, ValidationError
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+from typing_extensions import override
+
+from amo_mcp.amocrm.auth import Credentials, CredentialStore
+from amo_mcp.paths import StateDir, host_in_file_names
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "amo-mcp"
 """The name under which the keychain keeps our entries."""
 
-Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
+_LOCK_POLL = 0.05
+"""Seconds between two looks at a lock that another process holds."""
 
 
-class Credentials(BaseModel):
-    """One account's sign-in.
-
-    `root` is the account's address, `expires` the end of the access token in Unix seconds.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    root: str
-    client_id: str
-    client_secret: Secret
-    redirect_uri: str
-    access_token: Secret
-    refresh_token: Secret
-    expires: float
-
-
-class CredentialStore(Protocol):
-    """Keeps the sign-in of one account."""
-
-    place: str
-
-    def load(self) -> Credentials | None:
-        """What is kept, if anything readable is."""
-        ...
-
-    def save(self, signed_in: Credentials) -> None:
-        """Keep it; when this returns, it survives a crash."""
-        ...
-
-    def delete(self) -> bool:
-        """Forget it; whether there was anything."""
-        ...
-
-
-class FileStore:
-    """A file of mode 0600.
+class _CredentialFile:
+    """A file of mode 0600, and what a crash has left beside it.
 
     Args:
-        file: where; its folder must exist.
+        path: where; its folder must exist.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._beside = file.with_name(file.name + ".new")
-        self.place = str(file)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._beside = path.with_name(path.name + ".new")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything."""
+        return self.path.exists() or self._beside.exists()
 
     def load(self) -> Credentials | None:
         """What is kept; a newer pair that was written beside and not renamed is taken first."""
         with suppress(OSError):
             if _read(self._beside) is not None:
-                self._beside.replace(self._file)
-        return _read(self._file)
+                self._beside.replace(self.path)
+        return _read(self.path)
 
-    def save(self, signed_in: Credentials) -> None:
+    def save(self, credentials: Credentials) -> None:
         """Write beside, sync, rename, sync the folder."""
         self._beside.unlink(missing_ok=True)
         descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as beside:
-            beside.write(signed_in.model_dump_json())
+            beside.write(credentials.model_dump_json())
             beside.flush()
             os.fsync(beside.fileno())
-        self._beside.replace(self._file)
-        _sync_folder(self._file.parent)
+        self._beside.replace(self.path)
+        _sync_folder(self.path.parent)
 
     def delete(self) -> bool:
-        """Remove the file."""
-        there = [file for file in (self._file, self._beside) if file.exists()]
-        for file in there:
-            file.unlink(missing_ok=True)
-        return bool(there)
+        """Remove it; whether there was anything."""
+        existed = self.exists
+        for path in (self.path, self._beside):
+            path.unlink(missing_ok=True)
+        return existed
 
 
-class KeychainStore:
-    """An entry of the system's keychain.
+class _LockedStore(CredentialStore):
+    """A store whose processes exclude each other by a lock on a file of their machine.
 
     Args:
-        name: the entry.
+        lock: the file; it is made when it is not there, and stays.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.place = "the system's keychain"
+    def __init__(self, lock: Path) -> None:
+        self._lock = lock
 
-    def load(self) -> Credentials | None:
-        """What is kept; nothing, when the keychain stays locked."""
-        import keyring
-        from keyring.errors import KeyringError
+    @override
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        from filelock import FileLock, Timeout
 
+        lock = FileLock(self._lock, thread_local=False, mode=0o600)
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                await anyio.sleep(_LOCK_POLL)
         try:
-            return _parsed(keyring.get_password(SERVICE, self._name))
-        except KeyringError:
-            logger.warning("The system's keychain cannot be read")
+            yield
+        finally:
+            lock.release()
+
+
+class FileCredentialStore(_LockedStore):
+    """A file of mode 0600.
+
+    Args:
+        path: where; its folder must exist.
+        lock: the file whose lock makes processes exclude each other; None for one beside, with the suffix `.lock`.
+    """
+
+    def __init__(self, path: Path, lock: Path | None = None) -> None:
+        super().__init__(lock or path.with_suffix(".lock"))
+        self._file = _CredentialFile(path)
+
+    @property
+    @override
+    def place(self) -> str:
+        return str(self._file.path)
+
+    @override
+    async def load(self) -> Credentials | None:
+        return await anyio.to_thread.run_sync(self._file.load)
+
+    @override
+    async def save(self, credentials: Credentials) -> None:
+        await anyio.to_thread.run_sync(self._file.save, credentials)
+
+    @override
+    async def delete(self) -> bool:
+        return await anyio.to_thread.run_sync(self._file.delete)
+
+
+class KeychainCredentialStore(_LockedStore):
+    """An entry of the system's keychain, and a file for the time in which the keychain cannot be written.
+
+    The file is never older than the entry: what is saved while there is a file is written to it first. So whatever is
+    in it is what counts, and it moves to the keychain as soon as that works again.
+
+    Args:
+        entry: the name of the entry.
+        spill: the file.
+        lock: the file whose lock makes processes exclude each other.
+    """
+
+    def __init__(self, entry: str, spill: Path, lock: Path) -> None:
+        super().__init__(lock)
+        self._entry = entry
+        self._spill = _CredentialFile(spill)
+
+    @property
+    @override
+    def place(self) -> str:
+        return str(self._spill.path) if self._spill.exists else "the system's keychain"
+
+    @override
+    async def load(self) -> Credentials | None:
+        """What was saved last; None also when the keychain stays locked."""
+        return await anyio.to_thread.run_sync(self._load)
+
+    @override
+    async def save(self, credentials: Credentials) -> None:
+        await anyio.to_thread.run_sync(self._save, credentials)
+
+    @override
+    async def delete(self) -> bool:
+        return await anyio.to_thread.run_sync(self._delete)
+
+    def _load(self) -> Credentials | None:
+        import keyring
+
+        spilled = self._spill.load()
+        if spilled is not None:
+            if self._write(spilled):
+                self._spill.delete()
+            return spilled
+        try:
+            return _parsed(keyring.get_password(SERVICE, self._entry))
+        except Exception as error:  # backends are plugins, and not all their errors are keyring's
+            logger.warning("The system's keychain cannot be read: %s", type(error).__name__)
             return None
 
-    def save(self, signed_in: Credentials) -> None:
-        """Keep it.
+    def _save(self, credentials: Credentials) -> None:
+        if self._spill.exists:
+            self._spill.save(credentials)
+        if self._write(credentials):
+            self._spill.delete()
+        else:
+            self._spill.save(credentials)
 
-        Raises:
-            PermissionError: the keychain stays locked.
-        """
+    def _write(self, credentials: Credentials) -> bool:
+        """Write the entry of the keychain, if that is possible."""
         import keyring
-        from keyring.errors import KeyringError
 
         try:
-            keyring.set_password(SERVICE, self._name, signed_in.model_dump_json())
-        except KeyringError as error:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
-
-    def delete(self) -> bool:
-        """Remove the entry."""
-        import keyring
-        from keyring.errors import PasswordDeleteError
-
-        try:
-            keyring.delete_password(SERVICE, self._name)
-        except PasswordDeleteError:
+            keyring.set_password(SERVICE, self._entry, credentials.model_dump_json())
+        except Exception as error:  # as above; Windows, for one, refuses long entries in its own way
+            logger.warning(
+                "The system's keychain cannot be written: %s; until it can, the sign-in is kept in %s",
+                type(error).__name__,
+                self._spill.path,
+            )
             return False
         return True
 
+    def _delete(self) -> bool:
+        import keyring
+        from keyring.errors import PasswordDeleteError
 
-def credential_store(root: str, folder: Path) -> CredentialStore:
-    """Where the sign-in for `root` is, or is to be kept.
+        had_spilled = self._spill.delete()
+        try:
+            keyring.delete_password(SERVICE, self._entry)
+        except PasswordDeleteError:
+            return had_spilled
+        except Exception as error:  # as above
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
+        return True
+
+
+def credential_store(base_url: str, folder: Path) -> CredentialStore:
+    """Where the sign-in for `base_url` is, or is to be kept.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
+
+    Args:
+        base_url: the account's address.
+        folder: the state directory.
     """
-    host = urlsplit(root).netloc.replace(":", "_")
-    file = folder / f"sign-in-{host}.json"
-    if file.exists() or file.with_name(file.name + ".new").exists() or not _has_keychain():
-        return FileStore(file)
-    return KeychainStore(host)
+    state = StateDir(folder)
+    path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)
+    spill = path.with_suffix(".unsaved.json")
+    if _CredentialFile(path).exists:
+        return FileCredentialStore(path, lock)
+    if _has_keychain():
+        return KeychainCredentialStore(host_in_file_names(base_url), spill, lock)
+    return FileCredentialStore(spill if _CredentialFile(spill).exists else path, lock)
 
 
 def _has_keychain() -> bool:
+    """Whether this machine has a keychain that its owner would use."""
     import keyring
-    from keyring.core import recommended
 
-    return recommended(keyring.get_keyring())
-
-
-def _read(file: Path) -> Credentials | None:
     try:
-        return _parsed(file.read_text("utf-8"))
+        # The library's own line between what it recommends and what it only falls back on.
+        return bool(keyring.get_keyring().priority >= 1)
+    except Exception:  # a backend that was chosen by name and cannot work here
+        return False
+
+
+def _read(path: Path) -> Credentials | None:
+    try:
+        return _parsed(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         return None
 

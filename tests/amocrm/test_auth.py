@@ -24,7 +24,7 @@ from amo_mcp.amocrm.errors import AmoError, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import Answer, HttpTransport, TransportError
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.settings import allowed_root
+from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import Credentials, FileStore
 from amo_mcp.storage.sqlite.rate_limit import Unlimited
 from tests.conftest import no_sleep
@@ -122,7 +122,7 @@ class World:
             store or self.store,
             http or self.http(),
             self.lock,
-            allowed=lambda it: allowed_root(it, ()),
+            allowed=lambda it: allowed_base_url(it, ()),
             clock=self.clock,
         )
 

@@ -7,18 +7,8 @@ import pytest
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Rejected, Unavailable
-from amo_mcp.amocrm.models import (
-    Account,
-    CreatedStatus,
-    CustomField,
-    Segment,
-    SegmentDraft,
-    SegmentPatch,
-    Status,
-    StatusDraft,
-    StatusPatch,
-    User,
-)
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Segment, Status, User
 from amo_mcp.amocrm.session import Session
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, for_sending
+from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
 
@@ -45,7 +45,7 @@ CHOICE_TEXTS = {" ".join(grind["value"].split()).casefold() for grind in GRINDS}
 def sent(kind: str, *values: dict[str, Any]) -> Any:
     """What is sent as `values` of the field of type `kind`."""
     field = FieldInput.model_validate({"field_code": kind.upper(), "values": list(values)})
-    [sending] = for_sending([field], DEFINITIONS)
+    [sending] = to_api_values([field], DEFINITIONS)
     assert sending.keys() == {"field_id", "values"}
     assert sending["field_id"] == BY_TYPE[kind].id
     return sending["values"]
@@ -72,7 +72,7 @@ def field_inputs() -> st.SearchStrategy[list[FieldInput]]:
 
 def accepted(fields: list[FieldInput]) -> list[dict[str, Any]] | None:
     try:
-        return for_sending(fields, DEFINITIONS)
+        return to_api_values(fields, DEFINITIONS)
     except InvalidValues:
         return None
 
@@ -141,7 +141,7 @@ def test_of_very_many_choices_thirty_are_listed() -> None:
     enums = [{"id": number, "value": f"№{number}"} for number in range(1, 34)]
     definition = CustomField.model_validate({"id": 1, "type": "select", "enums": enums})
     with pytest.raises(InvalidValues) as caught:
-        for_sending([FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition])
+        to_api_values([FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition])
     listed = ", ".join(f"{number} «№{number}»" for number in range(1, 31))
     assert [problem.detail for problem in caught.value.problems] == [
         f"is not a choice of this field; the choices are: {listed} and 3 more"
@@ -238,7 +238,7 @@ def test_every_problem_is_told_with_its_place() -> None:
     ]
     definitions = [DEFINITIONS[0], CustomField(id=77), BY_TYPE["multiselect"]]
     with pytest.raises(InvalidValues, match="5 problems") as caught:
-        for_sending([FieldInput.model_validate(field) for field in given_fields], definitions)
+        to_api_values([FieldInput.model_validate(field) for field in given_fields], definitions)
     listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert caught.value.problems == [
         Problem("custom_fields_values.1", "needs a field_id or a field_code"),
@@ -254,7 +254,7 @@ def test_every_problem_is_told_with_its_place() -> None:
 
 def test_an_account_without_fields_says_so() -> None:
     with pytest.raises(InvalidValues) as caught:
-        for_sending([FieldInput(field_id=1, values=[])], [])
+        to_api_values([FieldInput(field_id=1, values=[])], [])
     assert [problem.detail for problem in caught.value.problems] == [
         "is not a field that segments of this account have; the fields are: none"
     ]

@@ -10,18 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from amo_mcp.amocrm.models import (
-    Account,
-    CreatedStatus,
-    CustomField,
-    Segment,
-    SegmentDraft,
-    SegmentPatch,
-    Status,
-    StatusDraft,
-    StatusPatch,
-    iso_utc,
-)
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Segment, Status, iso_utc
 
 rule = settings(max_examples=60)
 

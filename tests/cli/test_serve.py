@@ -24,7 +24,7 @@ from mcp import Client
 
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running as sandbox_running
-from tests.cli.test_cli import KEPT, amo
+from tests.cli.command_line import ENVIRONMENT, amo
 from tests.conftest import Person, answer, error
 from tests.journeys.test_stdio import ERAS
 
@@ -49,7 +49,9 @@ def process(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, *start, "serve", *account, *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**KEPT, **environment}) as running:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}
+    ) as running:
         try:
             yield running
         finally:
@@ -166,7 +168,7 @@ class TestStdio:
     def test_without_a_client_it_says_so_in_a_sentence(self, closed: str, name: str) -> None:
         command = shlex.join([sys.executable, "-m", "amo_mcp", "serve", "--sandbox"])
         done = subprocess.run(
-            ["sh", "-c", f"{command} {closed}"], capture_output=True, env=KEPT, timeout=SECONDS, check=False
+            ["sh", "-c", f"{command} {closed}"], capture_output=True, env=ENVIRONMENT, timeout=SECONDS, check=False
         )
         why = f"  {name} is closed, and a client speaks with the server through stdin and stdout"
         assert (done.returncode, done.stdout) == (2, b"")
@@ -285,7 +287,13 @@ class TestStdio:
         command = [sys.executable, *way, "serve", "--sandbox"]
         with said.open() as stdin, heard.open("w") as stdout:
             done = subprocess.run(
-                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=KEPT, timeout=SECONDS, check=False
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                timeout=SECONDS,
+                check=False,
             )
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
@@ -296,7 +304,7 @@ class TestStdio:
             ["sh", "-c", f"{command} 2>&-"],
             input=f"{json.dumps(HELLO)}\n".encode(),
             capture_output=True,
-            env=KEPT,
+            env=ENVIRONMENT,
             timeout=SECONDS,
             check=False,
         )

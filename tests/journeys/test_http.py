@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,10 +16,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference, TextResourceContents
 
 from amo_mcp import __version__
-from amo_mcp.listen import listen
+from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.transports import shutdown
-from amo_mcp.transports.http import MAX_SESSIONS
+from amo_mcp.transports import shutdown, uvicorn
+from amo_mcp.transports.http import create_app
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.uvicorn import HttpServer
 from tests.conftest import Person, Serve, Served, answer, error
@@ -153,6 +154,25 @@ async def test_who_follows_hears_of_what_another_client_changes(era: str, sandbo
         await follower.hears("amo://segments/51", LIST)
 
 
+@pytest.mark.requirement("RESOURCE-4")
+async def test_every_session_hears_of_what_it_subscribed_to(sandbox: Sandbox, serve: Serve) -> None:
+    async with (
+        serve(sandbox) as served,
+        over_http(served) as at,
+        following(at.url, OLD, "amo://segments/51") as first,
+        following(at.url, OLD, "amo://segments/54", person=Person()) as second,
+        following(at.url, NEW, "amo://segments/51", mode=ERAS[NEW]) as third,
+    ):
+        await at.until(lambda: at.serving.app.sessions.streams == 2)
+        await second.client.call_tool(*RENAME_51)
+        await first.hears("amo://segments/51")
+        await third.hears("amo://segments/51")
+        await second.client.call_tool("delete_segment", {"segment_id": 54})
+        await first.hears(LIST)
+        await second.hears("amo://segments/54", LIST)
+        await third.hears(LIST)
+
+
 async def test_all_clients_share_one_account(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, over_http(served) as at:
         for era in (OLD, NEW, OLD):
@@ -174,7 +194,7 @@ class TestCallers:
         ):
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
             refused = error(await theirs.call_tool("confirm_change", approval))
-            assert refused["message"] == "No change of yours waits for this approval. Nothing was changed."
+            assert refused["message"] == "No pending change matches this approval_id. Nothing was changed."
             assert served.writes() == []
             assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 
@@ -295,20 +315,29 @@ class TestTheDoor:
             assert (await http.get(at.url.removesuffix("/mcp") + "/")).status_code == 404
         assert served.requests() == []
 
-    async def test_one_session_too_many_ends_the_one_that_was_idle_longest(
+    async def test_of_too_many_sessions_the_one_that_was_idle_longest_gives_way(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+        monkeypatch.setattr(uvicorn, "create_app", partial(create_app, max_sessions=2))
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
-            opened = [await http.post(at.url, json=HELLO, headers=ACCEPT) for _ in range(MAX_SESSIONS + 1)]
-            assert {answered.status_code for answered in opened} == {200}
-            sessions = [answered.headers["mcp-session-id"] for answered in opened]
-            assert at.sessions == sessions[1:]
-            for session, status in zip(sessions[:2], (404, 200), strict=True):
-                answered = await http.post(at.url, json=ping, headers={**ACCEPT, "mcp-session-id": session})
-                assert answered.status_code == status
+            opened = [await http.post(at.url, json=HELLO, headers=ACCEPT) for _ in range(2)]
+            sessions = [
+                {**ACCEPT, "mcp-protocol-version": OLD, "mcp-session-id": one.headers["mcp-session-id"]}
+                for one in opened
+            ]
+            ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+            assert (await http.post(at.url, json=ping, headers=sessions[0])).status_code == 200
+            assert (await http.post(at.url, json=HELLO, headers=ACCEPT)).status_code == 200
+            statuses = [(await http.post(at.url, json=ping, headers=session)).status_code for session in sessions]
+            assert statuses == [200, 404]
             async with client(at, NEW) as mine:
                 assert answer(await mine.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
+
+    @pytest.mark.requirement("HTTP-2")
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])
+    async def test_it_listens_on_loopback_alone(self, host: str) -> None:
+        with pytest.raises(NotLoopback):
+            listen(host, 0)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])
     async def test_every_loopback_address_is_served(self, host: str, sandbox: Sandbox, serve: Serve) -> None:

@@ -22,7 +22,7 @@ from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import allowed_root
-from amo_mcp.storage.credentials import Credentials, FileStore, credential_store
+from amo_mcp.storage.credentials import Credentials, FileCredentialStore, credential_store
 from tests.conftest import answer, error
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ class Machine:
             expires=time.time(),
         )
         self.state.create()
-        FileStore(self.file).save(signed_in)
+        FileCredentialStore(self.file).save(signed_in)
         self.state.remember(self.url)
         return signed_in
 
@@ -159,7 +159,7 @@ import anyio
 
 from amo_mcp.amocrm import auth as oauth
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.storage.credentials import FileStore
+from amo_mcp.storage.credentials import FileCredentialStore
 
 where, file, lock = sys.argv[1:]
 die = lambda *_, **__: os._exit(9)
@@ -183,7 +183,7 @@ if where == "after it was renamed":
     replace = Path.replace
     Path.replace = lambda *paths: die(replace(*paths))
 
-sign_in = oauth.OAuthTokenSource(FileStore(Path(file)), Killed(timeout=5.0, direct=True), Path(lock), allowed=str)
+sign_in = oauth.OAuthTokenSource(FileCredentialStore(Path(file)), Killed(timeout=5.0, direct=True), Path(lock), allowed=str)
 anyio.run(sign_in.token)
 """
 

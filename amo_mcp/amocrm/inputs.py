@@ -1,0 +1,124 @@
+"""What the API accepts: drafts, patches, and the types of the values in them.
+
+Writing is strict: colours come from the palette, names are visible text, and nothing is sent that was not given.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from amo_mcp.amocrm.limits import STATUS_COLORS, segment_color, status_color
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+_UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+
+
+class ApiInput(BaseModel):
+    """Something that the API accepts: nothing unknown, and only what was given is sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    def to_payload(self) -> dict[str, Any]:
+        """The body to send: what was given, `None` left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _visible(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    if _CONTROL.search(text):
+        raise ValueError("must not have control characters or line breaks")
+    if _UNSEEN.search(text):
+        raise ValueError("must not have zero-width, bidirectional or other unseen characters")
+    return text
+
+
+def _encodable(text: str) -> str:
+    if _SURROGATE.search(text):
+        raise ValueError("has half of a surrogate pair, which is not text")
+    return text
+
+
+def _sort(value: int) -> int:
+    if not 0 <= value < 2**31:
+        raise ValueError("must be from 0 to 2147483647")
+    return value
+
+
+def _entity_id(value: int) -> int:
+    if not 0 < value < 2**63:
+        raise ValueError("must be a positive whole number")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """Refuse what would pass for a whole number and is none: true, "5_1", "51.0", Arabic digits."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value.strip())):
+        raise ValueError("must be a whole number")
+    return value
+
+
+LAX = BeforeValidator(_whole)
+"""Beside `int`: numeric text is a number. Limits of the number stand before it, `Annotated[int, Field(ge=1), LAX]`, so
+that they are the number's own and JSON Schema says `minimum`."""
+
+LaxInt = Annotated[int, LAX]
+"""A whole number, as a number or as text."""
+
+Text = Annotated[str, AfterValidator(_encodable)]
+"""Text that can be written in UTF-8."""
+
+Name = Annotated[Text, AfterValidator(_visible)]
+"""One line with something to see on it, and nothing that is there unseen."""
+
+EntityId = Annotated[LaxInt, AfterValidator(_entity_id)]
+Sort = Annotated[LaxInt, AfterValidator(_sort)]
+"""The position of a status."""
+
+StatusColor = Annotated[str, AfterValidator(status_color)]
+SegmentColor = Annotated[str, AfterValidator(segment_color)]
+
+
+class StatusDraft(ApiInput):
+    """A status to create."""
+
+    name: Annotated[Name, Field(description="Name")]
+    sort: Annotated[Sort, Field(description="Position; the account renumbers positions from 0")]
+    color: Annotated[
+        StatusColor | None, Field(description="Colour", json_schema_extra={"enum": list(STATUS_COLORS)})
+    ] = None
+    request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
+
+
+class StatusPatch(ApiInput):
+    """What to change in a status; what is None stays."""
+
+    name: Name | None = None
+    sort: Sort | None = None
+    color: StatusColor | None = None
+
+
+class SegmentPatch(ApiInput):
+    """What to change in a segment; what is None stays.
+
+    `custom_fields_values` is in the form that the API takes (see `custom_fields.to_api_values`). A field that is not
+    named keeps its values (assumed: the reference's examples suggest it, nothing states it).
+    """
+
+    name: Name | None = None
+    color: SegmentColor | None = None
+    custom_fields_values: list[dict[str, Any]] | None = None
+    available_products_price_types: list[EntityId] | None = None
+
+    def to_payload(self) -> dict[str, Any]:
+        """The body to send. A `null` inside a custom field clears that field, so it is kept."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+
+class SegmentDraft(SegmentPatch):
+    """A segment to create."""
+
+    name: Name
