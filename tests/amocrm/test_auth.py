@@ -30,7 +30,7 @@ from amo_mcp.amocrm.errors import AmoError, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.settings import allowed_root
+from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import FileCredentialStore
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
 from amo_mcp.storage.memory.rate_limit import Unlimited
@@ -124,7 +124,7 @@ class World:
         return OAuthTokenSource(
             store or FileCredentialStore(self.file),
             http or self.http(),
-            allowed=lambda it: allowed_root(it, ()),
+            allowed=lambda it: allowed_base_url(it, ()),
             clock=self.clock,
         )
 
