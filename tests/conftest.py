@@ -124,7 +124,7 @@ class Served:
 
     @property
     def account(self) -> AmoAccount:
-        return self.server.account
+        return self.server.handlers.account
 
     def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
         return Client(
@@ -213,7 +213,8 @@ def served_on(
     """The server in front of a sandbox."""
     approvals = approvals or MemoryApprovalStore()
     account = account_on(session, journal, plans, clock)
-    return Served(AmoServer(account, Asker(approvals, chat=two_step), read_only=read_only), sandbox, approvals)
+    asker = Asker(approvals, chat=two_step)
+    return Served(AmoServer(lambda: (account, asker), read_only=read_only), sandbox, approvals)
 
 
 async def no_sleep(_: float) -> None:

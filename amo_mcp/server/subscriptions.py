@@ -6,7 +6,7 @@ subscribes to single resources, and hears of a changed list without asking.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import ServerRequestContext
@@ -15,8 +15,10 @@ from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp_types import EmptyResult, InitializeRequestParams, SubscribeRequestParams, UnsubscribeRequestParams
 
-from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.server.resources import uris_of
+from amo_mcp.server.uris import uris_of
+
+if TYPE_CHECKING:
+    from amo_mcp.changes.events import ChangeEvent
 
 Ctx = ServerRequestContext[Any, Any]
 
@@ -78,7 +80,7 @@ class Subscriptions:
             client.uris.discard(str(params.uri))
         return EmptyResult()
 
-    async def on_change(self, event: ChangeEvent) -> None:
+    async def on_change(self, event: "ChangeEvent") -> None:
         """Tell everybody which resources a change affects, and whether the list of resources changed."""
         uris = uris_of(event)
         for uri in uris:

@@ -9,8 +9,7 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import anyio
 from typing_extensions import override
@@ -30,8 +29,7 @@ MAX_PAUSE = 3600.0
 _WORTH_TELLING = 2.0
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Why there is no slot now.
 
     Attributes:

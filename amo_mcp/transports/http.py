@@ -39,7 +39,6 @@ def create_app(
     *,
     hosts: Iterable[str] = LOOPBACK_HOSTS,
     max_sessions: int = MAX_SESSIONS,
-    body_seconds: float = BODY_SECONDS,
 ) -> "HttpApp":
     """The ASGI application of an MCP server.
 
@@ -50,9 +49,8 @@ def create_app(
         server: what is served, with its account open; all sessions share it.
         hosts: names and addresses by which it may be called, without a port; an IPv6 address in [].
         max_sessions: sessions of 2025-11-25 that are kept; with one more the one idle longest ends.
-        body_seconds: how long the body of a request may take to come.
     """
-    return HttpApp(server, frozenset(hosts), max_sessions, body_seconds)
+    return HttpApp(server, frozenset(hosts), max_sessions)
 
 
 class HttpApp:
@@ -62,12 +60,11 @@ class HttpApp:
         sessions: the sessions of 2025-11-25 that are open.
     """
 
-    def __init__(self, server: McpServer, hosts: frozenset[str], max_sessions: int, body_seconds: float) -> None:
+    def __init__(self, server: McpServer, hosts: frozenset[str], max_sessions: int) -> None:
         security = _security(hosts)
         self._server = server
         self._host = min(hosts)
         self._max_sessions = max_sessions
-        self._body_seconds = body_seconds
         self._app: ASGIApp = server.streamable_http_app(
             streamable_http_path=PATH,
             transport_security=security,
@@ -135,7 +132,7 @@ class HttpApp:
         with anyio.CancelScope() as call, self.sessions.call(session_id):
             self._calls[call] = session_id in self.sessions
             try:
-                await self._app(scope, _bounded(receive, self._body_seconds), _watched(send, on_start))
+                await self._app(scope, _bounded(receive), _watched(send, on_start))
             finally:
                 del self._calls[call]
                 if not self._calls:
@@ -212,9 +209,9 @@ def _watched(send: Send, on_start: Callable[[Message], Awaitable[None]]) -> Send
     return watched
 
 
-def _bounded(receive: Receive, seconds: float) -> Receive:
-    """`receive`, where a body that has not come within `seconds` is a 408; what comes later can take any time."""
-    deadline = anyio.current_time() + seconds
+def _bounded(receive: Receive) -> Receive:
+    """`receive`, where a body that has not come in time is a 408; what comes after the body can take any time."""
+    deadline = anyio.current_time() + BODY_SECONDS
 
     async def bounded() -> Message:
         nonlocal deadline

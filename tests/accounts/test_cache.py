@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from amo_mcp.accounts.cache import FRESH_SECONDS, CachedReads, ReadCache
+from amo_mcp.accounts import FRESH_SECONDS
+from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.models import Account
 from amo_mcp.changes.events import ChangeEvent

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference
+from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference, TextResourceContents
 
 from amo_mcp import __version__
 from amo_mcp.listen import NotLoopback, listen
@@ -128,7 +128,8 @@ async def test_resources_completions_and_prompts_are_served(era: str, sandbox: S
         listed = {str(resource.uri) for resource in (await mine.list_resources()).resources}
         assert {"amo://account", "amo://segments", "amo://segments/51"} <= listed
         [content] = (await mine.read_resource("amo://segments/51")).contents
-        assert json.loads(content.text)["name"] == "VIP"  # type: ignore[union-attr]
+        assert isinstance(content, TextResourceContents)
+        assert json.loads(content.text)["name"] == "VIP"
         with pytest.raises(MCPError) as caught:
             await mine.read_resource("amo://segments/999")
         assert caught.value.code == -32602
@@ -219,7 +220,7 @@ class TestCallers:
                 assert isinstance(first, InputRequiredResult)
                 rounds.append(first)
             my, their = rounds
-            said = {"input_responses": says("decline", their), "request_state": their.request_state}
+            said: dict[str, Any] = {"input_responses": says("decline", their), "request_state": their.request_state}
             assert error(await theirs.session.call_tool(*RENAME_51, **said))["code"] == "declined"
             assert served.writes() == []
             said = {"input_responses": says("accept", my), "request_state": my.request_state}
@@ -275,8 +276,8 @@ class TestTheDoor:
             url = at.url.removesuffix("/mcp") + path
             for sent in ({}, {"mcp-protocol-version": NEW}):
                 method = "POST" if path == "/mcp" else "GET"
-                body = {"json": HELLO} if method == "POST" else {}
-                refused = await http.request(method, url, headers={**ACCEPT, **sent, **headers}, **body)
+                body = HELLO if method == "POST" else None
+                refused = await http.request(method, url, headers={**ACCEPT, **sent, **headers}, json=body)
                 assert refused.status_code == status
             assert at.sessions == []
 

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,19 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def read(file: Path) -> str:
+    return file.read_text()
+
+
+def write(file: Path, content: str | bytes, *, mode: int = 0o600) -> None:
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    file.chmod(mode)
+
+
 class TestEveryStore:
     async def test_what_is_saved_last_is_loaded_whole(self, store: CredentialStore) -> None:
         assert await store.load() is None
@@ -194,8 +208,7 @@ class TestFile:
         assert mode(file) == 0o600
 
     async def test_only_its_owner_can_read_it_also_when_a_file_lay_beside(self, file: Path, beside: Path) -> None:
-        beside.write_text("")
-        beside.chmod(0o644)
+        write(beside, "", mode=0o644)
         await FileCredentialStore(file).save(FIRST)
         assert mode(file) == 0o600
 
@@ -225,13 +238,13 @@ class TestFile:
 
     async def test_a_whole_pair_left_beside_by_a_crash_is_taken(self, file: Path, beside: Path) -> None:
         await FileCredentialStore(file).save(FIRST)
-        beside.write_text(SECOND.model_dump_json())
+        write(beside, SECOND.model_dump_json())
         assert await FileCredentialStore(file).load() == SECOND
         assert names(file.parent) == [file.name]
         assert await FileCredentialStore(file).load() == SECOND
 
     async def test_a_whole_pair_beside_is_taken_also_when_it_was_the_first(self, file: Path, beside: Path) -> None:
-        beside.write_text(FIRST.model_dump_json())
+        write(beside, FIRST.model_dump_json())
         assert await FileCredentialStore(file).load() == FIRST
 
     @given(cut=st.integers(0, len(SECOND.model_dump_json()) - 1))
@@ -244,7 +257,7 @@ class TestFile:
         async def crash_and_go_on() -> None:
             store = FileCredentialStore(file)
             await store.save(FIRST)
-            beside.write_text(SECOND.model_dump_json()[:cut])
+            write(beside, SECOND.model_dump_json()[:cut])
             assert await store.load() == FIRST
             await store.save(THIRD)
             assert await store.load() == THIRD
@@ -256,24 +269,24 @@ class TestFile:
     async def test_a_file_that_cannot_be_read_is_as_none(
         self, file: Path, kept: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
-        file.write_bytes(kept)
+        write(file, kept)
         assert await FileCredentialStore(file).load() is None
         assert {record.getMessage() for record in caplog.records} <= {"What is kept of the sign-in cannot be read"}
 
     async def test_what_cannot_be_read_is_not_logged(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-        file.write_text(FIRST.model_dump_json().replace("1750000000.5", '"soon"'))
+        write(file, FIRST.model_dump_json().replace("1750000000.5", '"soon"'))
         assert await FileCredentialStore(file).load() is None
         assert [record.getMessage() for record in caplog.records] == ["What is kept of the sign-in cannot be read"]
 
     async def test_deleting_removes_also_what_lies_beside(self, file: Path, beside: Path) -> None:
         store = FileCredentialStore(file)
         await store.save(FIRST)
-        beside.write_text(SECOND.model_dump_json())
+        write(beside, SECOND.model_dump_json())
         assert await store.delete() is True
         assert names(file.parent) == []
 
     async def test_deleting_what_only_lies_beside_is_a_deletion(self, file: Path, beside: Path) -> None:
-        beside.write_text(FIRST.model_dump_json())
+        write(beside, FIRST.model_dump_json())
         assert await FileCredentialStore(file).delete() is True
         assert names(file.parent) == []
 
@@ -305,12 +318,12 @@ class TestFirstRelease:
         return json.dumps({"root": named.pop("base_url"), **named})
 
     async def test_a_file_of_the_first_release_is_loaded_and_saved_as_today(self, file: Path, kept: str) -> None:
-        file.write_text(kept)
+        write(file, kept)
         store = credential_store(BASE_URL, file.parent)
         loaded = await store.load()
         assert loaded == FIRST
         await store.save(FIRST)
-        assert json.loads(file.read_text())["base_url"] == BASE_URL
+        assert json.loads(read(file))["base_url"] == BASE_URL
 
     async def test_an_entry_of_the_first_release_is_loaded(
         self, tmp_path: Path, keychain: MemoryKeychain, kept: str
@@ -391,7 +404,7 @@ class TestKeychain:
 
         def set_password(service: str, username: str, password: str) -> None:
             written(service, username, password)
-            seen.append(spill.read_text())
+            seen.append(read(spill))
 
         monkeypatch.setattr(keychain, "set_password", set_password)
         await store.save(THIRD)
@@ -420,13 +433,19 @@ class TestKeychain:
     ) -> None:
         await store.save(FIRST)
         keychain.failure = FAILURES[0]
-        away = tmp_path.with_name("away")
-        tmp_path.rename(away)
-        with pytest.raises(OSError, match="No such file"):
+        with no_folder(tmp_path), pytest.raises(OSError, match="No such file"):
             await store.save(SECOND)
-        away.rename(tmp_path)
         keychain.failure = None
         assert await store.load() == FIRST
+
+
+@contextmanager
+def no_folder(folder: Path) -> Iterator[None]:
+    """The state folder is away for a moment."""
+    away = folder.with_name("away")
+    folder.rename(away)
+    yield
+    away.rename(folder)
 
 
 class BrokenPriority(MemoryKeychain):
@@ -464,7 +483,7 @@ class TestChoice:
         self, suffix: str, tmp_path: Path, keychain: MemoryKeychain
     ) -> None:
         kept = tmp_path / f"sign-in-shop.amocrm.ru.json{suffix}"
-        kept.write_text(FIRST.model_dump_json())
+        write(kept, FIRST.model_dump_json())
         store = credential_store(BASE_URL, tmp_path)
         assert isinstance(store, FileCredentialStore)
         assert await store.load() == FIRST
@@ -489,10 +508,6 @@ class TestChoice:
         anyio.run(enter)
         keyring.set_keyring(no_keychain())
         anyio.run(enter)
-
-
-def mode(file: Path) -> int:
-    return stat.S_IMODE(file.stat().st_mode)
 
 
 TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60).map("~~{}".format)

@@ -430,7 +430,7 @@ class TestFile:
 
     async def test_only_its_owner_can_read_the_file(self, machine: Machine) -> None:
         await machine.request(machine.open_file(2))
-        assert stat.S_IMODE(machine.file.stat().st_mode) == 0o600  # noqa: ASYNC240
+        assert stat.S_IMODE(machine.file.stat().st_mode) == 0o600
 
     async def test_asking_for_the_pause_takes_no_slot_and_tells_whether_the_file_can_be_used(
         self, machine: Machine
@@ -475,7 +475,7 @@ class TestLostFile:
         if unusable == "no folder":
             machine.file = machine.file.parent / "missing" / machine.file.name
         else:
-            machine.file.mkdir()  # noqa: ASYNC240
+            machine.file.mkdir()
         limiters = [machine.open_file(7), machine.open_file(7)]
         for limiter in limiters:
             machine.restart()
@@ -540,7 +540,7 @@ class TestLostFile:
             assert caught.value.retry_after == 300.0
 
     async def test_a_pause_holds_also_for_a_process_that_is_alone(self, machine: Machine) -> None:
-        machine.file.mkdir()  # noqa: ASYNC240
+        machine.file.mkdir()
         limiter = machine.open_file(2)
         await limiter.pause(4.0)
         await machine.request(limiter)
@@ -583,6 +583,22 @@ class TestLostFile:
             machine.clock.now += 5
             await machine.request(limiter)
         assert machine.sent == pytest.approx([TIMEOUT + AGAIN])
+        assert limiter.shared
+
+    async def test_a_process_alone_never_exceeds_its_own_limit(self, machine: Machine) -> None:
+        machine.file.mkdir()
+        limiter = machine.open_file(1)
+        for _ in range(2):
+            await machine.request(limiter)
+        assert machine.sent == [0, AGAIN]
+
+    async def test_a_clock_that_was_set_back_does_not_keep_a_process_alone(self, machine: Machine) -> None:
+        limiter = machine.open_file(2)
+        with no_folder(machine.file.parent):
+            await machine.request(limiter)
+        machine.clock.now -= 3_600_000
+        for _ in range(2):
+            await machine.request(limiter)
         assert limiter.shared
 
     async def test_a_slot_that_was_taken_alone_is_released_alone(self, machine: Machine) -> None:

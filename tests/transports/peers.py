@@ -32,7 +32,7 @@ class TestServer(Server[Any]):
     Attributes:
         called: the name and the arguments of every call.
         release: what `wait` waits for.
-        closed: how often the subscriptions were closed.
+        closing: set when the subscriptions are closed, which happens once.
     """
 
     __test__ = False
@@ -41,7 +41,7 @@ class TestServer(Server[Any]):
         self._listening = ListenHandler(InMemorySubscriptionBus())
         self.called: list[tuple[str, dict[str, Any]]] = []
         self.release = anyio.Event()
-        self.closed = 0
+        self.closing = anyio.Event()
         super().__init__(
             "test",
             version="1.2.3",
@@ -51,7 +51,8 @@ class TestServer(Server[Any]):
         )
 
     def close_subscriptions(self) -> None:
-        self.closed += 1
+        assert not self.closing.is_set()
+        self.closing.set()
         self._listening.close()
 
     async def _list_tools(self, _: ServerRequestContext[Any], __: PaginatedRequestParams | None) -> ListToolsResult:
@@ -82,3 +83,8 @@ def call(number: int | str, name: str, **arguments: Any) -> dict[str, Any]:
 def text_of(answer: Any) -> str:
     """The text that a call was answered with."""
     return str(answer["result"]["content"][0]["text"])
+
+
+def modern(message: dict[str, Any]) -> dict[str, Any]:
+    """The same request as a client of 2026-07-28 sends it."""
+    return {**message, "params": {**message.get("params", {}), "_meta": META}}

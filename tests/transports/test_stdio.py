@@ -5,6 +5,8 @@ import logging
 import os
 import select
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,8 +19,6 @@ from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY
 from amo_mcp.transports.stdio import serve_stdio
 from tests.transports.peers import INITIALIZE, INITIALIZED, META, TestServer, call, text_of
-
-pytestmark = pytest.mark.anyio
 
 SECONDS = 10
 """How long anything may take before the test gives up."""
@@ -126,6 +126,7 @@ def error_of(answer: Any) -> tuple[int, str]:
 BUSY_ERROR = (BUSY, "Busy: 2 requests are being answered")
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("_both_ways")
 class TestRefusals:
     @pytest.mark.requirement("HTTP-9")
@@ -171,6 +172,7 @@ class TestRefusals:
             assert text_of(await wire.ask(call(2, "echo", text="on"))) == "on"
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("_both_ways", "_two_calls")
 class TestTooManyCalls:
     async def test_a_call_above_the_limit_is_refused_at_once_and_every_other_is_answered(
@@ -236,6 +238,7 @@ class TestTooManyCalls:
             assert caplog.messages[-1] == "ended: the client reads nothing and goes on sending"
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("_both_ways")
 class TestTheEnd:
     async def test_it_ends_with_its_input_and_answers_what_is_open(self) -> None:
@@ -287,6 +290,7 @@ class TestTheEnd:
         wire.close()
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 class TestSignals:
     async def test_after_a_signal_calls_under_way_are_answered_and_no_other_is_begun(
@@ -298,8 +302,7 @@ class TestSignals:
             dialog = await wire.receive()
             signal.raise_signal(number)
             with anyio.fail_after(SECONDS):
-                while not wire.server.closed:
-                    await anyio.lowlevel.checkpoint()
+                await wire.server.closing.wait()
             assert error_of(await wire.ask(call(3, "echo"))) == (BUSY, "The server is shutting down")
             await wire.send({"jsonrpc": "2.0", "id": dialog["id"], "result": {"action": "decline"}})
             assert text_of(await wire.receive()) == "decline"
@@ -328,13 +331,13 @@ class TestSignals:
             await wire.begins("wait")
             signal.raise_signal(number)
             with anyio.fail_after(SECONDS):
-                while not wire.server.closed:
-                    await anyio.lowlevel.checkpoint()
+                await wire.server.closing.wait()
             signal.raise_signal(number)
             assert error_of(await wire.receive()) == (-32000, "Connection closed")
             await wire.ends()
 
 
+@pytest.mark.anyio
 async def test_a_signal_ends_the_subscriptions_with_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
     wire = Wire(TestServer())
@@ -347,3 +350,16 @@ async def test_a_signal_ends_the_subscriptions_with_their_results(monkeypatch: p
         assert "result" in await wire.receive()
         await wire.ends()
     wire.close()
+
+
+def test_stdin_and_stdout_are_taken_from_everybody_else() -> None:
+    code = """
+import os, subprocess, sys
+from amo_mcp.transports.stdio import claim_stdio
+stdin, stdout = claim_stdio()
+print("printed", flush=True)
+subprocess.run([sys.executable, "-c", "import sys; print('child read', repr(sys.stdin.read()))"])
+os.write(stdout, os.read(stdin, 100))
+"""
+    done = subprocess.run([sys.executable, "-c", code], input=b"message", capture_output=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr.splitlines()) == (b"message", [b"printed", b"child read ''"])

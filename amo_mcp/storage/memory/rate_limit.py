@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 from typing_extensions import override
@@ -39,13 +38,13 @@ class Unlimited(RateLimiter):
             self._paused_until = self._clock() + seconds
 
 
-@dataclass
 class _Row:
     """A slot, or the pause; the times are Unix seconds."""
 
-    noted_at: float = 0.0
-    free_at: float = 0.0
-    lease: str = ""
+    def __init__(self) -> None:
+        self.noted_at = 0.0
+        self.free_at = 0.0
+        self.lease = ""
 
 
 class MemorySlots(SlotTable):
