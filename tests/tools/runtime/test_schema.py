@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from amo_mcp.amocrm.inputs import LaxInt
+from amo_mcp.amocrm.inputs import LAX
 from amo_mcp.tools.runtime.schema import PlainJsonSchema, inline
 
 
@@ -20,7 +20,7 @@ class Whole(BaseModel):
 
     part: Annotated[Part, Field(description="A part")]
     parts: Annotated[list[Part], Field(min_length=1, max_length=3, description="More parts")]
-    size: Annotated[LaxInt | None, Field(ge=1, le=5, description="A size")] = None
+    size: Annotated[Annotated[int, Field(ge=1, le=5), LAX] | None, Field(description="A size")] = None
     order: Annotated[str, Field(description="An order")] = "up"
     note: Annotated[str, Field(description="A note")] = ""
 
