@@ -145,7 +145,10 @@ def explain_api(error: amo.AmoError) -> Failure:
     match error:
         case amo.Unavailable():
             return Failure(
-                "unavailable", f"amoCRM {error.reason}. {NOTHING_CHANGED}", "Try again in a minute.", retryable=True
+                "unavailable",
+                f"amoCRM {error.reason}. {NOTHING_CHANGED}",
+                error.hint or "Try again in a minute.",
+                retryable=not error.hint,
             )
         case amo.OutcomeUnknown():
             return Failure(
@@ -254,7 +257,7 @@ def _explain_target_changed(error: TargetChanged) -> Failure:
 
 
 def describe(difference: Difference) -> str:
-    """A difference in words: `segment «VIP» (id 51): name and color have changed.`"""
+    """A difference in words, such as "segment «VIP» (id 51): name and color have changed."."""
     target = f"{difference.kind} {quote(difference.before.name)} (id {difference.before.id})"
     if difference.now is None:
         return f"{target} is gone."

@@ -1,5 +1,6 @@
-"""A socket that listens on a loopback address."""
+"""A socket on a loopback address, and nothing else."""
 
+import os
 import socket
 from ipaddress import ip_address
 
@@ -9,10 +10,14 @@ class NotLoopback(Exception):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a loopback address; port 0 means any free port.
+    """A socket that listens on a loopback address: `localhost`, an IPv4 address, or an IPv6 one with or without [].
+
+    Args:
+        host: the address; any other name is not looked up, since it could be another address the next time.
+        port: 0 means any free port.
 
     Raises:
-        NotLoopback: `host` is neither a loopback address nor `localhost`.
+        NotLoopback: `host` is not loopback.
         OSError: it cannot be listened on.
     """
     address = _loopback_address(host)
@@ -20,7 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
     # The protocol is named: asyncio switches Nagle's algorithm off for named TCP only, and it costs 44 ms an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":
+            # On Windows this would let another program take the port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen()
     except OSError:
@@ -29,8 +36,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def authority(listener: socket.socket) -> str:
+    """Host and port of a socket as a URL has them, such as `127.0.0.1:8000` or `[::1]:8000`."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _loopback_address(host: str) -> str:
-    """Names other than `localhost` are not looked up: who answers could answer otherwise the next time."""
     address = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
     try:
         if ip_address(address).is_loopback:

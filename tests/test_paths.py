@@ -35,7 +35,9 @@ def test_the_directory_and_its_parents_are_made_for_their_owner_alone(tmp_path: 
 
 
 @pytest.mark.requirement("ENV-4")
-def test_by_default_the_directory_is_where_the_platform_keeps_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_by_default_the_directory_is_where_the_platform_keeps_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("platformdirs.user_state_path", lambda name, appauthor: tmp_path / f"{name}-{appauthor}")
     assert StateDir(None).path == tmp_path / "amo-mcp-False"
 
@@ -54,7 +56,9 @@ def test_a_file_in_place_of_the_directory_is_an_error_that_names_it(tmp_path: Pa
     assert caught.value.filename == str(taken)
 
 
-def test_a_directory_that_cannot_be_written_to_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written_to_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda _, wanted: wanted != os.W_OK | os.X_OK)
     with pytest.raises(PermissionError) as caught:
         StateDir(tmp_path).create()

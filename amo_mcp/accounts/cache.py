@@ -10,12 +10,10 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
+from amo_mcp.accounts import FRESH_SECONDS
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.models import Account, CustomField, Segment, Status
 from amo_mcp.changes.events import ChangeEvent
-
-FRESH_SECONDS = 5.0
-"""How long a response is shared."""
 
 _T = TypeVar("_T")
 

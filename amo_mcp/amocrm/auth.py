@@ -6,7 +6,6 @@ before it is used. The one gap that cannot be closed is a process that dies betw
 old token is then dead, the new one was never kept, and a person has to sign in again.
 """
 
-import base64
 import logging
 import time
 from collections.abc import Callable
@@ -19,8 +18,9 @@ import anyio
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 from typing_extensions import override
 
+from amo_mcp.amocrm.claims import claim_of
 from amo_mcp.amocrm.errors import Blocked, Unauthorized, Unavailable
-from amo_mcp.amocrm.http import HttpTransport, TransportError, parse_json
+from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.session import TokenSource
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class OAuthTokenSource(TokenSource):
 
     async def _current_address(self, kept: Credentials) -> str | None:
         """Ask the host that the token names for the account's address; nothing of a response is trusted unchecked."""
-        api_domain = _claim(kept.access_token, "api_domain")
+        api_domain = claim_of(kept.access_token, "api_domain")
         try:
             host = self._allowed(f"https://{api_domain}") if api_domain else kept.base_url
             headers = {"X-Refresh-Token": kept.refresh_token.get_secret_value()}
@@ -225,7 +225,14 @@ class OAuthTokenSource(TokenSource):
 
 
 async def exchange_code(
-    http: HttpTransport, base_url: str, *, client_id: str, client_secret: str, redirect_uri: str, code: str
+    http: HttpTransport,
+    base_url: str,
+    *,
+    client_id: str,
+    client_secret: str,
+    redirect_uri: str,
+    code: str,
+    clock: Callable[[], float] = time.time,
 ) -> Credentials:
     """The sign-in for an authorization code (it lives 20 minutes).
 
@@ -236,7 +243,7 @@ async def exchange_code(
     """
     integration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
     tokens = await _request_tokens(http, base_url, {**integration, "grant_type": "authorization_code", "code": code})
-    return Credentials.model_validate({"base_url": base_url, **integration, **_from_response(tokens, time.time())})
+    return Credentials.model_validate({"base_url": base_url, **integration, **_from_response(tokens, clock())})
 
 
 def consent_page(base_url: str, client_id: str, state: str) -> str:
@@ -244,15 +251,6 @@ def consent_page(base_url: str, client_id: str, state: str) -> str:
     domain = ".".join((urlsplit(base_url).hostname or "").split(".")[-2:])
     site = f"https://www.{domain}" if domain in ("amocrm.ru", "amocrm.com", "kommo.com") else base_url
     return f"{site}/oauth?{urlencode({'client_id': client_id, 'state': state, 'mode': 'popup'})}"
-
-
-def expiry(token: SecretStr) -> float | None:
-    """When a token that looks like a JWT says it ends, in Unix seconds; a hint, since nothing proves it."""
-    value = _claim(token, "exp")
-    try:
-        return float(value) if isinstance(value, int | float) else None
-    except OverflowError:
-        return None
 
 
 async def _request_tokens(http: HttpTransport, base_url: str, body: dict[str, str]) -> dict[str, Any]:
@@ -287,13 +285,3 @@ def _from_response(tokens: dict[str, Any], now: float) -> dict[str, Any]:
         "refresh_token": SecretStr(tokens["refresh_token"]),
         "expires": now + tokens["expires_in"],
     }
-
-
-def _claim(token: SecretStr, name: str) -> Any:
-    """A claim of a JWT, unproven; None when there is none."""
-    try:
-        payload = token.get_secret_value().split(".")[1]
-        claims = parse_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return None
-    return claims.get(name) if isinstance(claims, dict) else None

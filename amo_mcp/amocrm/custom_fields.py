@@ -47,8 +47,8 @@ class ValueInput(ApiInput):
 class FieldInput(ApiInput):
     """The values to give to one custom field, named by id or by code."""
 
-    field_id: Annotated[EntityId | None, Field(description="Field id, or")] = None
-    field_code: Annotated[Text | None, Field(description="field code")] = None
+    field_id: Annotated[EntityId | None, Field(description="Field id (or give field_code)")] = None
+    field_code: Annotated[Text | None, Field(description="Field code (or give field_id)")] = None
     values: Annotated[
         list[ValueInput],
         BeforeValidator(_empty_for_null),
@@ -82,7 +82,7 @@ def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomFiel
         if definition is None:
             problems.append(Problem(path, _unknown_field(field, definitions)))
         elif definition.id in sent:
-            problems.append(Problem(path, f"names the field {definition.id} for the second time"))
+            problems.append(Problem(path, f"repeats field {definition.id}"))
         else:
             sent[definition.id] = {"field_id": definition.id, "values": _values(field, definition, path, problems)}
     if problems:

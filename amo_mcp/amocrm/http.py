@@ -26,8 +26,11 @@ MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 _MAX_CONNECTIONS = 20
 _MAX_IDLE = 3.0
-"""Seconds that a connection is kept for the next request, which may wait for its slot on it: many servers close idle
-connections after five."""
+"""Seconds that a connection is kept for the next request."""
+
+_MAX_WAIT_ON_CONNECTION = 1.5
+"""Seconds that a request may wait for its slot on a connection; after more of them it takes another one. Many servers
+close a connection after five seconds without a request, and do not say so in time."""
 
 _MAX_TIMEOUTS = 3
 """A response that comes byte by byte is given up after so many times the timeout."""
@@ -166,7 +169,10 @@ class HttpTransport:
                 extensions={"trace": progress.trace},
             )
             with progress.scope:
-                return await self._read(request)
+                try:
+                    return await self._read(request)
+                except _ConnectionTooOld:
+                    return await self._read(request)
         except httpx2.TimeoutException as error:
             _log(method, url, error)
             reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
@@ -175,8 +181,10 @@ class HttpTransport:
             _log(method, url, error)
             reason = "closed the connection before responding" if progress.sent else _UNREACHABLE
             raise TransportError(reason, sent=progress.sent, settled=True) from error
-        begun = "took too long to send its response" if progress.answered else None
-        raise TransportError(begun or f"did not answer within {self._timeout:g} s", sent=True, settled=False)
+        reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
+        if progress.answered:
+            reason = "took too long to send its response"
+        raise TransportError(reason, sent=progress.sent, settled=False)
 
     async def _read(self, request: httpx2.Request) -> Response:
         """The response, up to `MAX_RESPONSE_BYTES`."""
@@ -192,6 +200,10 @@ class HttpTransport:
         return Response(response.status_code, response.headers, bytes(content))
 
 
+class _ConnectionTooOld(Exception):
+    """The request has its slot now, and nothing was sent on a connection that the server may be about to close."""
+
+
 class _Progress:
     """How far one exchange is, as the HTTP library's `trace` extension says.
 
@@ -200,13 +212,15 @@ class _Progress:
     moment at which a caller of the library can act. The waiting counts against no timeout.
 
     Attributes:
-        scope: ends the exchange: after the timeout when no response has begun, else after three of them.
+        scope: ends the exchange: a timeout after the slot when no response has begun, else after three of them.
+        has_slot: whether the slot was acquired.
         sent: whether the request, or a part of it, has left.
         answered: whether the response has begun.
     """
 
     def __init__(self, slot: Slot, timeout: float, *, sent: bool) -> None:
         self.scope = anyio.CancelScope()
+        self.has_slot = False
         self.sent = sent
         self.answered = False
         self._slot = slot
@@ -215,9 +229,14 @@ class _Progress:
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by the library at every stage of a request, and waited for."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            await self._slot.acquire()
+            if not self.has_slot:
+                began = anyio.current_time()
+                await self._slot.acquire()
+                self.has_slot = True
+                self.scope.deadline = anyio.current_time() + self._timeout
+                if anyio.current_time() - began > _MAX_WAIT_ON_CONNECTION:
+                    raise _ConnectionTooOld
             self.sent = True
-            self.scope.deadline = anyio.current_time() + self._timeout
         elif event.endswith("receive_response_headers.complete") and self.sent:
             self.answered = True
             self.scope.deadline += (_MAX_TIMEOUTS - 1) * self._timeout

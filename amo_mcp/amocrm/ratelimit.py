@@ -2,8 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import anyio.lowlevel
 
@@ -14,8 +13,7 @@ MAX_WAIT = 10.0
 """Seconds of a pause that a request waits for; a longer one is raised as `RateLimited`, so that the caller knows."""
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """The permission to send one request.
 
     Attributes:

@@ -15,7 +15,6 @@ goes to the operator's host alone.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -89,8 +88,7 @@ class LongLivedToken(TokenSource):
         return None
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     """What is asked for; the same in every attempt."""
 
     method: str
@@ -136,6 +134,10 @@ class Session:
         self._limiter = limiter
         self._sleep = sleep
         self._clock = clock
+
+    def prepare(self) -> None:
+        """Load what the first request needs."""
+        self._http.prepare()
 
     async def request(
         self,
@@ -199,8 +201,8 @@ class Session:
     async def _exchange(self, request: _Request, token: SecretStr | None = None) -> _Exchanged:
         """Send the request once, in its slot.
 
-        While the API has asked for a long pause, the limiter lets nothing through, the refreshing of a token included:
-        breaking the pause would get the account blocked.
+        In a long pause the limiter lets nothing through, not even the refreshing of a token: that would get the account
+        blocked.
         """
         method, path = request.method, request.path
         started = self._clock()
@@ -220,8 +222,7 @@ class Session:
             if method == "GET" or not lost.sent:
                 raise Unavailable(lost.reason, transient=True) from lost
             raise OutcomeUnknown(lost.reason, transient=True, settled=lost.settled) from lost
-        took = (self._clock() - started) * 1e3
-        request_id = response.headers.get("x-request-id")
+        took, request_id = (self._clock() - started) * 1e3, response.headers.get("x-request-id")
         logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, response.status, took, request_id)
         return _Exchanged(response, token, base_url)
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import FieldValue, Segment, Status, comparable
-from amo_mcp.changes.snapshot import read_all, read_one
+from amo_mcp.amocrm.models import FieldValue, Segment, Status
+from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
@@ -167,12 +167,11 @@ def _became(now: Entity, step: Update) -> bool:
     telling = {name: value for name, value in patch.items() if value != getattr(step.before, name)}
     if (telling or fields) and all(getattr(now, name) == value for name, value in patch.items()) and _fit(now, fields):
         return True
-    was, is_now = comparable(step.before), comparable(now)
-    if telling or position is None:
+    differing = differing_settings(step.before, now)
+    if (telling or position is None) and "sort" in differing:
         # The account renumbers positions, so they prove nothing.
-        was.pop("sort", None)
-        is_now.pop("sort", None)
-    if was != is_now:
+        differing.remove("sort")
+    if differing:
         raise Indeterminate
     return not (telling or fields or position is not None)
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Segment, comparable
+from amo_mcp.changes.field_values import same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
+
+_FIELDS = "custom_fields_values"
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,12 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step = steps[0]
     if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
-    fields = await client.segment_fields() if with_fields else ()
     try:
-        found = {step.before.id: await read_one(client, step.kind, step.before.id)}
+        target = await read_one(client, step.kind, step.before.id)
     except NotFound:
-        found = {}
-    return Snapshot({step.kind: found}, fields)
+        return Snapshot({step.kind: {}})
+    fields = await client.segment_fields() if with_fields else ()
+    return Snapshot({step.kind: {target.id: target}}, fields)
 
 
 def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:
@@ -113,11 +116,20 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
     return differences
 
 
+def differing_settings(before: Entity, now: Entity) -> list[str]:
+    """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
+    was, is_now = comparable(before), comparable(now)
+    fields, fields_now = ({field["field_id"]: field for field in reading.pop(_FIELDS, [])} for reading in (was, is_now))
+    names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+    if any(not same_values(fields.get(key), fields_now.get(key)) for key in {**fields, **fields_now}):
+        names.append(_FIELDS)
+    return names
+
+
 def _changed_settings(step: Update | Delete, now: Entity, *, positions: bool) -> tuple[str, ...]:
-    was, is_now = comparable(step.before), comparable(now)
-    if not (positions and isinstance(step, Update) and "sort" in step.patch.to_payload()):
-        was.pop("sort", None)
-    names = [name for name in was if was[name] != is_now.get(name)]
+    names = differing_settings(step.before, now)
+    if "sort" in names and not (positions and isinstance(step, Update) and "sort" in step.patch.to_payload()):
+        names.remove("sort")
     if isinstance(step, Delete) and isinstance(step.before, Segment) and isinstance(now, Segment):
         shown, count = step.before.customers_count or 0, now.customers_count or 0
         names += ["customers_count"] if count > shown else []

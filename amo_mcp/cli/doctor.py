@@ -10,13 +10,13 @@ import anyio
 import click
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.auth import expiry
+from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.cli.wording import explained
-from amo_mcp.compose.local import credential_store, open_account, rate_limiter
+from amo_mcp.compose.account import credential_store, open_account, rate_limiter
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
 from amo_mcp.text import sanitize

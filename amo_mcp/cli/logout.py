@@ -3,7 +3,7 @@
 import anyio
 import click
 
-from amo_mcp.compose.local import credential_store
+from amo_mcp.compose.account import credential_store
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
 

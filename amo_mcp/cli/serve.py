@@ -13,7 +13,7 @@ from amo_mcp.cli import startup
 from amo_mcp.compose.local import open_server
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
-from amo_mcp.transports.stdio import serve_stdio
+from amo_mcp.transports.stdio import StdioClosed, claim_stdio, serve_stdio
 
 _PORT = 8000
 
@@ -48,7 +48,11 @@ def command(http: bool, host: str | None, port: int | None, **chosen: object) ->
             with _listener(host or "127.0.0.1", _PORT if port is None else port) as listener:
                 anyio.run(_serve_http, settings, listener)
         else:
-            anyio.run(_serve_stdio, settings)
+            try:
+                stdin, stdout = claim_stdio()
+            except StdioClosed as error:
+                _stop([str(error)])
+            anyio.run(_serve_stdio, settings, stdin, stdout)
 
 
 def _stop(problems: Iterable[str]) -> NoReturn:
@@ -59,14 +63,14 @@ def _stop(problems: Iterable[str]) -> NoReturn:
     raise SystemExit(2) from None
 
 
-async def _serve_stdio(settings: ServingSettings) -> None:
-    async with open_server(settings, "stdio") as server:
+async def _serve_stdio(settings: ServingSettings, stdin: int, stdout: int) -> None:
+    async with open_server(settings, "stdio", warmed_up=startup.serving) as server:
         startup.serving()
-        await serve_stdio(server)
+        await serve_stdio(server, stdin, stdout)
 
 
 def _listener(host: str, port: int) -> socket:
-    from amo_mcp.transports.http import NotLoopback, listen
+    from amo_mcp.listen import NotLoopback, listen
 
     try:
         return listen(host, port)
@@ -77,13 +81,13 @@ def _listener(host: str, port: int) -> socket:
 
 
 async def _serve_http(settings: ServingSettings, listener: socket) -> None:
-    from amo_mcp.transports.http import Loopback
+    from amo_mcp.transports.uvicorn import HttpServer
 
-    async with open_server(settings, "http") as server:
-        serving = Loopback(server, listener)
+    async with open_server(settings, "http", warmed_up=startup.serving) as server:
+        serving = HttpServer(server, listener)
 
         def started() -> None:
             startup.serving()
             click.echo(f"amo-mcp serves at {serving.url} (Ctrl-C ends it).")
 
-        await serving.until_stopped(started)
+        await serving.serve(started)

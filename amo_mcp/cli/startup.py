@@ -1,9 +1,10 @@
 """What makes starting cheap. Clients start a server for every window, and often never call it.
 
 Every process-wide switch of this package is here, each with its figure and its end. The figures are medians of twelve
-starts to the answer of `tools/list`, of 460 ms, on two cores of a shared virtual machine (CPython 3.11, mcp 2.3.0,
-pydantic 2.14): what is added without the switch. `begin` comes first, `ready` before the body of any command, so that
-every command runs with the garbage collector on; `serving` is for a server.
+starts to the answer of `tools/list`, which takes 486 ms with all of them and 650 ms with none, on two cores of a shared
+virtual machine (CPython 3.11, mcp 2.3.0, pydantic 2.14): what starting without that one switch adds. `begin` comes
+first, `ready` before the body of any command, so that every command runs with the garbage collector on; `serving` is
+for a server.
 """
 
 import gc
@@ -11,19 +12,19 @@ import gc
 _YOUNG = 3_000
 """New objects after which the collector looks at them; 700 by default.
 
-A list of 100 segments makes some thousands of objects that die with their call: at 700 each call is interrupted
-several times, at 10,000 the interruptions that there are show in the 99th percentile of a call.
+A list of 100 segments makes some thousands of objects that die with their call: at 700 each call is
+interrupted several times, at 10,000 the interruptions are rare, and so long that the 99th percentile shows them.
 """
 
 
 def begin() -> None:
     """Start importing: called once, before a command is imported.
 
-    - The collector is off (40 ms). Nothing that imports build is garbage, and it would be traversed again and again.
+    - The collector is off (80 ms). Nothing that imports build is garbage, and it would be traversed again and again.
       Ends with `ready`.
-    - Models are built when they are first used (54 ms). The SDK declares hundreds, for two revisions of the protocol
+    - Models are built when they are first used (110 ms). The SDK declares hundreds, for two revisions of the protocol
       of which a client speaks one. pydantic documents `defer_build` for a class; it is set on the base of all of them.
-    - So are type adapters (43 ms). pydantic has no public switch for an adapter that somebody else makes, such as
+    - So are type adapters (50 ms). pydantic has no public switch for an adapter that somebody else makes, such as
       the SDK's of a union of models: this is the one private name in the package. Without it only starting is slower.
 
     Both pydantic switches end when the SDK builds its models on first use by itself, which its main branch does; the

@@ -1,8 +1,8 @@
 """The MCP server of one account: what it says of itself, and which handler answers which method."""
 
-import logging
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import Server, ServerRequestContext
@@ -10,15 +10,14 @@ from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
-from mcp.shared.exceptions import MCPError
 from mcp_types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
     CompleteRequestParams,
     CompleteResult,
-    Completion,
     GetPromptRequestParams,
     GetPromptResult,
+    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -27,24 +26,19 @@ from mcp_types import (
     ReadResourceRequestParams,
     ReadResourceResult,
     ServerCapabilities,
-    TextResourceContents,
 )
 
 from amo_mcp import __version__
-from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.accounts.cache import FRESH_SECONDS
-from amo_mcp.amocrm.errors import AmoError
-from amo_mcp.confirmation.ask import Asker
-from amo_mcp.failures import explain, internal_error
-from amo_mcp.server.completions import complete
+from amo_mcp.accounts import FRESH_SECONDS
 from amo_mcp.server.prompts import Prompts
-from amo_mcp.server.resources import MIME_TYPE, TEMPLATES, list_resources, read_resource
 from amo_mcp.server.subscriptions import Subscriptions
-from amo_mcp.text import sanitize
+from amo_mcp.server.uris import TEMPLATES
 from amo_mcp.tools.runtime.catalog import catalog
-from amo_mcp.tools.runtime.runner import Runner
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from amo_mcp.accounts.account import AmoAccount
+    from amo_mcp.confirmation.ask import Asker
+    from amo_mcp.server.handlers import Handlers
 
 Ctx = ServerRequestContext[Any, Any]
 
@@ -71,31 +65,25 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 _SEALED_SECONDS = 86_400
 """How long the SDK takes back a sealed question; longer than a question lives, so that we word its end ourselves."""
 
-_T = TypeVar("_T")
-
 
 class AmoServer(Server[Any]):
     """The MCP server of one account.
 
     Args:
-        account: what it works on.
-        asker: asks a person before a change is carried out.
+        connect: gives the account that it works on, and who asks a person; called when that is first needed.
         read_only: leave out every tool that writes.
 
     Attributes:
-        account: the same.
         tools_listed: is set when the tools have been listed: what starting left out can be brought in now.
     """
 
-    def __init__(self, account: AmoAccount, asker: Asker, *, read_only: bool) -> None:
-        self.account = account
+    def __init__(self, connect: Callable[[], "tuple[AmoAccount, Asker]"], *, read_only: bool) -> None:
         self.tools_listed = anyio.Event()
-        tools = {name: entry for name, entry in catalog().items() if not (read_only and entry.writes)}
-        self._listed_tools = [entry.listed for entry in tools.values()]
+        self._connect = connect
+        self._read_only = read_only
         self._prompts = Prompts()
         self._subscriptions = Subscriptions()
         self._listen = ListenHandler(self._subscriptions.bus)
-        account.events.subscribe(self._subscriptions.on_change)
         super().__init__(
             _NAME,
             title="amoCRM segments and statuses",
@@ -103,7 +91,7 @@ class AmoServer(Server[Any]):
             instructions=INSTRUCTIONS,
             cache_hints=_CACHE_HINTS,
             on_list_tools=self._list_tools,
-            on_call_tool=Runner(account, asker, tools).call,
+            on_call_tool=self._call_tool,
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,
@@ -116,6 +104,15 @@ class AmoServer(Server[Any]):
         )
         security = RequestStateSecurity.ephemeral(ttl=_SEALED_SECONDS, audience=_NAME)
         self.middleware += [self._subscriptions.remember_client, RequestStateBoundary(security, default_audience=_NAME)]
+
+    @cached_property
+    def handlers(self) -> "Handlers":
+        """What works on the account."""
+        from amo_mcp.server.handlers import Handlers
+
+        account, asker = self._connect()
+        account.events.subscribe(self._subscriptions.on_change)
+        return Handlers(account, asker, catalog(), read_only=self._read_only)
 
     def get_capabilities(
         self,
@@ -144,22 +141,20 @@ class AmoServer(Server[Any]):
 
     async def _list_tools(self, _: Ctx, __: PaginatedRequestParams | None) -> ListToolsResult:
         self.tools_listed.set()
-        return ListToolsResult(tools=self._listed_tools)
+        tools = [entry.listed for entry in catalog().values() if not (self._read_only and entry.writes)]
+        return ListToolsResult(tools=tools)
+
+    async def _call_tool(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        return await self.handlers.call_tool(ctx, params)
 
     async def _list_resources(self, _: Ctx, __: PaginatedRequestParams | None) -> ListResourcesResult:
-        return ListResourcesResult(resources=await _answered(list_resources(self.account)))
+        return await self.handlers.list_resources()
 
     async def _list_resource_templates(self, _: Ctx, __: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         return ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
 
     async def _read_resource(self, _: Ctx, params: ReadResourceRequestParams) -> ReadResourceResult:
-        """Answer `resources/read`; an unknown resource is -32602."""
-        uri = str(params.uri)
-        text = await _answered(read_resource(self.account, uri), uri)
-        if text is None:
-            message = f"There is no resource {sanitize(uri, 120)}"
-            raise MCPError(code=INVALID_PARAMS, message=message, data={"uri": uri})
-        return ReadResourceResult(contents=[TextResourceContents(uri=params.uri, text=text, mime_type=MIME_TYPE)])
+        return await self.handlers.read_resource(params)
 
     async def _list_prompts(self, _: Ctx, __: PaginatedRequestParams | None) -> ListPromptsResult:
         return ListPromptsResult(prompts=self._prompts.listed())
@@ -168,25 +163,4 @@ class AmoServer(Server[Any]):
         return self._prompts.get(params.name, params.arguments)
 
     async def _complete(self, _: Ctx, params: CompleteRequestParams) -> CompleteResult:
-        """Ids for the templates, and for the arguments of prompts that have the same name."""
-        try:
-            completion = await complete(self.account, params.argument.name, params.argument.value)
-        except AmoError:
-            completion = Completion(values=[], total=0, has_more=False)
-        return CompleteResult(completion=completion)
-
-
-async def _answered(answer: Awaitable[_T], uri: str | None = None) -> _T:
-    """What was awaited, or a protocol error in our own words.
-
-    Raises:
-        MCPError: -32603, with nothing of a mistake of our own but that there was one.
-    """
-    try:
-        return await answer
-    except Exception as error:
-        failure = explain(error)
-        if failure is None:
-            logger.error("A resource failed unexpectedly: %s", type(error).__name__)
-        message = str(failure or internal_error())
-        raise MCPError(code=INTERNAL_ERROR, message=message, data={"uri": uri} if uri else None) from error
+        return await self.handlers.complete(params)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mcp_types import Completion
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Segment, Status
 
 MAX_COMPLETIONS = 100
@@ -12,16 +13,11 @@ MAX_COMPLETIONS = 100
 
 
 async def complete(account: AmoAccount, argument: str, typed: str) -> Completion:
-    """The ids that `typed` may become; none for an argument that is no id of ours.
-
-    Raises:
-        AmoError: the account cannot be read.
-    """
-    entities: Sequence[Segment | Status] = []
-    if argument == "segment_id":
-        entities = await account.cached.segments()
-    if argument == "status_id":
-        entities = await account.cached.statuses()
+    """The ids that `typed` may become; none of another argument, or while the account cannot be read."""
+    try:
+        entities = await _entities(account, argument)
+    except AmoError:
+        entities = []
     ranked = sorted(
         (rank, entity.name.casefold(), entity.id)
         for entity in entities
@@ -29,6 +25,14 @@ async def complete(account: AmoAccount, argument: str, typed: str) -> Completion
     )
     values = [str(entity_id) for _, _, entity_id in ranked]
     return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
+
+
+async def _entities(account: AmoAccount, argument: str) -> Sequence[Segment | Status]:
+    if argument == "segment_id":
+        return await account.cached.segments()
+    if argument == "status_id":
+        return await account.cached.statuses()
+    return []
 
 
 def _rank(entity: Segment | Status, typed: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import mcp_types
 from mcp.shared.exceptions import MCPError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 _FENCE = "+++"
 _PLACE = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")

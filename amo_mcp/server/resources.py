@@ -9,38 +9,17 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from mcp_types import Annotations, Resource, ResourceTemplate
+from mcp_types import Annotations, Resource
 from pydantic import BaseModel
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
-from amo_mcp.changes.events import ChangeEvent
+from amo_mcp.server.uris import ACCOUNT, CHANGES, MIME_TYPE, PALETTE, SEGMENTS, STATUSES
 from amo_mcp.text import sanitize
 
-ACCOUNT, PALETTE, SEGMENTS, STATUSES = "amo://account", "amo://palette", "amo://segments", "amo://statuses"
-CHANGES = "amo://changes"
-MIME_TYPE = "application/json"
-
 _ENTITY = re.compile(r"amo://(segments|statuses)/([1-9][0-9]{0,18})")
-
-TEMPLATES = (
-    ResourceTemplate(
-        uri_template=f"{SEGMENTS}/{{segment_id}}",
-        name="segment",
-        title="A segment",
-        description="One customer segment, whole.",
-        mime_type=MIME_TYPE,
-    ),
-    ResourceTemplate(
-        uri_template=f"{STATUSES}/{{status_id}}",
-        name="status",
-        title="A status",
-        description="One customer status.",
-        mime_type=MIME_TYPE,
-    ),
-)
 
 
 class Palette(BaseModel):
@@ -48,15 +27,6 @@ class Palette(BaseModel):
 
     status_colors: tuple[str, ...]
     segment_colors: tuple[str, ...]
-
-
-def uris_of(event: ChangeEvent) -> list[str]:
-    """URIs of the resources that a change affects."""
-    if event.kind == "journal":
-        return [CHANGES]
-    collection = SEGMENTS if event.kind == "segment" else STATUSES
-    entities = [f"{collection}/{entity_id}" for entity_id in event.ids]
-    return [*entities, collection, *([ACCOUNT] if event.adds_or_removes else [])]
 
 
 async def list_resources(account: AmoAccount) -> list[Resource]:

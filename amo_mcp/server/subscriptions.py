@@ -6,7 +6,7 @@ subscribes to single resources, and hears of a changed list without asking.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import ServerRequestContext
@@ -15,13 +15,18 @@ from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp_types import EmptyResult, InitializeRequestParams, SubscribeRequestParams, UnsubscribeRequestParams
 
-from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.server.resources import uris_of
+from amo_mcp.server.uris import uris_of
+
+if TYPE_CHECKING:
+    from amo_mcp.changes.events import ChangeEvent
 
 Ctx = ServerRequestContext[Any, Any]
 
 MAX_CLIENTS = 200
-"""Clients of the older era that are told of changes; the one that was heard of longest ago gives way."""
+"""Clients of the older era that are told of changes. That one is gone is not known, so it is kept until others come.
+
+The one that was heard of longest ago gives way; those that subscribed to a resource give way last.
+"""
 
 MAX_SUBSCRIPTIONS = 1000
 """Resources that one client can subscribe to; it has at most 130 to choose from."""
@@ -37,8 +42,9 @@ class _Client:
     """One client of the older era.
 
     Attributes:
-        hello: what it said when it came. The SDK has no public name for a connection and none for its end; this object
-            is the same in all calls of one connection and different in every other, so it stands for the connection.
+        hello: what it said when it initialized. The SDK has no public name for a connection and none for its end; this
+            object is the same in all calls of one connection and different in every other, so it stands for the
+            connection. A client that initializes anew is another one.
         session: the way to it.
         uris: the resources that it subscribed to.
     """
@@ -74,7 +80,7 @@ class Subscriptions:
             client.uris.discard(str(params.uri))
         return EmptyResult()
 
-    async def on_change(self, event: ChangeEvent) -> None:
+    async def on_change(self, event: "ChangeEvent") -> None:
         """Tell everybody which resources a change affects, and whether the list of resources changed."""
         uris = uris_of(event)
         for uri in uris:
@@ -82,7 +88,7 @@ class Subscriptions:
         if event.adds_or_removes:
             await self.bus.publish(ResourcesListChanged())
         async with anyio.create_task_group() as group:
-            for client in list(self._clients.values()):
+            for client in self._current():
                 subscribed = [uri for uri in uris if uri in client.uris]
                 group.start_soon(self._notify, client, subscribed, event.adds_or_removes)
 
@@ -92,9 +98,19 @@ class Subscriptions:
             return None
         client = self._clients.setdefault(id(hello), _Client(hello, ctx.session))
         self._clients.move_to_end(id(hello))
-        while len(self._clients) > MAX_CLIENTS:
-            self._clients.popitem(last=False)
+        if len(self._clients) > MAX_CLIENTS:
+            *others, _ = self._clients.values()
+            self._forget(next((other for other in others if not other.uris), others[0]))
         return client
+
+    def _current(self) -> list[_Client]:
+        """Everybody, but for those that have initialized anew."""
+        for client in [one for one in self._clients.values() if one.session.client_params is not one.hello]:
+            self._forget(client)
+        return list(self._clients.values())
+
+    def _forget(self, client: _Client) -> None:
+        self._clients.pop(id(client.hello), None)
 
     async def _notify(self, client: _Client, uris: list[str], list_changed: bool) -> None:
         """Notify one client; a slow one does not delay the others."""
@@ -104,4 +120,4 @@ class Subscriptions:
             if list_changed:
                 await client.session.send_resource_list_changed()
         if scope.cancelled_caught:
-            self._clients.pop(id(client.hello), None)
+            self._forget(client)

@@ -6,10 +6,17 @@ their models, the HTTP client with its certificates, the journal. Together that 
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 
 import anyio.to_thread
+from mcp_types import CallToolResult, TextContent
+from mcp_types.methods import serialize_server_result, validate_client_request
+from pydantic import ValidationError
+
+_REVISIONS = ("2025-11-25", "2026-07-28")
+"""One of each era; the SDK has the same models for all revisions of an era."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,3 +40,19 @@ async def warm_up(pieces: Sequence[Callable[[], object]]) -> None:
 def imports(modules: Iterable[str]) -> list[Callable[[], object]]:
     """A piece for each module: importing it."""
     return [partial(import_module, module) for module in modules]
+
+
+def call_models() -> list[Callable[[], object]]:
+    """Pieces that build what the SDK reads and writes a `tools/call` with, which it does with the first one."""
+    wire = [partial(_use_wire_models, revision) for revision in _REVISIONS]
+    return [*wire, *(model.model_rebuild for model in (CallToolResult, TextContent))]
+
+
+def _use_wire_models(revision: str) -> None:
+    for use in (
+        partial(validate_client_request, "tools/call", revision, {"name": "", "arguments": {}}),
+        partial(serialize_server_result, "tools/call", revision, {"content": []}),
+    ):
+        # What is missing in them for a revision makes no difference: the models are built.
+        with suppress(ValidationError):
+            use()

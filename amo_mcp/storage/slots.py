@@ -9,8 +9,7 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import anyio
 from typing_extensions import override
@@ -30,8 +29,7 @@ MAX_PAUSE = 3600.0
 _WORTH_TELLING = 2.0
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Why there is no slot now.
 
     Attributes:
@@ -86,7 +84,7 @@ class SlotRateLimiter(RateLimiter):
         self._slots = slots
         self._per_second = per_second
         self._sleep = sleep
-        self._prepared = anyio.Semaphore(per_second, fast_acquire=True)
+        self._prepared = anyio.Semaphore(max(2, (per_second + 1) // 2), fast_acquire=True)
         self._in_order = anyio.Lock(fast_acquire=True)
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -95,10 +93,9 @@ class SlotRateLimiter(RateLimiter):
     @override
     @asynccontextmanager
     async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
-        """Wait until fewer than a second of requests is before this one; then it is prepared, and takes its slot.
+        """Wait until half a second of requests is before this one; then it is prepared, and takes its slot.
 
-        So no request waits long on an open connection, which the API may close, and none waits for the connection of
-        another to open.
+        So no request waits long on an open connection, and none waits for the connection of another to open.
         """
         with ExitStack() as place:
             self._waiting += 1

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.inputs import LaxInt, Text
+from amo_mcp.amocrm.inputs import LAX, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.executor import Execution, check_room
 from amo_mcp.changes.snapshot import read_snapshot
@@ -72,7 +72,7 @@ class Undone(Output):
 @tool("List changes", READ)
 async def list_changes(
     account: CurrentAccount,
-    limit: Annotated[LaxInt | None, Field(ge=1, le=100, description="Page size")] = None,
+    limit: Annotated[Annotated[int, Field(ge=1, le=100), LAX] | None, Field(description="Page size")] = None,
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""

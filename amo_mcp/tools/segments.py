@@ -7,7 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
 
 from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
-from amo_mcp.amocrm.inputs import EntityId, LaxInt, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
+from amo_mcp.amocrm.inputs import LAX, EntityId, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.executor import Execution
@@ -96,7 +96,7 @@ async def list_segments(
     account: CurrentAccount,
     search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,
     detail: Annotated[Detail, Field(description="full adds everything else")] = "concise",
-    limit: Annotated[LaxInt | None, Field(ge=1, le=MAX_SEGMENTS, description="Page size")] = None,
+    limit: Annotated[Annotated[int, Field(ge=1, le=MAX_SEGMENTS), LAX] | None, Field(description="Page size")] = None,
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""

@@ -61,13 +61,13 @@ def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
         environment = account_at("http://127.0.0.1:9", folder)
         sides = [lambda: Stdio(EMPTY, answer), lambda: Stdio(*_OURS, **environment)]
         for number in range(rounds):
-            took, held = [0.0, 0.0], [0.0, 0.0]
+            took, used = [0.0, 0.0], [0.0, 0.0]
             for side in (number % 2, 1 - number % 2):
                 with sides[side]() as started:
-                    took[side], held[side] = started.cold_start, started.mebibytes
+                    took[side], used[side] = started.cold_start, started.mebibytes
             ratios.append(took[1] / took[0])
             ours_took.append(took[1])
-            more.append(held[1] - held[0])
+            more.append(used[1] - used[0])
     yield figure("cold start to tools/list, over an empty server's", ratios, "×", "≤ 0.90")
     yield figure("cold start to tools/list", ours_took, "s")
     yield figure("memory then, over an empty server's", more, "MiB more", "≤ 12")
@@ -144,14 +144,14 @@ def throughput(rounds: int) -> Iterator[Figure]:
                 empty_times, empty_whole = at_once(empty_url, "same", _AT_ONCE, _EACH)
                 ratios.append(empty_whole / our_whole)
                 tails.append(_tail(our_times) / _tail(empty_times))
-            held = mebibytes(process)
+            used = mebibytes(process)
         yield figure("calls a second over HTTP, over an empty server's", ratios, "×", "≥ 0.8")
         yield figure("99th percentile over HTTP at 10 at once, over an empty server's", tails, "×", "≤ 0.5")
-        yield figure("memory over HTTP after that", [held], "MiB")
+        yield figure("memory over HTTP after that", [used], "MiB")
 
 
 def memory(calls: int) -> Iterator[Figure]:
-    """What the server holds after many calls, over what it held after a tenth of them."""
+    """Memory of the server after many calls, over that after a tenth of them."""
     with Stdio(*_OURS, AMO_SANDBOX="1") as ours:
         for number in range(1, calls + 1):
             ours.call("get_segment", {"segment_id": 51})

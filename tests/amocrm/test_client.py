@@ -1,14 +1,16 @@
 """One method an endpoint: what it asks for, and what it makes of the answer."""
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Rejected, Unavailable
+from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Segment, Status, User
+from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -17,28 +19,38 @@ ACCOUNT = "/api/v4/account"
 STATUSES = "/api/v4/customers/statuses"
 SEGMENTS = "/api/v4/customers/segments"
 FIELDS = "/api/v4/customers/segments/custom_fields"
-ANOTHER_SHAPE = "answered with something of another shape than documented"
+UNEXPECTED = "returned an unexpected response"
 
 Asked = tuple[str, str, dict[str, int] | None, Any]
 
 
 class Scripted:
-    """A transport that gives prepared answers in turn, the last one for ever; an exception is raised."""
+    """A session that gives prepared answers in turn, the last one for ever; an exception is raised."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
         self.asked: list[Asked] = []
+        self.waiting: list[OnWait | None] = []
 
-    async def request(self, method: str, path: str, *, params: dict[str, int] | None = None, body: Any = None) -> Any:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, int] | None = None,
+        body: Any = None,
+        on_wait: OnWait | None = None,
+    ) -> Any:
         self.asked.append((method, path, params, body))
+        self.waiting.append(on_wait)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
-def client_of(transport: Scripted) -> AmoClient:
-    return AmoClient(cast("Session", transport))
+def client_of(session: Scripted) -> AmoClient:
+    return AmoClient(cast("Session", session))
 
 
 def listing(key: str, *items: Any, **more: Any) -> dict[str, Any]:
@@ -115,9 +127,22 @@ def doing(name: str) -> Do:
 @pytest.mark.parametrize("name", ENDPOINTS)
 async def test_an_endpoint_is_one_request_and_its_answer_is_typed(name: str) -> None:
     do, answered, asked, expected = ENDPOINTS[name]
-    transport = Scripted(answered)
-    assert await do(client_of(transport)) == expected
-    assert transport.asked == [asked]
+    session = Scripted(answered)
+    assert await do(client_of(session)) == expected
+    assert session.asked == [asked]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+async def test_a_client_that_reports_tells_of_the_waits_of_every_request(name: str) -> None:
+    async def on_wait(seconds: float, reason: str) -> None:
+        raise AssertionError
+
+    do, answered, _, _ = ENDPOINTS[name]
+    session = Scripted(answered)
+    client = client_of(session)
+    await do(client.reporting(on_wait))
+    await do(client)
+    assert session.waiting == [on_wait, None]
 
 
 @pytest.mark.parametrize("name", ONES)
@@ -128,17 +153,17 @@ async def test_nothing_for_one_thing_means_that_it_is_not_there(name: str) -> No
 
 
 async def test_a_user_whom_the_account_does_not_name_is_not_asked_for() -> None:
-    transport = Scripted({"id": 4})
+    session = Scripted({"id": 4})
     with pytest.raises(NotFound):
-        await client_of(transport).user(None)
-    assert transport.asked == []
+        await client_of(session).user(None)
+    assert session.asked == []
 
 
 @pytest.mark.parametrize("name", LISTS)
 async def test_nothing_for_a_list_means_that_it_is_empty(name: str) -> None:
-    transport = Scripted(None)
-    assert await doing(name)(client_of(transport)) == []
-    assert len(transport.asked) == 1
+    session = Scripted(None)
+    assert await doing(name)(client_of(session)) == []
+    assert len(session.asked) == 1
 
 
 @pytest.mark.parametrize("name", ONES)
@@ -146,54 +171,107 @@ async def test_nothing_for_a_list_means_that_it_is_empty(name: str) -> None:
 async def test_one_thing_of_another_shape_is_no_usable_answer(name: str, wrong: Any) -> None:
     with pytest.raises(Unavailable) as caught:
         await doing(name)(client_of(Scripted(wrong)))
-    assert caught.value.reason == ANOTHER_SHAPE
+    assert caught.value.reason == UNEXPECTED
 
 
 @pytest.mark.parametrize("name", LISTS)
 async def test_a_list_of_another_shape_is_no_usable_answer(name: str) -> None:
     key = LISTS[name]
-    for wrong in ([], "text", {}, {"_embedded": []}, {"_embedded": {}}, listing("others"), {"_embedded": {key: {}}}):
+    shapes: list[Any] = [
+        [],
+        "text",
+        {},
+        {"_embedded": []},
+        {"_embedded": {}},
+        listing("others"),
+        {"_embedded": {key: {}}},
+    ]
+    for wrong in shapes:
         with pytest.raises(Unavailable) as caught:
             await doing(name)(client_of(Scripted(wrong)))
-        assert caught.value.reason == ANOTHER_SHAPE
-    for item in ([], {"name": "а"}, {"id": "x", "name": "а"}):
-        with pytest.raises(Unavailable):
-            await doing(name)(client_of(Scripted(listing(key, {"id": 1, "name": "а"}, item))))
+        assert caught.value.reason == UNEXPECTED
+
+
+DEEP: Any = json.loads("[" * 100 + "]" * 100)
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize(
+    ("odd", "unreadable"),
+    [
+        ([], None),
+        (None, None),
+        ("text", None),
+        ({"name": "а"}, None),
+        ({"id": "x", "name": "а"}, None),
+        ({"id": 7, "name": {"ru": "а"}}, 7),
+        ({"id": 7, "name": "а", "extra": DEEP}, 7),
+    ],
+)
+async def test_an_entry_that_cannot_be_read_hides_no_other_and_is_told_by_its_id(
+    name: str, odd: Any, unreadable: int | None
+) -> None:
+    first, last = {"id": 1, "name": "а"}, {"id": 9, "name": "б"}
+    listed = await doing(name)(client_of(Scripted(listing(LISTS[name], first, odd, last))))
+    assert isinstance(listed, Listing)
+    assert ([item.id for item in listed], listed.unreadable) == ([1, 9], (unreadable,))
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_of_which_nothing_can_be_read_is_not_an_empty_list(name: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await doing(name)(client_of(Scripted(listing(LISTS[name], {"id": 7, "name": []}, "text"))))
+    assert caught.value.reason == UNEXPECTED
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_of_which_everything_can_be_read_has_nothing_unreadable(name: str) -> None:
+    listed = await doing(name)(client_of(Scripted(listing(LISTS[name], {"id": 1, "name": "а"}))))
+    assert listed.unreadable == ()
+
+
+async def test_entries_that_cannot_be_read_are_collected_over_all_pages() -> None:
+    pages = [page(1, 249), page(251, 3)]
+    pages[0]["_embedded"]["segments"].append({"id": 250})
+    pages[1]["_embedded"]["segments"].insert(0, {"name": "а"})
+    segments = await client_of(Scripted(*pages)).segments()
+    assert (len(segments), segments.unreadable) == (252, (250, None))
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 async def test_a_write_whose_answer_has_another_shape_may_have_been_made(name: str) -> None:
-    for wrong in ([], "text", {}, {"_embedded": {"statuses": [{}]}}):
+    shapes: list[Any] = [[], "text", {}, {"_embedded": {"statuses": [{}]}}]
+    for wrong in shapes:
         with pytest.raises(OutcomeUnknown) as caught:
             await doing(name)(client_of(Scripted(wrong)))
-        assert caught.value.reason == ANOTHER_SHAPE
+        assert caught.value.reason == UNEXPECTED
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 async def test_a_write_that_was_answered_with_nothing_may_have_been_made(name: str) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         await doing(name)(client_of(Scripted(None)))
-    assert caught.value.reason == ANOTHER_SHAPE
+    assert caught.value.reason == UNEXPECTED
 
 
 @pytest.mark.parametrize("name", ["update_status", "update_segment"])
 async def test_a_change_that_is_answered_with_another_thing_may_have_been_made(name: str) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         await doing(name)(client_of(Scripted({"id": 99, "name": "а"})))
-    assert caught.value.reason == ANOTHER_SHAPE
+    assert caught.value.reason == UNEXPECTED
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 async def test_the_keys_of_hal_are_no_part_of_what_is_read(name: str) -> None:
     do, answered, _, expected = ENDPOINTS[name]
 
-    def linked(thing: dict[str, Any]) -> dict[str, Any]:
-        return {**thing, "_links": {"self": {"href": "https://example.org"}}, "_embedded": {"tags": []}}
+    def with_hal(entity: dict[str, Any]) -> dict[str, Any]:
+        return {**entity, "_links": {"self": {"href": "https://example.org"}}, "_embedded": {"tags": []}}
 
     if (key := {**LISTS, "create_statuses": "statuses"}.get(name)) is not None:
-        answered = {**answered, **listing(key, *map(linked, answered["_embedded"][key])), "_links": {}}
+        answered = {**answered, **listing(key, *map(with_hal, answered["_embedded"][key])), "_links": {}}
     else:
-        answered = linked(answered) if answered else answered
+        answered = with_hal(answered) if answered else answered
     assert await do(client_of(Scripted(answered))) == expected
 
 
@@ -223,18 +301,34 @@ async def test_another_number_of_created_statuses_than_asked_for_leaves_it_open(
     items = [{"id": status_id} for status_id in range(1, count + 1)]
     with pytest.raises(OutcomeUnknown) as caught:
         await client_of(Scripted(listing("statuses", *items))).create_statuses(THREE)
-    assert caught.value.reason == ANOTHER_SHAPE
+    assert caught.value.reason == UNEXPECTED
+
+
+async def test_the_problems_of_a_batch_are_told_by_the_place_of_their_part_and_the_rejection_is_left_as_it_was() -> (
+    None
+):
+    problems = (Problem("name", "Пусто.", entry="1"), Problem("name", "Пусто.", entry="x"), Problem("limit", "Много."))
+    refusal = Rejected(400, "Request validation failed", problems)
+    with pytest.raises(Rejected) as caught:
+        await client_of(Scripted(refusal)).create_statuses(THREE)
+    placed = [problem.path for problem in caught.value.problems]
+    assert (placed, caught.value.status, caught.value.detail) == (
+        ["statuses.1.name", "statuses.0.name", "limit"],
+        400,
+        "Request validation failed",
+    )
+    assert [problem.path for problem in refusal.problems] == ["name", "name", "limit"]
 
 
 @pytest.mark.parametrize("name", MODES)
 async def test_a_422_in_another_mode_is_told_as_the_mode(name: str) -> None:
     other = "segments" if MODES[name] == "periodicity" else "periodicity"
     for actual in (other, "disabled", "unavailable", "dynamic"):
-        transport = Scripted(Rejected(422, "Не включен"), {"id": 1, "customers_mode": actual})
+        session = Scripted(Rejected(422, "Не включен"), {"id": 1, "customers_mode": actual})
         with pytest.raises(ModeDisabled) as caught:
-            await doing(name)(client_of(transport))
+            await doing(name)(client_of(session))
         assert (caught.value.needed, caught.value.actual, caught.value.status) == (MODES[name], actual, 422)
-        assert transport.asked == [ENDPOINTS[name][2], ("GET", ACCOUNT, None, None)]
+        assert session.asked == [ENDPOINTS[name][2], ("GET", ACCOUNT, None, None)]
 
 
 @pytest.mark.parametrize("name", MODES)
@@ -242,25 +336,30 @@ async def test_a_422_stays_a_rejection_when_the_account_does_not_say_another_mod
     right = {"id": 1, "customers_mode": MODES[name]}
     for account in (right, {"id": 1}, None, {}, Unavailable("answered with the status 503", 503), Rejected(422)):
         refusal = Rejected(422, "Не включен")
-        transport = Scripted(refusal, account)
+        session = Scripted(refusal, account)
         with pytest.raises(Rejected) as caught:
-            await doing(name)(client_of(transport))
+            await doing(name)(client_of(session))
         assert caught.value is refusal
-        assert len(transport.asked) == 2
+        assert len(session.asked) == 2
 
 
 @pytest.mark.parametrize("name", MODES)
 async def test_another_refusal_is_passed_on_without_asking_for_the_mode(name: str) -> None:
     for refusal in (Rejected(400, "Х"), NotFound(404), Unavailable("did not answer"), OutcomeUnknown("broke off")):
-        transport = Scripted(refusal)
+        session = Scripted(refusal)
         with pytest.raises(type(refusal)) as caught:
-            await doing(name)(client_of(transport))
+            await doing(name)(client_of(session))
         assert caught.value is refusal
-        assert len(transport.asked) == 1
+        assert len(session.asked) == 1
 
 
 def page(first: int, count: int, **more: Any) -> dict[str, Any]:
     return listing("segments", *({"id": number, "name": "а"} for number in range(first, first + count)), **more)
+
+
+def linked(answer: dict[str, Any]) -> dict[str, Any]:
+    """A page that names the next one, on another host."""
+    return {**answer, "_links": {"next": {"href": "https://shard151.example.org/?page=2"}}}
 
 
 @pytest.mark.parametrize(
@@ -275,24 +374,34 @@ def page(first: int, count: int, **more: Any) -> dict[str, Any]:
         ((page(1, 250), page(200, 100)), 299, 2),
         ((page(1, 50, _page_count="many"),), 50, 1),
         ((page(1, 0),), 0, 1),
+        ((linked(page(1, 50)), linked(page(51, 50)), page(101, 50)), 150, 3),
+        ((page(1, 50, _total_items=120), page(51, 50, _total_items=120), page(101, 20, _total_items=120)), 120, 3),
+        ((page(1, 5, _total_items=6), None), 5, 2),
+        ((page(1, 50, _links={"next": None}),), 50, 1),
+        ((page(1, 50, _links=["next"]),), 50, 1),
+        ((linked(page(1, 50)),), 50, 2),
+        ((linked(page(1, 50)), linked(page(1, 50))), 50, 2),
     ],
-    ids=["short", "exactly full", "three", "clamped", "always the first", "full first", "overlap", "odd", "empty"],
+    ids=[
+        *("short", "exactly full", "three", "clamped", "always the first", "full first", "overlap", "odd", "empty"),
+        *("next", "total", "total that is not true", "no next", "odd links", "always the first with next", "repeated"),
+    ],
 )
-async def test_pages_are_read_until_one_is_short_or_brings_nothing_new(
+async def test_pages_are_read_by_number_until_nothing_says_that_there_is_more(
     answers: tuple[Any, ...], listed: int, requests: int
 ) -> None:
-    transport = Scripted(*answers)
-    segments = await client_of(transport).segments()
+    session = Scripted(*answers)
+    segments = await client_of(session).segments()
     assert [segment.id for segment in segments] == list(range(1, listed + 1))
-    assert [asked[2] for asked in transport.asked] == [
+    assert [asked[2] for asked in session.asked] == [
         {"page": number, "limit": 250} for number in range(1, requests + 1)
     ]
 
 
 async def test_an_endless_list_is_not_read_for_ever() -> None:
-    transport = Scripted(*(page(1 + 250 * number, 250) for number in range(60)))
-    segments = await client_of(transport).segments()
-    assert (len(segments), len(transport.asked)) == (10_000, 40)
+    session = Scripted(*(page(1 + 250 * number, 250) for number in range(60)))
+    segments = await client_of(session).segments()
+    assert (len(segments), len(session.asked)) == (10_000, 40)
 
 
 async def test_what_a_later_page_says_of_a_segment_is_what_holds() -> None:

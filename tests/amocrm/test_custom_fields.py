@@ -12,7 +12,7 @@ from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, 
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
 
-GRINDS = [
+GRINDS: list[dict[str, Any]] = [
     {"id": 11, "value": "В зёрнах", "code": "BEANS"},
     {"id": 12, "value": " Для турки", "code": None},
     {"id": 13, "value": "Für Filter"},
@@ -242,7 +242,7 @@ def test_every_problem_is_told_with_its_place() -> None:
     listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert caught.value.problems == [
         Problem("custom_fields_values.1", "needs a field_id or a field_code"),
-        Problem("custom_fields_values.2", "names the field 1 for the second time"),
+        Problem("custom_fields_values.2", "repeats field 1"),
         Problem(
             "custom_fields_values.3",
             "is not a field that segments of this account have; the fields are: 1 (TEXT), 77, 5 (MULTISELECT)",

@@ -1,29 +1,16 @@
-"""An account for the commands: a sandbox on a real port, a machine without a keychain, and logs put back afterwards."""
+"""A terminal and an account for the commands: a sandbox on a real port, and a machine without a keychain."""
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import keyring
 import pytest
-from keyring.backends import fail
-from starlette.types import Receive, Scope, Send
 
-from amo_mcp.sandbox import Sandbox
+from amo_mcp.paths import StateDir
+from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
-
-
-class Host:
-    """A host that stays at its address while the sandbox behind it changes from test to test.
-
-    Starting a server for each test would take longer than the tests.
-    """
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.sandbox = Sandbox()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.sandbox.app(scope, receive, send)
+from tests.cli.machine import NO_KEYCHAIN, Host, Machine, Terminal, free_port
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +32,7 @@ def host(shared_host: Host, sandbox: Sandbox) -> Host:
 def _no_keychain() -> Iterator[None]:
     """A machine without a keychain."""
     before = keyring.get_keyring()
-    keyring.set_keyring(fail.Keyring())
+    keyring.set_keyring(NO_KEYCHAIN())
     yield
     keyring.set_keyring(before)
 
@@ -59,3 +46,28 @@ def _logs_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(capture=False)
+
+
+@pytest.fixture
+def terminal(host: Host, sandbox: Sandbox, tmp_path: Path) -> Terminal:
+    sandbox.oauth.redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+    made = Terminal(sandbox, host.url, StateDir(tmp_path / "state"))
+    made.environment = {
+        "AMO_BASE_URL": host.url,
+        "AMO_CLIENT_ID": sandbox.oauth.client_id,
+        "AMO_CLIENT_SECRET": sandbox.oauth.client_secret,
+        "AMO_REDIRECT_URI": sandbox.oauth.redirect_uri,
+        "AMO_STATE_DIR": str(made.state.path),
+    }
+    return made
+
+
+@pytest.fixture
+def machine(host: Host, tmp_path: Path) -> Machine:
+    made = Machine(host, StateDir(tmp_path / "state"))
+    made.environment = {
+        "AMO_BASE_URL": made.url,
+        "AMO_ACCESS_TOKEN": ADMIN_TOKEN,
+        "AMO_STATE_DIR": str(made.state.path),
+    }
+    return made

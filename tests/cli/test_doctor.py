@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,107 +12,17 @@ import anyio
 import anyio.lowlevel
 import pytest
 from click.testing import CliRunner
-from pydantic import SecretStr
 
-from amo_mcp.amocrm.http import Answer
+from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
-from amo_mcp.paths import StateDir
-from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Fault, Sandbox
+from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.storage.credentials import Credentials, FileStore
-from tests.cli.conftest import Host
+from tests.cli.machine import ACCOUNT, SHOP, Machine
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
 
-ACCOUNT = "/api/v4/account"
-SHOP = "Лавка «Зерно и турка» (id 28805383)"
-NO_ADMIN = "not an administrator. Only an account administrator can make changes."
-
-
 NOW = 1_790_000_000.0
 """2026-09-21T14:13:20Z"""
-
-
-@dataclass
-class Machine:
-    """A machine that would serve a sandbox, and what the doctor finds there."""
-
-    host: Host
-    state: StateDir
-    environment: dict[str, str] = field(default_factory=dict)
-    wrote: bool = False
-
-    @property
-    def sandbox(self) -> Sandbox:
-        return self.host.sandbox
-
-    @property
-    def url(self) -> str:
-        return self.host.url
-
-    def healthy(self) -> dict[str, str]:
-        """The lines of a machine on which all is well."""
-        segments, fields = len(self.sandbox.account.segments), len(self.sandbox.account.fields)
-        return {
-            "settings": f"ok {self.url}, confirmation auto",
-            "state dir": f"ok {self.state.path}",
-            "rate limit": "ok 7 requests per second, shared by all processes on this machine",
-            "host": "ok answers (plain http, on this machine)",
-            "clock": "ok right",
-            "sign-in": "ok a long-lived token, expiry unknown",
-            "account": f"ok {SHOP}",
-            "rights": "ok administrator",
-            "mode": "ok segments: the segment tools work",
-            "segments": f"ok {segments} of 100",
-            "fields": f"ok {fields} of 30",
-        }
-
-    def seen(self, *arguments: str, **environment: str) -> tuple[int, dict[str, str]]:
-        """The exit code and the lines, by what each is about."""
-        result = CliRunner().invoke(cli, ["doctor", *arguments], env={**self.environment, **environment})
-        assert isinstance(result.exception, SystemExit | None), result.exception
-        assert result.stderr == ""
-        assert not [token for token in (ADMIN_TOKEN, USER_TOKEN, "sandbox-secret") if token in result.output]
-        assert self.wrote or {request.method for request in self.sandbox.requests} <= {"GET"}
-        lines = {}
-        for line in result.stdout.splitlines():
-            mark, what, found = line[:2], line[3:17].strip(), line[17:]
-            assert mark in ("ok", "!!")
-            lines[what.removesuffix(":")] = f"{mark} {found}"
-        assert result.exit_code == (1 if any(line.startswith("!!") for line in lines.values()) else 0)
-        return result.exit_code, lines
-
-    def sign_in(self, *, expired: bool = False) -> Credentials:
-        host = self.url.removeprefix("http://")
-        access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
-        signed_in = Credentials(
-            root=self.url,
-            client_id=self.sandbox.oauth.client_id,
-            client_secret=SecretStr(self.sandbox.oauth.client_secret),
-            redirect_uri=self.sandbox.oauth.redirect_uri,
-            access_token=SecretStr(access),
-            refresh_token=SecretStr(refresh),
-            expires=time.time() + (0 if expired else 86_400),
-        )
-        self.state.create()
-        FileStore(self.file).save(signed_in)
-        self.state.remember(self.url)
-        return signed_in
-
-    @property
-    def file(self) -> Path:
-        return self.state.sign_in_file(self.url)
-
-
-@pytest.fixture
-def machine(host: Host, tmp_path: Path) -> Machine:
-    made = Machine(host, StateDir(tmp_path / "state"))
-    made.environment = {
-        "AMO_BASE_URL": made.url,
-        "AMO_ACCESS_TOKEN": ADMIN_TOKEN,
-        "AMO_STATE_DIR": str(made.state.path),
-    }
-    return made
 
 
 @pytest.mark.requirement("COMMAND-8")
@@ -238,10 +147,10 @@ class TestHost:
             def __init__(self, **chosen: Any) -> None:
                 asked.append(chosen)
 
-            async def exchange(self, method: str, url: str, *, headers: dict[str, str]) -> Answer:
+            async def send(self, method: str, url: str, *, headers: dict[str, str]) -> Response:
                 await anyio.lowlevel.checkpoint()
                 asked.append({"method": method, "url": url, "headers": headers})
-                return Answer(401, {}, b"")
+                return Response(401, {}, b"")
 
             async def aclose(self) -> None:
                 asked.append({})
@@ -285,9 +194,9 @@ class TestClock:
     def test_the_clock_is_compared_with_the_hosts(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "time", SimpleNamespace(time=lambda: time.time() + 1e6))
         code, lines = machine.seen()
-        told = lines.pop("clock")
+        line = lines.pop("clock")
         assert (code, lines) == (1, {what: line for what, line in machine.healthy().items() if what != "clock"})
-        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", told)
+        assert re.fullmatch(r"!! differs from amoCRM's by \+100000[0-9] s\. Set this machine's clock\.", line)
 
     @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Jan 2026 00:00:00 GMT"])
     def test_a_host_that_does_not_send_the_time_is_no_problem(self, date: str | None) -> None:
@@ -348,110 +257,3 @@ class TestSignIn:
             "!! cannot be read. amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. "
             "Run `amo-mcp login` on the machine of this server."
         )
-
-
-REFUSED = {
-    "unauthorized": (
-        {"status": 401},
-        (
-            "amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. "
-            "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
-        ),
-    ),
-    "not paid": (
-        {"status": 402},
-        (
-            "The account's tariff does not include this, or has not been paid. "
-            "The account's owner can check the tariff in amoCRM."
-        ),
-    ),
-    "blocked": (
-        {"status": 403, "html": True},
-        (
-            "amoCRM's gateway refuses every request of this integration or address. "
-            "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support."
-        ),
-    ),
-    "limited": (
-        {"retry_after": 300},
-        "Too many requests for amoCRM. amoCRM asks to wait 300 seconds. Wait, then call again once.",
-    ),
-    "broken": ({"status": 500}, "amoCRM answered with the status 500. Try again in a minute."),
-    "no account": (
-        {"body": "[]"},
-        "amoCRM answered with something of another shape than documented. Try again in a minute.",
-    ),
-}
-
-
-class TestAccount:
-    @pytest.mark.parametrize("how", REFUSED)
-    def test_an_account_that_cannot_be_read_ends_the_checks(self, how: str, machine: Machine) -> None:
-        fault, told = REFUSED[how]
-        machine.sandbox.faults.add(Fault(path=ACCOUNT, skip=1, times=0, **fault))
-        healthy = machine.healthy()
-        expected = {what: healthy[what] for what in list(healthy)[:6]}
-        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {told}"})
-
-    def test_the_name_of_an_account_cannot_control_the_terminal(self, machine: Machine) -> None:
-        machine.sandbox.account.profile["name"] = "Shop\x1b[31m\nok rights: \u202eall\u200b"
-        _, lines = machine.seen()
-        assert lines["account"] == "ok Shop[31m ok rights: all (id 28805383)"
-
-    @pytest.mark.requirement("COMMAND-8")
-    def test_a_user_without_admin_rights_is_reported(self, machine: Machine) -> None:
-        code, lines = machine.seen(AMO_ACCESS_TOKEN=USER_TOKEN)
-        assert (code, lines) == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
-
-    @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 204}])
-    def test_a_user_who_may_not_see_users_is_no_administrator(self, fault: dict[str, Any], machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", **fault))
-        assert machine.seen() == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
-
-    def test_rights_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", status=500))
-        told = "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."
-        assert machine.seen() == (1, {**machine.healthy(), "rights": told})
-
-
-class TestMode:
-    def test_in_the_periodicity_mode_the_statuses_are_counted(self, machine: Machine) -> None:
-        machine.host.sandbox = Sandbox(mode="periodicity")
-        healthy = machine.healthy()
-        expected = {what: healthy[what] for what in healthy if what not in ("segments", "fields")}
-        held = len(machine.sandbox.account.statuses)
-        assert machine.seen() == (
-            0,
-            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {held} of 30"},
-        )
-
-    @pytest.mark.parametrize(("mode", "shown"), [("disabled", "disabled"), ("dynamic", "dynamic")])
-    def test_a_mode_without_customers_is_reported(self, mode: str, shown: str, machine: Machine) -> None:
-        machine.sandbox.account.mode = mode
-        _, lines = machine.seen()
-        assert list(lines)[-1] == "mode"
-        assert lines["mode"] == f"!! {shown}. Switch customers on in amoCRM: segments or periodicity."
-
-    def test_an_account_without_a_mode_is_reported_as_unknown(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(
-            Fault(path=ACCOUNT, skip=1, body='{"id": 1, "name": "Shop", "current_user_id": 504141}')
-        )
-        _, lines = machine.seen()
-        assert lines["mode"] == "!! unknown. Switch customers on in amoCRM: segments or periodicity."
-
-    @pytest.mark.requirement("COMMAND-8")
-    @pytest.mark.parametrize(("held", "full"), [(89, False), (90, True), (100, True)])
-    def test_a_limit_that_is_almost_reached_is_reported(self, held: int, full: bool, machine: Machine) -> None:
-        segments = machine.sandbox.account.segments
-        example = next(iter(segments.values()))
-        for number in range(held - len(segments)):
-            segments[1000 + number] = {**example, "id": 1000 + number}
-        _, lines = machine.seen()
-        todo = ". Almost full: delete segments that are not needed." if full else ""
-        assert lines["segments"] == f"{'!!' if full else 'ok'} {held} of 100{todo}"
-
-    def test_lists_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
-        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", status=500))
-        code, lines = machine.seen()
-        assert (code, list(lines)[-2:]) == (1, ["mode", "limits"])
-        assert lines["limits"] == "!! cannot be read. amoCRM answered with the status 500. Try again in a minute."

@@ -64,3 +64,18 @@ def test_models_of_the_sdk_are_not_built_before_they_are_used() -> None:
         "print(mcp_types.CallToolResult.__pydantic_complete__, ClientResponse.pydantic_complete)"
     )
     assert python(code).splitlines()[1:] == ["False False"]
+
+
+def test_warming_up_builds_what_the_sdk_reads_and_writes_a_call_with() -> None:
+    code = (
+        "from amo_mcp.cli import startup; startup.begin()\n"
+        "from mcp_types import CallToolResult, TextContent\n"
+        "from mcp_types.methods import CLIENT_REQUESTS\n"
+        "from amo_mcp.server.warmup import call_models\n"
+        "models = [CallToolResult, TextContent]\n"
+        "models += [CLIENT_REQUESTS['tools/call', revision] for revision in ('2025-11-25', '2026-07-28')]\n"
+        "print([model.__pydantic_complete__ for model in models])\n"
+        "for piece in call_models(): piece()\n"
+        "print([model.__pydantic_complete__ for model in models])\n"
+    )
+    assert python(code).splitlines() == [str([False] * 4), str([True] * 4)]

@@ -36,7 +36,7 @@ async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lo
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     got: list[dict[str, Any]] = []
-    told: dict[str, list[str]] = {mode: [] for mode in MODES}
+    messages: dict[str, list[str]] = {mode: [] for mode in MODES}
     versions: set[str] = set()
     began: list[float] = []
     together = anyio.Event()
@@ -54,10 +54,10 @@ async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lo
             },
         )
 
-        async def progress(done: float, total: float | None, message: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             await anyio.lowlevel.checkpoint()
-            assert (done, total) == (0, None)
-            told[mode].append(message or "")
+            assert (progress, total) == (0, None)
+            messages[mode].append(message or "")
 
         async with Client(server, mode=mode, cache=None) as client:
             versions.add(client.protocol_version)
@@ -67,7 +67,7 @@ async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lo
             await together.wait()
 
             async def call() -> None:
-                called = await client.call_tool("get_segment", {"segment_id": 51}, progress_callback=progress)
+                called = await client.call_tool("get_segment", {"segment_id": 51}, progress_callback=on_progress)
                 got.append(answer(called))
 
             async with anyio.create_task_group() as calls:
@@ -87,6 +87,6 @@ async def test_two_processes_with_twenty_calls_each_stay_within_the_limit_and_lo
     assert BOUND <= max(arrivals) - began[0] <= LONGEST
     assert versions == {"2025-11-25", "2026-07-28"}
     # Who has at least two seconds' worth of calls of its own process before it is told so.
-    waits = [message for messages in told.values() for message in messages if message.endswith("request limit")]
+    waits = [message for several in messages.values() for message in several if message.endswith("request limit")]
     assert set(waits) <= {"Waiting 2 s for amoCRM's request limit", "Waiting 3 s for amoCRM's request limit"}
     assert waits

@@ -91,7 +91,7 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
     one, other = open_sqlite(tmp_path), open_sqlite(tmp_path)
 
     async def ask_the_other_process(_: str) -> None:
-        [(_, change)] = await other[0].changes(1)
+        [(_number, change)] = await other[0].changes(1)
         refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
         assert await listed(second) == []
 

@@ -15,14 +15,14 @@ import pytest
 from mcp import Client, StdioServerParameters
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.auth import OAuthTokenSource
+from amo_mcp.amocrm.auth import Credentials, OAuthTokenSource
 from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.settings import allowed_root
-from amo_mcp.storage.credentials import Credentials, FileCredentialStore, credential_store
+from amo_mcp.settings import allowed_base_url
+from amo_mcp.storage.credentials import credential_store
 from tests.conftest import answer, error
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ class Machine:
     def sign_in(self) -> Credentials:
         access, refresh = self.sandbox.oauth.issue_tokens(expired=True, host=self.host)
         signed_in = Credentials(
-            root=self.url,
+            base_url=self.url,
             client_id=self.sandbox.oauth.client_id,
             client_secret=SecretStr(self.sandbox.oauth.client_secret),
             redirect_uri=self.sandbox.oauth.redirect_uri,
@@ -67,7 +67,7 @@ class Machine:
             expires=time.time(),
         )
         self.state.create()
-        FileCredentialStore(self.file).save(signed_in)
+        self.file.write_text(signed_in.model_dump_json())
         self.state.remember(self.url)
         return signed_in
 
@@ -82,8 +82,7 @@ class Machine:
             return await OAuthTokenSource(
                 credential_store(self.url, self.state.path),
                 http,
-                self.state.refresh_lock(self.url),
-                allowed=lambda address: allowed_root(address, ()),
+                allowed=lambda address: allowed_base_url(address, ()),
             ).token()
         finally:
             await http.aclose()
@@ -157,42 +156,41 @@ from pathlib import Path
 
 import anyio
 
-from amo_mcp.amocrm import auth as oauth
+from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.storage.credentials import FileCredentialStore
 
-where, file, lock = sys.argv[1:]
+where, file = sys.argv[1:]
 die = lambda *_, **__: os._exit(9)
 
 
 class Killed(HttpTransport):
-    async def exchange(self, *asked, **more):
+    async def send(self, *asked, **more):
         if where == "with the lock, before the request":
             die()
-        answer = await super().exchange(*asked, **more)
+        response = await super().send(*asked, **more)
         if where == "after the answer, before the write":
             die()
-        return answer
+        return response
 
 
+store = FileCredentialStore(Path(file))
 if where == "before the lock":
-    oauth._locked = die
+    store.exclusive = die
 if where == "after the pair was written beside, before it was renamed":
     Path.replace = die
 if where == "after it was renamed":
     replace = Path.replace
     Path.replace = lambda *paths: die(replace(*paths))
 
-sign_in = oauth.OAuthTokenSource(FileCredentialStore(Path(file)), Killed(timeout=5.0, direct=True), Path(lock), allowed=str)
-anyio.run(sign_in.token)
+anyio.run(OAuthTokenSource(store, Killed(timeout=5.0, direct=True), allowed=str).token)
 """
 
 
 class TestKilled:
     async def killed(self, where: str, machine: Machine) -> None:
         """Let a process begin a refresh and end it there; the others only ever see what it left."""
-        lock = machine.state.refresh_lock(machine.url)
-        command = [sys.executable, "-c", KILLED, where, str(machine.file), str(lock)]
+        command = [sys.executable, "-c", KILLED, where, str(machine.file)]
         done = await anyio.run_process(command, check=False, env=KEPT, stderr=subprocess.PIPE)
         assert (done.returncode, done.stderr) == (9, b"")
 
@@ -226,7 +224,7 @@ class TestKilled:
         assert machine.sandbox.oauth.refreshes == 1
         with anyio.fail_after(5), pytest.raises(Unauthorized) as caught:
             await machine.token()
-        assert caught.value.remedy == LOGIN
+        assert caught.value.hint == LOGIN
         # Signed in again, it serves.
         machine.sign_in()
         assert machine.sandbox.oauth.accepts((await machine.token()).get_secret_value())

@@ -19,7 +19,7 @@ def client_of(sandbox: Sandbox, token: str | None = ADMIN_TOKEN) -> httpx2.Async
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_700_000_000.0)
 
 
 @pytest.fixture

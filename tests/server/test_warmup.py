@@ -4,13 +4,18 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
+from mcp import Client
 
+from amo_mcp.compose.local import open_server
 from amo_mcp.server.warmup import imports, warm_up
+from amo_mcp.settings import ServingSettings, load_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -86,3 +91,22 @@ async def test_modules_are_imported_one_piece_each(tmp_path: Path, monkeypatch: 
     assert [name for name in names if name in sys.modules] == names
     for name in names:
         monkeypatch.delitem(sys.modules, name)
+
+
+async def test_a_server_warms_up_once_its_tools_were_listed() -> None:
+    warmed_up = anyio.Event()
+    settings = load_settings(ServingSettings, sandbox=True)
+    done = partial(anyio.from_thread.run_sync, warmed_up.set, token=anyio.lowlevel.current_token())
+    async with open_server(settings, "stdio", warmed_up=done) as server, Client(server, cache=None) as client:
+        await client.list_prompts()
+        assert not warmed_up.is_set()
+        await client.list_tools()
+        with anyio.fail_after(30):
+            await warmed_up.wait()
+
+
+async def test_a_server_that_ends_while_it_warms_up_ends_at_once() -> None:
+    settings = load_settings(ServingSettings, sandbox=True)
+    with anyio.fail_after(30):
+        async with open_server(settings, "stdio") as server, Client(server, cache=None) as client:
+            await client.list_tools()

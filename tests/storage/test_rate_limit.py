@@ -1,355 +1,713 @@
-"""At most so many requests in any second, in the order of asking, for all who share the file; time here is made up."""
+"""What every rate limiter promises, and what the one in a file promises beyond that; time here is made up."""
 
-import logging
+import resource
 import sqlite3
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing as closing_connection
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amo_mcp.storage.sqlite.rate_limit import SLACK_MS, SharedRateLimiter, Unlimited, tell_wait
+from amo_mcp.amocrm.errors import RateLimited
+from amo_mcp.amocrm.ratelimit import Slot
+from amo_mcp.storage.memory.rate_limit import MemoryRateLimiter, Unlimited
+from amo_mcp.storage.slots import SlotRateLimiter
+from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
-NEXT = 1001
-"""Milliseconds after which the place of an answered turn is free again."""
+TIMEOUT = 20.0
+AGAIN = 1.001
+"""Seconds after which a slot that was released is free."""
 
-UNANSWERED = NEXT + SLACK_MS
-"""The same for one whose answer was not seen."""
+BACKENDS = ("memory", "sqlite")
 
 
 @dataclass
-class Timestamp:
-    """Milliseconds that pass when they are told to, and while somebody sleeps."""
+class Machine:
+    """A machine on which limiters are used, each in a process of its own as far as the file can tell.
 
-    now: int = 1_750_000_000_000
-    during_sleep: Callable[[], None] = field(default=lambda: None)
+    Attributes:
+        sent: when requests took their slots, in seconds from the beginning.
+        during_sleep: is called in every sleep.
+    """
 
-    def clock_ms(self) -> int:
-        return self.now
+    backend: str
+    file: Path
+    clock: Clock = field(default_factory=Clock)
+    sent: list[float] = field(default_factory=list)
+    during_sleep: Callable[[], object] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.now
+        self._opened: list[SqliteRateLimiter] = []
 
     async def sleep(self, seconds: float) -> None:
-        until = self.now + round(seconds * 1000)
-        await anyio.lowlevel.checkpoint()
         self.during_sleep()
-        self.now = max(self.now, until)
+        await self.clock.sleep(seconds)
 
+    def open(self, per_second: int) -> SlotRateLimiter:
+        if self.backend == "memory":
+            return MemoryRateLimiter(per_second, timeout=TIMEOUT, sleep=self.sleep, clock=self.clock)
+        return self.open_file(per_second)
 
-class Paces:
-    """Processes that share a file, as far as the file can tell: each has a connection of its own."""
-
-    def __init__(self) -> None:
-        self.time = Timestamp()
-        self.began = self.time.now
-        self.given: list[int] = []
-        self._opened: list[SharedRateLimiter] = []
-
-    def open(self, file: Path, per_second: int) -> SharedRateLimiter:
-        self._opened.append(SharedRateLimiter(file, per_second, sleep=self.time.sleep, clock_ms=self.time.clock_ms))
-        return self._opened[-1]
-
-    async def turn(self, pace: SharedRateLimiter, *, answered_after: int | None = 0) -> None:
-        async with pace.queue() as turn:
-            await turn.take()
-            self.given.append(self.time.now - self.began)
-            if answered_after is not None:
-                self.time.now += answered_after
-                turn.answered()
+    def open_file(self, per_second: int) -> SqliteRateLimiter:
+        limiter = SqliteRateLimiter(self.file, per_second, timeout=TIMEOUT, sleep=self.sleep, clock=self.clock)
+        self._opened.append(limiter)
+        return limiter
 
     def close(self) -> None:
-        for pace in self._opened:
-            if pace._bucket is not None:
-                pace._bucket.close()
+        for limiter in self._opened:
+            limiter.close()
 
+    async def request(self, limiter: SlotRateLimiter, *, answered_after: float = 0.0, fails: bool = False) -> None:
+        """A request whose answer begins after so many seconds, or which fails then."""
+        async with limiter.reserve() as slot:
+            await slot.acquire()
+            self.sent.append(round(self.clock.now - self.began, 6))
+            self.clock.now += answered_after
+            if not fails:
+                await slot.release()
 
-@contextmanager
-def closing() -> Iterator[Paces]:
-    paces = Paces()
-    try:
-        yield paces
-    finally:
-        paces.close()
+    def restart(self) -> None:
+        """Begin to count anew, with the same clock."""
+        self.began = self.clock.now
+        self.sent.clear()
 
 
 @pytest.fixture
-def paces() -> Iterator[Paces]:
-    with closing() as made:
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with a file."""
+    with closing(Machine("sqlite", tmp_path / "rate-limit.sqlite")) as made:
         yield made
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "pace.sqlite"
+@pytest.fixture(params=BACKENDS)
+def any_machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    with closing(Machine(request.param, tmp_path / "rate-limit.sqlite")) as made:
+        yield made
 
 
-def most(turns: list[int], window: int) -> int:
-    """The largest number of turns within `window` milliseconds, wherever it begins."""
-    return max(sum(begin <= turn < begin + window for turn in turns) for begin in turns)
+@asynccontextmanager
+async def dead_process(limiter: SlotRateLimiter) -> AsyncIterator[None]:
+    """A process that takes a slot and is gone: it releases nothing while anybody looks."""
+    context: AbstractAsyncContextManager[Slot] = limiter.reserve()
+    slot = await context.__aenter__()
+    await slot.acquire()
+    yield
+    await context.__aexit__(None, None, None)
 
 
-async def test_no_second_has_more_turns_than_the_limit_and_none_waits_longer_than_that(
-    paces: Paces, file: Path
-) -> None:
-    pace = paces.open(file, 3)
-    for _ in range(8):
-        await paces.turn(pace)
-    assert paces.given == [0, 0, 0, NEXT, NEXT, NEXT, 2 * NEXT, 2 * NEXT]
-    assert pace.shared
+class TestEveryLimiter:
+    @pytest.mark.requirement("LIMIT-3")
+    async def test_a_second_has_no_more_requests_than_the_limit_and_none_waits_longer_than_that(
+        self, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(3)
+        for _ in range(8):
+            await any_machine.request(limiter)
+        assert any_machine.sent == [0, 0, 0, AGAIN, AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN]
 
+    @pytest.mark.parametrize("answered_after", [0.0, 0.08, 0.9, 15.0])
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_a_slot_is_used_again_a_second_after_the_answer_or_the_failure(
+        self, answered_after: float, fails: bool, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(1)
+        await any_machine.request(limiter, answered_after=answered_after, fails=fails)
+        await any_machine.request(limiter)
+        assert any_machine.sent == pytest.approx([0, answered_after + AGAIN])
 
-@pytest.mark.requirement("LIMIT-3")
-async def test_two_processes_share_the_limit(paces: Paces, file: Path) -> None:
-    one, other = paces.open(file, 2), paces.open(file, 2)
-    for pace in (one, other, one, other, one):
-        await paces.turn(pace)
-    assert paces.given == [0, 0, NEXT, NEXT, 2 * NEXT]
+    async def test_a_slot_that_is_never_released_is_free_a_second_after_the_timeout(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        async with dead_process(limiter):
+            await any_machine.request(limiter)
+            await any_machine.request(limiter)
+            await any_machine.request(limiter)
+            any_machine.clock.now = any_machine.began + TIMEOUT + AGAIN
+            for _ in range(3):
+                await any_machine.request(limiter)
+        late = TIMEOUT + AGAIN
+        assert any_machine.sent == pytest.approx([0, AGAIN, 2 * AGAIN, late, late, late + AGAIN])
 
+    async def test_a_late_release_of_a_slot_that_another_request_has_by_now_does_nothing(
+        self, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(1)
+        context = limiter.reserve()
+        late = await context.__aenter__()
+        await late.acquire()
+        any_machine.clock.now += TIMEOUT + AGAIN
+        async with limiter.reserve() as slot:
+            await slot.acquire()
+            await late.release()
+            any_machine.clock.now += 5
+            any_machine.restart()
+            await slot.release()
+        await any_machine.request(limiter)
+        await context.__aexit__(None, None, None)
+        assert any_machine.sent == [AGAIN]
 
-@pytest.mark.parametrize(
-    ("answered_after", "next_turn"),
-    [
-        (0, NEXT),
-        (80, NEXT + 80),
-        (SLACK_MS, UNANSWERED),
-        (SLACK_MS + 1, UNANSWERED),
-        (900, UNANSWERED),
-        (None, UNANSWERED),
-    ],
-)
-async def test_a_turn_counts_from_its_answer_but_not_from_one_that_is_long_in_coming(
-    answered_after: int | None, next_turn: int, paces: Paces, file: Path
-) -> None:
-    one, other = paces.open(file, 1), paces.open(file, 1)
-    await paces.turn(one, answered_after=answered_after)
-    await paces.turn(one)
-    assert paces.given == [0, next_turn]
-    await paces.turn(other)
-    assert paces.given == [0, next_turn, next_turn + UNANSWERED]
+    async def test_an_answer_that_begins_while_the_next_request_waits_lets_it_go_earlier(
+        self, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(1)
+        async with limiter.reserve() as first, anyio.create_task_group() as group:
+            await first.acquire()
+            group.start_soon(any_machine.request, limiter)
+            await anyio.lowlevel.checkpoint()
+            await first.release()
+        [sent] = any_machine.sent
+        assert AGAIN <= sent <= 1 + AGAIN
 
+    async def test_a_request_that_is_begun_anew_on_another_connection_takes_another_slot(
+        self, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(2)
+        async with limiter.reserve() as slot:
+            await slot.acquire()
+            await slot.acquire()
+            await slot.release()
+            await slot.release()
+        await any_machine.request(limiter)
+        assert any_machine.sent == [AGAIN]
 
-async def test_an_answer_that_comes_while_the_next_waits_lets_it_go_earlier(paces: Paces, file: Path) -> None:
-    pace = paces.open(file, 1)
-    async with pace.queue() as first:
-        await first.take()
-    paces.time.during_sleep = first.answered
-    await paces.turn(pace)
-    assert paces.given == [NEXT]
+    async def test_no_more_requests_are_prepared_than_half_a_second_has_slots(self, any_machine: Machine) -> None:
+        limiter, prepared = any_machine.open(4), []
+        opened = anyio.Event()
 
+        async def ask(number: int) -> None:
+            async with limiter.reserve() as slot:
+                prepared.append(number)
+                await opened.wait()
+                await slot.acquire()
 
-async def test_no_more_get_ready_than_a_second_has_turns(paces: Paces, file: Path) -> None:
-    pace, ready = paces.open(file, 2), []
-    opened = anyio.Event()
+        async with anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(ask, number)
+            await anyio.wait_all_tasks_blocked()
+            assert prepared == [0, 1]
+            opened.set()
+        assert prepared == [0, 1, 2, 3]
 
-    async def ask(number: int) -> None:
-        async with pace.queue() as turn:
-            ready.append(number)
-            await opened.wait()
-            await turn.take()
+    async def test_a_connection_that_does_not_open_holds_no_other_request_back(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        async with limiter.reserve():
+            await any_machine.request(limiter)
+            await any_machine.request(limiter)
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                async with limiter.reserve():
+                    await anyio.lowlevel.checkpoint()
+            await any_machine.request(limiter)
+        assert any_machine.sent == [0, 0, AGAIN]
 
-    async with anyio.create_task_group() as group:
-        for number in range(4):
-            group.start_soon(ask, number)
-        await anyio.wait_all_tasks_blocked()
-        assert ready == [0, 1]
-        opened.set()
-    assert ready == [0, 1, 2, 3]
+    async def test_requests_are_sent_in_the_order_of_asking(self, any_machine: Machine) -> None:
+        limiter, order = any_machine.open(2), []
 
+        async def ask(number: int) -> None:
+            async with limiter.reserve() as slot:
+                await slot.acquire()
+                order.append(number)
 
-async def test_a_connection_that_does_not_open_keeps_nobody_back(paces: Paces, file: Path) -> None:
-    pace = paces.open(file, 2)
-    async with pace.queue():
-        await paces.turn(pace)
-        await paces.turn(pace)
+        async with anyio.create_task_group() as group:
+            for number in range(9):
+                group.start_soon(ask, number)
+                await anyio.lowlevel.checkpoint()
+        assert order == list(range(9))
+
+    async def test_a_request_that_is_cancelled_while_it_waits_takes_no_slot(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(1)
+        await any_machine.request(limiter)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            async with pace.queue():
+            await any_machine.request(limiter)
+        await any_machine.request(limiter)
+        assert any_machine.sent == [0, AGAIN]
+
+    async def test_a_request_that_is_cancelled_after_it_was_sent_releases_its_slot(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(1)
+        with anyio.CancelScope() as scope:
+            async with limiter.reserve() as slot:
+                await slot.acquire()
+                scope.cancel()
                 await anyio.lowlevel.checkpoint()
-        await paces.turn(pace)
-    assert paces.given == [0, 0, NEXT]
+        await any_machine.request(limiter)
+        assert any_machine.sent == [AGAIN]
 
+    async def test_a_short_pause_holds_every_request_back_and_forgets_none(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        await any_machine.request(limiter)
+        await limiter.pause(0.5)
+        for _ in range(3):
+            await any_machine.request(limiter)
+        assert any_machine.sent == pytest.approx([0, 0.5, AGAIN, 0.5 + AGAIN])
 
-async def test_turns_are_given_in_the_order_of_asking(paces: Paces, file: Path) -> None:
-    pace, order = paces.open(file, 2), []
+    async def test_a_pause_is_not_shortened_by_a_later_one(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        await limiter.pause(9.0)
+        await limiter.pause(1.0)
+        assert await limiter.pause_left() == 9.0
+        await any_machine.request(limiter)
+        assert any_machine.sent == [9.0]
 
-    async def ask(number: int) -> None:
-        async with pace.queue() as turn:
-            await turn.take()
-            order.append(number)
+    @pytest.mark.requirement("LIMIT-4")
+    async def test_a_long_pause_is_raised_with_the_seconds_that_are_left_until_it_is_over(
+        self, any_machine: Machine
+    ) -> None:
+        limiter = any_machine.open(2)
+        await limiter.pause(300.0)
+        for passed, left in ((0.0, 300.0), (250.0, 50.0)):
+            any_machine.clock.now = any_machine.began + passed
+            with pytest.raises(RateLimited) as caught:
+                await any_machine.request(limiter)
+            assert (caught.value.status, caught.value.retry_after) == (429, left)
+        any_machine.clock.now = any_machine.began + 295
+        await any_machine.request(limiter)
+        assert any_machine.sent == [300]
 
-    async with anyio.create_task_group() as group:
-        for number in range(9):
-            group.start_soon(ask, number)
+    async def test_a_long_pause_is_raised_also_by_a_request_that_waits_already(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(1)
+        async with limiter.reserve() as slot:
+            await limiter.pause(300.0)
+            with pytest.raises(RateLimited) as caught:
+                await slot.acquire()
+        assert caught.value.retry_after == 300.0
+        any_machine.clock.now += 300
+        await any_machine.request(limiter)
+        assert any_machine.sent == [300]
+
+    async def test_after_an_hour_of_a_pause_the_api_is_asked_again(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(1)
+        await limiter.pause(1e9)
+        assert await limiter.pause_left() == 3600
+        any_machine.clock.now += 3600
+        await any_machine.request(limiter)
+        assert any_machine.sent == [3600]
+
+    async def test_a_clock_that_was_set_back_stalls_nobody(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        for _ in range(2):
+            await any_machine.request(limiter)
+        await limiter.pause(0.5)
+        any_machine.clock.now -= 3_600_000
+        any_machine.restart()
+        for _ in range(3):
+            await any_machine.request(limiter)
+        assert any_machine.sent == pytest.approx([AGAIN, AGAIN, 2 * AGAIN])
+
+    async def test_a_pause_goes_on_when_the_clock_was_set_back(self, any_machine: Machine) -> None:
+        limiter = any_machine.open(2)
+        await limiter.pause(300.0)
+        any_machine.clock.now -= 3_600_000
+        any_machine.restart()
+        assert await limiter.pause_left() == pytest.approx(300)
+        any_machine.clock.now += 300.001
+        await any_machine.request(limiter)
+        assert any_machine.sent == [300.001]
+
+    async def test_a_request_with_many_before_it_is_told_that_it_waits(self, any_machine: Machine) -> None:
+        limiter, waits = any_machine.open(2), []
+
+        async def on_wait(seconds: float, reason: str) -> None:
+            waits.append((seconds, reason))
             await anyio.lowlevel.checkpoint()
-    assert order == list(range(9))
+
+        async def request() -> None:
+            async with limiter.reserve(on_wait) as slot:
+                await slot.acquire()
+
+        async with anyio.create_task_group() as group:
+            # Two go at once, and the third of the others has three before it.
+            for _ in range(8):
+                group.start_soon(request)
+        assert waits == [(2.0, "amoCRM's request limit"), (2.5, "amoCRM's request limit")]
+
+    async def test_a_request_in_a_pause_is_told_that_it_waits(self, any_machine: Machine) -> None:
+        limiter, waits = any_machine.open(2), []
+
+        async def on_wait(seconds: float, reason: str) -> None:
+            await anyio.lowlevel.checkpoint()
+            waits.append((seconds, reason))
+
+        for pause in (1.5, 6.0):
+            await limiter.pause(pause)
+            async with limiter.reserve(on_wait) as slot:
+                await slot.acquire()
+        assert waits == [(6.0, "amoCRM, which asked for a pause")]
 
 
-async def test_who_gives_up_takes_no_turn(paces: Paces, file: Path) -> None:
-    pace = paces.open(file, 1)
-    await paces.turn(pace)
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await paces.turn(pace)
-    await paces.turn(pace)
-    assert paces.given == [0, NEXT]
+REQUESTS = st.lists(
+    st.tuples(st.floats(0, 1.5), st.floats(0, 0.4), st.booleans(), st.integers(0, 1)), min_size=1, max_size=30
+)
 
 
-@settings(max_examples=40)
-@given(pauses=st.lists(st.integers(0, 1500), min_size=1, max_size=30), per_second=st.integers(1, 5))
-def test_whenever_they_come_no_second_has_too_many_and_nobody_waits_for_nothing(
-    pauses: list[int], per_second: int
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests=REQUESTS, per_second=st.integers(1, 5))
+def test_whenever_requests_come_and_are_answered_no_second_can_have_too_many_of_them(
+    backend: str,
+    requests: list[tuple[float, float, bool, int]],
+    per_second: int,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """A request arrives at any moment between its slot and its answer, so each counts for all of that time."""
+    spans: list[tuple[float, float]] = []
+
+    async def request(machine: Machine, limiter: SlotRateLimiter, took: float, fails: bool) -> None:
+        async with limiter.reserve() as slot:
+            await slot.acquire()
+            sent = machine.clock.now
+            await machine.clock.sleep(took)
+            if not fails:
+                await slot.release()
+        spans.append((sent, machine.clock.now))
+
     async def run() -> None:
-        with tempfile.TemporaryDirectory() as folder, closing() as paces:
-            pace = paces.open(Path(folder) / "pace.sqlite", per_second)
-            for number, pause in enumerate(pauses):
-                paces.time.now += pause
-                asked = paces.time.now - paces.began
-                await paces.turn(pace)
-                free = paces.given[number - per_second] + NEXT if number >= per_second else 0
-                assert paces.given[number] == max(asked, free)
-            assert most(paces.given, 1000) <= per_second
+        file = tmp_path_factory.mktemp("limits") / "rate-limit.sqlite"
+        with closing(Machine(backend, file)) as machine:
+            one = machine.open(per_second)
+            other = one if backend == "memory" else machine.open(per_second)
+            async with anyio.create_task_group() as group:
+                for pause, took, fails, process in requests:
+                    machine.clock.now += pause
+                    group.start_soon(request, machine, (one, other)[process], took, fails)
+                    await anyio.lowlevel.checkpoint()
 
     anyio.run(run)
+    assert len(spans) == len(requests)
+    for _, released in spans:
+        # The window of a second that begins just before this one may arrive for the last time.
+        assert sum(sent < released + 1 and last >= released for sent, last in spans) <= per_second
 
 
-async def test_a_hold_keeps_every_process_back_and_forgets_no_turn(paces: Paces, file: Path) -> None:
-    one, other = paces.open(file, 2), paces.open(file, 2)
-    await paces.turn(one)
-    await one.hold(0.5)
-    for pace in (other, one, other):
-        await paces.turn(pace)
-    assert paces.given == [0, 501, NEXT, 501 + NEXT]
+class TestFile:
+    @pytest.mark.requirement("LIMIT-3")
+    async def test_two_processes_share_the_limit(self, machine: Machine) -> None:
+        one, other = machine.open_file(2), machine.open_file(2)
+        for limiter in (one, other, one, other, one):
+            await machine.request(limiter)
+        assert machine.sent == [0, 0, AGAIN, AGAIN, 2 * AGAIN]
+        assert one.shared
+        assert other.shared
+
+    async def test_processes_with_different_limits_keep_to_the_larger_together(self, machine: Machine) -> None:
+        one, other = machine.open_file(2), machine.open_file(3)
+        for limiter in (one, one, one, other, other):
+            await machine.request(limiter)
+        assert machine.sent == [0, 0, AGAIN, AGAIN, AGAIN]
+
+    async def test_a_pause_is_known_to_every_process_and_after_a_restart(self, machine: Machine) -> None:
+        one, other = machine.open_file(2), machine.open_file(2)
+        await machine.request(other)
+        await one.pause(300.0)
+        one.close()
+        for limiter in (other, machine.open_file(2)):
+            with pytest.raises(RateLimited) as caught:
+                await machine.request(limiter)
+            assert caught.value.retry_after == 300.0
+
+    async def test_a_process_that_died_holds_its_slot_no_longer_than_a_request_can_take(self, machine: Machine) -> None:
+        async with dead_process(machine.open_file(1)):
+            await machine.request(machine.open_file(1))
+        assert machine.sent == pytest.approx([TIMEOUT + AGAIN])
+
+    async def test_a_process_that_is_a_little_ahead_does_not_make_the_clock_seem_set_back(
+        self, machine: Machine
+    ) -> None:
+        one, other = machine.open_file(1), machine.open_file(1)
+        await machine.request(one)
+        machine.clock.now -= 0.5
+        await machine.request(other)
+        assert machine.sent == pytest.approx([0, AGAIN])
+
+    async def test_only_its_owner_can_read_the_file(self, machine: Machine) -> None:
+        await machine.request(machine.open_file(2))
+        assert stat.S_IMODE(machine.file.stat().st_mode) == 0o600
+
+    async def test_asking_for_the_pause_takes_no_slot_and_tells_whether_the_file_can_be_used(
+        self, machine: Machine
+    ) -> None:
+        limiter = machine.open_file(1)
+        assert not limiter.shared
+        assert await limiter.pause_left() == 0
+        assert limiter.shared
+        await machine.request(limiter)
+        assert machine.sent == [0]
 
 
-async def test_a_clock_that_was_set_back_stalls_nobody(
-    paces: Paces, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pace = paces.open(file, 2)
-    for _ in range(2):
-        await paces.turn(pace)
-    await pace.hold(1.0)
-    paces.time.now -= 3_600_000
-    paces.began = paces.time.now
-    paces.given.clear()
-    for _ in range(3):
-        await paces.turn(pace)
-    assert paces.given == [0, 0, NEXT]
-    assert [record.getMessage() for record in caplog.records] == [
-        "The clock was set back; the turns of before are forgotten"
-    ]
+GARBAGE = b"this is no database, and long enough to be taken for none" * 20
 
 
-async def test_old_turns_are_swept_out_of_the_file(paces: Paces, file: Path) -> None:
-    pace = paces.open(file, 50)
-    for _ in range(201):
-        paces.time.now += 2_000
-        await paces.turn(pace)
-    assert pace._bucket is not None
-    assert pace._bucket.count() < 40
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage().partition(" (")[0] for record in caplog.records]
 
 
-async def test_only_its_owner_can_read_the_file(paces: Paces, file: Path) -> None:
-    await paces.turn(paces.open(file, 2))
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600  # noqa: ASYNC240
+ALONE, SHARED_AGAIN = (
+    "The rate limit cannot be shared with other processes",
+    "The rate limit is shared with other processes again",
+)
 
 
-@pytest.mark.parametrize("unusable", ["no folder", "a folder", "no database"])
-async def test_a_file_that_cannot_be_used_leaves_the_limit_to_this_process(
-    unusable: str, paces: Paces, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "pace.sqlite"
-    if unusable == "no folder":
-        file = tmp_path / "missing" / "pace.sqlite"
-    elif unusable == "a folder":
-        file.mkdir()
-    else:
-        file.write_bytes(b"this is no database, and long enough to be taken for none" * 20)
-    pace = paces.open(file, 2)
-    assert not pace.shared
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            await paces.turn(pace)
-    assert paces.given == [0, 0, NEXT]
-    assert not pace.shared
-    assert len([record for record in caplog.records if "cannot be shared" in record.getMessage()]) == 1
+def foreign_database(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.executescript("CREATE TABLE slots (something TEXT); INSERT INTO slots VALUES ('else')")
+
+
+def endless_slots(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("UPDATE slots SET free_at = 1e18")
+        other.commit()
+
+
+class TestLostFile:
+    @pytest.mark.parametrize("unusable", ["no folder", "a folder"])
+    async def test_a_file_that_cannot_be_made_leaves_two_requests_a_second_to_each_process(
+        self, unusable: str, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        if unusable == "no folder":
+            machine.file = machine.file.parent / "missing" / machine.file.name
+        else:
+            machine.file.mkdir()
+        limiters = [machine.open_file(7), machine.open_file(7)]
+        for limiter in limiters:
+            machine.restart()
+            for _ in range(5):
+                await machine.request(limiter)
+            assert machine.sent == [0, 0, AGAIN, AGAIN, 2 * AGAIN]
+            assert not limiter.shared
+        assert warnings(caplog) == [ALONE] * 2
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda file: file.write_bytes(GARBAGE),
+            foreign_database,
+        ],
+        ids=["garbage", "another database"],
+    )
+    async def test_a_file_that_is_no_table_of_slots_is_made_anew_and_shared(
+        self, spoil: Callable[[Path], None], machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spoil(machine.file)
+        one, other = machine.open_file(2), machine.open_file(2)
+        for limiter in (one, other, one):
+            await machine.request(limiter)
+        # Others may have sent requests in the second before.
+        assert machine.sent == [AGAIN, AGAIN, 2 * AGAIN]
+        assert (one.shared, other.shared, warnings(caplog)) == (True, True, [])
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda file: file.write_bytes(GARBAGE),
+            lambda file: file.write_bytes(b""),
+            lambda file: file.unlink(),
+            lambda file: file.with_name("other").rename(file),
+            endless_slots,
+        ],
+        ids=["garbage", "emptied", "removed", "replaced", "endless"],
+    )
+    async def test_a_file_that_is_lost_while_it_is_used_is_made_anew_and_shared(
+        self, spoil: Callable[[Path], None], machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one, other = machine.open_file(2), machine.open_file(2)
+        for limiter in (one, other):
+            await machine.request(limiter)
+        machine.file.with_name("other").write_bytes(GARBAGE)
+        spoil(machine.file)
+        for limiter in (one, other, one, other):
+            await machine.request(limiter)
+        assert machine.sent == [0, 0, AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN]
+        assert (one.shared, other.shared, warnings(caplog)) == (True, True, [])
+
+    async def test_a_pause_outlives_the_file(self, machine: Machine) -> None:
+        one, other = machine.open_file(2), machine.open_file(2)
+        await one.pause(300.0)
+        with pytest.raises(RateLimited):
+            await machine.request(other)
+        machine.file.write_bytes(GARBAGE)
+        for limiter in (other, machine.open_file(2)):
+            with pytest.raises(RateLimited) as caught:
+                await machine.request(limiter)
+            assert caught.value.retry_after == 300.0
+
+    async def test_a_pause_holds_also_for_a_process_that_is_alone(self, machine: Machine) -> None:
+        machine.file.mkdir()
+        limiter = machine.open_file(2)
+        await limiter.pause(4.0)
+        await machine.request(limiter)
+        await limiter.pause(300.0)
+        with pytest.raises(RateLimited):
+            await machine.request(limiter)
+        assert machine.sent == [4.0]
+
+    @pytest.mark.parametrize("trouble", ["no folder", "no room"])
+    async def test_after_a_moment_of_trouble_the_limit_is_shared_again(
+        self, trouble: str, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one, other = machine.open_file(7), machine.open_file(7)
+        for limiter in (one, other):
+            await machine.request(limiter)
+        with no_folder(machine.file.parent) if trouble == "no folder" else no_room():
+            for limiter in (one, other):
+                machine.restart()
+                for _ in range(4):
+                    await machine.request(limiter)
+                # Two a second, and none in the second in which the shared ones were sent.
+                assert machine.sent == pytest.approx([AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN])
+                assert not limiter.shared
+        assert warnings(caplog) == [ALONE] * 2
+        caplog.clear()
+        machine.clock.now += 10
+        machine.restart()
+        for limiter in (one, other) * 4:
+            await machine.request(limiter)
+        assert machine.sent == [0] * 7 + [AGAIN]
+        assert (one.shared, other.shared, warnings(caplog)) == (True, True, [SHARED_AGAIN] * 2)
+
+    async def test_a_process_shares_again_only_when_none_of_its_own_requests_can_still_arrive(
+        self, machine: Machine
+    ) -> None:
+        limiter = machine.open_file(7)
+        async with AsyncExitStack() as on_its_way:
+            with no_folder(machine.file.parent):
+                await on_its_way.enter_async_context(dead_process(limiter))
+            machine.clock.now += 5
+            await machine.request(limiter)
+        assert machine.sent == pytest.approx([TIMEOUT + AGAIN])
+        assert limiter.shared
+
+    async def test_a_process_alone_never_exceeds_its_own_limit(self, machine: Machine) -> None:
+        machine.file.mkdir()
+        limiter = machine.open_file(1)
+        for _ in range(2):
+            await machine.request(limiter)
+        assert machine.sent == [0, AGAIN]
+
+    async def test_a_clock_that_was_set_back_does_not_keep_a_process_alone(self, machine: Machine) -> None:
+        limiter = machine.open_file(2)
+        with no_folder(machine.file.parent):
+            await machine.request(limiter)
+        machine.clock.now -= 3_600_000
+        for _ in range(2):
+            await machine.request(limiter)
+        assert limiter.shared
+
+    async def test_a_slot_that_was_taken_alone_is_released_alone(self, machine: Machine) -> None:
+        limiter = machine.open_file(7)
+        with no_folder(machine.file.parent):
+            for _ in range(3):
+                await machine.request(limiter, answered_after=0.5)
+        # The third waits until the file may be tried again: when no request of this process is on its way.
+        assert machine.sent == pytest.approx([0, 0.5, 1 + AGAIN])
 
 
 @contextmanager
-def taking_its_turn(file: Path) -> Iterator[sqlite3.Connection]:
-    """Another process that has begun to take its turn."""
-    with closing_connection(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+def no_folder(folder: Path) -> Iterator[None]:
+    """The state folder is away for a moment."""
+    away = folder.with_name(f"{folder.name}-away")
+    folder.rename(away)
+    yield
+    away.rename(folder)
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Nothing can be written to any file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def taking_its_slot(file: Path) -> Iterator[sqlite3.Connection]:
+    """Another process that has begun to take its slot."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
         yield other
 
 
-@pytest.mark.parametrize("pause", [0, 61_000])
-async def test_another_process_that_is_just_taking_its_turn_is_waited_for(
-    pause: int, paces: Paces, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pace, looks = paces.open(file, 2), iter([False, False, True])
-    await paces.turn(pace)
-    paces.time.now += pause
-    with taking_its_turn(file) as other:
-        paces.time.during_sleep = lambda: other.rollback() if next(looks) else None
-        await paces.turn(pace)
-    paces.time.during_sleep = lambda: None
-    await paces.turn(pace)
-    assert paces.given == ([0, 9, NEXT] if pause == 0 else [0, pause + 9, pause + 9])
-    assert pace.shared
-    assert caplog.records == []
+class TestBusyFile:
+    async def test_another_process_that_is_just_taking_its_slot_is_waited_for(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        limiter, looks = machine.open_file(2), iter([False, False, True])
+        await machine.request(limiter)
+        with taking_its_slot(machine.file) as other:
+            machine.during_sleep = lambda: other.rollback() if next(looks) else None
+            await machine.request(limiter)
+        machine.during_sleep = lambda: None
+        await machine.request(limiter)
+        assert machine.sent == [0, 0.009, AGAIN]
+        assert (limiter.shared, caplog.records) == (True, [])
+
+    async def test_another_process_that_is_just_making_the_file_is_waited_for(self, machine: Machine) -> None:
+        with taking_its_slot(machine.file) as other:
+            limiter, looks = machine.open_file(2), iter([False, False, True])
+            machine.during_sleep = lambda: other.rollback() if next(looks) else None
+            await machine.request(limiter)
+        assert (machine.sent, limiter.shared) == ([0.009], True)
+
+    async def test_an_answer_is_noted_although_another_process_is_just_at_the_file(self, machine: Machine) -> None:
+        one, other, looks = machine.open_file(1), machine.open_file(1), iter([False, True])
+        async with one.reserve() as slot:
+            await slot.acquire()
+            with taking_its_slot(machine.file) as third:
+                machine.during_sleep = lambda: third.rollback() if next(looks) else None
+                await slot.release()
+        machine.during_sleep = lambda: None
+        await machine.request(other)
+        assert machine.sent == [0.006 + AGAIN]
+
+    async def test_a_process_that_is_stuck_at_the_file_holds_nobody_back_for_ever(
+        self, machine: Machine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        limiter = machine.open_file(7)
+        await machine.request(limiter)
+        with taking_its_slot(machine.file):
+            for _ in range(3):
+                await machine.request(limiter)
+            assert machine.sent == pytest.approx([0, 6 + AGAIN, 6 + AGAIN, 6 + 2 * AGAIN], abs=0.1)
+            assert (limiter.shared, warnings(caplog)) == (False, [ALONE])
+        machine.clock.now += 5
+        await machine.request(limiter)
+        assert limiter.shared
 
 
-async def test_a_process_that_is_stuck_at_the_file_keeps_nobody_back_for_ever(
-    paces: Paces, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pace = paces.open(file, 1)
-    await paces.turn(pace)
-    with taking_its_turn(file):
-        await paces.turn(pace)
-        await paces.turn(pace)
-    assert paces.given == [0, 6_000, 6_000 + NEXT]
-    assert not pace.shared
-    assert [record.getMessage() for record in caplog.records] == [
-        "The pace cannot be shared with other processes: OperationalError"
-    ]
+class TestUnlimited:
+    async def test_without_a_limit_no_request_waits(self, clock: Clock) -> None:
+        limiter = Unlimited(clock)
+        await limiter.pause(9.0)
+        for _ in range(100):
+            async with limiter.reserve() as slot:
+                await slot.acquire()
+                await slot.release()
+        assert clock.now == Clock().now
 
+    @pytest.mark.requirement("LIMIT-4")
+    async def test_a_long_pause_is_kept_also_without_a_limit(self, clock: Clock) -> None:
+        limiter = Unlimited(clock)
+        await limiter.pause(300.0)
+        clock.now += 299.5
+        with pytest.raises(RateLimited) as caught:
+            async with limiter.reserve():
+                await anyio.lowlevel.checkpoint()
+        assert caught.value.retry_after == 0.5
+        clock.now += 0.5
+        async with limiter.reserve() as slot:
+            await slot.acquire()
 
-async def test_a_hold_is_kept_also_when_the_file_cannot_be_used(paces: Paces, tmp_path: Path) -> None:
-    pace = paces.open(tmp_path / "missing" / "pace.sqlite", 2)
-    await pace.hold(4.0)
-    await paces.turn(pace)
-    assert paces.given == [4001]
-
-
-async def test_who_has_many_before_it_is_told_that_it_waits(paces: Paces, file: Path) -> None:
-    pace, told = paces.open(file, 2), []
-
-    async def tell(seconds: float, reason: str) -> None:
-        told.append((seconds, reason))
-        await anyio.lowlevel.checkpoint()
-
-    telling = tell_wait.set(tell)
-    try:
-        async with anyio.create_task_group() as group:
-            for _ in range(6):
-                group.start_soon(paces.turn, pace)
-    finally:
-        tell_wait.reset(telling)
-    assert told == [(2.0, "amoCRM's request limit"), (2.5, "amoCRM's request limit")]
-
-
-async def test_without_a_limit_nobody_waits() -> None:
-    with anyio.fail_after(0.5):
-        await Unlimited().hold(60.0)
-        async with Unlimited().queue() as turn:
-            await turn.take()
-            turn.answered()
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 from typing_extensions import override
@@ -39,13 +38,13 @@ class Unlimited(RateLimiter):
             self._paused_until = self._clock() + seconds
 
 
-@dataclass
 class _Row:
     """A slot, or the pause; the times are Unix seconds."""
 
-    noted_at: float = 0.0
-    free_at: float = 0.0
-    lease: str = ""
+    def __init__(self) -> None:
+        self.noted_at = 0.0
+        self.free_at = 0.0
+        self.lease = ""
 
 
 class MemorySlots(SlotTable):
@@ -93,7 +92,8 @@ class MemorySlots(SlotTable):
     @property
     def pause_seconds(self) -> float:
         """What `pause_left` gives."""
-        return max(0.0, self._pause.free_at - self._now())
+        now = self._now()
+        return max(0.0, self._pause.free_at - now)
 
     def holds(self, lease: str) -> bool:
         """Whether a slot is taken under that name."""
@@ -102,7 +102,8 @@ class MemorySlots(SlotTable):
     @property
     def busy_for(self) -> float:
         """Seconds until every slot is free."""
-        return max(0.0, max(slot.free_at for slot in self._slots) - self._now())
+        now = self._now()
+        return max(0.0, max(slot.free_at for slot in self._slots) - now)
 
     def occupy(self) -> None:
         """Let no slot be free for the next second: others may have sent requests in the last one."""

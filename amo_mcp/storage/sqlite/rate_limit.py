@@ -86,10 +86,10 @@ class _SharedSlots(SlotTable):
         self._sleep = sleep
         self._clock = clock
         self._slots: SqliteSlots | None = None
-        self._alone = MemorySlots(ALONE_PER_SECOND, timeout=timeout, clock=clock)
+        self._alone = MemorySlots(min(count, ALONE_PER_SECOND), timeout=timeout, clock=clock)
         self._is_alone = False
         self._is_told = False
-        self._retry_at = 0.0
+        self._failed_at = 0.0
         self._delay = 0.0
 
     @property
@@ -97,9 +97,14 @@ class _SharedSlots(SlotTable):
         """Whether the file was used last."""
         return self._slots is not None and not self._is_alone
 
+    @property
+    def _may_retry(self) -> bool:
+        """Whether the last failure is not of this second; a clock that was set back does not make it one."""
+        return not 0 <= self._clock() - self._failed_at < _RETRY_AFTER
+
     @override
     async def take(self, lease: str) -> Wait | None:
-        if self._is_alone and self._clock() >= self._retry_at:
+        if self._is_alone and self._may_retry:
             if self._alone.busy_for > 0:
                 return Wait(min(self._alone.busy_for, MAX_SLEEP))
             self._is_alone = False
@@ -200,14 +205,13 @@ class _SharedSlots(SlotTable):
         self.close()
         if not self._is_told:
             logger.warning(
-                "The rate limit cannot be shared with other processes (%s): at most %d requests a second until it can",
+                "The rate limit cannot be shared with other processes (%s): this one sends very few until it can",
                 reason,
-                ALONE_PER_SECOND,
             )
             if self._delay:
                 self._alone.occupy()
         self._is_told = self._is_alone = True
-        self._retry_at = self._clock() + _RETRY_AFTER
+        self._failed_at = self._clock()
 
 
 async def _nothing() -> None:

@@ -87,7 +87,8 @@ class SqliteSlots:
         self._clock = clock
         self._identity: Identity | None = None
         with self._database():
-            file.touch(mode=0o600)
+            with suppress(FileExistsError):
+                file.touch(mode=0o600, exist_ok=False)
             self._connection = sqlite3.connect(file, isolation_level=None, timeout=0)
         self._identity = identity_of(file)
         try:

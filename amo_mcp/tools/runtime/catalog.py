@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_types import Tool, ToolAnnotations
 
-from amo_mcp.tools.runtime.schema import PlainJsonSchema, inline
-from amo_mcp.tools.runtime.tool import ToolDefinition
+if TYPE_CHECKING:
+    from amo_mcp.tools.runtime.tool import ToolDefinition
 
 MODULES = ("account", "statuses", "segments", "audit", "plans", "changes", "confirm")
 """The modules that declare tools, in the order of `tools/list`; each has its tools in `TOOLS`."""
@@ -43,7 +43,7 @@ class CatalogEntry:
         return not (self.listed.annotations and self.listed.annotations.read_only_hint)
 
     @cached_property
-    def definition(self) -> ToolDefinition:
+    def definition(self) -> "ToolDefinition":
         """The tool as its module declares it; the module is imported with the first use."""
         definition: ToolDefinition = getattr(import_module(self.module), self.listed.name)
         return definition
@@ -76,6 +76,8 @@ def _entry(name: str, listed: dict[str, Any]) -> CatalogEntry:
 
 def generate() -> str:
     """The text of `catalog.json`, made from the declarations."""
+    from amo_mcp.tools.runtime.schema import PlainJsonSchema, inline
+
     tools = {
         definition.name: {
             "module": module,

@@ -19,7 +19,7 @@ from amo_mcp.confirmation.ask import Asker, Ctx, caller_of
 from amo_mcp.failures import Failure, explain, internal_error
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.arguments import validated
-from amo_mcp.tools.runtime.catalog import CatalogEntry, catalog
+from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, Output
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,17 @@ class Runner:
     Args:
         account: what they work on.
         asker: asks a person before a change is carried out.
-        tools: the tools that are served, by name.
+        tools: every tool by name.
+        read_only: refuse the tools that write.
     """
 
-    def __init__(self, account: AmoAccount, asker: Asker, tools: Mapping[str, CatalogEntry]) -> None:
+    def __init__(
+        self, account: AmoAccount, asker: Asker, tools: Mapping[str, CatalogEntry], *, read_only: bool = False
+    ) -> None:
         self._account = account
         self._asker = asker
         self._tools = tools
+        self._read_only = read_only
 
     async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Answer `tools/call`, with one log line; whatever happens in the tool, the caller gets a closed code.
@@ -46,9 +50,9 @@ class Runner:
             MCPError: there is no such tool (-32602).
         """
         name, started, outcome = params.name, time.monotonic(), "ok"
-        _check_name(name)
+        entry = self._entry(name)
         try:
-            answer = await self._answer(ctx, params)
+            answer = await self._answer(ctx, params, entry)
         except MCPError:
             raise
         except Exception as error:
@@ -57,9 +61,21 @@ class Runner:
         logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
-    async def _answer(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        entry = self._tools.get(params.name)
-        if entry is None:
+    def _entry(self, name: str) -> CatalogEntry:
+        """The tool of that name.
+
+        Raises:
+            MCPError: there is none.
+        """
+        if name not in self._tools:
+            nearest = difflib.get_close_matches(name, self._tools, n=1, cutoff=0.0)
+            raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
+        return self._tools[name]
+
+    async def _answer(
+        self, ctx: Ctx, params: CallToolRequestParams, entry: CatalogEntry
+    ) -> CallToolResult | InputRequiredResult:
+        if self._read_only and entry.writes:
             raise Failure(
                 "read_only",
                 "This server was started read-only. Nothing was changed.",
@@ -98,7 +114,7 @@ class Runner:
         execution = await account.execute(
             approval.tool, change.steps, fields=change.fields, undoes=change.undoes, plan_id=change.plan_id
         )
-        return catalog()[approval.tool].definition.output.of(execution, change)
+        return self._tools[approval.tool].definition.output.of(execution, change)
 
     async def _carry_out_or_reopen(self, approval: Approval, account: AmoAccount) -> Output:
         """A yes that could not be acted on, because amoCRM was not to be had, is not used up."""
@@ -107,17 +123,6 @@ class Runner:
         except (Unavailable, RateLimited):
             await self._asker.approvals.reopen(approval)
             raise
-
-
-def _check_name(name: str) -> None:
-    """Refuse a name that no tool has.
-
-    Raises:
-        MCPError: there is none.
-    """
-    if name not in catalog():
-        nearest = difflib.get_close_matches(name, catalog(), n=1, cutoff=0.0)
-        raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
 
 
 def _reporter(ctx: Ctx) -> Any:

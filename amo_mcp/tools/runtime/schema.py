@@ -49,7 +49,7 @@ def _inlined(node: Any, defs: dict[str, Any], *, closed: bool) -> Any:
         kept = {key: value for key, value in node.items() if key != "$ref"}
         return _inlined({**target, "description": None, **kept}, defs, closed=closed)
     made = {
-        _LIMITS.get(key, key): _inlined(value, defs, closed=closed)
+        key: _inlined(value, defs, closed=closed)
         for key, value in node.items()
         if key not in _NOISE and value not in (None, {})
     }
@@ -61,8 +61,5 @@ def _inlined(node: Any, defs: dict[str, Any], *, closed: bool) -> Any:
             made.pop("required", None)
     return made
 
-
-_LIMITS = {"ge": "minimum", "le": "maximum"}
-"""What pydantic calls a limit that it checks behind a validator, and what JSON Schema calls it."""
 
 _NOISE = ("$defs", "title", "properties", "additionalProperties")
