@@ -45,9 +45,7 @@ async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
     else:
         root = settings.account
         http = HttpTransport(timeout=settings.timeout, direct=is_loopback(root))
-        limiter = SqliteRateLimiter(
-            settings.state.rate_limit_file(root), settings.rate_limit, timeout=settings.timeout
-        )
+        limiter = SqliteRateLimiter(settings.state.rate_limit_file(root), settings.rate_limit, timeout=settings.timeout)
         transport = Session(root, _sign_in(settings, http), http, limiter)
         journal = Journal(settings.state.journal_file(root))
     try:
