@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check conformance clients fix pins bench docs clean
+.PHONY: demo test check conformance clients fix pins bench generate clean
 
 demo: .venv/installed ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -14,12 +14,13 @@ test: .venv/installed ## install everything and pass the tests
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-check: .venv/installed ## format, lint, types, imports, dependencies, generated documents
+check: .venv/installed ## format, lint, types, imports, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry amo_mcp
+	$(BIN)/deptry --ignore DEP002,DEP004 scripts tests
 
 conformance: .venv/installed tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
@@ -27,19 +28,18 @@ conformance: .venv/installed tests/conformance/node_modules/installed ## the pro
 clients: .venv/installed tests/clients/node_modules/installed ## clients that other people wrote (npm)
 	@$(BIN)/python -m pytest -n auto tests/clients
 
-fix: .venv/installed ## what can be mended by a tool
+fix: .venv/installed ## apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 pins: .venv/installed ## resolve the newest versions and pin them with their hashes
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
+	scripts/pins
 
 bench: .venv/installed ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
-	@$(BIN)/python -m tests.bench $(if $(FILE),--json $(FILE))
+	@$(BIN)/python -m scripts.bench $(if $(FILE),--json $(FILE))
 
-docs: .venv/installed ## write the README's tool table, the tools' listing and their snapshots anew
-	$(BIN)/python -m tests.surface
+generate: .venv/installed ## write the tool catalog, the snapshots, and the README's tool table and picture of the demo
+	$(BIN)/python -m scripts.generate
 
 clean:
 	rm -rf tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""The folder that the processes of one machine share (`AMO_STATE_DIR`): pace, locks, sign-ins; its owner's alone."""
+"""The state directory (`AMO_STATE_DIR`), shared by all processes on this machine, and the name of every file in it."""
 
 import errno
 import json
@@ -10,10 +10,12 @@ _ACCOUNTS = "accounts.json"
 
 
 class StateDir:
-    """The shared folder.
+    """The state directory; only its owner may open it.
+
+    Files of an account are named by its host, or by its id where they have to survive a change of the host.
 
     Args:
-        path: where; None for the platform's user state folder.
+        path: where it is; None for the platform's default, such as `~/.local/state/amo-mcp`.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -29,7 +31,7 @@ class StateDir:
         return self._path
 
     def create(self) -> None:
-        """Make it, for its owner alone.
+        """Make it, with mode 0700, unless it exists.
 
         Raises:
             OSError: it cannot be made or written to.
@@ -42,9 +44,13 @@ class StateDir:
         """Where the processes on this machine share the rate limit of an account."""
         return self.path / f"rate-limit-{host_in_file_names(base_url)}.sqlite"
 
-    def journal_file(self, root: str) -> Path:
-        """Where the changes of an account are recorded."""
-        return self.path / f"journal-{host_in_file_names(root)}.sqlite"
+    def journal_file(self, account_id: int) -> Path:
+        """Where the changes of an account are recorded; by its id, so that a renamed account keeps its history."""
+        return self.path / f"journal-{account_id}.sqlite"
+
+    def legacy_journal_file(self, base_url: str) -> Path:
+        """Where the first release recorded the changes of an account: by its host."""
+        return self.path / f"journal-{host_in_file_names(base_url)}.sqlite"
 
     def sign_in_file(self, base_url: str) -> Path:
         """Where the tokens of an account are kept on a machine without a keychain."""
@@ -55,25 +61,33 @@ class StateDir:
         return self.path / f"sign-in-{host_in_file_names(base_url)}.lock"
 
     def signed_in(self) -> list[str]:
-        """The addresses of the accounts that are signed in, the latest last; no secrets."""
+        """The base URLs of the accounts that are signed in, the latest last; empty when the list cannot be read."""
         try:
-            roots = json.loads((self.path / _ACCOUNTS).read_text("utf-8"))
+            base_urls = json.loads((self.path / _ACCOUNTS).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return []
-        return [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
+        return [base_url for base_url in base_urls if isinstance(base_url, str)] if isinstance(base_urls, list) else []
 
-    def remember(self, root: str) -> None:
-        """Note that `root` is signed in."""
-        self._write([*(other for other in self.signed_in() if other != root), root])
+    def remember(self, base_url: str) -> None:
+        """Note that an account is signed in.
 
-    def forget(self, root: str) -> None:
-        """Note that `root` is not signed in any more."""
-        self._write([other for other in self.signed_in() if other != root])
+        Raises:
+            OSError: the list cannot be written.
+        """
+        self._write([*(other for other in self.signed_in() if other != base_url), base_url])
 
-    def _write(self, roots: list[str]) -> None:
+    def forget(self, base_url: str) -> None:
+        """Note that an account is not signed in any more.
+
+        Raises:
+            OSError: the list cannot be written.
+        """
+        self._write([other for other in self.signed_in() if other != base_url])
+
+    def _write(self, base_urls: list[str]) -> None:
         beside = self.path / f"{_ACCOUNTS}.new"
         beside.touch(mode=0o600)
-        beside.write_text(json.dumps(roots), "utf-8")
+        beside.write_text(json.dumps(base_urls), "utf-8")
         beside.replace(self.path / _ACCOUNTS)
 
 

@@ -1,6 +1,6 @@
 """The environment (`AMO_*`), read once and checked once; everything wrong is reported together, by variable.
 
-An empty variable is an unset one. Values of secrets appear in no message.
+An empty variable is an unset one. No message contains the value of a variable: it may be a secret.
 """
 
 import re
@@ -24,13 +24,29 @@ _ADDRESS = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:(?P<port>[0-9]{{1,5}}))?/?",
     re.IGNORECASE | re.ASCII,
 )
-_SUBDOMAIN = re.compile(_LABEL, re.IGNORECASE | re.ASCII)
+_SUBDOMAIN = re.compile(rf"{_LABEL}(?P<domain>\.amocrm\.ru|\.amocrm\.com|\.kommo\.com)?", re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _PORTS = range(1, 65536)
 
+_REFERENCE = re.compile(
+    r"""
+      .*\$\{[^{}]*\}.*             # ${NAME}, ${env:NAME}, anywhere
+    | \$[A-Z_][A-Z0-9_]*([/\\].*)?  # $NAME, alone or as the first folder of a path
+    | %[A-Z_][A-Z0-9_]*%([/\\].*)?  # %NAME%, as on Windows
+    | \$\(.*\)                     # $(command)
+    | \{\{.*\}\}                   # {{name}} of a template
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL | re.ASCII,
+)
+"""What a client or a shell replaces by a value, and has not."""
+
 
 class InvalidSettings(Exception):
-    """The environment cannot be served from; `problems` has one sentence a variable."""
+    """The environment cannot be used.
+
+    Attributes:
+        problems: one sentence for each wrong or missing variable, beginning with its name.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -45,7 +61,22 @@ def _hosts(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """What the operator chose."""
+    """What the operator chose.
+
+    Attributes:
+        sandbox: serve the embedded sandbox instead of an account.
+        read_only: leave out every tool that writes.
+        confirm: how a person is asked.
+        rate_limit: requests per second per account, of all processes on this machine.
+        timeout: seconds for each of connecting, sending and waiting for bytes.
+        log_level: the lowest level that is logged.
+        allowed_hosts: additional hosts the token may be sent to.
+        state_dir: `AMO_STATE_DIR`; None for the platform's default. `state` is what to use.
+        subdomain: `AMO_SUBDOMAIN`, as it was given; `base_url` is what to use.
+        base_url: the account's address, without a slash at its end, whichever variable named it; None when none did.
+        access_token: a long-lived token.
+        client_id: the integration, for `amo-mcp login`; so are `client_secret` and `redirect_uri`.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="AMO_", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -59,44 +90,53 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
     state_dir: Path | None = None
-    base_url: str | None = None
-    subdomain: Annotated[str | None, Field(validate_default=True)] = None
+    subdomain: str | None = None
+    base_url: Annotated[str | None, Field(validate_default=True)] = None
     access_token: Annotated[SecretStr | None, Field(validate_default=True)] = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     redirect_uri: str | None = None
 
     @property
-    def root(self) -> str | None:
-        """The account's address, without a slash at its end; None when it is not named."""
-        if self.sandbox:
-            return SANDBOX_URL
-        return _root(self.base_url, self.subdomain)
-
-    @property
     def state(self) -> StateDir:
-        """The folder that this machine's processes share."""
+        """The state directory, shared by all processes on this machine."""
         return StateDir(self.state_dir)
 
     def allowed(self, address: str) -> str:
-        """`address`, when a token may be sent there.
+        """`address` as a base URL, when the token may be sent there.
 
         Raises:
             ValueError: it may not.
         """
-        return allowed_root(address, self.allowed_hosts)
+        return allowed_base_url(address, self.allowed_hosts)
 
-    @field_validator("base_url")
+    @field_validator("*", mode="before")
     @classmethod
-    def _allowed_address(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return value if value is None else allowed_root(value, info.data.get("allowed_hosts", ()))
+    def _is_expanded(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and _REFERENCE.fullmatch(value.strip()):
+            raise ValueError(
+                f"AMO_{(info.field_name or '').upper()} is a reference that nothing has replaced, such as ${{NAME}}: "
+                "set the variable that it refers to, or put the value itself there"
+            )
+        return value
 
     @field_validator("subdomain")
     @classmethod
-    def _account_name(cls, value: str | None) -> str | None:
+    def _names_an_account(cls, value: str | None) -> str | None:
         if value is not None and not _SUBDOMAIN.fullmatch(value):
-            raise ValueError("AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru")
+            raise ValueError(
+                "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru, "
+                "or its whole host, such as example.kommo.com"
+            )
         return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _resolved(cls, value: str | None, info: ValidationInfo) -> str | None:
+        named = allowed_base_url(value, info.data.get("allowed_hosts", ())) if value else None
+        if info.data.get("sandbox"):
+            return SANDBOX_URL
+        return named or _base_url(info.data.get("subdomain"))
 
     @field_validator("access_token")
     @classmethod
@@ -107,45 +147,49 @@ class Settings(BaseSettings):
 
 
 class ServingSettings(Settings):
-    """What serving needs: an account, and a way to sign in to it."""
+    """What serving needs: an account, and a way to sign in to it.
 
-    @property
-    def account(self) -> str:
-        """The address of the account to serve: the named one, or the one that was signed in to last."""
-        root = self.root or self.state.signed_in()[-1]
-        assert root is not None  # noqa: S101 - checked below
-        return root
+    Attributes:
+        base_url: the address of the account to serve: the named one, else the one that was signed in to last.
+    """
 
-    @field_validator("subdomain")
+    base_url: Annotated[str, Field(validate_default=True)] = ""
+
+    @field_validator("base_url")
     @classmethod
-    def _some_account(cls, value: str | None, info: ValidationInfo) -> str | None:
-        named = info.data.get("sandbox") or value is not None or info.data.get("base_url", "wrong") is not None
-        if not named and not StateDir(info.data.get("state_dir")).signed_in():
+    def _named_or_signed_in(cls, value: str | None, info: ValidationInfo) -> str:
+        signed_in = StateDir(info.data.get("state_dir")).signed_in()
+        if not value and not signed_in and "subdomain" in info.data:
             raise ValueError(
                 "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
             )
-        return value
+        return value or next(reversed(signed_in), "")
 
     @field_validator("access_token")
     @classmethod
     def _some_sign_in(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None or info.data.get("sandbox"):
             return value
-        root = _root(info.data.get("base_url"), info.data.get("subdomain"))
+        base_url = info.data.get("base_url")
         signed_in = StateDir(info.data.get("state_dir")).signed_in()
-        if not signed_in or root not in (None, *signed_in):
+        if not signed_in or (base_url and base_url not in signed_in):
             raise ValueError(
                 "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`"
             )
         return value
 
 
-def _root(base_url: str | None, subdomain: str | None) -> str | None:
-    return base_url or (f"https://{subdomain.lower()}.amocrm.ru" if subdomain else None)
+def _base_url(subdomain: str | None) -> str | None:
+    """The address of an account that is named by `AMO_SUBDOMAIN`; amoCRM's Russian domain unless it names another."""
+    match = _SUBDOMAIN.fullmatch(subdomain) if subdomain else None
+    if match is None:
+        return None
+    host = match[0] if match["domain"] else f"{match[0]}.amocrm.ru"
+    return f"https://{host.lower()}"
 
 
-def allowed_root(address: str, allowed_hosts: tuple[str, ...]) -> str:
-    """`address` without a slash at its end, when a token may be sent there.
+def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
+    """`address` as a base URL (lower case, no slash at its end), when a token may be sent there.
 
     Plain http is for loopback only; any other host must be https under the vendor's domains, or be named in
     `allowed_hosts`.
@@ -158,22 +202,22 @@ def allowed_root(address: str, allowed_hosts: tuple[str, ...]) -> str:
         raise ValueError(
             "AMO_BASE_URL must be an address such as https://example.amocrm.ru, with nothing after the host"
         )
-    root = address.strip().rstrip("/").lower()
+    base_url = address.strip().rstrip("/").lower()
     host = match["host"].strip("[]").lower()
-    if is_loopback(root):
-        return root
+    if is_loopback(base_url):
+        return base_url
     if match["scheme"].lower() != "https":
         raise ValueError("AMO_BASE_URL must begin with https: plain http is for loopback only")
     if host not in allowed_hosts and not host.endswith(_VENDOR_DOMAINS):
         raise ValueError(
             "AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in AMO_ALLOWED_HOSTS"
         )
-    return root
+    return base_url
 
 
-def is_loopback(root: str) -> bool:
-    """Whether an address is this machine's own."""
-    match = _ADDRESS.fullmatch(root)
+def is_loopback(base_url: str) -> bool:
+    """Whether a base URL is on this machine."""
+    match = _ADDRESS.fullmatch(base_url)
     host = match["host"].strip("[]").lower() if match else ""
     try:
         return ip_address(host).is_loopback
@@ -181,7 +225,7 @@ def is_loopback(root: str) -> bool:
         return host == "localhost"
 
 
-_WANTED = {
+_EXPECTED = {
     "sandbox": "AMO_SANDBOX must be 1 or 0",
     "read_only": "AMO_READ_ONLY must be 1 or 0",
     "confirm": "AMO_CONFIRM must be auto, dialog or chat",
@@ -194,7 +238,7 @@ _SettingsT = TypeVar("_SettingsT", bound=Settings)
 
 
 def load_settings(kind: type[_SettingsT], **chosen: Any) -> _SettingsT:
-    """The settings of the environment, overridden by what was `chosen` on the command line (`None`: not chosen).
+    """The settings of the environment, overridden by what was `chosen` on the command line (None: not chosen).
 
     Raises:
         InvalidSettings: one or more variables are wrong or missing.
@@ -202,12 +246,12 @@ def load_settings(kind: type[_SettingsT], **chosen: Any) -> _SettingsT:
     try:
         return kind(**{name: value for name, value in chosen.items() if value is not None})
     except ValidationError as error:
-        problems = [_sentence(item) for item in error.errors()]
+        problems = [_problem(item) for item in error.errors()]
     raise InvalidSettings(problems)
 
 
-def _sentence(item: Any) -> str:
-    """Our own words for one wrong variable."""
+def _problem(item: Any) -> str:
+    """One wrong variable in our own words."""
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
-    return _WANTED[str(item["loc"][0])]
+    return _EXPECTED[str(item["loc"][0])]

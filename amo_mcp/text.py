@@ -1,34 +1,34 @@
-"""Texts of the CRM as they may stand in a sentence of ours.
+"""Texts of the CRM made safe to show in a sentence of ours.
 
-Anybody who can write to the account can write them, and they may be made to be read as our own words. In a sentence a
-name is quoted, stripped of what cannot be seen and shortened, and a code is bare only when it looks like one.
+Anybody who can write to the account can write them, and they may be made to look like our own words. In a sentence a
+name is quoted, stripped of invisible characters and shortened, and a code is bare only when it looks like one.
 """
 
 import re
 import unicodedata
 
-LONGEST_NAME = 80
+MAX_NAME_CHARACTERS = 80
 """Characters of a name that are shown."""
 
 _INVISIBLE = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159")
 _VARIATIONS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-_MOST_MARKS = 2
+_MAX_MARKS = 2
 _QUOTES = str.maketrans({"«": "‹", "»": "›"})
 _CODE = re.compile("#?[A-Za-z0-9_]{1,30}")
 
 
-def sanitize(text: str, longest: int = LONGEST_NAME) -> str:
-    """`text` on one line, without control, bidirectional, zero-width and other unseen characters, shortened.
+def sanitize(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
+    """`text` on one line of at most `limit` characters, without control, bidirectional and zero-width characters.
 
     A run of combining marks is cut to two, and none begins the text, so that a name cannot grow over its neighbours.
     """
     kept: list[str] = []
-    marks = _MOST_MARKS
-    for char in _VARIATIONS.sub("", text[: longest * 20]):
+    marks = _MAX_MARKS
+    for char in _VARIATIONS.sub("", text[: limit * 20]):
         category = unicodedata.category(char)
         if category[0] == "M":
             marks += 1
-            if marks <= _MOST_MARKS:
+            if marks <= _MAX_MARKS:
                 kept.append(char)
         elif category[0] == "Z" or char in "\t\n\r\v\f":
             kept.append(" ")
@@ -36,14 +36,15 @@ def sanitize(text: str, longest: int = LONGEST_NAME) -> str:
             kept.append(char)
             marks = 0
     line = " ".join("".join(kept).split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def quote(name: str) -> str:
-    """`name` in guillemets that it cannot close itself."""
-    return f"«{sanitize(name).translate(_QUOTES)}»" if sanitize(name) else "(no visible name)"
+    """`name`, sanitized, in guillemets that it cannot close itself."""
+    visible = sanitize(name)
+    return f"«{visible.translate(_QUOTES)}»" if visible else "(no visible name)"
 
 
 def quote_unless_code(text: str) -> str:
-    """A colour, a mode or a type as it is, such as `ff8f92`; quoted when it is none that could be a code."""
+    """A colour, a mode or a type as it is, such as `ff8f92`; quoted when it does not look like a code."""
     return text if not text or _CODE.fullmatch(text) else quote(text)

@@ -2,17 +2,28 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from mcp import Client
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Implementation
+from mcp.client.session import ElicitationFnT
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    ReadResourceResult,
+    TextContent,
+    TextResourceContents,
+)
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
@@ -20,11 +31,16 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
+from amo_mcp.changes.plan import PlanStore
+from amo_mcp.confirmation.approvals import ApprovalStore
+from amo_mcp.confirmation.ask import Asker
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server.app import AmoServer
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.storage.memory.journal import MemoryJournal
+from amo_mcp.storage.memory.plans import MemoryPlanStore
 from amo_mcp.storage.memory.rate_limit import Unlimited
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
@@ -33,6 +49,10 @@ settings.load_profile("untimed")
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
+
+
+Dialog = Callable[[Any, Any], Awaitable[ElicitResult | ErrorData]]
+"""What a client does with a question: it is called with the client's context and the form."""
 
 
 @pytest.fixture
@@ -74,7 +94,7 @@ class Person:
     says: str | Callable[[str], str] = "yes"
     asked: list[ElicitRequestFormParams] = field(default_factory=list)
 
-    async def __call__(self, _: Any, params: Any) -> ElicitResult:
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params)
         word = self.says if isinstance(self.says, str) else self.says(params.message)
@@ -91,17 +111,26 @@ class Person:
 
 @dataclass
 class Served:
-    """A server on a sandbox, ready for clients."""
+    """A server on a sandbox, ready for clients.
+
+    Attributes:
+        url: where the sandbox is served, if it is.
+    """
 
     server: AmoServer
     sandbox: Sandbox
-    approvals: Approvals
+    approvals: ApprovalStore
+    url: str = ""
 
-    def client(self, era: str, person: Person | None = None, name: str = "tests") -> Client:
+    @property
+    def account(self) -> AmoAccount:
+        return self.server.handlers.account
+
+    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
         return Client(
             self.server,
             mode=ERAS[era],
-            elicitation_callback=person,
+            elicitation_callback=cast("ElicitationFnT | None", dialog),
             client_info=Implementation(name=name, version="1"),
             cache=None,
         )
@@ -112,6 +141,17 @@ class Served:
 
     def requests(self) -> list[str]:
         return [f"{item.method} {item.path}" for item in self.sandbox.requests]
+
+
+@asynccontextmanager
+async def both(server: AmoServer, dialog: Dialog | None = None) -> AsyncIterator[list[Client]]:
+    """A client of each era, on the same server."""
+    async with AsyncExitStack() as stack:
+        clients = [
+            Client(server, mode=mode, elicitation_callback=cast("ElicitationFnT | None", dialog), cache=None)
+            for mode in ERAS.values()
+        ]
+        yield [await stack.enter_async_context(client) for client in clients]
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
@@ -128,20 +168,53 @@ def serve() -> Serve:
         token: str = ADMIN_TOKEN,
         read_only: bool = False,
         two_step: bool = True,
-        timeout: float = 20.0,  # noqa: ASYNC109 - the transport's own
-        approvals: Approvals | None = None,
+        approvals: ApprovalStore | None = None,
     ) -> AsyncIterator[Served]:
-        approvals = approvals or Approvals()
         with running(sandbox) as url:
-            http = HttpTransport(timeout=timeout)
-            transport = Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
+            http = HttpTransport(timeout=20.0)
             try:
-                serving = AppState(AmoAccount(AmoClient(transport), Journal()), approvals, two_step)
-                yield Served(AmoServer(serving, read_only=read_only), sandbox, approvals)
+                session = session_at(url, http, token)
+                made = served_on(sandbox, session, approvals=approvals, two_step=two_step, read_only=read_only)
+                yield replace(made, url=url)
             finally:
                 await http.aclose()
 
     return served
+
+
+def session_at(url: str, http: HttpTransport, token: str = ADMIN_TOKEN) -> Session:
+    """Requests to the sandbox at `url`, unpaced; waiting for a retry takes no time."""
+    return Session(url, LongLivedToken(SecretStr(token)), http, Unlimited(), sleep=no_sleep)
+
+
+def account_on(
+    session: Session,
+    journal: Journal | None = None,
+    plans: PlanStore | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AmoAccount:
+    """An account whose journal is kept in memory, unless the test brings one."""
+    plans = plans or MemoryPlanStore()
+    journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
+    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
+
+
+def served_on(
+    sandbox: Sandbox,
+    session: Session,
+    *,
+    journal: Journal | None = None,
+    plans: PlanStore | None = None,
+    approvals: ApprovalStore | None = None,
+    two_step: bool = True,
+    read_only: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Served:
+    """The server in front of a sandbox."""
+    approvals = approvals or MemoryApprovalStore()
+    account = account_on(session, journal, plans, clock)
+    asker = Asker(approvals, chat=two_step)
+    return Served(AmoServer(lambda: (account, asker), read_only=read_only), sandbox, approvals)
 
 
 async def no_sleep(_: float) -> None:
@@ -153,6 +226,7 @@ def answer(result: Any) -> dict[str, Any]:
     """The structured answer of a call; that the text says the same is checked here for every test."""
     assert isinstance(result, CallToolResult)
     [block] = result.content
+    assert isinstance(block, TextContent)
     assert json.loads(block.text) == result.structured_content
     assert ("error" in (result.structured_content or {})) == bool(result.is_error)
     return dict(result.structured_content or {})
@@ -162,6 +236,13 @@ def error(result: Any) -> dict[str, Any]:
     """The error object of a call that failed."""
     assert result.is_error is True
     return dict(answer(result)["error"])
+
+
+def resource_text(result: ReadResourceResult) -> str:
+    """The text of a resource."""
+    [contents] = result.contents
+    assert isinstance(contents, TextResourceContents)
+    return contents.text
 
 
 @pytest.fixture

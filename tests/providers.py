@@ -15,16 +15,16 @@ from typing import Any
 TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """Claude and OpenAI: letters, digits, `_` and `-`, at most 64. Gemini: begins with a letter or `_`."""
 
-LONGEST_PREFIXED = 60
+MAX_PREFIXED_NAME = 60
 """Clients put the server's name in front (`mcp__amo-mcp__`), and some count no further than 60."""
 
 PROPERTY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """Claude: letters, digits, `_`, `.` and `-`, at most 64. Gemini: begins with a letter or `_`, no `.` and no `-`."""
 
-LONGEST_DESCRIPTION = 1024
+MAX_DESCRIPTION = 1024
 """OpenAI, for a function; the same is kept for a property."""
 
-MOST_TOOLS = 128
+MAX_TOOLS = 128
 """OpenAI, functions in one request."""
 
 TYPES = {"string", "integer", "number", "boolean", "array", "object"}
@@ -50,19 +50,19 @@ KEYWORDS = {
 extent, so they are left out. `additionalProperties` is not in Gemini's `Schema` (there it has to be sent as
 `parametersJsonSchema`, or left out by the client) and has to be false for OpenAI's strict mode."""
 
-DEEPEST = 5
+MAX_DEPTH = 5
 """OpenAI: levels of objects (10 by now)."""
 
-MOST_PROPERTIES = 100
+MAX_PROPERTIES = 100
 """OpenAI: properties of one schema in all (5,000 by now)."""
 
-MOST_CHOICES = 500
+MAX_CHOICES = 500
 """OpenAI: enum values of one schema in all (1,000 by now)."""
 
-MOST_CHOICES_AT_ONCE = 250
+MAX_CHOICES_OF_ONE_ENUM = 250
 """OpenAI: values of one enum, from which on their letters are counted too."""
 
-MOST_LETTERS = 15_000
+MAX_LETTERS = 15_000
 """OpenAI: letters of property names and enum values of one schema in all (120,000 by now)."""
 
 
@@ -70,8 +70,8 @@ def problems_of_tool(name: str, description: str, schema: Any, server: str = "am
     """Why a provider may refuse a tool, a sentence each."""
     return [
         *_when(not TOOL_NAME.fullmatch(name), f"{name} is no name"),
-        *_when(len(f"mcp__{server}__{name}") > LONGEST_PREFIXED, f"{name} is too long behind the server's name"),
-        *_when(not 0 < len(description) <= LONGEST_DESCRIPTION, f"{name} has no description or a long one"),
+        *_when(len(f"mcp__{server}__{name}") > MAX_PREFIXED_NAME, f"{name} is too long behind the server's name"),
+        *_when(not 0 < len(description) <= MAX_DESCRIPTION, f"{name} has no description or a long one"),
         *_when(not isinstance(schema, dict) or schema.get("type") != "object", f"{name} takes no object"),
         *_problems(schema, name),
         *_sums(schema, name),
@@ -103,7 +103,7 @@ def _problems_of_object(schema: dict[str, Any], path: str) -> Iterator[str]:
     yield from _when(wrong, f"{path} requires what it does not have")
     for name, inner in properties.items():
         yield from _when(not PROPERTY_NAME.fullmatch(name), f"{path}.{name} is no name")
-        described = isinstance(inner, dict) and 0 < len(inner.get("description") or "") <= LONGEST_DESCRIPTION
+        described = isinstance(inner, dict) and 0 < len(inner.get("description") or "") <= MAX_DESCRIPTION
         yield from _when(not described, f"{path}.{name} has no description or a long one")
         yield from _problems(inner, f"{path}.{name}")
 
@@ -112,7 +112,7 @@ def _is_enum(schema: dict[str, Any]) -> bool:
     """Gemini: enums are of strings, and none of them is empty."""
     choices = schema["enum"]
     texts = [choice for choice in choices if isinstance(choice, str) and choice]
-    return schema.get("type") == "string" and 0 < len({*texts}) == len(choices) <= MOST_CHOICES_AT_ONCE
+    return schema.get("type") == "string" and 0 < len({*texts}) == len(choices) <= MAX_CHOICES_OF_ONE_ENUM
 
 
 def _sums(schema: Any, path: str) -> Iterator[str]:
@@ -122,10 +122,10 @@ def _sums(schema: Any, path: str) -> Iterator[str]:
     choices = [str(choice) for part, _ in parts for choice in part.get("enum", [])]
     deepest = max((depth for part, depth in parts if part.get("type") == "object"), default=0)
     letters = sum(map(len, [*names, *choices]))
-    yield from _when(deepest > DEEPEST, f"{path} is {deepest} levels deep")
-    yield from _when(len(names) > MOST_PROPERTIES, f"{path} has {len(names)} properties")
-    yield from _when(len(choices) > MOST_CHOICES, f"{path} has {len(choices)} choices")
-    yield from _when(letters > MOST_LETTERS, f"{path} has {letters} letters of names and choices")
+    yield from _when(deepest > MAX_DEPTH, f"{path} is {deepest} levels deep")
+    yield from _when(len(names) > MAX_PROPERTIES, f"{path} has {len(names)} properties")
+    yield from _when(len(choices) > MAX_CHOICES, f"{path} has {len(choices)} choices")
+    yield from _when(letters > MAX_LETTERS, f"{path} has {letters} letters of names and choices")
 
 
 def _parts(schema: Any, depth: int) -> Iterator[tuple[dict[str, Any], int]]:

@@ -1,6 +1,7 @@
 """Whatever comes over the wire, the server answers it or lets it be, and serves on; no peer ever sees a traceback."""
 
 import json
+import os
 import select
 import subprocess
 import time
@@ -112,7 +113,7 @@ class Wire:
         while b"\n" not in self._told:
             ready, _, _ = select.select([self.running.stdout], [], [], until - time.monotonic())
             assert ready, "it does not answer"
-            chunk = self.running.stdout.read1(65536)  # type: ignore[attr-defined]
+            chunk = os.read(self.running.stdout.fileno(), 65536)
             assert chunk, "it has ended"
             self._told += chunk
         line, _, self._told = self._told.partition(b"\n")

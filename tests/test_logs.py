@@ -3,6 +3,7 @@
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from amo_mcp.logs import log_to_stderr
 
 
 @pytest.fixture(autouse=True)
-def _root_logger_as_before() -> object:
+def _root_logger_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     # A command that another test ran in this process may have left it on.
@@ -42,7 +43,10 @@ def test_an_event_is_one_line_and_an_exception_only_its_type(capsys: pytest.Capt
     assert len(fourth) == 2
 
 
-def test_without_a_stderr_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_stderr_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.stderr", None)
     log_to_stderr("INFO")
     logging.getLogger("shop").error("it broke")
+    assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""The shared folder: its owner's alone, and remembering who is signed in without knowing any secret."""
+"""The state directory: only its owner may open it, and its list of signed-in accounts contains no secret."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.paths import StateDir
+from amo_mcp.paths import StateDir, host_in_file_names
 
 SHOP, CAFE = "https://shop.amocrm.ru", "https://cafe.kommo.com"
 
@@ -26,7 +26,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_it_is_made_with_what_leads_to_it_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_directory_and_its_parents_are_made_for_their_owner_alone(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "a" / "b")
     state.create()
     assert mode(state.path) == 0o700
@@ -35,18 +35,20 @@ def test_it_is_made_with_what_leads_to_it_for_its_owner_alone(tmp_path: Path) ->
 
 
 @pytest.mark.requirement("ENV-4")
-def test_by_default_it_is_where_the_platform_keeps_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_by_default_the_directory_is_where_the_platform_keeps_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("platformdirs.user_state_path", lambda name, appauthor: tmp_path / f"{name}-{appauthor}")
     assert StateDir(None).path == tmp_path / "amo-mcp-False"
 
 
-def test_naming_it_makes_nothing(tmp_path: Path) -> None:
+def test_asking_for_paths_makes_nothing(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "state")
     assert (state.path, state.signed_in()) == (tmp_path / "state", [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
     taken = tmp_path / "state"
     taken.write_text("")
     with pytest.raises(OSError, match="File exists") as caught:
@@ -54,7 +56,9 @@ def test_a_file_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
     assert caught.value.filename == str(taken)
 
 
-def test_so_is_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written_to_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda _, wanted: wanted != os.W_OK | os.X_OK)
     with pytest.raises(PermissionError) as caught:
         StateDir(tmp_path).create()
@@ -62,7 +66,7 @@ def test_so_is_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("root", "host"),
+    ("base_url", "host"),
     [
         (SHOP, "shop.amocrm.ru"),
         ("https://SHOP.amocrm.ru", "shop.amocrm.ru"),
@@ -70,23 +74,29 @@ def test_so_is_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: p
         ("http://[::1]:8901", "[__1]_8901"),
     ],
 )
-def test_each_account_has_its_files_named_by_its_host(state: StateDir, root: str, host: str) -> None:
-    assert state.rate_limit_file(root) == state.path / f"rate-limit-{host}.sqlite"
-    assert state.sign_in_lock(root) == state.path / f"sign-in-{host}.lock"
-    assert state.sign_in_file(root) == state.path / f"sign-in-{host}.json"
+def test_files_of_an_account_are_named_by_its_host(state: StateDir, base_url: str, host: str) -> None:
+    assert host_in_file_names(base_url) == host
+    assert state.rate_limit_file(base_url) == state.path / f"rate-limit-{host}.sqlite"
+    assert state.sign_in_file(base_url) == state.path / f"sign-in-{host}.json"
+    assert state.sign_in_lock(base_url) == state.path / f"sign-in-{host}.lock"
+    assert state.legacy_journal_file(base_url) == state.path / f"journal-{host}.sqlite"
 
 
-def test_who_signed_in_last_is_last(state: StateDir) -> None:
+def test_the_journal_is_named_by_the_id_of_the_account(state: StateDir) -> None:
+    assert state.journal_file(28805383) == state.path / "journal-28805383.sqlite"
+
+
+def test_the_account_that_was_signed_in_to_last_is_listed_last(state: StateDir) -> None:
     seen = [state.signed_in()]
-    for root in (SHOP, CAFE, SHOP, SHOP):
-        state.remember(root)
+    for base_url in (SHOP, CAFE, SHOP, SHOP):
+        state.remember(base_url)
         seen.append(state.signed_in())
     assert seen == [[], [SHOP], [SHOP, CAFE], [CAFE, SHOP], [CAFE, SHOP]]
 
 
-def test_who_is_forgotten_is_not_signed_in(state: StateDir) -> None:
-    for root in (SHOP, CAFE):
-        state.remember(root)
+def test_a_forgotten_account_is_not_signed_in(state: StateDir) -> None:
+    for base_url in (SHOP, CAFE):
+        state.remember(base_url)
     state.forget(CAFE)
     assert state.signed_in() == [SHOP]
     state.forget("https://never.amocrm.ru")
@@ -95,31 +105,31 @@ def test_who_is_forgotten_is_not_signed_in(state: StateDir) -> None:
     assert state.signed_in() == []
 
 
-def test_others_of_the_machine_see_it_at_once(state: StateDir) -> None:
+def test_another_process_sees_a_sign_in_at_once(state: StateDir) -> None:
     state.remember(SHOP)
     assert StateDir(state.path).signed_in() == [SHOP]
 
 
-def test_what_is_remembered_is_its_owners_alone_and_nothing_is_left_beside(state: StateDir) -> None:
+def test_the_list_of_accounts_has_mode_0600_and_no_other_file_is_left(state: StateDir) -> None:
     state.remember(SHOP)
     assert {path.name: mode(path) for path in state.path.iterdir()} == {"accounts.json": 0o600}
     assert json.loads((state.path / "accounts.json").read_text()) == [SHOP]
 
 
 @pytest.mark.parametrize("kept", [b"", b"{", b"{}", b'"x"', b"null", b"\xff"])
-def test_a_list_that_cannot_be_read_is_an_empty_one(state: StateDir, kept: bytes) -> None:
+def test_a_list_that_cannot_be_read_counts_as_empty(state: StateDir, kept: bytes) -> None:
     (state.path / "accounts.json").write_bytes(kept)
     assert state.signed_in() == []
     state.remember(SHOP)
     assert state.signed_in() == [SHOP]
 
 
-def test_of_a_list_with_other_things_in_it_the_addresses_are_taken(state: StateDir) -> None:
+def test_entries_of_the_list_that_are_no_text_are_left_out(state: StateDir) -> None:
     (state.path / "accounts.json").write_text(json.dumps([1, SHOP, None, [CAFE]]))
     assert state.signed_in() == [SHOP]
 
 
-def test_a_list_left_half_written_beside_is_not_looked_at(state: StateDir) -> None:
+def test_a_half_written_list_of_a_killed_process_is_ignored(state: StateDir) -> None:
     state.remember(SHOP)
     (state.path / "accounts.json.new").write_text('["https://sh')
     assert state.signed_in() == [SHOP]
@@ -128,12 +138,12 @@ def test_a_list_left_half_written_beside_is_not_looked_at(state: StateDir) -> No
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["remember", "forget"]), st.sampled_from("abc")), max_size=8))
-def test_whatever_happens_everybody_is_listed_once_and_in_the_order_of_signing_in(
+def test_after_any_sequence_each_account_is_listed_once_in_the_order_of_signing_in(
     steps: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     state = StateDir(tmp_path_factory.mktemp("state"))
     expected: list[str] = []
-    for step, root in steps:
-        getattr(state, step)(root)
-        expected = [other for other in expected if other != root] + [root] * (step == "remember")
+    for step, base_url in steps:
+        getattr(state, step)(base_url)
+        expected = [other for other in expected if other != base_url] + [base_url] * (step == "remember")
     assert state.signed_in() == expected

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server.app import TOOLS
+from amo_mcp.tools.runtime.catalog import catalog
 from tests.conftest import Serve
-from tests.providers import MOST_TOOLS, problems_of_tool
+from tests.providers import MAX_TOOLS, problems_of_tool
 
 TEXT = {"type": "string", "description": "Text"}
 
@@ -25,14 +25,12 @@ def nested(levels: int) -> dict[str, Any]:
 
 @pytest.mark.requirement("TOOL-4")
 @pytest.mark.anyio
-async def test_every_tool_that_is_listed_is_one_that_every_provider_takes(
-    era: str, sandbox: Sandbox, serve: Serve
-) -> None:
+async def test_every_listed_tool_is_accepted_by_every_provider(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
         listed = (await client.list_tools()).tools
-    told = [problem for tool in listed for problem in problems_of_tool(tool.name, tool.description, tool.input_schema)]
-    assert told == []
-    assert len(listed) == len(TOOLS) <= MOST_TOOLS
+    problems = [problems_of_tool(tool.name, tool.description or "", tool.input_schema) for tool in listed]
+    assert problems == [[]] * len(listed)
+    assert len(listed) == len(catalog()) <= MAX_TOOLS
 
 
 @pytest.mark.parametrize(
@@ -47,13 +45,13 @@ async def test_every_tool_that_is_listed_is_one_that_every_provider_takes(
         schema(**{f"text_{number}": TEXT for number in range(100)}),
     ],
 )
-def test_a_schema_within_the_limits_is_let_be(sound: dict[str, Any]) -> None:
+def test_a_schema_within_the_limits_has_no_problems(sound: dict[str, Any]) -> None:
     assert problems_of_tool("tool", "A tool.", sound) == []
 
 
 @pytest.mark.requirement("TOOL-4")
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "problems"),
     [
         (True, ["tool takes no object", "tool is not an object"]),
         ({**schema(), "anyOf": [schema()]}, ["tool has anyOf"]),
@@ -96,12 +94,12 @@ def test_a_schema_within_the_limits_is_let_be(sound: dict[str, Any]) -> None:
         (schema(text={**TEXT, "enum": ["x" * 15_000]}), ["tool has 15004 letters of names and choices"]),
     ],
 )
-def test_whatever_one_of_them_refuses_is_told_with_its_place(wrong: Any, told: list[str]) -> None:
-    assert problems_of_tool("tool", "A tool.", wrong) == told
+def test_whatever_a_provider_refuses_is_reported_with_its_place(wrong: Any, problems: list[str]) -> None:
+    assert problems_of_tool("tool", "A tool.", wrong) == problems
 
 
 @pytest.mark.parametrize(
-    ("name", "description", "told"),
+    ("name", "description", "problems"),
     [
         ("delete.segment", "A tool.", ["delete.segment is no name"]),
         ("1st", "A tool.", ["1st is no name"]),
@@ -110,5 +108,7 @@ def test_whatever_one_of_them_refuses_is_told_with_its_place(wrong: Any, told: l
         ("tool", "x" * 1025, ["tool has no description or a long one"]),
     ],
 )
-def test_a_name_or_description_that_is_refused_is_told(name: str, description: str, told: list[str]) -> None:
-    assert problems_of_tool(name, description, schema()) == told
+def test_a_name_or_description_that_a_provider_refuses_is_reported(
+    name: str, description: str, problems: list[str]
+) -> None:
+    assert problems_of_tool(name, description, schema()) == problems

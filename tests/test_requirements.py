@@ -1,4 +1,4 @@
-"""REQUIREMENTS.md and the tests are held together: every promise is proven, and every proof is of a promise."""
+"""REQUIREMENTS.md and the tests agree: every promise is proven by a test, and every proof is of a promise."""
 
 import ast
 import re

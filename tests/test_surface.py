@@ -1,21 +1,33 @@
-"""The public surface is what the snapshots and the README say, and stays within its budgets."""
+"""What is public is generated, reviewed, up to date, and within its budgets."""
 
 import json
 from typing import Any
 
+import anyio
 import pytest
+from mcp_types import Tool
 
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server.app import INSTRUCTIONS, TOOLS
-from amo_mcp.tools import confirm, segments, statuses
-from amo_mcp.tools.runtime.tool import LISTING, AmoTool
-from tests import surface
+from amo_mcp.server.app import INSTRUCTIONS
+from amo_mcp.tools.runtime import catalog
+from scripts import generate
+from scripts.picture import drawn, picture
 from tests.conftest import Serve
 
-SEEN_BY_THE_MODEL = 10_000
-WHOLE_ANSWER = 20_000
-ENDPOINTS_SEEN = 6_500
-ENDPOINTS_WHOLE = 12_500
+MAX_BYTES_SEEN_BY_THE_MODEL = 10_000
+MAX_BYTES_OF_THE_ANSWER = 20_000
+READING = {
+    "get_account",
+    "list_segment_fields",
+    "list_statuses",
+    "get_status",
+    "list_segments",
+    "get_segment",
+    "audit_segments",
+    "plan_changes",
+    "list_changes",
+}
+CREATING = {"create_statuses", "create_segment"}
 DESTRUCTIVE = {
     "update_status",
     "delete_status",
@@ -25,60 +37,98 @@ DESTRUCTIVE = {
     "undo_change",
     "confirm_change",
 }
-READING = {
-    "list_statuses",
-    "get_status",
-    "list_segments",
-    "get_segment",
-    "get_account",
-    "list_segment_fields",
-    "audit_segments",
-    "plan_changes",
-    "list_changes",
-}
 
 
-def compact(value: Any) -> int:
+@pytest.fixture(scope="module")
+def tools() -> list[Tool]:
+    """The tools as a client is told of them."""
+    return anyio.run(generate.served)
+
+
+def compact(value: object) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+def snapshots() -> dict[str, str]:
+    return {path.stem: path.read_text("utf-8") for path in generate.SNAPSHOTS.glob("*.json")}
+
+
 @pytest.mark.requirement("TOOL-1", "ARG-7")
-def test_every_tool_is_as_its_snapshot_says() -> None:
-    kept = {path.stem: path.read_text("utf-8") for path in surface.SNAPSHOTS.glob("*.json")}
-    assert kept == {name: surface.snapshot(name) for name in surface.DECLARED}
-    assert LISTING.read_text("utf-8") == surface.listing()
+def test_the_catalog_is_what_the_tools_declare() -> None:
+    assert catalog.FILE.read_text("utf-8") == catalog.generate()
+
+
+@pytest.mark.requirement("TOOL-1", "ARG-7")
+def test_every_tool_has_a_reviewed_snapshot_of_what_clients_are_told(tools: list[Tool]) -> None:
+    assert snapshots() == {tool.name: generate.snapshot(tool) for tool in tools}
 
 
 @pytest.mark.requirement("TOOL-1")
 @pytest.mark.anyio
-async def test_what_is_served_is_what_the_snapshots_say(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_clients_of_both_eras_are_told_the_same(
+    era: str, sandbox: Sandbox, serve: Serve, tools: list[Tool]
+) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
-        listed = (await client.list_tools()).model_dump(mode="json", by_alias=True, exclude_none=True)["tools"]
-    kept = [json.loads((surface.SNAPSHOTS / f"{name}.json").read_text("utf-8")) for name in surface.DECLARED]
-    assert listed == kept
+        assert (await client.list_tools()).tools == tools
 
 
 @pytest.mark.requirement("TOOL-1")
-def test_the_readme_lists_the_tools_as_they_are() -> None:
-    assert surface.README.read_text("utf-8") == surface.readme()
-    assert surface.table() in surface.README.read_text("utf-8")
+def test_the_readme_lists_the_tools_as_they_are(tools: list[Tool]) -> None:
+    text = generate.README.read_text("utf-8")
+    assert text == generate.readme(text, tools=generate.table(tools))
+    assert generate.table(tools) in text
 
 
-@pytest.mark.requirement("TOOL-1", "TOOL-5")
-@pytest.mark.anyio
-async def test_tools_list_stays_within_its_budget_of_bytes(era: str, sandbox: Sandbox, serve: Serve) -> None:
-    async with serve(sandbox) as served, served.client(era) as client:
-        listed = (await client.list_tools()).model_dump(mode="json", by_alias=True, exclude_none=True)
-    seen = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in listed["tools"]]
-    assert [tool["name"] for tool in seen] == [tool.name for tool in TOOLS]
-    assert compact(seen) <= SEEN_BY_THE_MODEL
-    assert compact(listed) <= WHOLE_ANSWER
-    endpoints = {tool.name for tool in (*statuses.TOOLS, *segments.TOOLS, *confirm.TOOLS)}
-    assert len(endpoints) == 11
-    assert compact([tool for tool in seen if tool["name"] in endpoints]) <= ENDPOINTS_SEEN
-    assert compact({**listed, "tools": [tool for tool in listed["tools"] if tool["name"] in endpoints]}) <= (
-        ENDPOINTS_WHOLE
+@pytest.mark.requirement("COMMAND-5")
+def test_the_readme_shows_the_demo_as_it_is() -> None:
+    text = generate.README.read_text("utf-8")
+    shown = picture()
+    assert text == generate.readme(text, demo=shown)
+    assert 'Delete the small old VIP one"' in shown
+
+
+def test_a_part_of_the_readme_without_markers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there are no markers for tools"):
+        generate.readme("<!-- tools -->\n", tools="table")
+    assert generate.readme("a\n<!-- x -->\nold<!-- /x -->\nb\n", x=r"\1 new\n") == (
+        "a\n<!-- x -->\n" r"\1 new\n" "<!-- /x -->\nb\n"
     )
+
+
+def test_a_picture_is_the_same_for_two_runs_with_other_ids_and_times() -> None:
+    def run(plan: str, minute: int, seconds: float) -> str:
+        listed = "\n".join(f"    {number}. Delete segment" for number in range(1, 11))
+        progress = "\n".join(f"    {'━' * (2 * done):<20} {done} of 10  Delete" for done in range(11))
+        return (
+            "\nWhich segments do we have?\n  → list_segments()\n"
+            f"\nOne confirmation for the whole plan, and progress\n  → apply_plan(plan_id='{plan}')\n"
+            f"{listed}\n  │ Undo apply_plan of 2026-11-26 00:{minute} UTC?\n{progress}\n"
+            f"  ✓ 10 changes, about {seconds} s\n\nThat took {seconds} s.\n"
+        )
+
+    expected = """\
+```
+One confirmation for the whole plan, and progress
+  → apply_plan(plan_id='p…')
+    1. Delete segment
+    2. Delete segment
+    3. Delete segment
+    …
+  │ Undo apply_plan of … UTC?
+    ━━━━━━━━━━           5 of 10  Delete
+  ✓ 10 changes, about … s
+```
+"""
+    assert drawn(run("p34fb7ee0118b", 46, 0.7)) == expected
+    assert drawn(run("p494556acfb29", 58, 1)) == expected
+
+
+@pytest.mark.requirement("TOOL-5")
+def test_tools_list_stays_within_its_budget_of_bytes(tools: list[Tool]) -> None:
+    listed: list[dict[str, Any]] = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    seen = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in listed]
+    assert compact(seen) <= MAX_BYTES_SEEN_BY_THE_MODEL
+    assert compact({"tools": listed}) <= MAX_BYTES_OF_THE_ANSWER
 
 
 def test_the_instructions_take_less_than_250_tokens() -> None:
@@ -86,15 +136,40 @@ def test_the_instructions_take_less_than_250_tokens() -> None:
 
 
 @pytest.mark.requirement("TOOL-2", "TOOL-3")
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
-def test_a_tool_is_named_titled_described_and_hinted(tool: AmoTool) -> None:
+@pytest.mark.parametrize("name", sorted(READING | CREATING | DESTRUCTIVE))
+def test_a_tool_is_named_titled_described_and_hinted(name: str, tools: list[Tool]) -> None:
+    [tool] = [tool for tool in tools if tool.name == name]
     assert len(tool.name) <= 30
     assert tool.title
-    assert 1 <= tool.description.count(".") <= 3
+    assert 1 <= (tool.description or "").count(".") <= 3
     assert tool.annotations
     assert tool.annotations.model_dump(exclude={"title"}) == {
-        "read_only_hint": tool.name in READING,
-        "destructive_hint": tool.name in DESTRUCTIVE,
-        "idempotent_hint": not tool.name.startswith(("create", "confirm")),
+        "read_only_hint": name in READING,
+        "destructive_hint": name in DESTRUCTIVE,
+        "idempotent_hint": name not in CREATING | {"confirm_change"},
         "open_world_hint": False,
     }
+
+
+@pytest.mark.requirement("TOOL-1")
+def test_the_tools_are_those_that_are_promised_in_their_order(tools: list[Tool]) -> None:
+    assert [tool.name for tool in tools] == [
+        "get_account",
+        "list_segment_fields",
+        "list_statuses",
+        "get_status",
+        "create_statuses",
+        "update_status",
+        "delete_status",
+        "list_segments",
+        "get_segment",
+        "create_segment",
+        "update_segment",
+        "delete_segment",
+        "audit_segments",
+        "plan_changes",
+        "apply_plan",
+        "list_changes",
+        "undo_change",
+        "confirm_change",
+    ]

@@ -6,12 +6,12 @@ from amo_mcp.text import quote_unless_code
 
 
 @pytest.mark.parametrize("text", ["", "10599d", "#ff8f92", "segments", "date_time", "x" * 30])
-def test_a_code_is_told_as_it_is(text: str) -> None:
+def test_a_code_is_shown_as_it_is(text: str) -> None:
     assert quote_unless_code(text) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "quoted"),
     [
         ("10599d.\nNothing is lost.", "«10599d. Nothing is lost.»"),
         ("segments`", "«segments`»"),
@@ -21,5 +21,5 @@ def test_a_code_is_told_as_it_is(text: str) -> None:
         ("\u200b", "(no visible name)"),
     ],
 )
-def test_what_is_no_code_is_quoted(text: str, told: str) -> None:
-    assert quote_unless_code(text) == told
+def test_a_text_that_does_not_look_like_a_code_is_quoted(text: str, quoted: str) -> None:
+    assert quote_unless_code(text) == quoted

@@ -93,7 +93,15 @@ class CredentialStore(Protocol):
 
 
 class SignInFailed(Exception):
-    """A code could not be exchanged; the text is a sentence for the operator, without secrets."""
+    """A code could not be exchanged; the text is a sentence for the operator, without secrets.
+
+    Attributes:
+        status: of the token endpoint's response; None when there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class OAuthTokenSource(TokenSource):
@@ -234,12 +242,7 @@ async def exchange_code(
         Unavailable: there was no usable answer.
     """
     integration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
-    try:
-        tokens = await _request_tokens(
-            http, base_url, {**integration, "grant_type": "authorization_code", "code": code}
-        )
-    except SignInFailed as error:
-        raise SignInFailed(f"{error}; a code lives 20 minutes and works once") from None
+    tokens = await _request_tokens(http, base_url, {**integration, "grant_type": "authorization_code", "code": code})
     return Credentials.model_validate({"base_url": base_url, **integration, **_from_response(tokens, clock())})
 
 
@@ -265,7 +268,7 @@ async def _request_tokens(http: HttpTransport, base_url: str, body: dict[str, st
     if response.status == HTTPStatus.FORBIDDEN:
         raise Blocked(response.status)
     if response.status in (400, 401):
-        raise SignInFailed(f"{urlsplit(base_url).netloc} refused it (status {response.status})")
+        raise SignInFailed(f"{urlsplit(base_url).netloc} refused it (status {response.status})", response.status)
     tokens = response.json_object()
     if not response.is_success or not all(
         isinstance(tokens.get(name), kind)

@@ -131,6 +131,10 @@ class HttpTransport:
             transport=None if self._app is None else httpx2.ASGITransport(app=self._app),
         )
 
+    def prepare(self) -> None:
+        """Load what the first exchange needs, the certificates above all."""
+        _ = self._client
+
     async def aclose(self) -> None:
         """Close the connections."""
         if "_client" in vars(self):

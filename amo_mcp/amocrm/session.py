@@ -135,6 +135,10 @@ class Session:
         self._sleep = sleep
         self._clock = clock
 
+    def prepare(self) -> None:
+        """Load what the first request needs."""
+        self._http.prepare()
+
     async def request(
         self,
         method: str,

@@ -1,114 +1,190 @@
-"""Sending the steps of a change, and seeing what came of them when the answer was lost.
+"""One batch of steps sent, and looked for in the account when its answer was lost.
 
-Found done is success, surely not done may be tried again or is said, and only what cannot be told from looking is
-`OutcomeUnknown`.
+A change that was made is a success, one that was surely not made may be sent again or is reported, and only what the
+account does not tell is `OutcomeUnknown`.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Unavailable
+from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.outcome import look
-from amo_mcp.changes.steps import Entity, Step
+from amo_mcp.amocrm.models import FieldValue, Segment, Status
+from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
+from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
 
-def batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """What goes in one request: creations of statuses that follow each other, else one step."""
-    batch: list[Step] = []
-    for step in steps:
-        if batch and not (_batched(step) and _batched(batch[-1])):
-            yield batch
-            batch = []
-        batch.append(step)
-    if batch:
-        yield batch
+class Indeterminate(AmoError):
+    """What is there now fits neither a write that was made nor one that was not."""
 
 
-def _batched(step: Step) -> bool:
-    return (step.kind, step.action) == ("status", "create")
+def spans(steps: Sequence[Step]) -> Iterator[range]:
+    """The positions of the steps that go in one request: creations of statuses in a row, else one step."""
+    start = 0
+    for end in range(1, len(steps) + 1):
+        if end == len(steps) or not (_is_batched(steps[end - 1]) and _is_batched(steps[end])):
+            yield range(start, end)
+            start = end
 
 
-async def send(client: AmoClient, steps: Sequence[Step]) -> Sequence[Entity | None]:
-    """Send the steps of one batch; a creation that was surely not made is tried once more.
+def _is_batched(step: Step) -> bool:
+    return isinstance(step, Create) and step.kind == "status"
+
+
+async def deliver(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
+    """Send the steps of one batch; a creation that was surely not made is sent once more.
 
     Returns:
-        Each thing as the step left it, None for a deletion.
+        The steps, done, each with the entity as the API answered it.
 
     Raises:
-        OutcomeUnknown: whether it was done cannot be told.
-        Unavailable: it was surely not done.
-        Refused: the API said no.
+        OutcomeUnknown: whether it was made cannot be determined.
+        Unavailable: it was surely not made.
+        Refused: the API refused it.
     """
-    tries = 2 if steps[0].action == "create" else 1
+    attempts = 2 if isinstance(steps[0], Create) else 1
     while True:
-        tries -= 1
+        attempts -= 1
         try:
-            return await _request(client, steps)
+            return await _send(client, steps)
         except OutcomeUnknown as lost:
-            found = await _looked(client, lost, steps)
-            if found is not None:
-                return found
-            if not tries:
+            done = await _verified(client, lost, steps)
+            if done is not None:
+                return done
+            if not attempts:
                 raise Unavailable(lost.reason) from lost
 
 
-async def _looked(client: AmoClient, lost: OutcomeUnknown, steps: Sequence[Step]) -> Sequence[Entity | None] | None:
-    """What came of a lost write; None when it was surely not made.
-
-    Raises:
-        OutcomeUnknown: looking does not tell.
-    """
+async def _verified(client: AmoClient, lost: OutcomeUnknown, steps: Sequence[Step]) -> list[Step] | None:
+    """The steps, done, after a lost answer; None when they were surely not made."""
     try:
-        found = await look(client, steps)
+        done = await verify_write(client, steps)
     except AmoError as error:
         raise lost from error
-    if found is None and not lost.settled:
+    if done is None and not lost.settled:
         raise lost
-    return found
+    return done
 
 
-async def _request(client: AmoClient, steps: Sequence[Step]) -> Sequence[Entity | None]:
-    step = steps[0]
-    match step.before, step.sent:
-        case None, SegmentDraft():
-            return _new_only([await client.create_segment(step.sent)], step)
-        case None, _:
-            return await _create_statuses(client, steps)
-        case Segment(), None:
-            await client.delete_segment(step.before.id)
-        case Status(), None:
-            await client.delete_status(step.before.id)
-        case Segment(), SegmentPatch():
-            return [await client.update_segment(step.before.id, step.sent)]
-        case Status(), StatusPatch():
-            return [await client.update_status(step.before.id, step.sent)]
-    return [None]
+async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
+    match steps[0]:
+        case Create(draft=SegmentDraft() as draft) as step:
+            return [step.done(_new_only([await client.create_segment(draft)], step)[0])]
+        case Create():
+            return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
+        case Update(before=Segment(), patch=SegmentPatch() as patch) as step:
+            return [step.done(await client.update_segment(step.before.id, patch))]
+        case Update(patch=StatusPatch() as patch) as step:
+            return [step.done(await client.update_status(step.before.id, patch))]
+        case Delete(before=Segment()) as deletion:
+            await client.delete_segment(deletion.before.id)
+            return [deletion.with_outcome("done")]
+        case Delete() as deletion:
+            await client.delete_status(deletion.before.id)
+            return [deletion.with_outcome("done")]
+        case Update() as step:
+            raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
 
 
-async def _create_statuses(client: AmoClient, steps: Sequence[Step]) -> Sequence[Status]:
+async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[Step]:
     """Create statuses and read them back, since the API answers only ids; as they were sent when that fails."""
-    drafts = [step.sent for step in steps if isinstance(step.sent, StatusDraft)]
-    made = _new_only(
-        [
-            Status.model_validate({**draft.to_payload(), "request_id": None, "id": item.id})
-            for item, draft in zip(await client.create_statuses(drafts), drafts, strict=True)
-        ],
-        steps[0],
-    )
+    drafts = [step.draft for step in steps if isinstance(step.draft, StatusDraft)]
+    created = await client.create_statuses(drafts)
+    as_sent = [
+        Status.model_validate({**draft.to_payload(), "request_id": None, "id": item.id})
+        for item, draft in zip(created, drafts, strict=True)
+    ]
+    _new_only(as_sent, steps[0])
     try:
         listed = {status.id: status for status in await client.statuses()}
     except AmoError:
         listed = {}
-    return [listed.get(status.id) or status for status in made]
+    return [step.done(listed.get(status.id, status)) for step, status in zip(steps, as_sent, strict=True)]
 
 
-def _new_only(made: Sequence[_EntityT], step: Step) -> Sequence[_EntityT]:
+def _new_only(created: Sequence[_EntityT], step: Create) -> Sequence[_EntityT]:
     """What was created; an answer about what was there before does not say what was done."""
-    if {thing.id for thing in made} & {*step.known}:
+    if {entity.id for entity in created} & {*step.existing_ids}:
         raise OutcomeUnknown("answered with what was there before")
-    return made
+    return created
+
+
+def was_read_back(status: Status) -> bool:
+    """Whether a created status is as the account lists it; else it is as it was sent."""
+    return "is_default" in status.model_fields_set
+
+
+async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] | None:
+    """Look at the account: the steps of one batch, done, or None when they surely were not.
+
+    A namesake that was there before a creation is not the new one. An entity that is neither as it was nor as it was to
+    become may be somebody else's work, and then nothing is claimed.
+
+    Raises:
+        Indeterminate: the account does not tell.
+        AmoError: it cannot be read.
+    """
+    first = steps[0]
+    if isinstance(first, Create):
+        creations = [step for step in steps if isinstance(step, Create)]
+        return _created(await read_all(client, first.kind), creations)
+    try:
+        now = await read_one(client, first.kind, first.before.id)
+    except NotFound:
+        if isinstance(first, Delete):
+            return [first.with_outcome("done")]
+        raise Indeterminate from None
+    if isinstance(first, Update) and _became(now, first):
+        return [first.done(now)]
+    return None
+
+
+def _created(listed: Sequence[Entity], steps: Sequence[Create]) -> list[Step] | None:
+    existing = set(steps[0].existing_ids)
+    new = [entity for entity in listed if entity.id not in existing]
+    if not new:
+        return None
+    named = {entity.name: entity for entity in new}
+    if len(named) != len(new) or named.keys() != {step.name for step in steps} or len(steps) != len(new):
+        raise Indeterminate
+    if any(step.draft.color not in (None, named[step.name].color) for step in steps):
+        raise Indeterminate
+    return [step.done(named[step.name]) for step in steps]
+
+
+def _became(now: Entity, step: Update) -> bool:
+    """Whether the patch was applied.
+
+    Raises:
+        Indeterminate: the entity is neither as it was nor as it was to become.
+    """
+    patch = step.patch.to_payload()
+    fields = patch.pop("custom_fields_values", [])
+    position = patch.pop("sort", None)
+    telling = {name: value for name, value in patch.items() if value != getattr(step.before, name)}
+    if (telling or fields) and all(getattr(now, name) == value for name, value in patch.items()) and _fit(now, fields):
+        return True
+    differing = differing_settings(step.before, now)
+    if (telling or position is None) and "sort" in differing:
+        # The account renumbers positions, so they prove nothing.
+        differing.remove("sort")
+    if differing:
+        raise Indeterminate
+    return not (telling or fields or position is not None)
+
+
+def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the entity has the custom field values that were sent."""
+    values = (
+        {field["field_id"]: field["values"] for field in now.custom_fields_values} if isinstance(now, Segment) else {}
+    )
+    return all(_same_values(values.get(field["field_id"], []), field["values"] or []) for field in fields)
+
+
+def _same_values(have: Sequence[FieldValue], sent: Sequence[Mapping[str, Any]]) -> bool:
+    return len(have) == len(sent) and all(
+        all(value.get(key) == wanted for key, wanted in want.items()) for value, want in zip(have, sent, strict=True)
+    )

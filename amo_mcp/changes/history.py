@@ -1,109 +1,160 @@
-"""What became of a change since it was made: an undo takes its steps back, and the undo's own undo brings them again.
+"""What became of a change: an undo takes its steps back, and an undo of that undo makes them again.
 
-A record says what happened when; nothing in it is rewritten by what happens later. What holds now is derived.
+The life of a step:
+
+    planned ──> pending ──> done ──> undone
+                   │          ^         │
+                   │          └─────────┘  the undo was undone
+                   ├──> failed     surely not made
+                   └──> unknown    it cannot be told
+
+A record says what came of its own requests; no later change rewrites it. "undone", and everything else that later
+changes made of a step, is derived here from the changes that undo it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from amo_mcp.changes.steps import ChangeStatus, Entity, Kind, Outcome, Step
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Outcome, Step, overall_status
 
-_AGAIN: Mapping[Outcome, Outcome] = {"done": "undone", "undone": "done"}
+_TURNED: Mapping[Outcome, Outcome] = {"done": "undone", "undone": "done"}
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A change as it was recorded.
+class JournalEntry:
+    """A change as it was recorded, with the changes that undo it.
 
     Attributes:
-        number: its place in the journal.
-        at: when it was begun, in Unix seconds.
-        noted: when something was last found out about it.
-        undos: the changes that took it back, oldest first.
+        number: its place in the journal; of two changes the later one has the higher number.
+        record: the change, with nothing in it of what later changes did to its steps.
+        noted_after: the number of the newest change at the time when something was last recorded of this one. A change
+            with a higher number was begun after that.
+        undos: the changes that undo it, oldest first.
     """
 
     number: int
-    at: float
-    noted: float
-    status: ChangeStatus
-    steps: tuple[Step, ...]
-    undos: tuple["Recorded", ...] = ()
+    record: ChangeRecord
+    noted_after: int
+    undos: tuple["JournalEntry", ...] = ()
 
 
 class RecreatedIds:
-    """Which thing stands for another that was deleted and made again under a new id.
+    """Under which ids entities came back that had been deleted.
 
     Args:
-        made_again: of each thing that was made again, oldest first: the number of the change that did it, the kind, the
-            id of what had been deleted, and the new id.
+        recreated: of each entity that was created again, oldest first: the number of the change that did it, the kind,
+            the id of what had been deleted, and the new id.
     """
 
-    def __init__(self, made_again: Iterable[tuple[int, Kind, int, int]] = ()) -> None:
+    def __init__(self, recreated: Iterable[tuple[int, Kind, int, int]] = ()) -> None:
         self._first: dict[tuple[Kind, int], int] = {}
         self._latest: dict[tuple[Kind, int], tuple[int, int]] = {}
-        for number, kind, old, new in made_again:
+        for number, kind, old, new in recreated:
             first = self._first.get((kind, old), old)
             self._first[kind, new] = first
             self._latest[kind, first] = number, new
 
-    def of(self, kind: Kind, thing_id: int) -> int:
-        """The id under which the thing is to be found now, if anywhere."""
-        return self._found(kind, thing_id)[1]
+    def current_id(self, kind: Kind, entity_id: int) -> int:
+        """The id under which an entity is to be found now, if it is anywhere, whichever of its ids is given."""
+        return self._found(kind, entity_id)[1]
 
-    def came_back(self, kind: Kind, thing_id: int, number: int) -> bool:
-        """Whether the thing was made again by a change after that `number`."""
-        return self._found(kind, thing_id)[0] > number
+    def came_back(self, kind: Kind, entity_id: int, number: int) -> bool:
+        """Whether an entity was created again by a change with a higher number."""
+        return self._found(kind, entity_id)[0] > number
 
-    def _found(self, kind: Kind, thing_id: int) -> tuple[int, int]:
-        return self._latest.get((kind, self._first.get((kind, thing_id), thing_id)), (0, thing_id))
+    def _found(self, kind: Kind, entity_id: int) -> tuple[int, int]:
+        return self._latest.get((kind, self._first.get((kind, entity_id), entity_id)), (0, entity_id))
+
+
+def current_record(entry: JournalEntry, recreated: RecreatedIds) -> ChangeRecord:
+    """A change with what became of its steps; a status that it has ended with follows from them."""
+    steps = tuple(_current_steps(entry, recreated))
+    status = entry.record.status if entry.record.status == "running" else overall_status(steps)
+    return replace(entry.record, steps=steps, status=status)
+
+
+def can_be_undone(entry: JournalEntry, steps: Sequence[Step], recreated: RecreatedIds) -> bool:
+    """Whether `steps` can take a change back: no other undo of it is running, and what they take back is done."""
+    if any(undo.record.status == "running" for undo in entry.undos):
+        return False
+    current = current_record(entry, recreated).steps
+    return all(current[step.undoes].outcome == "done" for step in steps if step.undoes is not None)
+
+
+def still_open(recorded: Sequence[Step], found: Mapping[int, Step]) -> dict[int, Step]:
+    """What was found of the steps that are pending in the journal, by position; of the others it is known already."""
+    return {position: step for position, step in found.items() if recorded[position].outcome == "pending"}
 
 
 @dataclass(frozen=True)
 class _Event:
-    """What a later change made of a step; an idle one sent nothing, as there was nothing to take away."""
+    """What a later change did to a step.
+
+    Attributes:
+        number: the later change.
+        position: the step.
+        outcome: what the step became.
+        after: the entity that the later change left behind, if it left one.
+        sent: whether the later change sent anything for this step; else there was nothing to take away.
+    """
 
     number: int
     position: int
-    became: Outcome
+    outcome: Outcome
     after: Entity | None = None
-    idle: bool = False
+    sent: bool = True
 
 
-def steps_now(change: Recorded, successors: RecreatedIds) -> list[Step]:
-    """The steps of a change with what became of them; the latest that happened to a step counts."""
-    steps = [*change.steps]
-    for event in sorted(_events(change), key=lambda event: event.number):
+def _current_steps(entry: JournalEntry, recreated: RecreatedIds) -> list[Step]:
+    """The steps of a change; of what later changes did to a step, the latest counts."""
+    steps = [*entry.record.steps]
+    for event in sorted(_events(entry), key=lambda event: event.number):
         step = steps[event.position]
-        if not (event.idle and (step.outcome not in _AGAIN or _is_back(step, event.number, successors))):
-            steps[event.position] = step.came(event.became, event.after)
+        if event.sent or (step.outcome in _TURNED and not _is_back(step, event.number, recreated)):
+            steps[event.position] = _with_event(step, event)
     return steps
 
 
-def _is_back(step: Step, number: int, successors: RecreatedIds) -> bool:
-    """Whether what was gone when there was nothing to take away has come back since."""
-    return step.after is not None and successors.came_back(step.kind, step.after.id, number)
+def _with_event(step: Step, event: _Event) -> Step:
+    if isinstance(step, Delete) or event.after is None:
+        return step.with_outcome(event.outcome)
+    return replace(step, outcome=event.outcome, after=event.after)
 
 
-def _events(change: Recorded) -> Iterator[_Event]:
-    for undo in change.undos:
-        for step in undo.steps:
-            if step.undoes is not None and step.outcome == "done":
-                yield _Event(undo.number, step.undoes, "undone", step.after)
-            elif step.undoes is not None and step.action == "create" and step.outcome in ("intent", "unknown"):
-                # It may have been made again: a second undo would double it.
+def _is_back(step: Step, number: int, recreated: RecreatedIds) -> bool:
+    """Whether what had gone when there was nothing to take away has come back since."""
+    entity = step.before if isinstance(step, Delete) else step.after
+    return entity is not None and recreated.came_back(step.kind, entity.id, number)
+
+
+def _events(entry: JournalEntry) -> Iterator[_Event]:
+    for undo in entry.undos:
+        steps = undo.record.steps
+        for step in steps:
+            if step.undoes is None:
+                continue
+            if step.outcome == "done":
+                yield _Event(undo.number, step.undoes, "undone", _after(step))
+            elif isinstance(step, Create) and step.outcome in ("pending", "unknown"):
+                # It may have been created again: a second undo would double it.
                 yield _Event(undo.number, step.undoes, "unknown")
         for event in _events(undo):
-            position = undo.steps[event.position].undoes
+            position = steps[event.position].undoes
             if position is not None:
-                became = _AGAIN.get(event.became, event.became)
-                yield _Event(event.number, position, became, event.after, event.idle)
-        yield from _idle(change, undo)
+                turned = _TURNED.get(event.outcome, event.outcome)
+                yield replace(event, position=position, outcome=turned)
+        yield from _nothing_to_take_away(entry, undo)
 
 
-def _idle(change: Recorded, undo: Recorded) -> Iterator[_Event]:
-    """What an undo had nothing to do for, if it is done: not for what was found out only after it had begun."""
-    if undo.status == "done" and change.noted <= undo.at:
-        covered = {step.undoes for step in undo.steps}
-        for position, step in enumerate(change.steps):
-            if step.outcome == "done" and position not in covered:
-                yield _Event(undo.number, position, "undone", idle=True)
+def _nothing_to_take_away(entry: JournalEntry, undo: JournalEntry) -> Iterator[_Event]:
+    """The steps for which an undo that is done had nothing to do; not what was found out only after it had begun."""
+    if undo.record.status != "done" or undo.number <= entry.noted_after:
+        return
+    taken = {step.undoes for step in undo.record.steps}
+    for position, step in enumerate(entry.record.steps):
+        if step.outcome == "done" and position not in taken:
+            yield _Event(undo.number, position, "undone", sent=False)
+
+
+def _after(step: Step) -> Entity | None:
+    return None if isinstance(step, Delete) else step.after

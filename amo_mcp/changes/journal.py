@@ -1,28 +1,22 @@
-"""The journal: every change is recorded, with things whole as they were, before it is sent.
+"""The journal: every change is recorded, with entities whole as they were, before anything is sent.
 
-This is what undo stands on, and "nothing is lost". One SQLite file for an account, shared by all processes of the
-machine. A process that dies leaves its changes unfinished; whoever looks next finds that its lock is free, and settles
-them.
+Undo stands on it, and so does "nothing is lost". It belongs to an account, by its id, and is shared by every process
+that serves the account. `amo_mcp.storage` has the backends.
+
+A change is begun (`begin`: durable before the first request leaves), noted as its steps are sent and answered (`note`),
+and ends with a status. A process that dies leaves its changes unfinished; whoever looks next finds them (`unsettled`),
+reads the account, and records what came of them (`settle`).
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import anyio
-import anyio.to_thread
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import Change, ChangeStatus, Step
+from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step
 
-if TYPE_CHECKING:
-    from amo_mcp.reorganize.plan import Plan
-    from amo_mcp.storage.sqlite.journal import Records, Unsettled
-
-_T = TypeVar("_T")
+AT_REST = 60.0
+"""Seconds after which a request that was broken off is surely not being worked on any more."""
 
 
 class JournalUnusable(Exception):
@@ -39,107 +33,129 @@ class JournalUnusable(Exception):
         self.begun = begun
 
 
-class Journal:
-    """The journal of one account. Every method can raise `JournalUnusable`.
+class UndoneMeanwhile(Exception):
+    """What was to be undone is undone already, or is being undone at this moment."""
 
-    Args:
-        file: where it is kept; None keeps it in memory, for the sandbox in process.
-        clock: gives Unix seconds.
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A change that was left unfinished.
+
+    Attributes:
+        record: the change; what is to be found out are its pending steps.
+        at_rest: whether whatever it sent has arrived, or never will: `AT_REST` seconds have passed.
     """
 
-    def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = file
-        self._clock = clock
-        self._one_at_a_time = anyio.Lock()
+    record: ChangeRecord
+    at_rest: bool
 
-    @cached_property
-    def _records(self) -> "Records":
-        """Made with the first use: a client that only looks needs no database."""
-        from amo_mcp.storage.sqlite.journal import Records
 
-        return Records(self._file, self._clock)
+def is_at_rest(noted: float, now: float) -> bool:
+    """Whether a change of which something was last recorded at `noted` is at rest; both in Unix seconds.
+
+    A moment that is far in the future is one of a clock that was wrong, and is as good as long ago.
+    """
+    return abs(now - noted) > AT_REST
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long changes are kept. What is recent is told by the journal's order: a clock alone drops nothing.
+
+    Attributes:
+        max_changes: no more changes than these are kept, counted from the newest.
+        max_age: seconds; an older change goes, unless it is one of the newest.
+        newest: how many of the newest changes are kept whatever their age.
+        at_once: how many changes go at most when one is begun, so that forgetting never delays a change.
+    """
+
+    max_changes: int = 10_000
+    max_age: float = 400 * 86_400.0
+    newest: int = 1_000
+    at_once: int = 10
+
+    def is_over(self, number: int, at: float, *, last: int, now: float) -> bool:
+        """Whether the change `number`, begun at `at`, is to go when the newest has the number `last`."""
+        return number <= last - self.max_changes or (number <= last - self.newest and at < now - self.max_age)
+
+
+class Journal(Protocol):
+    """The journal of one account.
+
+    Every method can raise `JournalUnusable`, and, where a backend has to ask for the account's id, what asking raises.
+    Each write is atomic: it is recorded whole, or not at all. A write that was begun is finished, and a cancellation
+    comes after it. Writes of several processes come one after the other, and each sees what the one before it left.
+    """
 
     async def begin(
         self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
-    ) -> str:
-        """Record a change that is about to be made, use its plan up, and give its id.
+    ) -> ChangeRecord:
+        """Record a change that is about to be made; it is durable when this returns, so that its steps may be sent.
+
+        The plan is used up atomically with the record: of several processes that apply one plan at once, one begins.
+        So it is with an undo: while one undo of a change is running, no other begins.
+        The oldest changes are forgotten here, a few at a time (`Retention`).
+
+        Args:
+            tool: the tool that does it.
+            steps: all of its steps; those that are sent first are pending.
+            undoes: the change that the steps take back.
+            plan_id: the plan that the steps carry out.
+
+        Returns:
+            The record, with its new id; its status is "running".
 
         Raises:
             PlanUsed: the plan was carried out already.
-            UndoneMeanwhile: a step that is to be taken back is not there to be taken back any more.
+            UndoneMeanwhile: a step that is to be taken back cannot be taken back any more.
         """
-        return await self._run(self._records.begin, tool, steps, undoes, plan_id)
+        ...
 
-    async def note(self, change_id: str, steps: dict[int, Step], status: ChangeStatus | None = None) -> None:
-        """Record what is known now of some steps, by position, and of the change: with a status, it has ended.
+    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+        """Record what is known now of some steps, by position; durable when this returns. With a status it has ended.
 
-        The plan of a change that has ended and of which nothing came can be applied again.
+        The plan of a change that failed and of which no step is done can be applied again, atomically with this.
+
+        Raises:
+            JournalUnusable: as everywhere, here with `begun`; also when the change is not in the journal any more.
         """
-        try:
-            await self._run(self._records.note, change_id, steps, status)
-        except JournalUnusable as error:
-            raise JournalUnusable(error.reason, begun=True) from error
+        ...
 
-    async def settle(self, change_id: str, found: dict[int, Step]) -> None:
-        """Record what was found out of the steps of an unfinished change, unless somebody else has found out first."""
-        await self._run(self._records.settle, change_id, found)
+    async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
+        """Record what was found out of the pending steps of an unfinished change, by position.
 
-    async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, Change]]:
-        """Changes with their numbers, newest first, from below the number `before`."""
-        return await self._read(self._records.changes, limit, before)
+        Steps that are not pending any more are left alone: of several processes that find out, the first is heard.
+        A change of which nothing was found is not running any more, but interrupted.
+        """
+        ...
 
-    async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, Change]], int]:
-        """`changes`, and how many were dropped for age or number while they could still be undone."""
-        return await self._read(self._records.page, limit, before)
+    async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
+        """The newest changes first, at most `limit`, each with its place in the journal.
 
-    async def change(self, change_id: str) -> Change | None:
-        """One change."""
-        return await self._read(self._records.change, change_id)
+        The place is the cursor of a page: the next page is what comes `before` the place of the last one. A change
+        keeps its place; new ones are above it.
+        """
+        ...
 
-    async def unsettled(self) -> "list[Unsettled]":
-        """Changes that were left unfinished by a process that is gone, or by this one's own failing."""
-        return await self._read(self._records.unsettled)
+    async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
+        """`changes`, and how many changes were forgotten while they could still have been undone."""
+        ...
 
-    async def successors(self) -> "RecreatedIds":
-        """What was deleted and came back under a new id."""
-        return await self._read(self._records.successors)
+    async def change(self, change_id: str) -> ChangeRecord | None:
+        """One change, as it stands after whatever undid it; None when the journal has no such change."""
+        ...
 
-    async def keep_plan(self, plan: "Plan") -> None:
-        """Keep a plan, and forget those that are dead."""
-        await self._run(self._records.keep_plan, plan)
+    async def unsettled(self) -> list[Unsettled]:
+        """Changes that nobody works on any more, and that still have to be found out about.
 
-    async def plan(self, plan_id: str, owner: str) -> "Plan | None":
-        """A plan of `owner` that lives and was not applied."""
-        return await self._run(self._records.plan, plan_id, owner)
+        Their process is gone, or it is this one, and its own recording failed; or they have pending steps left.
+        """
+        ...
 
-    def close(self) -> None:
-        """Close the file."""
-        if "_records" in vars(self):
-            self._records.close()
+    async def recreated_ids(self) -> RecreatedIds:
+        """Under which ids entities came back that had been deleted."""
+        ...
 
-    async def _read(self, look: Callable[..., _T], *arguments: Any) -> _T:
-        """Look here: a reader of a write-ahead log waits for no writer, and on a busy server a thread waits for us."""
-        if not self._records.is_open:
-            return await self._run(look, *arguments)
-        async with self._one_at_a_time:
-            with _usable():
-                return look(*arguments)
-
-    async def _run(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do it in a thread, one at a time, to the end: a record that is begun is finished."""
-        # The shield is around the lock too: what came of a change is recorded even when its call has been cancelled.
-        with anyio.CancelScope(shield=True):
-            async with self._one_at_a_time:
-                with _usable():
-                    done = await anyio.to_thread.run_sync(work, *arguments)
-        return done
-
-
-@contextmanager
-def _usable() -> Iterator[None]:
-    import sqlite3
-
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise JournalUnusable(str(error)) from error
+    async def close(self) -> None:
+        """Let go of whatever is open; nothing that was recorded is lost. It may be called more than once."""
+        ...

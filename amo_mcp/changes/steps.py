@@ -1,124 +1,235 @@
-"""A change as the journal and the account know it: steps, each of one action on one thing."""
+"""A change as the journal and the account know it: steps, each of one action on one entity."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.text import quote
 
 Action = Literal["create", "update", "delete"]
 Kind = Literal["segment", "status"]
-Outcome = Literal["planned", "intent", "done", "failed", "unknown", "undone"]
-"""What is known of a step: not sent yet, about to be sent, made, surely not made, not to be told, or taken back."""
+Outcome = Literal["planned", "pending", "done", "failed", "unknown", "undone"]
+"""What is known of a step: not sent yet, about to be sent, made, surely not made, undeterminable, or taken back."""
 
-LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
+ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
 
 Entity = Segment | Status
-Sent = SegmentDraft | SegmentPatch | StatusDraft | StatusPatch
 
-_ENTITIES: dict[Kind, type[Entity]] = {"segment": Segment, "status": Status}
-_SENT: dict[tuple[Kind, Action], type[Sent]] = {
-    ("segment", "create"): SegmentDraft,
-    ("segment", "update"): SegmentPatch,
-    ("status", "create"): StatusDraft,
-    ("status", "update"): StatusPatch,
-}
+LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
+"""How many of a kind one account holds."""
+
+_ENTITIES: Mapping[Kind, type[Entity]] = {"segment": Segment, "status": Status}
+_DRAFTS: Mapping[Kind, type[SegmentDraft | StatusDraft]] = {"segment": SegmentDraft, "status": StatusDraft}
+_PATCHES: Mapping[Kind, type[SegmentPatch | StatusPatch]] = {"segment": SegmentPatch, "status": StatusPatch}
+_VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
-@dataclass(frozen=True)
-class Step:
-    """One action.
+@dataclass(frozen=True, kw_only=True)
+class _Common:
+    """What every step has.
 
     Attributes:
-        before: the thing as it was, whole; None for a creation.
-        sent: what is sent; None for a deletion.
-        known: ids of all things of this kind before a creation: what is not among them is new.
-        after: the thing as the API answered it.
         outcome: what is known of it.
         undoes: the position, in the change that is taken back, of the step that this one takes back.
     """
 
-    action: Action
-    kind: Kind
-    before: Entity | None = None
-    sent: Sent | None = None
-    known: tuple[int, ...] = ()
-    after: Entity | None = None
+    action: ClassVar[Action]
     outcome: Outcome = "planned"
     undoes: int | None = None
 
-    @property
-    def target_id(self) -> int | None:
-        """The id of the thing; of a creation, once it is known."""
-        thing = self.before or self.after
-        return None if thing is None else thing.id
-
-    @property
-    def name(self) -> str:
-        """The thing's name before, or the name that it is created with."""
-        if self.before is not None:
-            return self.before.name
-        return (self.sent.name if self.sent else None) or ""
-
-    @property
-    def summary(self) -> str:
-        """What it does, in a few words."""
-        verb = {"create": "Create", "update": "Change", "delete": "Delete"}[self.action]
-        return f"{verb} {self.kind} {quote(self.name)}" + (f" (id {self.target_id})" if self.target_id else "")
-
-    def came(self, outcome: Outcome, after: Entity | None = None) -> Self:
+    def with_outcome(self, outcome: Outcome) -> Self:
         """The step with what came of it."""
-        return replace(self, outcome=outcome, after=after or self.after)
-
-    def recorded(self) -> dict[str, Any]:
-        """The step as JSON; times in Unix seconds, so that nothing is lost."""
-        return {
-            "action": self.action,
-            "kind": self.kind,
-            "before": _kept(self.before),
-            "sent": self.sent.to_payload() if self.sent else None,
-            "known": list(self.known),
-            "after": _kept(self.after),
-            "outcome": self.outcome,
-            "undoes": self.undoes,
-        }
-
-    @classmethod
-    def read(cls, record: dict[str, Any]) -> Self:
-        """The step of a record."""
-        entity = _ENTITIES[record["kind"]]
-        sent = _SENT.get((record["kind"], record["action"]))
-        return cls(
-            action=record["action"],
-            kind=record["kind"],
-            before=entity.model_validate(record["before"]) if record["before"] else None,
-            sent=sent.model_validate(record["sent"]) if sent and record["sent"] is not None else None,
-            known=tuple(record["known"]),
-            after=entity.model_validate(record["after"]) if record["after"] else None,
-            outcome=record["outcome"],
-            undoes=record["undoes"],
-        )
+        return replace(self, outcome=outcome)
 
 
-def _kept(thing: Entity | None) -> dict[str, Any] | None:
-    """A thing whole, as the API would say it."""
-    if thing is None:
-        return None
-    told = thing.model_dump(mode="python", exclude_unset=True)
-    return {name: int(value.timestamp()) if hasattr(value, "timestamp") else value for name, value in told.items()}
+@dataclass(frozen=True, kw_only=True)
+class _Writes(_Common):
+    """A step that leaves an entity behind.
 
+    Attributes:
+        after: the entity as the API answered it; None until the step is done.
+    """
 
-ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
+    after: Entity | None = None
+
+    def done(self, after: Entity) -> Self:
+        """The step, done, with what it left behind."""
+        return replace(self, outcome="done", after=after)
 
 
 @dataclass(frozen=True)
-class Change:
-    """A change: what one call did, in steps.
+class Create(_Writes):
+    """Create a segment or a status.
 
     Attributes:
+        draft: what is sent.
+        existing_ids: all entities of the kind just before the creation; one that is not among them is new.
+    """
+
+    action: ClassVar[Action] = "create"
+    draft: SegmentDraft | StatusDraft
+    existing_ids: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What is created."""
+        return "segment" if isinstance(self.draft, SegmentDraft) else "status"
+
+    @property
+    def name(self) -> str:
+        """The name that it is created with."""
+        return self.draft.name
+
+    @property
+    def target_id(self) -> int | None:
+        """The new id, once it is known."""
+        return None if self.after is None else self.after.id
+
+
+@dataclass(frozen=True)
+class Update(_Writes):
+    """Change settings of a segment or a status.
+
+    Attributes:
+        before: the entity as it was, whole.
+        patch: what is sent.
+    """
+
+    action: ClassVar[Action] = "update"
+    before: Entity
+    patch: SegmentPatch | StatusPatch
+
+    @property
+    def kind(self) -> Kind:
+        """What is changed."""
+        return kind_of(self.before)
+
+    @property
+    def name(self) -> str:
+        """The name before."""
+        return self.before.name
+
+    @property
+    def target_id(self) -> int:
+        """Which one."""
+        return self.before.id
+
+
+@dataclass(frozen=True)
+class Delete(_Common):
+    """Delete a segment or a status.
+
+    Attributes:
+        before: the entity as it was, whole.
+    """
+
+    action: ClassVar[Action] = "delete"
+    before: Entity
+
+    @property
+    def kind(self) -> Kind:
+        """What is deleted."""
+        return kind_of(self.before)
+
+    @property
+    def name(self) -> str:
+        """The name before."""
+        return self.before.name
+
+    @property
+    def target_id(self) -> int:
+        """Which one."""
+        return self.before.id
+
+
+Step = Create | Update | Delete
+"""One action on one entity.
+
+| | `Create` | `Update` | `Delete` |
+|---|---|---|---|
+| the entity as it was | | `before` | `before` |
+| what is sent | `draft` | `patch` | |
+| what tells that it is new | `existing_ids` | | |
+| the entity as the API answered it | `after` | `after` | |
+"""
+
+
+def kind_of(entity: Entity) -> Kind:
+    """Whether it is a segment or a status."""
+    return "segment" if isinstance(entity, Segment) else "status"
+
+
+def title_of(step: Step) -> str:
+    """What a step does, in three English words: `Change segment «VIP»`."""
+    return f"{_VERBS[step.action]} {step.kind} {quote(step.name)}"
+
+
+def summary_of(step: Step) -> str:
+    """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
+    return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
+
+
+def field_ids(steps: Sequence[Step]) -> set[int]:
+    """The custom fields that the steps set."""
+    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
+    return {
+        field["field_id"]
+        for written in inputs
+        if isinstance(written, SegmentPatch)
+        for field in written.custom_fields_values or []
+    }
+
+
+def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
+    """The definitions of the custom fields that the steps set."""
+    used = field_ids(steps)
+    return tuple(field for field in definitions if field.id in used)
+
+
+def to_record(step: Step) -> dict[str, Any]:
+    """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
+    record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
+    if not isinstance(step, Create):
+        record["before"] = _whole(step.before)
+    if not isinstance(step, Delete):
+        record["after"] = None if step.after is None else _whole(step.after)
+        record["payload"] = (step.draft if isinstance(step, Create) else step.patch).to_payload()
+    if isinstance(step, Create):
+        record["existing_ids"] = list(step.existing_ids)
+    return record
+
+
+def from_record(record: Mapping[str, Any]) -> Step:
+    """The step of a record that `to_record` made."""
+    kind: Kind = record["kind"]
+    entity = _ENTITIES[kind]
+    after = None if record.get("after") is None else entity.model_validate(record["after"])
+    outcome, undoes = record["outcome"], record["undoes"]
+    match record["action"]:
+        case "create":
+            draft = _DRAFTS[kind].model_validate(record["payload"])
+            return Create(draft, tuple(record["existing_ids"]), after=after, outcome=outcome, undoes=undoes)
+        case "update":
+            before, patch = entity.model_validate(record["before"]), _PATCHES[kind].model_validate(record["payload"])
+            return Update(before, patch, after=after, outcome=outcome, undoes=undoes)
+        case _:
+            return Delete(entity.model_validate(record["before"]), outcome=outcome, undoes=undoes)
+
+
+def _whole(entity: Entity) -> dict[str, Any]:
+    told = entity.model_dump(mode="python", exclude_unset=True)
+    return {name: int(value.timestamp()) if hasattr(value, "timestamp") else value for name, value in told.items()}
+
+
+@dataclass(frozen=True)
+class ChangeRecord:
+    """A change in the journal: what one call did, in steps.
+
+    Attributes:
+        id: under which it is found again, `c` and twelve hexadecimal digits.
         at: when it was begun, in Unix seconds.
         tool: the tool that did it.
         undoes: the change that it took back, when it is an undo.
@@ -132,10 +243,10 @@ class Change:
     undoes: str | None = None
 
 
-def status_of(steps: Iterable[Step]) -> ChangeStatus:
-    """What the steps together come to."""
+def overall_status(steps: Iterable[Step]) -> ChangeStatus:
+    """What the steps of a change that has ended come to together."""
     outcomes = {step.outcome for step in steps}
-    if outcomes & {"unknown", "intent"}:
+    if outcomes & {"unknown", "pending"}:
         return "interrupted"
     if "undone" in outcomes and "done" not in outcomes:
         return "undone"

@@ -1,144 +1,161 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment, Status, comparable
+from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.field_values import readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import Change, Entity, Kind, Step
-from amo_mcp.text import quote, quote_unless_code
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update
+from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _JOINERS = "\u200c\u200d"
-_CHECKED = ("name", "color", "custom_fields_values", "available_products_price_types")
+_FIELDS = "custom_fields_values"
+_PRICES = "available_products_price_types"
+_NOUNS = {"create": "creation", "update": "change", "delete": "deletion"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Undo:
     """How a change is taken back.
 
     Attributes:
-        steps: what has to be done, in order.
-        losses: what will not come back, a sentence each.
+        steps: what has to be done, in order; each names the step that it takes back in `undoes`.
+        not_restored: what will not be as it was, a sentence each.
         conflicts: what somebody changed since, a sentence each; with any of them nothing is to be done.
     """
 
-    steps: list[Step] = field(default_factory=list)
-    not_restored: list[str] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
+    steps: tuple[Step, ...] = ()
+    not_restored: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
-def invert(change: Change, now: Mapping[Kind, Mapping[int, Entity]], successors: RecreatedIds) -> Undo:
-    """How to take `change` back in an account that is as `now` says, by kind and id.
+def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], recreated: RecreatedIds) -> Undo:
+    """How to take a change back, of whose steps those that are done.
 
-    A thing that was deleted since and has come back under a new id is taken for the one that it was.
+    Args:
+        record: the change as it stands (`Journal.change`).
+        account: the account as it is now: entities by kind and id, of every kind that the change has.
+        recreated: by which an entity that was deleted and created again is taken for the one that it was.
     """
-    undo = Undo()
-    for position, step in reversed([*enumerate(change.steps)]):
-        if step.outcome != "done":
-            continue
-        things = now.get(step.kind, {})
-        count = len(undo.steps)
-        if step.action == "delete":
-            _make_again(step, undo)
-        else:
-            left = step.after
-            assert left is not None  # noqa: S101 - a creation or an update that is done has made something
-            there = things.get(left.id) or things.get(successors.of(step.kind, left.id))
-            (_take_away if step.action == "create" else _put_back)(step, left, there, undo)
-        undo.steps[count:] = [replace(inverse, undoes=position) for inverse in undo.steps[count:]]
-    return undo
+    parts = [
+        _inverse(step, position, account.get(step.kind, {}), recreated)
+        for position, step in reversed([*enumerate(record.steps)])
+    ]
+    return Undo(
+        tuple(chain.from_iterable(part.steps for part in parts)),
+        tuple(chain.from_iterable(part.not_restored for part in parts)),
+        tuple(chain.from_iterable(part.conflicts for part in parts)),
+    )
 
 
-def _take_away(step: Step, left: Entity, there: Entity | None, undo: Undo) -> None:
-    if there is None:
-        undo.not_restored.append(f"{_titled(step)} is gone already; there is nothing to take away.")
-        return
-    _compare(step, there, left, _CHECKED, undo)
-    undo.steps.append(Step("delete", step.kind, before=there))
-
-
-def _put_back(step: Step, left: Entity, there: Entity | None, undo: Undo) -> None:
-    if there is None:
-        undo.conflicts.append(f"{_titled(step)} is gone; it cannot be changed back.")
-        return
-    changed = [name for name in (step.sent.to_payload() if step.sent else {}) if name != "sort"]
-    _compare(step, there, left, changed, undo)
-    back = _back(step, undo)
-    if back.to_payload():
-        undo.steps.append(Step("update", step.kind, before=there, sent=back))
-
-
-def _back(step: Step, undo: Undo) -> SegmentPatch | StatusPatch:
-    """The patch that gives the changed settings their old values."""
-    before, sent = step.before, step.sent
-    wanted = set(sent.to_payload() if sent else {})
-    old: dict[str, Any] = {name: getattr(before, name) for name in wanted - {"custom_fields_values"}}
-    if isinstance(before, Status):
-        return StatusPatch(**_writable(old, STATUS_COLORS, step, undo))
-    assert isinstance(before, Segment)  # noqa: S101 - there are two kinds
-    assert isinstance(sent, SegmentPatch)  # noqa: S101 - a segment was sent a segment's patch
-    if sent.custom_fields_values:
-        held = {field["field_id"]: field for field in before.custom_fields_values}
-        old["custom_fields_values"] = [
-            {"field_id": item["field_id"], "values": _sent_values(held.get(item["field_id"]))}
-            for item in sent.custom_fields_values
-        ]
-    return SegmentPatch(**_writable(old, SEGMENT_COLORS, step, undo))
-
-
-def _make_again(step: Step, undo: Undo) -> None:
-    before = step.before
-    undo.not_restored.append(f"{_titled(step)} comes back with a new id.")
-    draft: SegmentDraft | StatusDraft
-    if isinstance(before, Segment):
-        if before.customers_count:
-            undo.not_restored.append(
-                f"Its {before.customers_count} customers do not come back into it, nor do its conditions."
-            )
-        else:
-            undo.not_restored.append("Its conditions do not come back.")
-        held: dict[str, Any] = {
-            "name": before.name,
-            "color": before.color or None,
-            "custom_fields_values": [
-                {"field_id": item["field_id"], "values": _sent_values(item)}
-                for item in before.custom_fields_values
-                if item["values"]
-            ]
-            or None,
-            "available_products_price_types": before.available_products_price_types or None,
-        }
-        draft = SegmentDraft(**_writable(held, SEGMENT_COLORS, step, undo))
+def _inverse(step: Step, position: int, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
+    if step.outcome in ("pending", "unknown"):
+        return Undo(not_restored=(_not_known(step),))
+    if step.outcome != "done":
+        return Undo()
+    if isinstance(step, Delete):
+        undo = _recreate(step)
+    elif step.after is None:
+        undo = Undo(not_restored=(_not_known(step),))
     else:
-        assert isinstance(before, Status)  # noqa: S101 - there are two kinds
-        undo.not_restored.append("Its customers have moved on, and its conditions do not come back.")
-        undo.not_restored.append("It may stand one place away from where it stood.")
-        held = {"name": before.name, "sort": before.sort, "color": before.color or None}
-        draft = StatusDraft(**_writable(held, STATUS_COLORS, step, undo))
-    undo.steps.append(Step("create", step.kind, sent=draft))
+        current = entities.get(step.after.id) or entities.get(recreated.current_id(step.kind, step.after.id))
+        undo = _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
+    return replace(undo, steps=tuple(replace(inverse, undoes=position) for inverse in undo.steps))
 
 
-def _writable(held: dict[str, Any], palette: tuple[str, ...], step: Step, undo: Undo) -> dict[str, Any]:
-    """What can be written of it: an account may hold names and colours that cannot be, and that is said."""
-    name, color = held.get("name"), held.get("color")
-    if name is not None and (kept := _writable_name(name, step)) != name:
-        undo.not_restored.append(f"The name of {_titled(step)} cannot be set as it was; it becomes {quote(kept)}.")
-        held = {**held, "name": kept}
-    if color is not None and color not in palette:
-        undo.not_restored.append(
-            f"The colour {quote_unless_code(color)} of {_titled(step)} cannot be set through the API."
+def _not_known(step: Step) -> str:
+    # What was done may be unknown, or whether it was undone since.
+    was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
+    return f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+
+
+def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
+    """Delete what was created, as it is now."""
+    if current is None:
+        return Undo(not_restored=(f"{_title(step)} is gone already; there is nothing to take away.",))
+    names = ("name", "color", _PRICES)
+    fields = {*_fields_of(left), *_fields_of(current)}
+    return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields)))
+
+
+def _restore(step: Update, left: Entity, current: Entity | None) -> Undo:
+    """Give the settings that were changed their values from before."""
+    if current is None:
+        return Undo(conflicts=(f"{_title(step)} is gone; it cannot be changed back.",))
+    # The account renumbers positions, so that another one proves no change.
+    names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
+    conflicts = tuple(_conflicts(step, left, current, names, _fields_of(step.patch)))
+    patch, not_restored = _patch_back(step)
+    steps = (Update(current, patch),) if patch.to_payload() else ()
+    return Undo(steps, not_restored, conflicts)
+
+
+def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ...]]:
+    """The patch that restores what a step changed, and what of it cannot be written."""
+    before = step.before
+    settings = {name: getattr(before, name) for name in step.patch.to_payload() if name != _FIELDS}
+    writable, unwritable = _writable(step, settings)
+    if isinstance(before, Status):
+        return StatusPatch(**writable), unwritable
+    fields = _fields_of(before)
+    if changed := _fields_of(step.patch):
+        writable[_FIELDS] = [
+            {"field_id": field_id, "values": values_to_send(fields.get(field_id))} for field_id in changed
+        ]
+    return SegmentPatch(**writable), unwritable
+
+
+def _recreate(step: Delete) -> Undo:
+    """Create what was deleted once more."""
+    before = step.before
+    settings, unwritable = _writable(step, {"name": before.name, "color": before.color or None})
+    draft: SegmentDraft | StatusDraft
+    lost: tuple[str, ...]
+    if isinstance(before, Status):
+        draft = StatusDraft(sort=before.sort, **settings)
+        lost = (
+            "Its customers were moved to other statuses, and its conditions do not come back.",
+            "Its position may be off by one.",
         )
-        return {name: value for name, value in held.items() if name != "color"}
-    return held
+    else:
+        values = {field["field_id"]: values_to_send(field) for field in before.custom_fields_values}
+        fields = [{"field_id": field_id, "values": value} for field_id, value in values.items() if value]
+        draft = SegmentDraft(
+            custom_fields_values=fields or None,
+            available_products_price_types=before.available_products_price_types or None,
+            **settings,
+        )
+        count = before.customers_count
+        members = f"Its {count} customers do not come back into it, nor do its conditions."
+        lost = (members if count else "Its conditions do not come back.",)
+    return Undo((Create(draft),), (f"{_title(step)} comes back with a new id.", *lost, *unwritable))
 
 
-def _writable_name(name: str, step: Step) -> str:
+def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What can be written of settings: an account may have names and colours that the API does not take."""
+    writable, unwritable = {**settings}, []
+    name, color = settings.get("name"), settings.get("color")
+    if name is not None:
+        writable["name"] = _writable_name(name, step)
+        if writable["name"] != name:
+            unwritable.append(
+                f"The name of {_title(step)} cannot be set as it was; it becomes {quote(writable['name'])}."
+            )
+    if color is not None and color not in (SEGMENT_COLORS if step.kind == "segment" else STATUS_COLORS):
+        del writable["color"]
+        unwritable.append(f"The colour {quote_unless_code(color)} of {_title(step)} cannot be set through the API.")
+    return writable, tuple(unwritable)
+
+
+def _writable_name(name: str, step: Update | Delete) -> str:
     """The name without the characters that a name may not have, when it has any."""
     try:
         return StatusPatch(name=name).name or ""
@@ -147,41 +164,50 @@ def _writable_name(name: str, step: Step) -> str:
         return kept if kept.strip() else f"{step.kind} {step.target_id}"
 
 
-def _sent_values(field: FieldValues | None) -> list[dict[str, Any]] | None:
-    """Values as they were read, in the form in which they are sent; None clears the field."""
-    if field is None or not field["values"]:
-        return None
-    return [_sent_value(item) for item in field["values"]]
-
-
-def _sent_value(value: FieldValue) -> dict[str, Any]:
-    choice = value.get("enum_id")
-    return {"value": value.get("value")} if choice is None else {"enum_id": choice}
-
-
-def _compare(step: Step, there: Entity, left: Entity, names: Iterable[str], undo: Undo) -> None:
-    """Name what is not any more as the change left it, of what is known of how it left it."""
-    now, then = comparable(there), comparable(left)
-    sent = step.sent
-    if step.action == "update" and isinstance(sent, SegmentPatch):
-        touched = {item["field_id"] for item in sent.custom_fields_values or []}
-        for settings in (now, then):
-            held = settings["custom_fields_values"]
-            settings["custom_fields_values"] = [item for item in held if item["field_id"] in touched]
+def _conflicts(
+    step: Step, left: Entity, current: Entity, names: Iterable[str], field_ids: Iterable[int]
+) -> Iterator[str]:
+    """What is not as the step left it, of what is known of how it left it."""
     for name in names:
-        if name in then and name in left.model_fields_set and now.get(name) != then[name]:
-            undo.conflicts.append(
-                f"{_titled(step)}: {name} was left as {_told(name, then)} and is {_told(name, now)} now."
-            )
+        was, now = getattr(left, name, None), getattr(current, name, None)
+        if name in left.model_fields_set and _comparable(was) != _comparable(now):
+            yield _conflict(step, name, _readable(name, was), _readable(name, now))
+    if _FIELDS in left.model_fields_set:
+        before, after = _fields_of(left), _fields_of(current)
+        for field_id in field_ids:
+            was, now = before.get(field_id), after.get(field_id)
+            if not same_values(was, now):
+                field_name = (now or was or {}).get("field_name")
+                label = f"field {quote(field_name) if field_name else field_id}"
+                yield _conflict(step, label, readable_values(was), readable_values(now))
 
 
-def _told(name: str, settings: Mapping[str, Any]) -> str:
+def _conflict(step: Step, label: str, was: str, now: str) -> str:
+    alike = " They differ in invisible characters, or further on than is shown." if was == now else ""
+    return f"{_title(step)}: {label} was set to {was} and is now {now}.{alike}"
+
+
+def _comparable(setting: Any) -> Any:
+    """A setting for comparison: of price-type fields the order does not count."""
+    return sorted(setting) if isinstance(setting, list) else setting
+
+
+def _readable(name: str, setting: Any) -> str:
     """A setting, for a sentence."""
-    value = settings.get(name)
-    if not value:
+    if not setting:
         return "empty"
-    return quote_unless_code(value) if name == "color" else quote(str(value))
+    if isinstance(setting, list):
+        return sanitize(", ".join(map(str, setting)))
+    return quote_unless_code(setting) if name == "color" else quote(str(setting))
 
 
-def _titled(step: Step) -> str:
-    return step.summary.partition(" ")[2]
+def _fields_of(item: Entity | SegmentPatch | StatusPatch) -> dict[int, Any]:
+    """Custom fields by their ids; a status has none."""
+    if isinstance(item, Segment | SegmentPatch):
+        return {field["field_id"]: field for field in item.custom_fields_values or []}
+    return {}
+
+
+def _title(step: Step) -> str:
+    place = "" if step.target_id is None else f" (id {step.target_id})"
+    return f"{step.kind} {quote(step.name)}{place}"

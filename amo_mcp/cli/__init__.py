@@ -1,16 +1,16 @@
 """Names the commands; a command's file is imported only when that command runs."""
 
-import gc
 from importlib import import_module
 
 import click
-from pydantic import BaseModel, TypeAdapter
+from typing_extensions import override
 
 from amo_mcp import __version__
+from amo_mcp.cli import startup
 
 _COMMANDS = {
     "serve": "Serve MCP over stdio (what `amo-mcp` alone does) or HTTP.",
-    "sandbox": "Serve an amoCRM of your own over HTTP.",
+    "sandbox": "Serve a local amoCRM sandbox over HTTP.",
     "demo": "Watch the main job on the sandbox.",
     "login": "Sign in to an account by OAuth.",
     "logout": "Forget the sign-in.",
@@ -22,18 +22,25 @@ _COMMANDS = {
 class _Commands(click.Group):
     """The commands by name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f"amo_mcp.cli.{cmd_name}").command
-        return command
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(cmd_name) if cmd_name in _COMMANDS else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _command(name: str) -> click.Command:
+    """Import a command. This is the only way to one, so that none runs before start-up has ended."""
+    command: click.Command = import_module(f"amo_mcp.cli.{name}").command
+    startup.ready()
+    return command
 
 
 @click.group(cls=_Commands, invoke_without_command=True)
@@ -45,20 +52,10 @@ def cli(ctx: click.Context) -> None:
     Without a command it serves stdio.
     """
     if ctx.invoked_subcommand is None:
-        command = cli.get_command(ctx, "serve")
-        assert command is not None  # noqa: S101 - it is in the table above
-        ctx.invoke(command)
+        ctx.invoke(_command("serve"))
 
 
 def main() -> None:
-    """The console script.
-
-    Clients start a server for every window, so starting is made cheap. Nothing that imports build is garbage: the
-    collector is off until the command has what it needs. The SDK declares hundreds of models, for two eras of the
-    protocol of which a client speaks one: each is built when it is first used.
-    """
-    gc.disable()
-    BaseModel.model_config["defer_build"] = True
-    # Of what is no model, such as a union of them, there is no public way to say it; unheeded, starting is slower.
-    TypeAdapter._defer_build = True  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    """The console script."""
+    startup.begin()
     cli()

@@ -1,4 +1,4 @@
-"""`amo-mcp config`: what to put into a client's configuration. JSON on stdout, where it goes on stderr."""
+"""`amo-mcp config`: the configuration for a client. JSON on stdout, and where to put it on stderr."""
 
 import json
 import shutil
@@ -21,6 +21,8 @@ _TOKEN = {
     "cursor": "${env:AMO_ACCESS_TOKEN}",
     "vscode": "${input:amo-access-token}",
 }
+_ABOUT_REFERENCE = "The client reads the token from the reference shown."
+_ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
     "type": "promptString",
     "id": "amo-access-token",
@@ -32,7 +34,7 @@ _INPUT = {
 @click.command("config")
 @click.argument("client", type=click.Choice(list(_WHERE)))
 @click.option("--sandbox", is_flag=True, help="For the embedded sandbox instead of an account.")
-def command(client: str, sandbox: bool) -> None:  # noqa: FBT001 - click's way
+def command(client: str, sandbox: bool) -> None:
     """Print the configuration for a client.
 
     A secret is never printed: it is a reference where the client knows references, else sign in with `amo-mcp login`.
@@ -44,16 +46,11 @@ def command(client: str, sandbox: bool) -> None:  # noqa: FBT001 - click's way
     click.echo(json.dumps(configuration(client, settings), indent=2, ensure_ascii=False))
     click.echo(f"Put this into {_WHERE[client]}.", err=True)
     if _needs_token(settings):
-        told = (
-            "The token is taken from where the reference says."
-            if client in _TOKEN
-            else "This client knows no references to secrets: sign in with `amo-mcp login`, and no token is needed."
-        )
-        click.echo(told, err=True)
+        click.echo(_ABOUT_REFERENCE if client in _TOKEN else _ABOUT_LOGIN, err=True)
 
 
 def configuration(client: str, settings: Settings) -> dict[str, Any]:
-    """The client's configuration, as its documentation has it."""
+    """The configuration, in the form that the client's documentation gives."""
     server: dict[str, Any] = {**_command(), "env": _environment(client, settings)}
     if client != "vscode":
         return {"mcpServers": {"amocrm": server if client != "claude-code" else {"type": "stdio", **server}}}
@@ -70,13 +67,13 @@ def _command() -> dict[str, Any]:
 def _environment(client: str, settings: Settings) -> dict[str, str]:
     if settings.sandbox:
         return {"AMO_SANDBOX": "1"}
-    root = settings.root or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
+    base_url = settings.base_url or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
     token = {"AMO_ACCESS_TOKEN": _TOKEN[client]} if client in _TOKEN and _needs_token(settings) else {}
     hosts = {"AMO_ALLOWED_HOSTS": ",".join(settings.allowed_hosts)} if settings.allowed_hosts else {}
-    folder = {"AMO_STATE_DIR": str(settings.state_dir)} if settings.state_dir else {}
-    return {"AMO_BASE_URL": root, **hosts, **folder, **token}
+    state_dir = {"AMO_STATE_DIR": str(settings.state_dir)} if settings.state_dir else {}
+    return {"AMO_BASE_URL": base_url, **hosts, **state_dir, **token}
 
 
 def _needs_token(settings: Settings) -> bool:
     signed_in = settings.state.signed_in()
-    return not settings.sandbox and settings.root not in signed_in and not (settings.root is None and signed_in)
+    return not settings.sandbox and (settings.base_url not in signed_in if settings.base_url else not signed_in)

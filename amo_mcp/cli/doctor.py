@@ -1,6 +1,5 @@
-"""`amo-mcp doctor`: whether serving would work, a line a thing, each ok or with what to do. It never writes."""
+"""`amo-mcp doctor`: checks everything the server needs, one line each, ok or with what to do. It writes nothing."""
 
-import gc
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,35 +15,41 @@ from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
-from amo_mcp.compose.local import open_account
-from amo_mcp.failures import explain
+from amo_mcp.cli.wording import explained
+from amo_mcp.compose.account import credential_store, open_account, rate_limiter
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
-from amo_mcp.storage.credentials import credential_store
-from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 from amo_mcp.text import sanitize
 
-_SKEW = 30.0
-"""Seconds that this machine's clock may differ from amoCRM's before it is worth saying."""
+_MAX_SKEW = 30.0
+"""Seconds that this machine's clock may differ from amoCRM's before it is reported."""
 
-_SOON = 7 * 86_400.0
+_EXPIRES_SOON = 7 * 86_400.0
+"""Seconds of life below which a long-lived token has to be replaced."""
+
 _ALMOST_FULL = 0.9
+"""The used part of a limit from which it is reported."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One finding; `todo` is one sentence on what to do, empty when all is well."""
+    """One check.
 
-    what: str
-    found: str
-    todo: str = ""
+    Attributes:
+        subject: what was checked, at most 13 characters.
+        finding: what was found, without a full stop.
+        advice: what to do, in sentences; empty when all is well.
+    """
+
+    subject: str
+    finding: str
+    advice: str = ""
 
 
 @click.command("doctor")
-@click.option("--sandbox", is_flag=True, default=None, help="Look at the embedded sandbox instead of an account.")
-def command(sandbox: bool | None) -> None:  # noqa: FBT001 - click's way
-    """Check settings, reachability, sign-in, mode, rights, limits, clock and the shared folder."""
-    gc.enable()
+@click.option("--sandbox", is_flag=True, default=None, help="Check the embedded sandbox instead of an account.")
+def command(sandbox: bool | None) -> None:
+    """Check settings, state directory, rate limit, host, clock, sign-in, rights, mode and limits."""
     log_to_stderr("ERROR")
     try:
         settings = load_settings(ServingSettings, sandbox=sandbox)
@@ -52,153 +57,146 @@ def command(sandbox: bool | None) -> None:  # noqa: FBT001 - click's way
         for problem in error.problems:
             _show(Line("settings", "wrong", problem))
         raise SystemExit(1) from None
-    if not anyio.run(_examine, settings):
+    if not anyio.run(_check, settings):
         raise SystemExit(1)
 
 
-async def _examine(settings: ServingSettings) -> bool:
-    well = True
-    async for line in findings(settings):
+async def _check(settings: ServingSettings) -> bool:
+    """Print every line; whether all is well."""
+    all_well = True
+    async for line in checks(settings):
         _show(line)
-        well = well and not line.todo
-    return well
+        all_well = all_well and not line.advice
+    return all_well
 
 
 def _show(line: Line) -> None:
-    mark = click.style("ok", fg="green") if not line.todo else click.style("!!", fg="red", bold=True)
-    click.echo(f"{mark} {line.what + ':':<14}{line.found}{'. ' + line.todo if line.todo else ''}")
+    mark = click.style("!!", fg="red", bold=True) if line.advice else click.style("ok", fg="green")
+    click.echo(f"{mark} {line.subject + ':':<14}{line.finding}{'. ' + line.advice if line.advice else ''}")
 
 
-async def findings(settings: ServingSettings) -> AsyncIterator[Line]:
-    """Everything, in the order in which things stand on each other; ends early when the rest cannot be known."""
-    yield Line("settings", f"{settings.account}, confirmation {settings.confirm}")
+async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
+    """Every check, in an order in which each needs the ones before; ends early when the rest cannot be known."""
+    yield Line("settings", f"{settings.base_url}, confirmation {settings.confirm}")
     if not settings.sandbox:
-        for line in (_folder(settings), await _pace(settings)):
-            yield line
-        reached, skew = await _reached(settings)
-        yield reached
-        if reached.todo:
+        yield _state_dir(settings)
+        yield await _rate_limit(settings)
+        host, clock = await _host_and_clock(settings)
+        yield host
+        if host.advice:
             return
-        yield skew
+        yield clock
         yield await _sign_in(settings)
     async with open_account(settings) as account:
         try:
-            told = await account.client.account()
+            profile = await account.client.account()
         except AmoError as error:
-            yield Line("account", "cannot be read", _todo(error))
+            yield Line("account", "cannot be read", explained(error))
             return
-        yield Line("account", f"{sanitize(told.name)} (id {told.id})")
-        yield await _rights(account, told)
-        async for line in _mode(account, told):
+        yield Line("account", f"{sanitize(profile.name)} (id {profile.id})")
+        yield await _rights(account, profile)
+        async for line in _mode_and_limits(account, profile):
             yield line
 
 
-def _folder(settings: ServingSettings) -> Line:
+def _state_dir(settings: ServingSettings) -> Line:
     path = settings.state.path
     try:
         settings.state.create()
     except OSError as error:
-        return Line(
-            "state folder", f"{path} cannot be used", f"Make it writable or set AMO_STATE_DIR ({error.strerror})."
-        )
+        return Line("state dir", f"{path} cannot be used", f"Make it writable or set AMO_STATE_DIR ({error.strerror}).")
     if path.stat().st_mode & 0o077:
-        return Line("state folder", f"{path} is open to other users", f"Run: chmod 700 {path}")
-    return Line("state folder", str(path))
+        return Line("state dir", f"{path} is open to other users", f"Run: chmod 700 {path}")
+    return Line("state dir", str(path))
 
 
-async def _pace(settings: ServingSettings) -> Line:
-    limiter = SqliteRateLimiter(settings.state.rate_limit_file(settings.account), settings.rate_limit)
-    await limiter.pause_left()
-    shared = limiter.shared
-    limiter.close()
-    told = f"{settings.rate_limit} requests a second"
-    if not shared:
-        return Line("pace", f"{told}, of this process alone", "Make the state folder writable.")
-    return Line("pace", f"{told}, shared by all processes of this machine")
+async def _rate_limit(settings: ServingSettings) -> Line:
+    limiter = rate_limiter(settings)
+    async with limiter.reserve() as slot:
+        await slot.acquire()
+    limit = f"{settings.rate_limit} requests per second"
+    if not limiter.shared:
+        return Line("rate limit", f"{limit}, for this process only", "Make the state directory writable.")
+    return Line("rate limit", f"{limit}, shared by all processes on this machine")
 
 
-async def _reached(settings: ServingSettings) -> tuple[Line, Line]:
+async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line]:
     """Whether the host answers at all, without a token, and what its clock says."""
-    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.account))
+    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     try:
-        answer = await http.send("GET", f"{settings.account}/api/v4/account", headers={})
-    except TransportError as lost:
+        response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
+    except TransportError as error:
         line = Line(
-            "host", f"amoCRM {lost.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
+            "host", f"amoCRM {error.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
         )
         return line, line
     finally:
         await http.aclose()
-    secure = "TLS" if settings.account.startswith("https:") else "plain http, on this machine"
-    return Line("host", f"answers ({secure})"), _clock(answer.headers.get("date"))
+    secure = "TLS" if settings.base_url.startswith("https:") else "plain http, on this machine"
+    return Line("host", f"answers ({secure})"), _clock(response.headers.get("date"))
 
 
 def _clock(date: str | None) -> Line:
     try:
         skew = time.time() - parsedate_to_datetime(date or "").timestamp()
     except ValueError:
-        return Line("clock", "amoCRM does not tell the time")
-    if abs(skew) > _SKEW:
+        return Line("clock", "amoCRM does not send the time")
+    if abs(skew) > _MAX_SKEW:
         return Line("clock", f"differs from amoCRM's by {skew:+.0f} s", "Set this machine's clock.")
     return Line("clock", "right")
 
 
 async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
-        return _token_line("a long-lived token", expiry(settings.access_token), "Get a new AMO_ACCESS_TOKEN.")
-    store = credential_store(settings.account, settings.state.path)
+        return _long_lived(expiry(settings.access_token))
+    store = credential_store(settings, settings.base_url)
     if await store.load() is None:
-        return Line("sign-in", f"nothing that can be read in {store.place}", "Run amo-mcp login.")
-    return Line("sign-in", f"OAuth, renewed by itself, kept in {store.place}")
+        return Line("sign-in", f"nothing readable in {store.place}", "Run amo-mcp login.")
+    return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")
 
 
-def _token_line(what: str, expires: float | None, todo: str) -> Line:
+def _long_lived(expires: float | None) -> Line:
+    unknown = Line("sign-in", "a long-lived token, expiry unknown")
     if expires is None:
-        return Line("sign-in", f"{what}; its end is not known")
+        return unknown
     try:
-        told = f"{what}, until {iso_utc(datetime.fromtimestamp(expires, UTC))}"
+        until = iso_utc(datetime.fromtimestamp(expires, UTC))
     except (ValueError, OverflowError, OSError):
-        return Line("sign-in", f"{what}; its end is not known")
-    return Line("sign-in", told, todo if expires - time.time() < _SOON else "")
+        return unknown
+    advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
+    return Line("sign-in", f"a long-lived token, until {until}", advice)
 
 
-async def _rights(account: AmoAccount, told: Account) -> Line:
+async def _rights(account: AmoAccount, profile: Account) -> Line:
     """Whether the user is an administrator: read from the user, not tried out."""
+    not_admin = Line("rights", "not an administrator", "Only an account administrator can make changes.")
     try:
-        user = await account.client.user(told.current_user_id)
+        user = await account.client.user(profile.current_user_id)
     except (Forbidden, NotFound):
-        return Line("rights", "not an administrator's", "Writing needs a token of an administrator.")
+        return not_admin
     except AmoError as error:
-        return Line("rights", "cannot be read", _todo(error))
-    if not user.rights.is_admin:
-        return Line("rights", "not an administrator's", "Writing needs a token of an administrator.")
-    return Line("rights", "an administrator's")
+        return Line("rights", "cannot be read", explained(error))
+    return Line("rights", "administrator") if user.rights.is_admin else not_admin
 
 
-async def _mode(account: AmoAccount, told: Account) -> AsyncIterator[Line]:
-    mode = sanitize(told.customers_mode)
+async def _mode_and_limits(account: AmoAccount, profile: Account) -> AsyncIterator[Line]:
     try:
-        match told.customers_mode:
+        match profile.customers_mode:
             case "segments":
                 yield Line("mode", "segments: the segment tools work")
-                yield _used("segments", len(await account.client.segments()), MAX_SEGMENTS)
-                yield _used("fields", len(await account.client.segment_fields()), MAX_SEGMENT_FIELDS)
+                yield _limit("segments", len(await account.client.segments()), MAX_SEGMENTS)
+                yield _limit("fields", len(await account.client.segment_fields()), MAX_SEGMENT_FIELDS)
             case "periodicity":
                 yield Line("mode", "periodicity: the status tools work")
-                yield _used("statuses", len(await account.client.statuses()), MAX_STATUSES)
-            case _:
-                yield Line("mode", f"{mode or 'unknown'}", "Switch customers on in amoCRM: segments or periodicity.")
+                yield _limit("statuses", len(await account.client.statuses()), MAX_STATUSES)
+            case mode:
+                yield Line(
+                    "mode", sanitize(mode) or "unknown", "Switch customers on in amoCRM: segments or periodicity."
+                )
     except AmoError as error:
-        yield Line("limits", "cannot be read", _todo(error))
+        yield Line("limits", "cannot be read", explained(error))
 
 
-def _used(what: str, held: int, limit: int) -> Line:
-    todo = f"Little room is left: delete {what} that are not needed." if held >= limit * _ALMOST_FULL else ""
-    return Line(what, f"{held} of {limit}", todo)
-
-
-def _todo(error: AmoError) -> str:
-    failure = explain(error)
-    assert failure is not None  # noqa: S101 - every AmoError is foreseen
-    told = failure.answer["error"]
-    return f"{told['message'].removesuffix(' Nothing was changed.')} {told.get('hint', '')}".strip()
+def _limit(kind: str, used: int, limit: int) -> Line:
+    advice = f"Almost full: delete {kind} that are not needed." if used >= limit * _ALMOST_FULL else ""
+    return Line(kind, f"{used} of {limit}", advice)

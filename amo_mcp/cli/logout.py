@@ -3,8 +3,8 @@
 import anyio
 import click
 
+from amo_mcp.compose.account import credential_store
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
-from amo_mcp.storage.credentials import credential_store
 
 
 @click.command("logout")
@@ -17,11 +17,17 @@ def command() -> None:
         settings = load_settings(Settings)
     except InvalidSettings as error:
         raise click.ClickException("\n  ".join(["cannot sign out:", *error.problems])) from None
-    root = settings.root or next(reversed(settings.state.signed_in()), None)
-    known = root in settings.state.signed_in()
-    deleted = root is not None and anyio.run(credential_store(root, settings.state.path).delete)
-    if root is not None and known:
-        settings.state.forget(root)
+    signed_in = settings.state.signed_in()
+    base_url = settings.base_url or next(reversed(signed_in), None)
+    if base_url is None:
+        raise click.ClickException("nobody is signed in")
+    store = credential_store(settings, base_url)
+    try:
+        deleted = anyio.run(store.delete)
+    except OSError as error:
+        raise click.ClickException(f"the tokens cannot be removed from {store.place}: {error.strerror}") from None
+    if base_url in signed_in:
+        settings.state.forget(base_url)
     if not deleted:
-        raise click.ClickException("nobody is signed in" + (f" to {root}" if root else ""))
-    click.echo(f"Signed out of {root}.")
+        raise click.ClickException(f"nobody is signed in to {base_url}")
+    click.echo(f"Signed out of {base_url}.")

@@ -1,6 +1,5 @@
-"""`amo-mcp sandbox`: an amoCRM of your own over HTTP, on loopback."""
+"""`amo-mcp sandbox`: a local amoCRM sandbox over HTTP, on loopback."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -16,24 +15,23 @@ from amo_mcp.sandbox.serving import serve
 @click.option("--mode", default="segments", show_default=True, type=click.Choice(["segments", "periodicity"]))
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep the account in this file.")
 def command(port: int, mode: str, state: Path | None) -> None:
-    """Serve an amoCRM of your own over HTTP, with a shop to tidy up.
+    """Serve a local amoCRM sandbox over HTTP, with an example shop to tidy up.
 
-    A --state FILE that exists already is taken as it is, its mode included.
+    A --state FILE that exists is used as it is, including its mode.
     """
     try:
         sandbox = Sandbox(mode=mode, state_file=state)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
-    gc.enable()
     anyio.run(_serve, sandbox, port)
 
 
 async def _serve(sandbox: Sandbox, port: int) -> None:
     def started(url: str) -> None:
-        click.echo(f"An amoCRM of your own, mode {sandbox.account.mode}, at {url} (Ctrl-C ends it).")
+        click.echo(f"A local amoCRM sandbox, mode {sandbox.account.mode}, at {url} (Ctrl-C stops it).")
         click.echo("To serve it over MCP:")
         click.echo(f"  AMO_BASE_URL={url} AMO_ACCESS_TOKEN={ADMIN_TOKEN} amo-mcp")
-        click.echo(f"A token that may only read: {USER_TOKEN}")
+        click.echo(f"A read-only token: {USER_TOKEN}")
 
     try:
         await serve(sandbox, port=port, started=started)

@@ -1,6 +1,5 @@
 """`amo-mcp serve`: one account, over stdio or over HTTP on loopback. On stdio stdout belongs to the protocol."""
 
-import gc
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,14 +9,13 @@ from typing import NoReturn
 import anyio
 import click
 
+from amo_mcp.cli import startup
 from amo_mcp.compose.local import open_server
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, load_settings
-from amo_mcp.transports.stdio import serve_stdio
+from amo_mcp.transports.stdio import StdioClosed, claim_stdio, serve_stdio
 
 _PORT = 8000
-_YOUNG = 3_000
-"""New objects after which garbage is looked for, 700 by default."""
 
 
 @click.command("serve")
@@ -27,7 +25,7 @@ _YOUNG = 3_000
 @click.option("--sandbox", is_flag=True, default=None, help="Serve the embedded sandbox instead of an account.")
 @click.option("--read-only", is_flag=True, default=None, help="Leave out every tool that writes.")
 @click.option("--confirm", type=click.Choice(["auto", "dialog", "chat"]), help="How a person is asked.")
-def command(http: bool, host: str | None, port: int | None, **chosen: object) -> None:  # noqa: FBT001 - click's way
+def command(http: bool, host: str | None, port: int | None, **chosen: object) -> None:
     """Serve MCP over stdio, or with --http over HTTP on loopback.
 
     The account comes from the environment: AMO_BASE_URL (or AMO_SUBDOMAIN) and AMO_ACCESS_TOKEN.
@@ -50,32 +48,29 @@ def command(http: bool, host: str | None, port: int | None, **chosen: object) ->
             with _listener(host or "127.0.0.1", _PORT if port is None else port) as listener:
                 anyio.run(_serve_http, settings, listener)
         else:
-            anyio.run(_serve_stdio, settings)
-
-
-def _collect_seldom() -> None:
-    """What was built until now stays; of what a call makes thousands of objects live as long as the call."""
-    gc.freeze()
-    gc.set_threshold(_YOUNG)
-    gc.enable()
+            try:
+                stdin, stdout = claim_stdio()
+            except StdioClosed as error:
+                _stop([str(error)])
+            anyio.run(_serve_stdio, settings, stdin, stdout)
 
 
 def _stop(problems: Iterable[str]) -> NoReturn:
-    """Every reason why it cannot start on stderr, and exit code 2."""
+    """Report every reason why it cannot start on stderr, and exit with 2."""
     click.echo("amo-mcp cannot start:", err=True)
     for problem in problems:
         click.echo(f"  {problem}", err=True)
     raise SystemExit(2) from None
 
 
-async def _serve_stdio(settings: ServingSettings) -> None:
-    async with open_server(settings, "stdio") as server:
-        _collect_seldom()
-        await serve_stdio(server)
+async def _serve_stdio(settings: ServingSettings, stdin: int, stdout: int) -> None:
+    async with open_server(settings, "stdio", warmed_up=startup.serving) as server:
+        startup.serving()
+        await serve_stdio(server, stdin, stdout)
 
 
 def _listener(host: str, port: int) -> socket:
-    from amo_mcp.transports.http import NotLoopback, listen
+    from amo_mcp.listen import NotLoopback, listen
 
     try:
         return listen(host, port)
@@ -86,13 +81,13 @@ def _listener(host: str, port: int) -> socket:
 
 
 async def _serve_http(settings: ServingSettings, listener: socket) -> None:
-    from amo_mcp.transports.http import Loopback
+    from amo_mcp.transports.uvicorn import HttpServer
 
-    async with open_server(settings, "http") as server:
-        serving = Loopback(server, listener)
+    async with open_server(settings, "http", warmed_up=startup.serving) as server:
+        serving = HttpServer(server, listener)
 
         def started() -> None:
-            _collect_seldom()
+            startup.serving()
             click.echo(f"amo-mcp serves at {serving.url} (Ctrl-C ends it).")
 
-        await serving.until_stopped(started)
+        await serving.serve(started)

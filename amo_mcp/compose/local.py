@@ -1,67 +1,56 @@
 """One account on one machine: its server, from settings."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import SecretStr
+import anyio
 
-from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
-from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
 from amo_mcp.server.app import AmoServer
-from amo_mcp.settings import ServingSettings, is_loopback
-from amo_mcp.storage.memory.rate_limit import Unlimited
-from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+from amo_mcp.server.warmup import call_models, imports, warm_up
+from amo_mcp.settings import ServingSettings
+from amo_mcp.tools.runtime.catalog import catalog
+
+if TYPE_CHECKING:
+    from amo_mcp.accounts.account import AmoAccount
+    from amo_mcp.confirmation.ask import Asker
+
+_IDLE_SECONDS = 0.05
+"""After the tools were listed: their answer goes out first."""
 
 
 @asynccontextmanager
-async def open_server(settings: ServingSettings, carrier: Literal["stdio", "http"]) -> AsyncIterator[AmoServer]:
+async def open_server(
+    settings: ServingSettings, transport: Literal["stdio", "http"], *, warmed_up: Callable[[], None] = lambda: None
+) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
     Args:
         settings: what the operator chose.
-        carrier: what the protocol is carried by; over stdio the two-step confirmation is allowed by default.
+        transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
+        warmed_up: called once everything that the first call needs has been brought in.
     """
-    two_step = settings.confirm == "chat" or (settings.confirm == "auto" and carrier == "stdio")
-    async with open_account(settings) as account:
-        yield AmoServer(AppState(account, Approvals(), two_step), read_only=settings.read_only)
+    async with AsyncExitStack() as stack, anyio.create_task_group() as group:
+
+        def connect() -> "tuple[AmoAccount, Asker]":
+            from amo_mcp.compose.account import build_account
+            from amo_mcp.confirmation.ask import Asker
+            from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+
+            chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
+            return build_account(settings, stack), Asker(MemoryApprovalStore(), chat=chat)
+
+        server = AmoServer(connect, read_only=settings.read_only)
+        group.start_soon(_warm_up, server, warmed_up)
+        yield server
+        group.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
-    """The account of `settings`, with its connections open as long as the context."""
-    limiter: SqliteRateLimiter | None = None
-    if settings.sandbox:
-        from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-
-        http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-        transport = Session(settings.account, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-        journal = Journal()
-    else:
-        root = settings.account
-        http = HttpTransport(timeout=settings.timeout, direct=is_loopback(root))
-        limiter = SqliteRateLimiter(settings.state.rate_limit_file(root), settings.rate_limit, timeout=settings.timeout)
-        transport = Session(root, _sign_in(settings, http), http, limiter)
-        journal = Journal(settings.state.journal_file(root))
-    try:
-        yield AmoAccount(AmoClient(transport), journal, per_second=settings.rate_limit)
-    finally:
-        journal.close()
-        await http.aclose()
-        if limiter is not None:
-            limiter.close()
-
-
-def _sign_in(settings: ServingSettings, http: HttpTransport) -> TokenSource:
-    """The operator's token, or what `amo-mcp login` stored."""
-    if settings.access_token is not None:
-        return LongLivedToken(settings.access_token)
-    from amo_mcp.amocrm.auth import OAuthTokenSource
-    from amo_mcp.storage.credentials import credential_store
-
-    return OAuthTokenSource(credential_store(settings.account, settings.state.path), http, allowed=settings.allowed)
+async def _warm_up(server: AmoServer, warmed_up: Callable[[], None]) -> None:
+    """Bring in what the first call needs, once the tools were listed and the server idles."""
+    await server.tools_listed.wait()
+    await anyio.sleep(_IDLE_SECONDS)
+    await warm_up(imports(["amo_mcp.server.handlers", "amo_mcp.compose.account", "amo_mcp.storage.sqlite.slots"]))
+    account = server.handlers.account
+    tools = [entry.prepare for entry in catalog().values()]
+    await warm_up([account.client.prepare, *tools, *call_models(), warmed_up])

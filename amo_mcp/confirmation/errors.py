@@ -1,19 +1,13 @@
-"""Why a confirmed change did not happen. In every case nothing was changed.
+"""Why a change was not confirmed. In every case nothing was changed.
 
 ```
 NotConfirmed
 ├── Declined              the person said no, closed the dialog, or left the box empty
 ├── CannotAsk             there is no way to ask a person here
 ├── ConfirmationRequired  the question is waiting; the model shows it and calls confirm_change
-├── ConfirmationExpired   the answer came too late, twice, or from another caller
-└── TargetChanged         the target is no longer what the person was shown
+└── ConfirmationExpired   the answer came too late, twice, or from another caller
 ```
 """
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from amo_mcp.confirmation.approvals import Approval
 
 
 class NotConfirmed(Exception):
@@ -21,7 +15,7 @@ class NotConfirmed(Exception):
 
 
 class Declined(NotConfirmed):
-    """The person did not say yes."""
+    """The answer was not a yes."""
 
 
 class CannotAsk(NotConfirmed):
@@ -29,16 +23,20 @@ class CannotAsk(NotConfirmed):
 
 
 class ConfirmationRequired(NotConfirmed):
-    """The change waits for `confirm_change`."""
+    """The change waits for `confirm_change`.
 
-    def __init__(self, approval: "Approval") -> None:
-        super().__init__(approval.question.title)
-        self.approval = approval
+    Attributes:
+        preview: the question.
+        approval_id: what `confirm_change` takes.
+        expires: when the answer comes too late, in Unix seconds.
+    """
+
+    def __init__(self, preview: str, approval_id: str, expires: float) -> None:
+        super().__init__("A person has to agree first.")
+        self.preview = preview
+        self.approval_id = approval_id
+        self.expires = expires
 
 
 class ConfirmationExpired(NotConfirmed):
-    """There is no such pending question (any more)."""
-
-
-class TargetChanged(NotConfirmed):
-    """The target differs from the preview."""
+    """No such question is pending (any more)."""

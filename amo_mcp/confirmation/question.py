@@ -1,24 +1,36 @@
 """What the person sees. It is made from the account as it is, never from the model's words.
 
-Names come from the CRM and may be hostile: they are quoted, stripped of what cannot be seen, and shortened.
+Names come from the CRM and may be hostile: they are quoted, stripped of invisible characters, and shortened.
 """
 
-from amo_mcp.text import quote, sanitize
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-_LONGEST_LINE = 600
+from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.steps import Create, Delete, Step, title_of
+from amo_mcp.confirmation.diff import headline, setting_lines
+from amo_mcp.confirmation.pending import PendingChange, PendingPlan, PendingUndo
+from amo_mcp.text import quote_unless_code, sanitize
+
+MAX_SHOWN_STEPS = 25
+"""Steps of a plan or an undo that are shown; of more, those with the most customers first."""
+
+_MAX_LINE = 600
 
 
+@dataclass(frozen=True)
 class Question:
-    """One question to a person. Whatever it is made of, every line of it is one line, of what can be seen.
+    """One question to a person.
 
     Attributes:
         title: what will happen, as a button would say it: "Delete segment «VIP»".
-        lines: what it means, a sentence a line.
+        lines: what it means, a line each; every line is one line, of visible characters.
     """
 
-    def __init__(self, title: str, *lines: str) -> None:
-        self.title = sanitize(title, _LONGEST_LINE)
-        self.lines = tuple(sanitize(line, _LONGEST_LINE) for line in lines if line)
+    title: str
+    lines: tuple[str, ...]
 
     @property
     def text(self) -> str:
@@ -26,15 +38,85 @@ class Question:
         return "\n".join((f"{self.title}?", *self.lines))
 
 
-def difference(label: str, before: str, after: str) -> str:
-    """Before and after on one line: `Name: was «VIP» → will be «Best»`.
+def question_of(change: PendingChange) -> Question:
+    """The question about a change."""
+    lines: Iterable[str]
+    match change:
+        case PendingPlan():
+            title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
+            lines = _plan_lines(change)
+        case PendingUndo():
+            title = f"Undo {change.tool} of {datetime.fromtimestamp(change.at, UTC):%Y-%m-%d %H:%M} UTC"
+            lines = _undo_lines(change)
+        case _:
+            [step] = change.steps
+            title = title_of(step)
+            lines = [_about(step), *setting_lines(step, change.fields), *_lost(step)]
+    return Question(sanitize(title, _MAX_LINE), tuple(sanitize(line, _MAX_LINE) for line in lines if line))
 
-    The words between them keep the order, whatever direction the names are written in.
-    """
-    return f"{label}: was {before or 'empty'} → will be {after or 'empty'}"
+
+def _about(step: Step) -> str:
+    """The entity of a single change: its id, and what a deletion takes with it."""
+    entity = None if isinstance(step, Create) else step.before
+    color = quote_unless_code(entity.color) or "none" if entity is not None else ""
+    match entity:
+        case Segment() if step.action == "delete":
+            filled = len([field for field in entity.custom_fields_values if field["values"]])
+            return f"Segment id {entity.id}, colour {color}, filled fields: {filled}."
+        case Segment():
+            return f"Segment id {entity.id}, customers: {_count(entity)}."
+        case Status() if step.action == "delete":
+            return f"Status id {entity.id}, position {entity.sort}, colour {color}."
+        case Status():
+            return f"Status id {entity.id}."
+        case _:
+            return ""
 
 
-def renaming(label: str, before: str, after: str) -> str:
-    """A `difference` of two names; two that look alike are said to differ."""
-    unseen = " (they differ in what is not shown here)" if before != after and quote(before) == quote(after) else ""
-    return difference(label, quote(before), quote(after)) + unseen
+def _lost(step: Step) -> Iterator[str]:
+    """What is lost with a deletion."""
+    if not isinstance(step, Delete):
+        return
+    if isinstance(step.before, Segment):
+        yield f"Customers in it: {_count(step.before)}. They stay in the account, without this segment."
+        yield "Its members and its conditions cannot be restored."
+    else:
+        yield "Its customers will be moved to other statuses by their conditions, within some time."
+        if any(step.before.conditions):
+            yield "Its conditions cannot be set again through the API."
+
+
+def _plan_lines(change: PendingPlan) -> Iterator[str]:
+    """Counts, then every step with what it sets; of a long plan the steps with the most customers first."""
+    counts = Counter(step.action for step in change.steps)
+    summary = ", ".join(f"{counts[verb]} to {verb}" for verb in ("delete", "update", "create") if counts[verb])
+    yield f"{summary}. Customers of the deleted segments: {customers_affected(change.steps)}."
+    numbered = list(enumerate(change.steps, 1))
+    if len(numbered) > MAX_SHOWN_STEPS:
+        numbered.sort(key=lambda item: (item[1].action != "delete", -customers_affected([item[1]])))
+    yield from _step_lines(change, numbered, "none with more customers affected")
+
+
+def _undo_lines(change: PendingUndo) -> Iterator[str]:
+    yield from _step_lines(change, list(enumerate(change.steps, 1)), "in this order")
+    yield from change.not_restored[:MAX_SHOWN_STEPS]
+    if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
+        yield f"and {more} more, of the same kinds"
+
+
+def _step_lines(change: PendingChange, numbered: Sequence[tuple[int, Step]], rest: str) -> Iterator[str]:
+    for number, step in numbered[:MAX_SHOWN_STEPS]:
+        yield f"{number}. {headline(step)}"
+        yield from (f"– {line}" for line in setting_lines(step, change.fields))
+    if (more := len(numbered) - MAX_SHOWN_STEPS) > 0:
+        yield f"and {more} more, {rest}"
+
+
+def customers_affected(steps: Sequence[Step]) -> int:
+    """Customers of the segments that the steps delete."""
+    deleted = [step.before for step in steps if isinstance(step, Delete)]
+    return sum(entity.customers_count or 0 for entity in deleted if isinstance(entity, Segment))
+
+
+def _count(segment: Segment) -> str:
+    return "unknown" if segment.customers_count is None else str(segment.customers_count)

@@ -102,17 +102,17 @@ def _is_mixed(word: str) -> bool:
     return any("а" <= char <= "я" for char in word) and any("a" <= char <= "z" for char in word)
 
 
-def _near_duplicates(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
+def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding]:
     """Groups of names that mean the same; the first of each, by customers and then by id, is the one to keep."""
-    group = list(range(len(things)))
+    group = list(range(len(entities)))
     likeness: dict[int, float] = defaultdict(lambda: 100.0)
-    for first, second, score in _alike([_Heard.of(thing.name) for thing in things]):
+    for first, second, score in _alike([_Heard.of(entity.name) for entity in entities]):
         old, new = group[second], group[first]
         group = [new if item == old else item for item in group]
         likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
     members: dict[int, list[Entity]] = defaultdict(list)
-    for thing, belongs in zip(things, group, strict=True):
-        members[belongs].append(thing)
+    for entity, belongs in zip(entities, group, strict=True):
+        members[belongs].append(entity)
     for belongs, alike in sorted(members.items()):
         if len(alike) > 1:
             yield _near(kind, alike, likeness[belongs])
@@ -149,22 +149,22 @@ def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
 
 
 def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
-    kept = min(alike, key=lambda thing: (-_customers(thing), not getattr(thing, "is_default", False), thing.id))
-    rest = [thing for thing in alike if thing is not kept and not getattr(thing, "is_default", False)]
-    empty = [thing for thing in rest if isinstance(thing, Status) or not _customers(thing)]
+    kept = min(alike, key=lambda entity: (-_customers(entity), not getattr(entity, "is_default", False), entity.id))
+    rest = [entity for entity in alike if entity is not kept and not getattr(entity, "is_default", False)]
+    empty = [entity for entity in rest if isinstance(entity, Status) or not _customers(entity)]
     return Finding(
         problem="near_duplicate_names",
         kind=kind,
-        ids=tuple(sorted(thing.id for thing in alike)),
+        ids=tuple(sorted(entity.id for entity in alike)),
         reason=f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
-        confidence="high" if score == 100.0 else "medium",  # noqa: PLR2004 - the same
-        changes=tuple({"action": "delete", "kind": kind, "id": thing.id} for thing in empty),
+        confidence="high" if score == 100.0 else "medium",
+        changes=tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
     )
 
 
-def _empty(segments: Sequence[Segment], told: set[int]) -> Iterator[Finding]:
+def _empty(segments: Sequence[Segment], reported: set[int]) -> Iterator[Finding]:
     for segment in segments:
-        if segment.customers_count == 0 and segment.id not in told:
+        if segment.customers_count == 0 and segment.id not in reported:
             yield Finding(
                 problem="empty_segment",
                 kind="segment",
@@ -175,41 +175,41 @@ def _empty(segments: Sequence[Segment], told: set[int]) -> Iterator[Finding]:
             )
 
 
-def _color_clashes(kind: Kind, things: Sequence[Entity], palette: Sequence[str]) -> Iterator[Finding]:
-    """Different things of one colour; colours that nobody has are offered to all but the first."""
+def _color_clashes(kind: Kind, entities: Sequence[Entity], palette: Sequence[str]) -> Iterator[Finding]:
+    """Different entities of one colour; colours that nobody has are offered to all but the first."""
     by_color: dict[str, list[Entity]] = defaultdict(list)
-    for thing in things:
-        by_color[thing.color].append(thing)
+    for entity in entities:
+        by_color[entity.color].append(entity)
     free = iter([color for color in palette if color not in by_color])
     for color, same in by_color.items():
         if len(same) > 1 and color:
-            offered = [(thing, next(free, None)) for thing in same[1:]]
+            offered = [(entity, next(free, None)) for entity in same[1:]]
             yield Finding(
                 problem="color_clash",
                 kind=kind,
-                ids=tuple(sorted(thing.id for thing in same)),
+                ids=tuple(sorted(entity.id for entity in same)),
                 reason=f"{len(same)} of one colour ({quote_unless_code(color)}): {_names(same)}.",
                 confidence="low",
                 changes=tuple(
-                    {"action": "update", "kind": kind, "id": thing.id, "color": new} for thing, new in offered if new
+                    {"action": "update", "kind": kind, "id": entity.id, "color": new} for entity, new in offered if new
                 ),
             )
 
 
-def _naming_drift(kind: Kind, things: Sequence[Entity]) -> Iterator[Finding]:
+def _naming_drift(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding]:
     """Names with stray spaces, underscores, emoji or words of two scripts, and how they would be clean."""
-    for thing in things:
-        reasons = [*_drifts(thing.name)]
-        clean = _cleaned(thing.name)
+    for entity in entities:
+        reasons = [*_drifts(entity.name)]
+        clean = _cleaned(entity.name)
         if reasons and clean:
             yield Finding(
                 problem="naming_drift",
                 kind=kind,
-                ids=(thing.id,),
-                reason=f"{quote(thing.name)} has {' and '.join(reasons)}.",
+                ids=(entity.id,),
+                reason=f"{quote(entity.name)} has {' and '.join(reasons)}.",
                 confidence="high" if reasons == ["stray spaces"] else "medium",
-                changes=({"action": "update", "kind": kind, "id": thing.id, "name": clean},)
-                if clean != thing.name
+                changes=({"action": "update", "kind": kind, "id": entity.id, "name": clean},)
+                if clean != entity.name
                 else (),
             )
 
@@ -299,9 +299,9 @@ def _full(kind: Kind | Literal["field"], held: int, limit: int) -> Iterator[Find
         )
 
 
-def _names(things: Sequence[Entity]) -> str:
-    return ", ".join(quote(thing.name) for thing in things)
+def _names(entities: Sequence[Entity]) -> str:
+    return ", ".join(quote(entity.name) for entity in entities)
 
 
-def _customers(thing: Entity) -> int:
-    return (thing.customers_count or 0) if isinstance(thing, Segment) else 0
+def _customers(entity: Entity) -> int:
+    return (entity.customers_count or 0) if isinstance(entity, Segment) else 0

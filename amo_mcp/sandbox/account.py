@@ -1,67 +1,77 @@
 """The account that a sandbox keeps: plain data, and nothing that decides anything."""
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, Self
 
-Model = dict[str, Any]
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from amo_mcp.sandbox import documents
+
+JsonObject = dict[str, Any]
 
 MODES = ("segments", "periodicity", "disabled", "unavailable", "dynamic")
 MAX_SEGMENT_FIELDS = 30
 
-_VERSION = 1
 # The reference's examples show ids that grow by three (5649280, then 5649283).
 _ID_STEP = 3
 
 
+def check_mode(mode: str) -> str:
+    """The same `mode`.
+
+    Raises:
+        ValueError: it is not one of `MODES`.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
+    return mode
+
+
+Mode = Annotated[str, AfterValidator(check_mode)]
+
+
+def by_id(entities: Iterable[JsonObject]) -> dict[int, JsonObject]:
+    """The entities by their ids."""
+    return {entity["id"]: entity for entity in entities}
+
+
+@dataclass
 class Account:
     """One account, mutable throughout.
 
     Attributes:
-        profile: what `GET /api/v4/account` answers about the account itself, without `customers_mode` and
-            `current_user_id`; `profile["id"]` is the `account_id` of every model.
+        profile: the account itself as in `GET /api/v4/account`, without `customers_mode` and
+            `current_user_id`; `profile["id"]` is the `account_id` of every entity.
         mode: the customers mode, one of `MODES`.
-        segments: segments by id, in the form that the API answers, without `_links`.
-        statuses: statuses by id, in the form that the API answers, without `_links`.
-        fields: definitions of the segments' custom fields by id, in the form that the API answers, without `_links`.
-        users: users by id; the first administrator is who the admin token stands for.
-        price_types: ids of the catalogue fields of type price, which a segment's prices are chosen from.
+        users: users by id; the admin token is the first administrator's.
+        price_types: ids of the catalog fields of type price, which a segment's prices are chosen from.
+        fields: definitions of the segments' custom fields by id, as in a response but without `_links`.
+        segments: segments by id, in the same form.
+        statuses: statuses by id, in the same form.
         next_segment_id: the id that the next segment gets; an id is never given twice.
         next_status_id: the same for statuses.
     """
 
-    def __init__(
-        self,
-        *,
-        profile: Model,
-        mode: str,
-        users: list[Model],
-        price_types: list[int],
-        fields: list[Model],
-        segments: list[Model],
-        statuses: list[Model],
-        next_segment_id: int,
-        next_status_id: int,
-    ) -> None:
-        if mode not in MODES:
-            msg = f"mode is {mode!r}, not one of {', '.join(MODES)}"
-            raise ValueError(msg)
-        if len(fields) > MAX_SEGMENT_FIELDS:
-            msg = f"{len(fields)} custom fields, where segments can have at most {MAX_SEGMENT_FIELDS}"
-            raise ValueError(msg)
-        self.profile = profile
-        self.mode = mode
-        self.users = _by_id(users)
-        self.price_types = price_types
-        self.fields = _by_id(fields)
-        self.segments = _by_id(segments)
-        self.statuses = _by_id(statuses)
-        self.next_segment_id = next_segment_id
-        self.next_status_id = next_status_id
+    profile: JsonObject
+    mode: str
+    users: dict[int, JsonObject]
+    price_types: list[int]
+    fields: dict[int, JsonObject]
+    segments: dict[int, JsonObject]
+    statuses: dict[int, JsonObject]
+    next_segment_id: int
+    next_status_id: int
 
     @property
     def id(self) -> int:
         """The account's own id."""
         return int(self.profile["id"])
+
+    def user_id(self, *, admin: bool) -> int:
+        """The id of the first administrator, or of the first user who is not one."""
+        return next(int(user["id"]) for user in self.users.values() if user["rights"]["is_admin"] is admin)
 
     def take_segment_id(self) -> int:
         """An id for a new segment."""
@@ -73,70 +83,65 @@ class Account:
         taken, self.next_status_id = self.next_status_id, self.next_status_id + _ID_STEP
         return taken
 
-    def document(self) -> Model:
-        """The whole account as JSON data; `Account.read` turns it back."""
-        return {
-            "version": _VERSION,
-            "profile": self.profile,
-            "mode": self.mode,
-            "users": list(self.users.values()),
-            "price_types": self.price_types,
-            "fields": list(self.fields.values()),
-            "segments": list(self.segments.values()),
-            "statuses": list(self.statuses.values()),
-            "next_segment_id": self.next_segment_id,
-            "next_status_id": self.next_status_id,
-        }
+    def document(self) -> JsonObject:
+        """The whole account as JSON data, entities as lists; `Account.read` reads it back."""
+        return {"version": 1, **vars(self)} | {name: list(vars(self)[name].values()) for name in _ENTITIES}
 
     @classmethod
-    def read(cls, document: object) -> "Account":
-        """The account that `document` describes.
+    def read(cls, text: str | bytes) -> Self:
+        """The account that the JSON `text` describes.
 
         Raises:
-            ValueError: the document is not one that `Account.document` could have made.
+            ValueError: it is not a document that `Account.document` could have made.
         """
-        if not isinstance(document, dict) or document.get("version") != _VERSION:
-            msg = f"not a state of version {_VERSION}"
-            raise ValueError(msg)
-        account = cls(
-            profile=_part(document, "profile", dict),
-            mode=_part(document, "mode", str),
-            users=_models(document, "users", rights=dict),
-            price_types=_part(document, "price_types", list),
-            fields=_models(document, "fields", type=str),
-            segments=_models(document, "segments"),
-            statuses=_models(document, "statuses", sort=int, is_default=bool),
-            next_segment_id=_part(document, "next_segment_id", int),
-            next_status_id=_part(document, "next_status_id", int),
-        )
-        _part(account.profile, "id", int)
-        if account.next_segment_id <= max(account.segments, default=0):
-            msg = "next_segment_id is already taken"
-            raise ValueError(msg)
-        if account.next_status_id <= max(account.statuses, default=0):
-            msg = "next_status_id is already taken"
-            raise ValueError(msg)
-        return account
+        documents.read(_Document, text)
+        document = json.loads(text)
+        parts: JsonObject = {part.name: document[part.name] for part in fields(cls)}
+        return cls(**parts | {name: by_id(parts[name]) for name in _ENTITIES})
 
 
-def _by_id(models: list[Model]) -> dict[int, Model]:
-    return {model["id"]: model for model in models}
+_ENTITIES = ("users", "fields", "segments", "statuses")
 
 
-def _part(document: Mapping[str, Any], key: str, kind: type) -> Any:
-    part = document.get(key)
-    if type(part) is not kind:
-        msg = f"{key} is {type(part).__name__}, not {kind.__name__}"
-        raise ValueError(msg)
-    return part
+# What the rules of the API and the links of a response rely on; an entity has more.
+class _Profile(BaseModel, strict=True):
+    id: int
 
 
-def _models(document: Mapping[str, Any], key: str, **further: type) -> list[Model]:
-    models: list[Model] = _part(document, key, list)
-    for model in models:
-        if not isinstance(model, dict):
-            msg = f"{key} holds {type(model).__name__}, not dict"
-            raise ValueError(msg)  # noqa: TRY004 - the caller is promised a ValueError for any broken document
-        for name, kind in {"id": int, "name": str, **further}.items():
-            _part(model, name, kind)
-    return models
+class _Entity(BaseModel, strict=True):
+    id: int
+    name: str
+
+
+class _User(_Entity):
+    rights: JsonObject
+
+
+class _CustomField(_Entity):
+    type: str
+
+
+class _Status(_Entity):
+    sort: int
+    is_default: bool
+
+
+class _Document(BaseModel, strict=True):
+    version: Literal[1]
+    profile: _Profile
+    mode: Mode
+    users: list[_User]
+    price_types: list[int]
+    fields: Annotated[list[_CustomField], Field(max_length=MAX_SEGMENT_FIELDS)]
+    segments: list[_Entity]
+    statuses: list[_Status]
+    next_segment_id: int
+    next_status_id: int
+
+    @model_validator(mode="after")
+    def _check_next_ids(self) -> Self:
+        if self.next_segment_id <= max((segment.id for segment in self.segments), default=0):
+            raise ValueError("next_segment_id is already taken")
+        if self.next_status_id <= max((status.id for status in self.statuses), default=0):
+            raise ValueError("next_status_id is already taken")
+        return self

@@ -1,4 +1,4 @@
-"""The sandbox itself: one account, its API, and what can be made to go wrong with it."""
+"""The sandbox itself: one account, its API and sign-in, and the faults that a test can cause."""
 
 import time
 from collections.abc import Callable
@@ -11,28 +11,28 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
-from amo_mcp.sandbox import example
-from amo_mcp.sandbox.account import MODES, Account
-from amo_mcp.sandbox.app import Api
-from amo_mcp.sandbox.control import Control
-from amo_mcp.sandbox.faults import Faults
-from amo_mcp.sandbox.interference import Interference
-from amo_mcp.sandbox.oauth import OAuth
-from amo_mcp.sandbox.pace import Pace
-from amo_mcp.sandbox.problems import ProblemError, ProblemResponse, not_found
-from amo_mcp.sandbox.recording import Recording, Request
-from amo_mcp.sandbox.sign_in import Moved, SignIn
-from amo_mcp.sandbox.storage import StateFile
+from amo_mcp.sandbox.account import check_mode
+from amo_mcp.sandbox.api.problems import ProblemError, ProblemResponse, not_found
+from amo_mcp.sandbox.api.routes import Api
+from amo_mcp.sandbox.faults.control import Control
+from amo_mcp.sandbox.faults.faults import Faults
+from amo_mcp.sandbox.faults.interference import Interference
+from amo_mcp.sandbox.faults.pace import Pace
+from amo_mcp.sandbox.faults.recording import Recording, Request
+from amo_mcp.sandbox.oauth.oauth import OAuth, OAuthState
+from amo_mcp.sandbox.oauth.sign_in import Relocation, SignIn
+from amo_mcp.sandbox.shop import example
+from amo_mcp.sandbox.state_file import StateFile
 
 
 class Sandbox:
-    """An amoCRM of your own.
+    """A local amoCRM sandbox.
 
-    With a `state_file` that exists, everything comes from it, the mode included, and `mode` and `empty` say nothing;
+    With a `state_file` that exists, everything comes from it, the mode included, and `mode` and `empty` are ignored;
     otherwise the account starts as the example shop, or with system statuses only when `empty`.
 
-    With a `rate_limit`, a request under `/api/` that arrives when there were that many in the last second is answered
-    429; those that were refused count too.
+    With a `rate_limit`, a request under `/api/` that arrives when there were that many in the last second is refused
+    with 429; refused ones count too.
 
     Attributes:
         app: the ASGI application.
@@ -40,11 +40,12 @@ class Sandbox:
             `state_file` only together with the next change made through the API.
         faults: what goes wrong next.
         oauth: the integration's sign-in: its codes and tokens.
-        requests: what was received under `/api/` and `/oauth2/`, in order; the oldest go when there are 100 000.
+        requests: the last 2,000 requests received under `/api/` and `/oauth2/`, in order.
 
     Raises:
         ValueError: `mode` is not one of "segments", "periodicity", "disabled", "unavailable" and "dynamic", the
             `rate_limit` is less than 1, or the `state_file` does not hold a sandbox's state.
+        OSError: the `state_file` can be neither read nor written.
     """
 
     def __init__(
@@ -56,19 +57,18 @@ class Sandbox:
         empty: bool = False,
         rate_limit: int | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
-        self.oauth = OAuth(clock, self._owner, self._save)
+        check_mode(mode)
         self._file = StateFile(state_file) if state_file else None
-        kept = self._file.load(self.oauth) if self._file else None
-        self.account: Account = kept or example.account(mode, empty=empty)
+        kept = self._file.load() if self._file else None
+        self.account, signed_in = kept or (example.account(mode, empty=empty), OAuthState())
+        self.oauth = OAuth(self.account, signed_in, clock, self._save)
         self.faults = Faults()
         self.requests: list[Request] = []
         self._pace = Pace(self.requests, rate_limit)
         if kept is None:
             self._save()
-        interfered = Interference(Moved(self._routed(clock), self.oauth), self.faults)
-        self.app: ASGIApp = Recording(interfered, self.requests, self._pace.admit)
+        routed = Relocation(self._routed(clock), self.oauth)
+        self.app: ASGIApp = Recording(Interference(routed, self.faults), self.requests, self._pace.admit)
 
     @property
     def over_limit(self) -> int:
@@ -92,20 +92,17 @@ class Sandbox:
 
     def _save(self) -> None:
         if self._file:
-            self._file.save(self.account, self.oauth)
-
-    def _owner(self) -> tuple[int, int]:
-        users = self.account.users.values()
-        return self.account.id, next(user["id"] for user in users if user["rights"]["is_admin"])
+            self._file.save(self.account, self.oauth.state())
 
 
+# Starlette types every handler for any exception.
 async def _refuse(_request: HttpRequest, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)  # noqa: S101 - Starlette types every handler for any exception
+    assert isinstance(error, ProblemError)
     return ProblemResponse(error.body(), status_code=error.status)
 
 
 async def _no_route(request: HttpRequest, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette types every handler for any exception
+    assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return Response(status_code=error.status_code, headers=error.headers)
     if request.url.path.startswith("/api/"):

@@ -1,1 +1,1 @@
-"""The MCP face of the server: tools, resources, completions, prompts and subscriptions, on the SDK's low-level `Server`."""
+"""The MCP face of the server, on the SDK's low-level `Server`."""

@@ -1,85 +1,47 @@
-"""The prompts: one Markdown file each, with TOML front matter between lines of `+++`.
+"""The prompts: one Markdown file each, with TOML front matter between lines of `+++`. To add a prompt, add a file.
 
-A file is a prompt; adding one adds a prompt. All are read and checked when the server starts. An argument stands in the
-text as `{{name}}` and is put in literally: what it brings is text, and is looked through for nothing.
+All files are read and checked when the server starts. An argument stands in the text as `{{name}}` and is put in
+literally: what a client sends is text, and no place in it is filled.
 """
 
 import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import mcp_types
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, GetPromptResult, PromptMessage, TextContent
-from mcp_types import Prompt as ListedPrompt
-from mcp_types import PromptArgument as ListedArgument
+from pydantic import BaseModel, Field
 
 _FENCE = "+++"
 _PLACE = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
-_LINE = re.compile(r"at line (\d+)")
-_LONGEST_ARGUMENT = 10_000
+_MAX_ARGUMENT_CHARACTERS = 10_000
+
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}\z")]
+_Text = Annotated[str, Field(pattern=r"\S")]
 
 
 class InvalidPrompt(Exception):
-    """A prompt's file cannot be used; the text names the file, the line and what is wrong."""
-
-    def __init__(self, file: Path, line: int, problem: str) -> None:
-        super().__init__(f"{file}:{line}: {problem}")
+    """The file of a prompt cannot be used; the text names the file and says what is wrong."""
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(BaseModel, extra="forbid", strict=True):
     """One argument of a prompt."""
 
-    name: str
-    description: str
+    name: _Name
+    description: _Text
     required: bool = False
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt, as its file has it."""
+class FrontMatter(BaseModel, extra="forbid", strict=True):
+    """What a file says of its prompt."""
 
-    name: str
-    title: str
-    description: str
-    arguments: tuple[Argument, ...]
-    text: str
-
-    def listed(self) -> ListedPrompt:
-        """What `prompts/list` says of it."""
-        return ListedPrompt(
-            name=self.name,
-            title=self.title,
-            description=self.description,
-            arguments=[
-                ListedArgument(name=item.name, description=item.description, required=item.required)
-                for item in self.arguments
-            ],
-        )
-
-    def filled(self, given: Mapping[str, str]) -> GetPromptResult:
-        """The prompt with its arguments put in.
-
-        Raises:
-            MCPError: -32602, for an argument that is missing, unknown or too long.
-        """
-        known = [item.name for item in self.arguments]
-        for name, value in given.items():
-            if name not in known:
-                raise _invalid(f"The prompt {self.name} has no argument {name!r:.60}; it takes: {_several(known)}")
-            if len(value) > _LONGEST_ARGUMENT:
-                raise _invalid(f"The argument {name} is longer than {_LONGEST_ARGUMENT} characters")
-        missing = [item.name for item in self.arguments if item.required and not given.get(item.name, "").strip()]
-        if missing:
-            raise _invalid(f"The prompt {self.name} needs the argument {_several(missing)}")
-        text = _PLACE.sub(lambda place: given.get(place[1], ""), self.text)
-        message = PromptMessage(role="user", content=TextContent(type="text", text=text))
-        return GetPromptResult(description=self.description, messages=[message])
+    name: _Name
+    title: _Text
+    description: _Text
+    arguments: list[Argument] = []
 
 
 class Prompts:
@@ -93,28 +55,44 @@ class Prompts:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._prompts: dict[str, Prompt] = {}
+        self._prompts: dict[str, tuple[FrontMatter, str]] = {}
         for file in sorted((folder or shipped()).glob("*.md")):
-            prompt = parse(file)
-            if prompt.name in self._prompts:
-                raise InvalidPrompt(file, 1, f"another file has the name {prompt.name!r} already")
-            self._prompts[prompt.name] = prompt
+            try:
+                front, text = _parse(file.read_text("utf-8"))
+            except ValueError as error:
+                raise InvalidPrompt(f"{file}: {error}") from None
+            if front.name in self._prompts:
+                raise InvalidPrompt(f"{file}: another file has the name {front.name!r}")
+            self._prompts[front.name] = front, text
 
-    def listed(self) -> list[ListedPrompt]:
+    def listed(self) -> list[mcp_types.Prompt]:
         """What `prompts/list` answers, by name."""
-        return [self._prompts[name].listed() for name in sorted(self._prompts)]
+        fronts = [front for _, (front, _) in sorted(self._prompts.items())]
+        return [mcp_types.Prompt.model_validate(front.model_dump()) for front in fronts]
 
-    def get(self, name: str, arguments: Mapping[str, str] | None) -> GetPromptResult:
-        """A prompt by name, with its arguments put in.
+    def get(self, name: str, arguments: Mapping[str, str] | None) -> mcp_types.GetPromptResult:
+        """A prompt with its arguments put in.
 
         Raises:
-            MCPError: -32602, for an unknown name or unfit arguments.
+            MCPError: -32602, for an unknown name, or an argument that is missing, unknown or too long.
         """
-        prompt = self._prompts.get(name)
-        if prompt is None:
+        given = arguments or {}
+        if name not in self._prompts:
             nearest = difflib.get_close_matches(name[:100], self._prompts, n=1, cutoff=0.0)
-            raise _invalid(f"There is no such prompt; the nearest is {_several(nearest)}")
-        return prompt.filled(arguments or {})
+            raise _invalid(f"There is no such prompt; the nearest is {_joined(nearest)}")
+        front, text = self._prompts[name]
+        known = [argument.name for argument in front.arguments]
+        for argument, value in given.items():
+            if argument not in known:
+                raise _invalid(f"The prompt {name} has no argument {argument!r:.60}; it takes: {_joined(known)}")
+            if len(value) > _MAX_ARGUMENT_CHARACTERS:
+                raise _invalid(f"The argument {argument} is longer than {_MAX_ARGUMENT_CHARACTERS} characters")
+        missing = [item.name for item in front.arguments if item.required and not given.get(item.name, "").strip()]
+        if missing:
+            raise _invalid(f"The prompt {name} needs the argument {_joined(missing)}")
+        filled = mcp_types.TextContent(text=_PLACE.sub(lambda place: given.get(place[1], ""), text))
+        message = mcp_types.PromptMessage(role="user", content=filled)
+        return mcp_types.GetPromptResult(description=front.description, messages=[message])
 
 
 def shipped() -> Path:
@@ -124,71 +102,25 @@ def shipped() -> Path:
     return built if built.is_dir() else package.parent / "prompts"
 
 
-def parse(file: Path) -> Prompt:
-    """The prompt of `file`.
-
-    Raises:
-        InvalidPrompt: its front matter or its text cannot be used.
-    """
-    try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidPrompt(file, 1, "is not UTF-8") from None
-    opening, _, rest = text.partition("\n")
-    matter, closing, body = rest.partition(f"\n{_FENCE}\n")
+def _parse(content: str) -> tuple[FrontMatter, str]:
+    """The front matter and the text of a file; ValueError when one of them cannot be used."""
+    opening, _, rest = content.partition("\n")
+    toml, closing, text = rest.partition(f"\n{_FENCE}\n")
     if opening != _FENCE or not closing:
-        raise InvalidPrompt(file, 1, f"must begin with front matter between lines of {_FENCE}")
-    try:
-        front = tomllib.loads(matter)
-    except tomllib.TOMLDecodeError as error:
-        line = _LINE.search(str(error))
-        at = int(line[1]) if line else matter.count("\n") + 1
-        raise InvalidPrompt(file, at + 1, "the front matter is not TOML") from None
-    return _checked(file, matter, front, body)
+        raise ValueError(f"must begin with front matter between lines of {_FENCE}")
+    front = FrontMatter.model_validate(tomllib.loads(toml))
+    names = sorted(argument.name for argument in front.arguments)
+    places = sorted(set(_PLACE.findall(text)))
+    if names != places:
+        raise ValueError(f"arguments and places differ: {_joined(names)}; in the text {_joined(places)}")
+    if not text.strip():
+        raise ValueError("there is no text")
+    return front, text.strip() + "\n"
 
 
-def _checked(file: Path, matter: str, front: dict[str, Any], body: str) -> Prompt:
-    def wrong(key: str, problem: str) -> InvalidPrompt:
-        own = matter if key == "arguments" else matter.partition("[[")[0]
-        lines = [number for number, line in enumerate(own.split("\n"), 2) if re.match(rf"\W*{re.escape(key)}\b", line)]
-        return InvalidPrompt(file, lines[0] if lines else 1, problem)
-
-    for key in ("name", "title", "description"):
-        if not isinstance(front.get(key), str) or not front[key].strip():
-            raise wrong(key, f"{key} must be text")
-    if not _NAME.fullmatch(front["name"]):
-        raise wrong("name", "name must be of small letters, digits and _, at most 30")
-    for key in front:
-        if key not in ("name", "title", "description", "arguments"):
-            raise wrong(key, f"{key} is not known: name, title, description and arguments are")
-    arguments = _arguments(front.get("arguments", []), wrong)
-    used = set(_PLACE.findall(body))
-    for name in sorted({item.name for item in arguments} ^ used):
-        where = f"the text has {{{{{name}}}}}, and no argument" if name in used else f"{name} is not used in the text"
-        raise wrong("arguments", f"{where} is so named" if name in used else where)
-    if not body.strip():
-        raise InvalidPrompt(file, matter.count("\n") + 4, "there is no text")
-    return Prompt(front["name"], front["title"], front["description"], arguments, body.strip() + "\n")
-
-
-def _arguments(told: Any, wrong: Any) -> tuple[Argument, ...]:
-    fits = isinstance(told, list) and all(
-        isinstance(item, dict)
-        and isinstance(item.get("name"), str)
-        and _NAME.fullmatch(item["name"])
-        and isinstance(item.get("description"), str)
-        and isinstance(item.get("required", False), bool)
-        and item.keys() <= {"name", "description", "required"}
-        for item in told
-    )
-    if not fits or len({item["name"] for item in told}) < len(told):
-        raise wrong("arguments", "each of arguments must have its own name, a description, and required or not")
-    return tuple(Argument(**item) for item in told)
-
-
-def _several(names: list[str]) -> str:
+def _joined(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
 def _invalid(message: str) -> MCPError:
-    return MCPError(code=INVALID_PARAMS, message=f"{message}.")
+    return MCPError(code=mcp_types.INVALID_PARAMS, message=f"{message}.")

@@ -1,27 +1,57 @@
-"""Who follows the account, and how they are told of a change that this server made.
+"""Who subscribed to resources, and how they hear of a change that this server made.
 
 In 2026-07-28 a client opens a `subscriptions/listen` stream, which the SDK serves from its bus. In 2025-11-25 a client
 subscribes to single resources, and hears of a changed list without asking.
 """
 
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp.server.connection import Connection
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
+from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
-from mcp_types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+from mcp_types import EmptyResult, InitializeRequestParams, SubscribeRequestParams, UnsubscribeRequestParams
 
-from amo_mcp.accounts.account import Changed
-from amo_mcp.server.resources import uris_of
+from amo_mcp.server.uris import uris_of
 
-_PATIENCE = 0.1
-"""Seconds that a client has to take a notification; who does not read is told no more until it asks something."""
+if TYPE_CHECKING:
+    from amo_mcp.changes.events import ChangeEvent
 
-_LISTENING = "2026-07-28"
-MOST_SUBSCRIPTIONS = 1000
+Ctx = ServerRequestContext[Any, Any]
+
+MAX_CLIENTS = 200
+"""Clients of the older era that are told of changes. That one is gone is not known, so it is kept until others come.
+
+The one that was heard of longest ago gives way; those that subscribed to a resource give way last.
+"""
+
+MAX_SUBSCRIPTIONS = 1000
 """Resources that one client can subscribe to; it has at most 130 to choose from."""
+
+_NOTIFY_SECONDS = 0.1
+"""What a client has to take a notification; one that does not read is told no more until it asks something."""
+
+_LISTENING_SINCE = "2026-07-28"
+
+
+@dataclass
+class _Client:
+    """One client of the older era.
+
+    Attributes:
+        hello: what it said when it initialized. The SDK has no public name for a connection and none for its end; this
+            object is the same in all calls of one connection and different in every other, so it stands for the
+            connection. A client that initializes anew is another one.
+        session: the way to it.
+        uris: the resources that it subscribed to.
+    """
+
+    hello: InitializeRequestParams
+    session: ServerSession
+    uris: set[str] = field(default_factory=set)
 
 
 class Subscriptions:
@@ -29,49 +59,65 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
-        self._subscribed: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
+        self._clients: OrderedDict[int, _Client] = OrderedDict()
 
-    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    async def remember_client(self, ctx: Ctx, call_next: CallNext) -> HandlerResult:
         """As middleware: remember every client of the older era, for it hears of a changed list unasked."""
-        if ctx.protocol_version < _LISTENING:
-            self._subscribed.setdefault(_connection(ctx), set())
+        self._client(ctx)
         return await call_next(ctx)
 
-    async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
+    async def subscribe(self, ctx: Ctx, params: SubscribeRequestParams) -> EmptyResult:
         """`resources/subscribe` of the older era."""
-        uris = self._subscribed.setdefault(_connection(ctx), set())
-        if len(uris) < MOST_SUBSCRIPTIONS:
-            uris.add(str(params.uri))
+        client = self._client(ctx)
+        if client is not None and len(client.uris) < MAX_SUBSCRIPTIONS:
+            client.uris.add(str(params.uri))
         return EmptyResult()
 
-    async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
+    async def unsubscribe(self, ctx: Ctx, params: UnsubscribeRequestParams) -> EmptyResult:
         """`resources/unsubscribe` of the older era."""
-        self._subscribed.setdefault(_connection(ctx), set()).discard(str(params.uri))
+        client = self._client(ctx)
+        if client is not None:
+            client.uris.discard(str(params.uri))
         return EmptyResult()
 
-    async def tell(self, changed: Changed) -> None:
-        """Tell everybody of a change: the resources that are another now, and whether the list is."""
-        touched = uris_of(changed)
-        for uri in touched:
+    async def on_change(self, event: "ChangeEvent") -> None:
+        """Tell everybody which resources a change affects, and whether the list of resources changed."""
+        uris = uris_of(event)
+        for uri in uris:
             await self.bus.publish(ResourceUpdated(uri=uri))
-        if changed.comes_or_goes:
+        if event.adds_or_removes:
             await self.bus.publish(ResourcesListChanged())
         async with anyio.create_task_group() as group:
-            for connection, uris in list(self._subscribed.items()):
-                told = [uri for uri in touched if uri in uris]
-                group.start_soon(self._tell, connection, told, changed.comes_or_goes)
+            for client in self._current():
+                subscribed = [uri for uri in uris if uri in client.uris]
+                group.start_soon(self._notify, client, subscribed, event.adds_or_removes)
 
-    async def _tell(self, connection: Connection, uris: list[str], comes_or_goes: bool) -> None:  # noqa: FBT001
-        """Tell one client of the older era; that another does not read is none of its business."""
-        with anyio.move_on_after(_PATIENCE) as patience:
+    def _client(self, ctx: Ctx) -> _Client | None:
+        hello = ctx.session.client_params
+        if hello is None or ctx.protocol_version >= _LISTENING_SINCE:
+            return None
+        client = self._clients.setdefault(id(hello), _Client(hello, ctx.session))
+        self._clients.move_to_end(id(hello))
+        if len(self._clients) > MAX_CLIENTS:
+            *others, _ = self._clients.values()
+            self._forget(next((other for other in others if not other.uris), others[0]))
+        return client
+
+    def _current(self) -> list[_Client]:
+        """Everybody, but for those that have initialized anew."""
+        for client in [one for one in self._clients.values() if one.session.client_params is not one.hello]:
+            self._forget(client)
+        return list(self._clients.values())
+
+    def _forget(self, client: _Client) -> None:
+        self._clients.pop(id(client.hello), None)
+
+    async def _notify(self, client: _Client, uris: list[str], list_changed: bool) -> None:
+        """Notify one client; a slow one does not delay the others."""
+        with anyio.move_on_after(_NOTIFY_SECONDS) as scope:
             for uri in uris:
-                await connection.send_resource_updated(uri)
-            if comes_or_goes:
-                await connection.send_resource_list_changed()
-        if patience.cancelled_caught:
-            self._subscribed.pop(connection, None)
-
-
-def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:
-    """The client's connection; the SDK makes a session object for every request and keeps this one."""
-    return ctx.session._connection  # noqa: SLF001 - there is no public way to it
+                await client.session.send_resource_updated(uri)
+            if list_changed:
+                await client.session.send_resource_list_changed()
+        if scope.cancelled_caught:
+            self._forget(client)

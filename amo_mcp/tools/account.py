@@ -1,12 +1,14 @@
 """The account itself and the custom fields of its segments as tools."""
 
+from collections.abc import Sequence
+
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.amocrm.models import Account, CustomField, StrOrNull
+from amo_mcp.amocrm.models import Account, CustomField, FieldChoice, StrOrNull
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
-class Used(Output):
+class Usage(Output):
     """How much of one limit is used."""
 
     kind: str
@@ -21,13 +23,23 @@ class AccountOverview(Output):
     name: StrOrNull
     host: str
     customers_mode: str
-    limits: list[Used]
+    limits: list[Usage]
+
+
+class SegmentField(Output):
+    """One custom field, as the documentation describes it; what else the API says is left out."""
+
+    id: int
+    name: StrOrNull
+    type: StrOrNull
+    code: str | None
+    enums: list[FieldChoice]
 
 
 class FieldList(Output):
     """The custom fields that segments can have."""
 
-    fields: list[CustomField]
+    fields: list[SegmentField]
     total: int
     limit: int
 
@@ -35,13 +47,14 @@ class FieldList(Output):
 @tool("Get the account", READ)
 async def get_account(account: CurrentAccount) -> AccountOverview:
     """Get the account's name, host and customers mode, and how much of each limit is used."""
-    told = await account.client.account()
-    used = []
-    if told.customers_mode == "segments":
-        used = used_in_segments(len(await account.client.segments()), len(await account.client.segment_fields()))
-    if told.customers_mode == "periodicity":
-        used = used_in_periodicity(len(await account.client.statuses()))
-    return overview(account, told, used)
+    client = account.client
+    details = await client.account()
+    usage = []
+    if details.customers_mode == "segments":
+        usage = segments_usage(len(await client.segments()), len(await client.segment_fields()))
+    if details.customers_mode == "periodicity":
+        usage = statuses_usage(len(await client.statuses()))
+    return overview(account, details, usage)
 
 
 @tool("List custom fields of segments", READ)
@@ -50,33 +63,33 @@ async def list_segment_fields(account: CurrentAccount) -> FieldList:
     return field_list(await account.client.segment_fields())
 
 
-def overview(account: AmoAccount, told: Account, used: list[Used]) -> AccountOverview:
-    """The account as it is told."""
+def overview(account: AmoAccount, details: Account, usage: list[Usage]) -> AccountOverview:
+    """The account as it is answered."""
     return AccountOverview(
-        id=told.id, name=told.name, host=account.host, customers_mode=told.customers_mode, limits=used
+        id=details.id, name=details.name, host=account.host, customers_mode=details.customers_mode, limits=usage
     )
 
 
-def used_in_segments(segments: int, fields: int) -> list[Used]:
+def segments_usage(segments: int, fields: int) -> list[Usage]:
     """What is used of the limits of the segments mode."""
     return [
-        Used(kind="segments", used=segments, limit=MAX_SEGMENTS),
-        Used(kind="segment_fields", used=fields, limit=MAX_SEGMENT_FIELDS),
+        Usage(kind="segments", used=segments, limit=MAX_SEGMENTS),
+        Usage(kind="segment_fields", used=fields, limit=MAX_SEGMENT_FIELDS),
     ]
 
 
-def used_in_periodicity(statuses: int) -> list[Used]:
+def statuses_usage(statuses: int) -> list[Usage]:
     """What is used of the limit of the periodicity mode."""
-    return [Used(kind="statuses", used=statuses, limit=MAX_STATUSES)]
+    return [Usage(kind="statuses", used=statuses, limit=MAX_STATUSES)]
 
 
-def field_list(fields: list[CustomField]) -> FieldList:
-    """The fields as they are told."""
-    told = [
-        CustomField.model_construct(**{name: getattr(field, name) for name in CustomField.model_fields})
+def field_list(fields: Sequence[CustomField]) -> FieldList:
+    """The fields as they are answered."""
+    listed = [
+        SegmentField(id=field.id, name=field.name, type=field.type, code=field.code, enums=field.enums)
         for field in fields
     ]
-    return FieldList(fields=told, total=len(told), limit=MAX_SEGMENT_FIELDS)
+    return FieldList(fields=listed, total=len(listed), limit=MAX_SEGMENT_FIELDS)
 
 
 TOOLS = (get_account, list_segment_fields)

@@ -1,15 +1,16 @@
 """What is wrong with the segments or statuses, and what could be done about it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.reorganize.audit import Finding
-from amo_mcp.reorganize.audit import audit_segments as findings_of_segments
-from amo_mcp.reorganize.audit import audit_statuses as findings_of_statuses
+from amo_mcp.reorganize.audit import audit_segments as find_in_segments
+from amo_mcp.reorganize.audit import audit_statuses as find_in_statuses
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
-class ToldFinding(Output):
+class AuditFinding(Output):
     """One thing that could be better."""
 
     problem: str
@@ -21,38 +22,41 @@ class ToldFinding(Output):
 
 
 class Audit(Output):
-    """The findings, in a steady order, and how many things were looked at."""
+    """The findings, in a stable order, and how many entities were examined."""
 
-    findings: list[ToldFinding]
+    findings: list[AuditFinding]
     examined: int
 
 
 @tool("Audit segments", READ)
 async def audit_segments(account: CurrentAccount) -> Audit:
     """Find what is wrong with segments (or statuses), with suggestions that plan_changes takes as they are."""
-    mode = (await account.client.account()).customers_mode
+    client = account.client
+    mode = (await client.account()).customers_mode
     if mode == "periodicity":
-        statuses = await account.client.statuses()
-        return _told(findings_of_statuses(statuses), len(statuses))
+        statuses = await client.statuses()
+        return _audit(find_in_statuses(statuses), len(statuses))
     if mode != "segments":
         raise ModeDisabled("segments", mode)
-    segments = await account.client.segments()
-    return _told(findings_of_segments(segments, await account.client.segment_fields()), len(segments))
+    segments = await client.segments()
+    return _audit(find_in_segments(segments, await client.segment_fields()), len(segments))
 
 
-def _told(findings: list[Finding], examined: int) -> Audit:
-    told = [
-        ToldFinding(
-            problem=finding.problem,
-            kind=finding.kind,
-            ids=list(finding.ids),
-            reason=finding.reason,
-            confidence=finding.confidence,
-            suggested_changes=[dict(change) for change in finding.changes],
-        )
-        for finding in findings
-    ]
-    return Audit(findings=told, examined=examined)
+def _audit(findings: Sequence[Finding], examined: int) -> Audit:
+    return Audit(
+        findings=[
+            AuditFinding(
+                problem=finding.problem,
+                kind=finding.kind,
+                ids=list(finding.ids),
+                reason=finding.reason,
+                confidence=finding.confidence,
+                suggested_changes=[dict(change) for change in finding.changes],
+            )
+            for finding in findings
+        ],
+        examined=examined,
+    )
 
 
 TOOLS = (audit_segments,)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
+from mcp_types import ToolAnnotations
 from pydantic import ConfigDict, Field
 
 from amo_mcp.amocrm.inputs import Text
-from amo_mcp.confirmation.ask import Called, confirm
-from amo_mcp.tools.runtime.tool import Hints, Output, tool
+from amo_mcp.tools.runtime.tool import Confirmed, CurrentCall, Output, tool
 
 
 class ConfirmedChange(Output):
@@ -20,13 +20,15 @@ class ConfirmedChange(Output):
     change_id: str
 
 
-@tool("Carry out a confirmed change", Hints(destroys=True, repeatable=False))
+@tool(
+    "Carry out a confirmed change",
+    ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False),
+)
 async def confirm_change(
-    approval_id: Annotated[Text, Field(description="From the error confirmation_required")], ctx: Called
-) -> ConfirmedChange:
+    approval_id: Annotated[Text, Field(description="From the error confirmation_required")], call: CurrentCall
+) -> Confirmed[ConfirmedChange]:
     """Carry out a pending change exactly as previewed. Only after the person has seen the preview and said yes."""
-    change: Output = await confirm(ctx, approval_id)
-    return ConfirmedChange(**change.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+    return Confirmed(await call.confirm(approval_id))
 
 
 TOOLS = (confirm_change,)

@@ -1,21 +1,20 @@
-"""The five status endpoints as tools (reference: "Статусы и сегменты покупателей", the periodicity mode)."""
+"""The five status endpoints as tools (reference: «Статусы и сегменты покупателей», the periodicity mode)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
-from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
-from amo_mcp.accounts.account import AmoAccount, as_sent
 from amo_mcp.amocrm.inputs import EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.models import Status
-from amo_mcp.confirmation.ask import Answer, Called, Confirm, ask, carry_out
-from amo_mcp.confirmation.question import Question, difference, renaming
-from amo_mcp.failures import ToolFailure, invalid_arguments
-from amo_mcp.text import quote, quote_unless_code
-from amo_mcp.tools.runtime.tool import CREATE, DESTROY, READ, CurrentAccount, Output, tool
+from amo_mcp.changes.delivery import was_read_back
+from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.steps import Create, Delete, Update
+from amo_mcp.confirmation.pending import PendingChange
+from amo_mcp.failures import NOTHING_CHANGED, Failure, invalid_arguments
+from amo_mcp.text import quote
+from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 StatusId = Annotated[EntityId, Field(description="Status id")]
 
@@ -43,12 +42,28 @@ class StatusUpdate(Output):
     after: Status
     change_id: str
 
+    @classmethod
+    def of(cls, execution: Execution, _: PendingChange) -> Self:
+        """The status as it was and as it is now."""
+        match execution.record.steps:
+            case (Update(before=Status() as before, after=Status() as after),):
+                return cls(before=before, after=after, change_id=execution.record.id)
+        raise TypeError("not the update of a status")
+
 
 class StatusDeletion(Output):
     """The status as it was."""
 
     deleted: Status
     change_id: str
+
+    @classmethod
+    def of(cls, execution: Execution, _: PendingChange) -> Self:
+        """The status as it was."""
+        match execution.record.steps:
+            case (Delete(before=Status() as before),):
+                return cls(deleted=before, change_id=execution.record.id)
+        raise TypeError("not the deletion of a status")
 
 
 @tool("List statuses", READ)
@@ -77,120 +92,40 @@ async def create_statuses(
     account: CurrentAccount,
 ) -> CreatedStatuses:
     """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
-    change = await account.create_statuses(statuses)
-    created = [step.after for step in change.steps if isinstance(step.after, Status)]
-    if not any(as_sent(status) for status in created):
-        return CreatedStatuses(statuses=created, change_id=change.id)
+    execution = await account.execute("create_statuses", [Create(draft) for draft in statuses])
+    created = [step.after for step in execution.done if isinstance(step, Create) and isinstance(step.after, Status)]
+    if all(was_read_back(status) for status in created):
+        return CreatedStatuses(statuses=created, change_id=execution.record.id)
     note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
-    return CreatedStatuses(statuses=created, change_id=change.id, note=note)
+    return CreatedStatuses(statuses=created, change_id=execution.record.id, note=note)
 
 
-@dataclass(frozen=True)
-class UpdateStatus:
-    """A status and what it shall become."""
-
-    status: Status
-    patch: StatusPatch
-
-    def question(self) -> Question:
-        """Before and after, and nothing else of the status changes."""
-        status, patch = self.status, self.patch
-        return Question(
-            f"Change status {quote(status.name)}",
-            f"Status id {status.id}.",
-            "" if patch.name is None else renaming("Name", status.name, patch.name),
-            "" if patch.sort is None else difference("Position", str(status.sort), str(patch.sort)),
-            "" if patch.color is None else difference("Colour", quote_unless_code(status.color), patch.color),
-        )
-
-    async def still_stands(self, account: AmoAccount) -> bool:
-        """Whether the status is what was shown."""
-        return await account.client.status(self.status.id) == self.status
-
-    async def write(self, account: AmoAccount) -> StatusUpdate:
-        """Change it."""
-        change = await account.update(self.status, self.patch)
-        after = change.steps[0].after
-        assert isinstance(after, Status)  # noqa: S101 - an update that is done has made a status of it
-        return StatusUpdate(before=self.status, after=after, change_id=change.id)
-
-
-@dataclass(frozen=True)
-class DeleteStatus:
-    """A status that shall go."""
-
-    status: Status
-
-    def question(self) -> Question:
-        """What becomes of its customers."""
-        return Question(
-            f"Delete status {quote(self.status.name)}",
-            f"Status id {self.status.id}, position {self.status.sort}, colour {quote_unless_code(self.status.color) or 'none'}.",
-            "Its customers will be moved to other statuses by their conditions, within some time.",
-            "Its conditions cannot be set again through the API." if any(self.status.conditions) else "",
-        )
-
-    async def still_stands(self, account: AmoAccount) -> bool:
-        """Whether the status is what was shown."""
-        return await account.client.status(self.status.id) == self.status
-
-    async def write(self, account: AmoAccount) -> StatusDeletion:
-        """Delete it."""
-        change = await account.delete(self.status)
-        return StatusDeletion(deleted=self.status, change_id=change.id)
-
-
-async def confirm_update(
-    status_id: int, name: str | None, sort: int | None, color: str | None, ctx: Called
-) -> Elicit[Confirm]:
-    """The question before a change."""
-    patch = StatusPatch(name=name, sort=sort, color=color)
-    if not patch.to_payload():
-        raise invalid_arguments([("name, sort, color", "at least one of them is required")])
-
-    async def prepare(account: AmoAccount) -> UpdateStatus:
-        return UpdateStatus(await account.client.status(status_id), patch)
-
-    return await ask(ctx, prepare)
-
-
-@tool("Change a status", DESTROY)
+@tool("Change a status", DESTRUCTIVE)
 async def update_status(
     status_id: StatusId,
-    answer: Annotated[Answer, Resolve(confirm_update)],
-    ctx: Called,
+    account: CurrentAccount,
     name: Annotated[Name | None, Field(description="New name")] = None,
     sort: Annotated[Sort | None, Field(description="New position")] = None,
     color: Annotated[StatusColor | None, Field(description="New colour, as in create_statuses")] = None,
-) -> StatusUpdate:
-    """Rename, move or recolour a customer status, after a person has confirmed it. Give at least one change."""
-    updated: StatusUpdate = await carry_out(ctx, answer)
-    return updated
+) -> Confirm[StatusUpdate]:
+    """Rename, move or recolour a customer status, after a person has confirmed it. Pass at least one field."""
+    patch = StatusPatch(name=name, sort=sort, color=color)
+    if not patch.to_payload():
+        raise invalid_arguments([("name, sort, color", "at least one of them is required")])
+    return Confirm(PendingChange((Update(await account.client.status(status_id), patch),)))
 
 
-async def confirm_delete(status_id: int, ctx: Called) -> Elicit[Confirm]:
-    """The question before a deletion."""
-
-    async def prepare(account: AmoAccount) -> DeleteStatus:
-        status = await account.client.status(status_id)
-        if status.is_default:
-            raise ToolFailure(
-                "rejected",
-                f"{quote(status.name)} is a system status, and those cannot be deleted. Nothing was changed.",
-                "It can be renamed, moved and recoloured.",
-            )
-        return DeleteStatus(status)
-
-    return await ask(ctx, prepare)
-
-
-@tool("Delete a status", DESTROY)
-async def delete_status(
-    status_id: StatusId, answer: Annotated[Answer, Resolve(confirm_delete)], ctx: Called
-) -> StatusDeletion:
+@tool("Delete a status", DESTRUCTIVE)
+async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm[StatusDeletion]:
     """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
-    deletion: StatusDeletion = await carry_out(ctx, answer)
-    return deletion
+    status = await account.client.status(status_id)
+    if status.is_default:
+        raise Failure(
+            "rejected",
+            f"{quote(status.name)} is a system status, and those cannot be deleted. {NOTHING_CHANGED}",
+            "It can be renamed, moved and recoloured.",
+        )
+    return Confirm(PendingChange((Delete(status),)))
 
 
 TOOLS = (list_statuses, get_status, create_statuses, update_status, delete_status)

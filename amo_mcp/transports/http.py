@@ -1,183 +1,247 @@
-"""Serves one MCP server over Streamable HTTP, on loopback and nowhere else.
+"""One MCP server as an ASGI application over Streamable HTTP.
 
 Both eras of the protocol are at `/mcp`, and `GET /healthz` says that the process serves. There is no sign-in: every
-program of this machine is served. What a browser shows is kept out by the Host and Origin headers, which a page cannot
+program that reaches it is served. What a browser shows is kept out by the Host and Origin headers, which a page cannot
 choose.
 """
 
-import signal
-import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from ipaddress import ip_address
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, ExitStack
+from http import HTTPStatus
 
 import anyio
-import uvicorn
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp_types import ErrorData, JSONRPCError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import HANDLED_SIGNALS
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from amo_mcp.server.app import MOST_BYTES, AmoServer
+from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
+from amo_mcp.transports.messages import BUSY
+from amo_mcp.transports.server import McpServer
+from amo_mcp.transports.sessions import Sessions
 
 PATH = "/mcp"
-MOST_SESSIONS = 200
-_MOST_CONNECTIONS = 800
-"""Connections at once; a process may often have 1024 files open."""
+LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
+MAX_SESSIONS = 200
+BODY_SECONDS = 10.0
+"""Seconds that the body of a request may take to come."""
 
-_PATIENCE = 3.0
-"""Seconds that calls under way have to finish after Ctrl-C or SIGTERM."""
-
-
-class NotLoopback(Exception):
-    """The address is not this machine's own."""
+_SESSION_ID = "mcp-session-id"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a loopback address; port 0 means any free port.
+def create_app(
+    server: McpServer,
+    *,
+    hosts: Iterable[str] = LOOPBACK_HOSTS,
+    max_sessions: int = MAX_SESSIONS,
+) -> "HttpApp":
+    """The ASGI application of an MCP server.
 
-    Raises:
-        NotLoopback: `host` is neither a loopback address nor `localhost`.
-        OSError: it cannot be listened on.
-    """
-    address = _loopback_address(host)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    # The protocol is named: asyncio switches Nagle's algorithm off for named TCP only, and it costs 44 ms an answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _loopback_address(host: str) -> str:
-    """Names other than `localhost` are not looked up: who answers could answer otherwise the next time."""
-    address = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
-    try:
-        if ip_address(address).is_loopback:
-            return address
-    except ValueError:
-        pass
-    raise NotLoopback(host)
-
-
-class Loopback(uvicorn.Server):
-    """The HTTP server in front of one MCP server, whose account is opened once for all sessions together.
+    It serves while its lifespan runs. Mounted in another application, which ASGI does not tell the mounted ones of, it
+    serves while `running` is entered.
 
     Args:
-        server: what is served.
-        listener: where.
+        server: what is served, with its account open; all sessions share it.
+        hosts: names and addresses by which it may be called, without a port; an IPv6 address in [].
+        max_sessions: sessions of 2025-11-25 that are kept; with one more the one idle longest ends.
+    """
+    return HttpApp(server, frozenset(hosts), max_sessions)
+
+
+class HttpApp:
+    """The application that `create_app` makes; it ends by `drain`, `all_answered` and `end`, in this order.
+
+    Attributes:
+        sessions: the sessions of 2025-11-25 that are open.
     """
 
-    def __init__(self, server: AmoServer, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        security = _security({shown, "127.0.0.1", "[::1]", "localhost"})
-        server.custom_route("/healthz", ["GET"])(_health(server.version, security))
-        self._app = server.streamable_http_app(
+    def __init__(self, server: McpServer, hosts: frozenset[str], max_sessions: int) -> None:
+        security = _security(hosts)
+        self._server = server
+        self._host = min(hosts)
+        self._max_sessions = max_sessions
+        self._app: ASGIApp = server.streamable_http_app(
             streamable_http_path=PATH,
             transport_security=security,
-            max_request_body_size=MOST_BYTES,
-            max_sessions=MOST_SESSIONS,
+            max_request_body_size=MAX_MESSAGE_BYTES,
+            # Sessions are counted here, once they are open; this bounds how many are being opened.
+            max_sessions=2 * max_sessions,
+            custom_starlette_routes=[Route("/healthz", _health(server.version, security), methods=["GET"])],
         )
-        self.url = f"http://{shown}:{port}{PATH}"
-        self._mcp = server
-        self._listener = listener
-        self._started: Callable[[], None] = lambda: None
-        self._sessions = AsyncExitStack()
-        self._calls = 0
-        self._idle: anyio.Event | None = None
-        super().__init__(
-            uvicorn.Config(
-                self._counted,
-                interface="asgi3",
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=_MOST_CONNECTIONS,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        self._calls: dict[anyio.CancelScope, bool] = {}
+        self._answered = anyio.Event()
+        self._draining = False
+        self.sessions = Sessions()
 
-    async def until_stopped(self, started: Callable[[], None]) -> None:
-        """Serve until Ctrl-C, SIGTERM or `should_exit`; `started` is called once requests are answered."""
-        self._started = started
-        async with self._sessions:
-            await self._sessions.enter_async_context(self._mcp.session_manager.run())
-            await self.serve([self._listener])
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """What the lifespan does; it can be entered once."""
+        return self._server.session_manager.run()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer requests from now on."""
-        await super().startup(sockets)
-        self._started()
+    def drain(self) -> None:
+        """Begin to end: close the subscriptions, and take no request any more but those of open sessions.
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, let calls finish, end the streams that would never end by themselves, and go."""
-        for listening in self.servers:
-            listening.close()
-        self._mcp.end_subscriptions()
-        if self._calls:
-            self._idle = anyio.Event()
-            with anyio.move_on_after(_PATIENCE):
-                await self._idle.wait()
-        await self._end_sessions()
-        await super().shutdown(sockets)
-
-    async def _end_sessions(self) -> None:
-        """End what clients of the older era still hold open: streams, and dialogs that nobody has answered.
-
-        Each session is closed as its client's own DELETE would. Closed with their manager, every open dialog is given
-        five seconds for a cancellation that nobody carries any more.
+        An open session brings the answers of its dialogs by requests.
         """
-        for session in list(self._mcp.session_manager._server_instances.values()):  # noqa: SLF001 - no public way
-            await session.terminate()
-        await self._sessions.aclose()
+        self._draining = True
+        self._server.close_subscriptions()
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """While it serves, Ctrl-C and SIGTERM end it in order, and are not raised again.
+    async def all_answered(self) -> None:
+        """Wait until no call is under way; streams on which clients only listen are not waited for."""
+        while self._calls:
+            self._answered = anyio.Event()
+            await self._answered.wait()
 
-        The handler is a function on purpose: sse-starlette looks for one that is uvicorn's method, and would cut the
-        answers that are under way.
-        """
+    async def end(self) -> None:
+        """End what is left: each session as its client's own DELETE would, and the calls that have none."""
+        for session_id in self.sessions.ids:
+            await self._end_session(session_id)
+        for call, in_session in list(self._calls.items()):
+            if not in_session:
+                call.cancel()
 
-        def stop(*_: object) -> None:
-            self.force_exit = self.should_exit
-            self.should_exit = True
-
-        before = {number: signal.signal(number, stop) for number in HANDLED_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, and how many calls it has under way; a GET is a stream that no end is awaited of."""
-        counts = scope["method"] == "POST"
-        self._calls += counts
-        try:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-        finally:
-            self._calls -= counts
-            if self._idle and not self._calls:
-                self._idle.set()
+            return
+        session_id = Headers(scope=scope).get(_SESSION_ID)
+        if self._draining and session_id not in self.sessions:
+            await _shutting_down()(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._call(session_id, scope, receive, send)
+        elif session_id is not None and scope["method"] in {"GET", "DELETE"}:
+            await self._listen_or_end(session_id, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _call(self, session_id: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call, which may open a session; when `end` cancels it, it is answered all the same."""
+        started = False
+
+        async def on_start(start: Message) -> None:
+            nonlocal started
+            started = True
+            if session_id is None:
+                await self._note_new_session(start)
+
+        with anyio.CancelScope() as call, self.sessions.call(session_id):
+            self._calls[call] = session_id in self.sessions
+            try:
+                await self._app(scope, _bounded(receive), _watched(send, on_start))
+            finally:
+                del self._calls[call]
+                if not self._calls:
+                    self._answered.set()
+        if call.cancelled_caught and started:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif call.cancelled_caught:
+            await _shutting_down()(scope, receive, send)
+
+    async def _listen_or_end(self, session_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as listening:
+
+            async def on_start(start: Message) -> None:
+                if start["status"] != HTTPStatus.OK:
+                    return
+                if scope["method"] == "DELETE":
+                    self.sessions.discard(session_id)
+                else:
+                    listening.enter_context(self.sessions.stream(session_id))
+
+            await self._app(scope, receive, _watched(send, on_start))
+
+    async def _note_new_session(self, start: Message) -> None:
+        """Count the session that a call has opened; when there are too many, the one idle longest ends."""
+        session_id = Headers(raw=list(start["headers"])).get(_SESSION_ID)
+        if session_id is None or start["status"] >= HTTPStatus.BAD_REQUEST:
+            return
+        self.sessions.add(session_id)
+        if len(self.sessions) > self._max_sessions:
+            idle = self.sessions.idle_longest(but=session_id)
+            if idle is not None:
+                await self._end_session(idle)
+
+    async def _end_session(self, session_id: str) -> None:
+        """End a session by the DELETE that its client would send.
+
+        Ended with their manager, every open dialog is given five seconds for a cancellation that nobody carries any
+        more.
+        """
+        headers = {"host": self._host, _SESSION_ID: session_id}
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "DELETE",
+            "scheme": "http",
+            "path": PATH,
+            "raw_path": PATH.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "client": None,
+            "server": None,
+        }
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_: Message) -> None:
+            pass
+
+        await self._app(scope, receive, send)
+        self.sessions.discard(session_id)
 
 
-def _security(names: set[str]) -> TransportSecuritySettings:
+def _watched(send: Send, on_start: Callable[[Message], Awaitable[None]]) -> Send:
+    """`send`, where `on_start` sees the start of the response first."""
+
+    async def watched(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await on_start(message)
+        await send(message)
+
+    return watched
+
+
+def _bounded(receive: Receive) -> Receive:
+    """`receive`, where a body that has not come in time is a 408; what comes after the body can take any time."""
+    deadline = anyio.current_time() + BODY_SECONDS
+
+    async def bounded() -> Message:
+        nonlocal deadline
+        with anyio.CancelScope(deadline=deadline) as waiting:
+            message = await receive()
+        if waiting.cancelled_caught:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"connection": "close"})
+        if not message.get("more_body", False):
+            deadline = math.inf
+        return message
+
+    return bounded
+
+
+def _shutting_down() -> Response:
+    error = ErrorData(code=BUSY, message="The server is shutting down")
+    answer = JSONRPCError(jsonrpc="2.0", id=None, error=error)
+    return Response(
+        answer.model_dump_json(by_alias=True, exclude_unset=True),
+        status_code=HTTPStatus.SERVICE_UNAVAILABLE,
+        headers={"connection": "close"},
+        media_type="application/json",
+    )
+
+
+def _security(hosts: Iterable[str]) -> TransportSecuritySettings:
     """A page that was made to resolve to this machine still names its own host."""
     return TransportSecuritySettings(
-        allowed_hosts=[host for name in names for host in (name, f"{name}:*")],
-        allowed_origins=[f"http://{host}" for name in names for host in (name, f"{name}:*")],
+        allowed_hosts=[host for name in hosts for host in (name, f"{name}:*")],
+        allowed_origins=[f"http://{host}" for name in hosts for host in (name, f"{name}:*")],
     )
 
 

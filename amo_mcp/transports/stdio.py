@@ -1,141 +1,173 @@
-"""Serves one MCP server over stdin and stdout.
+"""Serves one MCP client over stdin and stdout.
 
-The SDK hands every read and write to a thread, cannot be interrupted in it, and takes a line of any length. Here both
-are read and written when the system says that they are ready; where it does not say that of pipes (Windows), a thread
-of its own reads, which ends with the process. A line that is too long is dropped without being held.
+Two tasks stand between the descriptors and the SDK's `Server.run`: one makes messages of lines, the other lines of
+messages. A line that is no message is answered with its error, lines and calls under way are bounded, and however it
+ends, it ends in the same order: no more input, then the SDK's end, then the last answers.
 """
 
 import logging
 import os
-import select
+import signal
 import sys
-from collections.abc import AsyncIterable, AsyncIterator
-from concurrent.futures import CancelledError
-from contextlib import suppress
-from threading import Thread
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import anyio
-import anyio.lowlevel
-from mcp.server.stdio import stdio_server
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
+from mcp_types import JSONRPCRequest
 
-from amo_mcp.server.app import MOST_BYTES, AmoServer
+from amo_mcp.transports import descriptors
+from amo_mcp.transports.limits import MAX_CONCURRENT_CALLS
+from amo_mcp.transports.lines import lines
+from amo_mcp.transports.messages import BUSY, Refused, error_line, parse
+from amo_mcp.transports.outbox import ClientReadsNothing, Outbox
+from amo_mcp.transports.server import McpServer
+from amo_mcp.transports.shutdown import wait_for_calls
 
 logger = logging.getLogger(__name__)
 
-TELLS_READY = sys.platform != "win32"
-"""Whether the system says of a pipe that it is ready."""
-
-_AT_ONCE = 65_536
+_LAST_ANSWERS_SECONDS = 2.0
+"""Seconds that the client has to read the last answers, once nothing more will come."""
 
 
-async def serve_stdio(server: AmoServer) -> None:
-    """Serve until stdin ends, or nobody reads stdout any more."""
-    with open(os.devnull, "r+b") as nothing:  # noqa: ASYNC230, PTH123 - it never makes anybody wait
-        stdin = _taken(0, nothing.fileno())
-        # Without a stdout of ours, the SDK takes it in the same way.
-        stdout = Stdout(_taken(1, 2 if sys.stderr else nothing.fileno())) if TELLS_READY else None
-    chunks = _when_ready(stdin) if TELLS_READY else _by_thread(stdin)
-    try:
-        async with stdio_server(lines(chunks), stdout) as (incoming, outgoing):  # type: ignore[arg-type]  # no more is used
-            await server.run_on(incoming, outgoing)
-    except* ConnectionError:
-        logger.info("the client does not read any more")
-    except* anyio.BrokenResourceError:
-        # When it is interrupted while more comes in, the SDK breaks its own streams.
-        logger.info("ended before everything was read")
+class StdioClosed(Exception):
+    """The process was started without a stdin or a stdout, through which a client would speak with it."""
 
 
-class Stdout:
-    """A pipe, a socket, a terminal or a file, written to without waiting in the system.
+def claim_stdio() -> tuple[int, int]:
+    """Take stdin and stdout away from everybody else in this process and from the programs that it starts.
 
-    Args:
-        fd: its descriptor.
+    Whoever reads stdin then finds it empty, and what is printed goes to stderr, or nowhere if there is none.
+
+    Returns:
+        The descriptors that the client is at.
+
+    Raises:
+        StdioClosed: there is no client.
     """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    async def write(self, text: str) -> None:
-        """Write `text` whole.
-
-        Raises:
-            ConnectionError: nobody reads it any more.
-        """
-        left = memoryview(text.encode())
-        while left:
-            if not select.select((), (self._fd,), (), 0)[1]:
-                await anyio.wait_writable(self._fd)
-            # What is ready takes so much at once.
-            left = left[os.write(self._fd, left[: select.PIPE_BUF]) :]
-
-    async def flush(self) -> None:
-        """Nothing is held back."""
+    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
+        if stream is None:
+            raise StdioClosed(f"{name} is closed, and a client speaks with the server through stdin and stdout")
+    with open(os.devnull, "r+b") as nothing:
+        return _claim(0, nothing.fileno()), _claim(1, 2 if sys.stderr else nothing.fileno())
 
 
-async def lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[str]:
-    """The lines in `chunks`; for one of `MOST_BYTES` or more an empty one, which is no message."""
-    held = bytearray()
-    async for chunk in chunks:
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            _hold(held, end)
-            yield _line(held)
-            held.clear()
-        _hold(held, rest)
-    if held:
-        yield _line(held)
-
-
-def _hold(held: bytearray, more: bytes) -> None:
-    held += more[: MOST_BYTES - len(held)]
-
-
-def _line(held: bytearray) -> str:
-    if len(held) < MOST_BYTES:
-        return held.decode(errors="replace")
-    logger.warning("a line of more than %d bytes was dropped", MOST_BYTES)
-    return ""
-
-
-async def _when_ready(fd: int) -> AsyncIterator[bytes]:
-    while True:
-        # A file is always ready, and cannot be waited for.
-        if not select.select((fd,), (), (), 0)[0]:
-            await anyio.wait_readable(fd)
-        if not (chunk := _read(fd)):
-            break
-        yield chunk
-
-
-async def _by_thread(fd: int) -> AsyncIterator[bytes]:
-    import anyio.from_thread
-
-    send, receive = anyio.create_memory_object_stream[bytes]()
-    token = anyio.lowlevel.current_token()
-
-    def read() -> None:
-        # What is raised when the server has ended before its input.
-        with suppress(RuntimeError, CancelledError, anyio.BrokenResourceError):
-            while chunk := _read(fd):
-                anyio.from_thread.run(send.send, chunk, token=token)
-            anyio.from_thread.run_sync(send.close, token=token)
-
-    Thread(target=read, name="stdin", daemon=True).start()
-    async with receive:
-        async for chunk in receive:
-            yield chunk
-
-
-def _read(fd: int) -> bytes:
-    """What has come; nothing at the end, which a broken connection is as well."""
-    try:
-        return os.read(fd, _AT_ONCE)
-    except OSError:
-        return b""
-
-
-def _taken(fd: int, instead: int) -> int:
-    """Keep `fd` for us alone: who else uses it, such as a program that a keychain starts, gets `instead`."""
+def _claim(fd: int, instead: int) -> int:
     ours = os.dup(fd)
     os.dup2(instead, fd)
     return ours
+
+
+async def serve_stdio(server: McpServer, stdin: int, stdout: int) -> None:
+    """Serve one client until its input ends, it does not read any more, or Ctrl-C or SIGTERM comes.
+
+    After a signal, calls under way have `SHUTDOWN_SECONDS` to finish; a second signal ends them at once.
+
+    Args:
+        server: what is served.
+        stdin: the descriptor of the client's lines: a pipe, a socket, a terminal or a file.
+        stdout: the descriptor of the answers.
+    """
+    await _Connection(server, stdout).serve(descriptors.chunks_of(stdin))
+
+
+class _Connection:
+    """The one client, from its first line to the last answer."""
+
+    def __init__(self, server: McpServer, stdout: int) -> None:
+        self._server = server
+        self._write = descriptors.writer_to(stdout)
+        self._outbox = Outbox()
+        self._settle = ServerMessageMetadata(on_request_unanswered=self._outbox.settle)
+        self._reading = anyio.CancelScope()
+        self._writing = anyio.CancelScope(shield=True)
+        self._busy = False
+        self._stopping = False
+
+    async def serve(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        send, receive = anyio.create_memory_object_stream[SessionMessage | Exception]()
+        served, written = anyio.Event(), anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._serve_messages, receive, served)
+            group.start_soon(self._write_answers, written)
+            if descriptors.POSIX:
+                group.start_soon(self._stop_on_signals)
+            try:
+                with send, self._reading:
+                    await self._read_messages(chunks, send)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await served.wait()
+                    with anyio.move_on_after(_LAST_ANSWERS_SECONDS):
+                        await written.wait()
+                self._writing.cancel()
+                group.cancel_scope.cancel()
+
+    async def _read_messages(
+        self, chunks: AsyncGenerator[bytes, None], send: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        """Hand every message to the SDK, and answer what is no message or too much."""
+        async with aclosing(chunks), aclosing(lines(chunks)) as received:
+            async for line in received:
+                if isinstance(line, bytes) and not line.strip():
+                    continue
+                try:
+                    message = parse(line)
+                    if isinstance(message, JSONRPCRequest):
+                        self._admit(message)
+                except Refused as refusal:
+                    try:
+                        self._refuse(refusal)
+                    except ClientReadsNothing:
+                        logger.warning("ended: the client reads nothing and goes on sending")
+                        return
+                else:
+                    await send.send(SessionMessage(message, self._settle))
+
+    def _admit(self, request: JSONRPCRequest) -> None:
+        if self._stopping:
+            raise Refused(BUSY, "The server is shutting down", request.id)
+        if self._outbox.calls >= MAX_CONCURRENT_CALLS:
+            raise Refused(BUSY, f"Busy: {MAX_CONCURRENT_CALLS} requests are being answered", request.id)
+        self._outbox.admit()
+        self._busy = False
+
+    def _refuse(self, refusal: Refused) -> None:
+        # A client that sends too much does so many times in a row.
+        if refusal.code != BUSY or not self._busy:
+            logger.warning("refused a message: %s", refusal)
+        self._busy = refusal.code == BUSY
+        self._outbox.refuse(error_line(refusal.code, str(refusal), refusal.request_id))
+
+    async def _serve_messages(
+        self, receive: MemoryObjectReceiveStream[SessionMessage | Exception], served: anyio.Event
+    ) -> None:
+        """Run the SDK's server until the messages end; nothing else interrupts it."""
+        try:
+            with receive, anyio.CancelScope(shield=True):
+                options = self._server.create_initialization_options()
+                await self._server.run(receive, self._outbox.messages, options)
+        finally:
+            self._outbox.close()
+            served.set()
+
+    async def _write_answers(self, written: anyio.Event) -> None:
+        try:
+            with self._writing:
+                await self._outbox.write_with(self._write)
+        except ConnectionError:
+            logger.info("the client does not read any more")
+        except OSError as error:
+            logger.warning("stdout cannot be written: %s", error.strerror)
+        finally:
+            self._reading.cancel()
+            written.set()
+
+    async def _stop_on_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            await anext(signals)
+            self._stopping = True
+            self._server.close_subscriptions()
+            await wait_for_calls(self._outbox.all_settled, signals.__anext__)
+        self._reading.cancel()

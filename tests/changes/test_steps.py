@@ -1,7 +1,7 @@
 """A step comes back from the journal as it went in, whatever the account says."""
 
 import json
-from typing import Any
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +9,20 @@ from hypothesis import strategies as st
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.steps import Step, status_of
+from amo_mcp.changes.steps import (
+    Create,
+    Delete,
+    Outcome,
+    Step,
+    Update,
+    exceeds_limit,
+    from_record,
+    overall_status,
+    summary_of,
+    to_record,
+)
 
-RENAME = Step("update", "segment", before=Segment(id=51, name="VIP"), sent=SegmentPatch(name="Лучшие"))
+RENAME = Update(Segment(id=51, name="VIP"), SegmentPatch(name="Лучшие"))
 
 json_values = st.recursive(
     st.none()
@@ -79,67 +90,99 @@ segment_patches = st.fixed_dictionaries(
 status_patches = st.fixed_dictionaries(
     {}, optional={"name": names, "sort": st.none() | st.integers(0, 99), "color": st.sampled_from(STATUS_COLORS)}
 )
-outcomes = st.sampled_from(["planned", "intent", "done", "failed", "unknown"])
-steps = st.one_of(
-    st.builds(
-        lambda before, patch, outcome: Step("update", "segment", before, SegmentPatch(**patch), (), before, outcome),
-        segments,
-        segment_patches,
-        outcomes,
-    ),
-    st.builds(
-        lambda after, patch, known: Step(
-            "create", "segment", None, SegmentDraft(**{**patch, "name": "A"}), tuple(known), after, "done", "e"
-        ),
-        st.none() | segments,
-        segment_patches,
-        st.lists(ids),
-    ),
-    st.builds(lambda before, outcome: Step("delete", "segment", before, outcome=outcome), segments, outcomes),
-    st.builds(
-        lambda before, patch, outcome: Step("update", "status", before, StatusPatch(**patch), (), before, outcome),
-        statuses,
-        status_patches,
-        outcomes,
-    ),
-    st.builds(
-        lambda after, patch: Step(
-            "create", "status", None, StatusDraft(**{**patch, "name": "A", "sort": 5}), (1,), after
-        ),
-        st.none() | statuses,
-        status_patches,
-    ),
-    st.builds(lambda before: Step("delete", "status", before), statuses),
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["planned", "pending", "done", "failed", "unknown"])
+undone = st.none() | st.integers(0, 129)
+
+
+def creations(of_segments: bool) -> st.SearchStrategy[Create]:
+    drafts = (
+        segment_patches.map(lambda patch: SegmentDraft(**{**patch, "name": "A"}))
+        if of_segments
+        else status_patches.map(lambda patch: StatusDraft(**{**patch, "name": "A", "sort": 5}))
+    )
+    existing = st.lists(ids, max_size=3).map(tuple)
+    after = st.none() | (segments if of_segments else statuses)
+    return st.builds(Create, drafts, existing, after=after, outcome=outcomes, undoes=undone)
+
+
+def updates(of_segments: bool) -> st.SearchStrategy[Update]:
+    entities = segments if of_segments else statuses
+    patches = (
+        segment_patches.map(lambda patch: SegmentPatch(**patch))
+        if of_segments
+        else status_patches.map(lambda patch: StatusPatch(**patch))
+    )
+    return st.builds(Update, entities, patches, after=st.none() | entities, outcome=outcomes, undoes=undone)
+
+
+steps: st.SearchStrategy[Step] = st.one_of(
+    creations(of_segments=True),
+    creations(of_segments=False),
+    updates(of_segments=True),
+    updates(of_segments=False),
+    st.builds(Delete, segments | statuses, outcome=outcomes, undoes=undone),
 )
+
+
+def entities(step: Step) -> list[Segment | Status | None]:
+    match step:
+        case Create():
+            return [step.after]
+        case Update():
+            return [step.before, step.after]
+        case Delete():
+            return [step.before]
 
 
 @settings(max_examples=60)
 @given(steps)
 def test_a_step_comes_back_from_the_journal_as_it_went_in(step: Step) -> None:
-    text = json.dumps(step.recorded(), ensure_ascii=False)
-    again = Step.read(json.loads(text))
+    text = json.dumps(to_record(step), ensure_ascii=False)
+    again = from_record(json.loads(text))
     assert again == step
-    assert json.dumps(again.recorded(), ensure_ascii=False) == text
-    for thing, kept in ((step.before, again.before), (step.after, again.after)):
-        assert (thing and thing.model_dump(mode="json", exclude_unset=True)) == (
+    assert json.dumps(to_record(again), ensure_ascii=False) == text
+    for entity, kept in zip(entities(step), entities(again), strict=True):
+        assert (entity and entity.model_dump(mode="json", exclude_unset=True)) == (
             kept and kept.model_dump(mode="json", exclude_unset=True)
         )
 
 
 @settings(max_examples=40)
 @given(st.lists(outcomes, min_size=1, max_size=5))
-def test_a_change_is_done_only_when_every_step_is_and_never_failed_while_one_is_open(told: list[Any]) -> None:
-    status = status_of(tuple(RENAME.came(outcome) for outcome in told))
-    assert (status == "done") == (set(told) == {"done"})
-    assert (status == "failed") == ("failed" in told and not {"unknown", "intent"} & set(told))
+def test_a_change_is_done_only_when_every_step_is_and_never_failed_while_one_is_open(known: list[Outcome]) -> None:
+    status = overall_status([RENAME.with_outcome(outcome) for outcome in known])
+    assert (status == "done") == (set(known) == {"done"})
+    assert (status == "failed") == ("failed" in known and not {"unknown", "pending"} & set(known))
     assert status in {"done", "failed", "interrupted"}
 
 
+def test_a_change_is_undone_when_everything_that_was_done_is_undone() -> None:
+    done, undone, failed = (RENAME.with_outcome(outcome) for outcome in ("done", "undone", "failed"))
+    assert [overall_status(steps) for steps in ([undone], [undone, failed], [undone, done])] == [
+        "undone",
+        "undone",
+        "done",
+    ]
+
+
 def test_a_step_says_what_it_does_in_a_few_words() -> None:
-    create = Step("create", "status", sent=StatusDraft(name="Новые", sort=1))
-    told = [step.summary for step in (RENAME, create, create.came("done", Status(id=7, name="Новые")))]
-    assert told == [
+    create = Create(StatusDraft(name="Новые", sort=1))
+    said = [summary_of(step) for step in (RENAME, create, create.done(Status(id=7, name="Новые")))]
+    assert said == [
         "Change segment «VIP» (id 51)",
         "Create status «Новые»",
         "Create status «Новые» (id 7)",
     ]
+    assert summary_of(Delete(Status(id=7, name="Новые"))) == "Delete status «Новые» (id 7)"
+
+
+def test_a_limit_is_exceeded_at_any_point_on_the_way() -> None:
+    create, delete = Create(SegmentDraft(name="A")), Delete(Segment(id=51, name="VIP"))
+    orders: list[list[Step]] = [[create, delete], [delete, create], [RENAME], [delete]]
+    assert [exceeds_limit("segment", 100, steps) for steps in orders] == [True, False, False, False]
+    assert not exceeds_limit("status", 30, [create])
+
+
+def test_a_step_that_is_done_has_what_it_left_behind() -> None:
+    after = Segment(id=51, name="Лучшие")
+    assert RENAME.done(after) == replace(RENAME, outcome="done", after=after)

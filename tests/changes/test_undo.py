@@ -1,5 +1,6 @@
 """How a change is taken back: inverted, in reverse order, never over what somebody changed since."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import Change, Entity, Kind, Step
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
 from amo_mcp.changes.undo import Undo, invert
 
 VIP = Segment.model_validate(
@@ -18,8 +19,13 @@ VIP = Segment.model_validate(
         "customers_count": 48,
         "available_products_price_types": [288891],
         "custom_fields_values": [
-            {"field_id": 1, "field_type": "numeric", "values": [{"value": "15"}]},
-            {"field_id": 2, "field_type": "select", "values": [{"value": "Почта", "enum_id": 21, "enum_code": "E"}]},
+            {"field_id": 1, "field_name": "Скидка", "field_type": "numeric", "values": [{"value": "15"}]},
+            {
+                "field_id": 2,
+                "field_name": "Доставка",
+                "field_type": "select",
+                "values": [{"value": "Почта", "enum_id": 21, "enum_code": "E"}],
+            },
             {"field_id": 3, "field_type": "checkbox", "values": [{"value": False}]},
             {"field_id": 4, "field_type": "date", "values": [{"value": 1700000000}]},
             {"field_id": 5, "field_type": "multiselect", "values": [{"enum_id": 51}, {"enum_id": 52}]},
@@ -30,90 +36,101 @@ VIP = Segment.model_validate(
 WARM = Status(id=7, name="Тёплые", sort=2, color="#fff000", conditions=[["x"]])
 SYSTEM = Status(id=1, name="Недавно купили", sort=0, color="#ccff66", type=4, is_default=True)
 
-
 NONE = RecreatedIds()
+KINDS: tuple[Kind, ...] = ("segment", "status")
 
 
-def kind_of(thing: Entity) -> Kind:
-    return "segment" if isinstance(thing, Segment) else "status"
+def undone(*steps: Step, current: tuple[Entity, ...], recreated: RecreatedIds = NONE) -> Undo:
+    """How a change of these steps is undone in an account that has these entities."""
+    record = ChangeRecord("c", 0.0, "tool", steps, "done")
+    account = {kind: {entity.id: entity for entity in current if kind_of(entity) == kind} for kind in KINDS}
+    return invert(record, account, recreated)
 
 
-def undone(*steps: Step, now: tuple[Entity, ...], successors: RecreatedIds = NONE) -> Undo:
-    change = Change("c", 0.0, "tool", steps, "done")
-    things = {kind: {thing.id: thing for thing in now if kind_of(thing) == kind} for kind in _KINDS}
-    return invert(change, things, successors)
+def created(entity: Entity) -> Create:
+    draft = SegmentDraft(name="Новый") if isinstance(entity, Segment) else StatusDraft(name="Новый", sort=entity.sort)
+    return Create(draft.model_copy(update={"name": entity.name})).done(entity)
 
 
-_KINDS: tuple[Kind, ...] = ("segment", "status")
+def deleted(entity: Entity) -> Delete:
+    return Delete(entity, outcome="done")
 
 
-def created(thing: Entity) -> Step:
-    return Step("create", kind_of(thing), after=thing, outcome="done")
-
-
-def deleted(thing: Entity) -> Step:
-    return Step("delete", kind_of(thing), before=thing, outcome="done")
-
-
-def updated(before: Entity, **changes: Any) -> Step:
+def updated(before: Entity, **changes: Any) -> Update:
     """An update as the API answers it, field by field."""
     patch = SegmentPatch(**changes) if isinstance(before, Segment) else StatusPatch(**changes)
     made = {name: value for name, value in changes.items() if name != "custom_fields_values"}
     if "custom_fields_values" in changes:
         assert isinstance(before, Segment)
-        held = {field["field_id"]: field for field in before.custom_fields_values}
-        held |= {field["field_id"]: field for field in changes["custom_fields_values"]}
-        made["custom_fields_values"] = [field for field in held.values() if field["values"]]
-    after = type(before).model_validate({**before.model_dump(), **made})
-    return Step("update", kind_of(before), before=before, sent=patch, after=after, outcome="done")
+        fields = {field["field_id"]: field for field in before.custom_fields_values}
+        fields |= {
+            field["field_id"]: {**fields.get(field["field_id"], {}), **field}
+            for field in changes["custom_fields_values"]
+        }
+        made["custom_fields_values"] = [field for field in fields.values() if field["values"]]
+    return Update(before, patch).done(type(before).model_validate({**before.model_dump(), **made}))
 
 
 def after(step: Step, **changes: Any) -> Entity:
+    """The entity as the step left it, but for what somebody changed since."""
+    assert not isinstance(step, Delete)
     assert step.after is not None
     return step.after.model_copy(update=changes)
 
 
 def sent(undo: Undo) -> list[Any]:
-    return [step.sent.to_payload() if step.sent else None for step in undo.steps]
+    """What the steps of an undo send."""
+    return [
+        step.draft.to_payload()
+        if isinstance(step, Create)
+        else step.patch.to_payload()
+        if isinstance(step, Update)
+        else None
+        for step in undo.steps
+    ]
 
 
-@pytest.mark.parametrize("thing", [VIP, WARM], ids=["segment", "status"])
-def test_what_was_created_is_deleted_as_it_is_now(thing: Entity) -> None:
-    now = thing.model_copy(update={"customers_count": 1, "sort": 9})
-    assert undone(created(thing), now=(now,)) == Undo([Step("delete", kind_of(thing), before=now, undoes=0)])
+@pytest.mark.parametrize("entity", [VIP, WARM], ids=["segment", "status"])
+def test_what_was_created_is_deleted_as_it_is_now(entity: Entity) -> None:
+    now = entity.model_copy(update={"customers_count": 1, "sort": 9})
+    assert undone(created(entity), current=(now,)) == Undo((Delete(now, undoes=0),))
 
 
 @pytest.mark.parametrize(
-    ("thing", "title"), [(VIP, "segment «VIP» (id 51)"), (WARM, "status «Тёплые» (id 7)")], ids=["segment", "status"]
+    ("entity", "title"),
+    [(VIP, "segment «VIP» (id 51)"), (WARM, "status «Тёплые» (id 7)")],
+    ids=["segment", "status"],
 )
-def test_what_was_created_and_is_gone_already_needs_nothing(thing: Entity, title: str) -> None:
-    step = Step("create", kind_of(thing), after=thing, outcome="done", sent=SegmentDraft(name=thing.name))
-    undo = undone(step, now=())
-    assert undo == Undo(not_restored=[f"{title} is gone already; there is nothing to take away."])
+def test_what_was_created_and_is_gone_already_needs_nothing(entity: Entity, title: str) -> None:
+    undo = undone(created(entity), current=())
+    assert undo == Undo(not_restored=(f"{title} is gone already; there is nothing to take away.",))
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("changes", "said"),
     [
-        ("name", "Чужое", "name was left as «VIP» and is «Чужое» now."),
-        ("color", "ae003f", "color was left as 6610f2 and is ae003f now."),
+        ({"name": "Чужое"}, "name was set to «VIP» and is now «Чужое»."),
+        ({"color": "ae003f"}, "color was set to 6610f2 and is now ae003f."),
         (
-            "available_products_price_types",
-            [],
-            "available_products_price_types was left as «[288891]» and is empty now.",
+            {"available_products_price_types": []},
+            "available_products_price_types was set to 288891 and is now empty.",
+        ),
+        (
+            {"custom_fields_values": [*VIP.custom_fields_values[1:], {"field_id": 9, "values": [{"value": "x"}]}]},
+            "field «Скидка» was set to «15» and is now empty.\n"
+            "segment «VIP» (id 51): field 9 was set to empty and is now «x».",
         ),
     ],
 )
-def test_what_was_created_and_changed_since_is_a_conflict_that_names_both(name: str, value: Any, said: str) -> None:
-    step = Step("create", "segment", sent=SegmentDraft(name="VIP"), after=VIP, outcome="done")
-    undo = undone(step, now=(after(step, **{name: value}),))
-    assert undo.conflicts == [f"segment «VIP» (id 51): {said}"]
+def test_what_was_created_and_changed_since_is_a_conflict_that_names_both_values(changes: Any, said: str) -> None:
+    undo = undone(created(VIP), current=(after(created(VIP), **changes),))
+    assert "\n".join(undo.conflicts) == f"segment «VIP» (id 51): {said}"
 
 
 def test_a_status_that_could_not_be_read_back_is_compared_by_what_is_known_of_it() -> None:
     left = Status.model_validate({"name": "Новые", "sort": 1, "request_id": None, "id": 10})
     now = Status(id=10, name="Новые", sort=1, color="#fffeb2", account_id=5)
-    assert undone(created(left), now=(now,)) == Undo([Step("delete", "status", before=now, undoes=0)])
+    assert undone(created(left), current=(now,)) == Undo((Delete(now, undoes=0),))
 
 
 FIELDS_BACK = [
@@ -144,14 +161,14 @@ FIELDS_BACK = [
 )
 def test_an_update_of_a_segment_gives_exactly_what_it_changed_its_old_value(changes: Any, back: Any) -> None:
     step = updated(VIP, **changes)
-    undo = undone(step, now=(after(step, customers_count=3),))
-    assert (sent(undo), undo.not_restored, undo.conflicts) == ([back], [], [])
-    assert undo.steps[0].before == after(step, customers_count=3)
+    now = after(step, customers_count=3)
+    assert undone(step, current=(now,)) == Undo((Update(now, SegmentPatch(**back), undoes=0),))
+    assert sent(undone(step, current=(now,))) == [back]
 
 
 def test_prices_that_were_none_are_cleared_again() -> None:
     step = updated(Segment(id=1, name="A"), available_products_price_types=[1])
-    assert sent(undone(step, now=(after(step),))) == [{"available_products_price_types": []}]
+    assert sent(undone(step, current=(after(step),))) == [{"available_products_price_types": []}]
 
 
 @pytest.mark.parametrize(
@@ -166,19 +183,19 @@ def test_prices_that_were_none_are_cleared_again() -> None:
 def test_an_update_of_a_status_gives_exactly_what_it_changed_its_old_value(changes: Any, back: Any) -> None:
     step = updated(WARM, **changes)
     now = after(step, sort=9)
-    put_back = Step("update", "status", before=now, sent=StatusPatch(**back), undoes=0)
-    assert undone(step, now=(now,)) == Undo([put_back])
+    assert undone(step, current=(now,)) == Undo((Update(now, StatusPatch(**back), undoes=0),))
 
 
+@pytest.mark.requirement("UNDO-3")
 @pytest.mark.parametrize(
     ("changes", "since", "said"),
     [
-        ({"name": "Лучшие"}, {"name": "Чужое"}, "name was left as «Лучшие» and is «Чужое» now."),
-        ({"color": "ae003f"}, {"color": ""}, "color was left as ae003f and is empty now."),
+        ({"name": "Лучшие"}, {"name": "Чужое"}, "name was set to «Лучшие» and is now «Чужое»."),
+        ({"color": "ae003f"}, {"color": ""}, "color was set to ae003f and is now empty."),
         (
             {"available_products_price_types": [1]},
-            {"available_products_price_types": [2]},
-            "available_products_price_types was left as «[1]» and is «[2]» now.",
+            {"available_products_price_types": [3, 2]},
+            "available_products_price_types was set to 1 and is now 3, 2.",
         ),
     ],
 )
@@ -186,99 +203,214 @@ def test_a_setting_that_somebody_changed_since_is_a_conflict_that_names_both_val
     changes: Any, since: Any, said: str
 ) -> None:
     step = updated(VIP, **changes)
-    assert undone(step, now=(after(step, **since),)).conflicts == [f"segment «VIP» (id 51): {said}"]
+    assert undone(step, current=(after(step, **since),)).conflicts == (f"segment «VIP» (id 51): {said}",)
 
 
 def test_a_setting_that_the_change_did_not_touch_may_change_freely() -> None:
     step = updated(VIP, name="Лучшие")
-    undo = undone(step, now=(after(step, color="ae003f", custom_fields_values=[], customers_count=0),))
-    assert (sent(undo), undo.conflicts) == ([{"name": "VIP"}], [])
+    now = after(step, color="ae003f", custom_fields_values=[], customers_count=0)
+    assert undone(step, current=(now,)) == Undo((Update(now, SegmentPatch(name="VIP"), undoes=0),))
 
 
 def test_a_field_that_the_change_did_not_touch_may_change_freely_and_one_that_it_did_may_not() -> None:
     step = updated(VIP, custom_fields_values=[{"field_id": 1, "values": [{"value": "20"}]}])
     assert isinstance(step.after, Segment)
-    for field_id, conflicts in ((2, 0), (1, 1)):
-        held = [field for field in step.after.custom_fields_values if field["field_id"] != field_id]
-        undo = undone(step, now=(after(step, custom_fields_values=held),))
-        assert (sent(undo), len(undo.conflicts)) == (
+    said = "segment «VIP» (id 51): field «Скидка» was set to «20» and is now empty."
+    conflicts: dict[int, tuple[str, ...]] = {2: (), 1: (said,)}
+    for field_id, expected in conflicts.items():
+        fields = [field for field in step.after.custom_fields_values if field["field_id"] != field_id]
+        undo = undone(step, current=(after(step, custom_fields_values=fields),))
+        assert (sent(undo), undo.conflicts) == (
             [{"custom_fields_values": [{"field_id": 1, "values": [{"value": "15"}]}]}],
-            conflicts,
+            expected,
         )
+
+
+def test_names_and_orders_that_the_account_gives_otherwise_are_no_conflict() -> None:
+    changes: list[dict[str, Any]] = [
+        {"field_id": 1, "values": [{"value": "20"}]},
+        {"field_id": 2, "values": [{"value": "Курьер", "enum_id": 22}]},
+        {"field_id": 5, "values": [{"enum_id": 52}, {"enum_id": 53}]},
+    ]
+    step = updated(VIP, custom_fields_values=changes, available_products_price_types=[1, 2])
+    assert isinstance(step.after, Segment)
+    fields: list[Any] = [
+        {**field, "field_name": "Другое", "field_code": "X"} for field in step.after.custom_fields_values
+    ]
+    for field in fields:
+        if field["field_id"] in (2, 5):
+            choices = [{**value, "value": "Иначе", "enum_code": "N"} for value in reversed(field["values"])]
+            field["values"] = choices
+    now = after(step, custom_fields_values=fields[::-1], available_products_price_types=[2, 1])
+    for undo in (undone(step, current=(now,)), undone(created(step.after), current=(now,))):
+        assert (len(undo.steps), undo.conflicts) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("field_type", "value", "now", "said"),
+    [
+        ("numeric", {"value": "20"}, {"value": "21"}, "was set to «20» and is now «21»"),
+        ("checkbox", {"value": True}, {"value": False}, "was set to «yes» and is now «no»"),
+        (
+            "select",
+            {"value": "Почта", "enum_id": 21},
+            {"value": "Курьер", "enum_id": 22},
+            "was set to «Почта» and is now «Курьер»",
+        ),
+        ("select", {"enum_id": 21}, {"enum_code": "E", "enum_id": 22}, "was set to «21» and is now «E»"),
+        (
+            "date",
+            {"value": 1700000000},
+            {"value": 1700086400},
+            "was set to «2023-11-14T22:13:20Z» and is now «2023-11-15T22:13:20Z»",
+        ),
+        ("date_time", {"value": "soon"}, {"value": 10**20}, "was set to «soon» and is now «100000000000000000000»"),
+        ("text", {"value": None}, {"value": ["a", 1]}, "was set to «empty» and is now «a, 1»"),
+        (
+            "smart_address",
+            {"value": "Омск", "enum_id": 1, "enum_code": "city"},
+            {"value": "Томск", "enum_id": 1, "enum_code": "city", "home": {"of": ["A", True]}},
+            "was set to «value: Омск, enum_id: 1, enum_code: city» "
+            "and is now «value: Томск, enum_id: 1, enum_code: city, home: of: A, yes»",
+        ),
+        (
+            "linked",
+            {"value": "A", "catalog_id": 1},
+            {"value": "B"},
+            "was set to «value: A, catalog_id: 1» and is now «B»",
+        ),
+    ],
+)
+def test_the_values_of_a_field_that_somebody_changed_since_are_told_readably(
+    field_type: str, value: dict[str, Any], now: dict[str, Any], said: str
+) -> None:
+    def with_value(content: dict[str, Any]) -> Segment:
+        field = {"field_id": 8, "field_name": "Помол", "field_type": field_type, "values": [content]}
+        return Segment.model_validate({"id": 51, "name": "VIP", "custom_fields_values": [field]})
+
+    patch = SegmentPatch(custom_fields_values=[{"field_id": 8, "values": [value]}])
+    step = Update(Segment(id=51, name="VIP"), patch).done(with_value(value))
+    undo = undone(step, current=(with_value(now),))
+    assert undo.conflicts == (f"segment «VIP» (id 51): field «Помол» {said}.",)
+
+
+def test_of_many_values_some_are_told_and_the_rest_is_counted() -> None:
+    choices = [{"field_id": 5, "values": [{"enum_id": number} for number in range(1, 8)]}]
+    step = updated(VIP, custom_fields_values=choices)
+    said = undone(step, current=(after(step, custom_fields_values=[]),)).conflicts
+    assert said == ("segment «VIP» (id 51): field 5 was set to «1», «2», «3», «4», «5» and 2 more and is now empty.",)
+
+
+UNDOCUMENTED = {
+    "field_id": 8,
+    "field_name": "Адрес",
+    "field_type": "smart_address",
+    "values": [
+        {"value": "Омск", "enum_id": 1, "enum_code": "city", "subtype": None},
+        {"value": "Ленина, 1", "enum_id": 2, "enum_code": "address_line_1"},
+    ],
+}
+
+
+def test_values_of_a_type_that_is_not_documented_are_sent_back_with_every_part() -> None:
+    before = Segment.model_validate({"id": 51, "name": "VIP", "custom_fields_values": [UNDOCUMENTED]})
+    step = updated(before, custom_fields_values=[{"field_id": 8, "values": None}])
+    back = [{"field_id": 8, "values": UNDOCUMENTED["values"]}]
+    assert sent(undone(step, current=(after(step),))) == [{"custom_fields_values": back}]
+    assert sent(undone(deleted(before), current=())) == [{"name": "VIP", "custom_fields_values": back}]
+
+
+@pytest.mark.parametrize("part", ["value", "enum_code", "subtype"])
+def test_any_part_of_a_value_of_a_type_that_is_not_documented_counts(part: str) -> None:
+    entity = Segment.model_validate({"id": 51, "name": "VIP", "custom_fields_values": [UNDOCUMENTED]})
+    [field] = entity.custom_fields_values
+    other: Any = {**field, "values": [{**field["values"][0], part: "other"}, field["values"][1]]}
+    undo = undone(created(entity), current=(entity.model_copy(update={"custom_fields_values": [other]}),))
+    assert len(undo.conflicts) == 1
+    same: Any = {**field, "field_name": "Другое"}
+    undo = undone(created(entity), current=(entity.model_copy(update={"custom_fields_values": [same]}),))
+    assert undo.conflicts == ()
+
+
+def test_values_that_look_the_same_in_a_conflict_are_said_to_differ_all_the_same() -> None:
+    step = updated(VIP, name="Б" * 100)
+    [said] = undone(step, current=(after(step, name="Б" * 100 + "В"),)).conflicts
+    cut = f"«{'Б' * 79}…»"
+    assert said == (
+        f"segment «VIP» (id 51): name was set to {cut} and is now {cut}. "
+        "They differ in invisible characters, or further on than is shown."
+    )
 
 
 def test_long_values_in_a_conflict_are_shortened() -> None:
     step = updated(VIP, name="Б" * 100)
-    [said] = undone(step, now=(after(step, name="В" * 100),)).conflicts
-    assert said == f"segment «VIP» (id 51): name was left as «{'Б' * 79}…» and is «{'В' * 79}…» now."
+    [said] = undone(step, current=(after(step, name="В" * 100),)).conflicts
+    assert said == f"segment «VIP» (id 51): name was set to «{'Б' * 79}…» and is now «{'В' * 79}…»."
 
 
-@pytest.mark.parametrize("thing", [VIP, WARM], ids=["segment", "status"])
-def test_what_was_updated_and_is_gone_is_a_conflict(thing: Entity) -> None:
-    undo = undone(updated(thing, name="A"), now=())
-    title = f"{kind_of(thing)} «{thing.name}» (id {thing.id})"
-    assert undo == Undo(conflicts=[f"{title} is gone; it cannot be changed back."])
+@pytest.mark.parametrize("entity", [VIP, WARM], ids=["segment", "status"])
+def test_what_was_updated_and_is_gone_is_a_conflict(entity: Entity) -> None:
+    title = f"{kind_of(entity)} «{entity.name}» (id {entity.id})"
+    assert undone(updated(entity, name="A"), current=()) == Undo(
+        conflicts=(f"{title} is gone; it cannot be changed back.",)
+    )
 
 
-def test_a_deleted_segment_is_made_again_and_what_does_not_come_back_is_said() -> None:
-    other = Segment(id=54, name="Другой")
-    undo = undone(deleted(VIP), now=(other,))
-    assert sent(undo) == [
-        {
-            "name": "VIP",
-            "color": "6610f2",
-            "custom_fields_values": FIELDS_BACK,
-            "available_products_price_types": [288891],
-        }
-    ]
-    assert [(step.action, step.kind) for step in undo.steps] == [("create", "segment")]
-    assert undo.not_restored == [
-        "segment «VIP» (id 51) comes back with a new id.",
-        "Its 48 customers do not come back into it, nor do its conditions.",
-    ]
+@pytest.mark.requirement("UNDO-2")
+def test_a_deleted_segment_is_created_again_and_what_does_not_come_back_is_said() -> None:
+    draft = SegmentDraft(
+        name="VIP", color="6610f2", custom_fields_values=FIELDS_BACK, available_products_price_types=[288891]
+    )
+    assert undone(deleted(VIP), current=(Segment(id=54, name="Другой"),)) == Undo(
+        (Create(draft, undoes=0),),
+        (
+            "segment «VIP» (id 51) comes back with a new id.",
+            "Its 48 customers do not come back into it, nor do its conditions.",
+        ),
+    )
 
 
 def test_a_bare_segment_comes_back_bare() -> None:
-    undo = undone(deleted(Segment(id=5, name="Пустой")), now=())
+    undo = undone(deleted(Segment(id=5, name="Пустой")), current=())
+    assert sent(undo) == [{"name": "Пустой"}]
     assert undo == Undo(
-        [Step("create", "segment", sent=SegmentDraft(name="Пустой"), undoes=0)],
-        ["segment «Пустой» (id 5) comes back with a new id.", "Its conditions do not come back."],
+        (Create(SegmentDraft(name="Пустой"), undoes=0),),
+        ("segment «Пустой» (id 5) comes back with a new id.", "Its conditions do not come back."),
     )
 
 
 def test_a_deleted_status_comes_back_in_its_place() -> None:
-    undo = undone(deleted(WARM), now=(SYSTEM,))
-    assert undo == Undo(
-        [Step("create", "status", sent=StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0)],
-        [
+    assert undone(deleted(WARM), current=(SYSTEM,)) == Undo(
+        (Create(StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0),),
+        (
             "status «Тёплые» (id 7) comes back with a new id.",
-            "Its customers have moved on, and its conditions do not come back.",
-            "It may stand one place away from where it stood.",
-        ],
+            "Its customers were moved to other statuses, and its conditions do not come back.",
+            "Its position may be off by one.",
+        ),
     )
 
 
 def test_a_colour_outside_the_palette_is_left_out_and_said() -> None:
     faded = Segment(id=5, name="Старый", color="ffffff")
     step = updated(faded, name="Новый", color="ae003f")
-    for undo in (undone(deleted(faded), now=()), undone(step, now=(after(step),))):
+    for undo in (undone(deleted(faded), current=()), undone(step, current=(after(step),))):
         assert sent(undo) == [{"name": "Старый"}]
         assert undo.not_restored[-1] == "The colour ffffff of segment «Старый» (id 5) cannot be set through the API."
 
 
-def test_nothing_is_sent_when_the_only_thing_to_put_back_is_a_colour_outside_the_palette() -> None:
+def test_nothing_is_sent_when_the_only_thing_to_restore_is_a_colour_outside_the_palette() -> None:
     step = updated(SYSTEM, color="#fff000")
     title = "status «Недавно купили» (id 1)"
-    assert undone(step, now=(after(step),)) == Undo(
-        not_restored=[f"The colour #ccff66 of {title} cannot be set through the API."]
+    assert undone(step, current=(after(step),)) == Undo(
+        not_restored=(f"The colour #ccff66 of {title} cannot be set through the API.",)
     )
 
 
 @pytest.mark.parametrize("name", ["VIP\u200b", "VIP\n", "\u202eVIP", "VIP\x07"])
-def test_a_name_that_cannot_be_written_comes_back_without_what_is_unseen_in_it(name: str) -> None:
+def test_a_name_that_cannot_be_written_comes_back_without_the_invisible_characters_in_it(name: str) -> None:
     odd = Segment(id=5, name=name, color="ae003f")
     step = updated(odd, name="Новый")
-    for undo in (undone(deleted(odd), now=()), undone(step, now=(after(step),))):
+    for undo in (undone(deleted(odd), current=()), undone(step, current=(after(step),))):
         assert sent(undo)[0]["name"] == "VIP"
         assert undo.not_restored[-1] == "The name of segment «VIP» (id 5) cannot be set as it was; it becomes «VIP»."
 
@@ -286,8 +418,8 @@ def test_a_name_that_cannot_be_written_comes_back_without_what_is_unseen_in_it(n
 def test_a_blank_name_comes_back_as_the_kind_and_the_id() -> None:
     blank = Segment(id=5, name=" ", color="ae003f")
     step = updated(blank, name="Новый")
-    assert sent(undone(step, now=(after(step),))) == [{"name": "segment 5"}]
-    assert sent(undone(deleted(blank), now=())) == [{"name": "segment 5", "color": "ae003f"}]
+    assert sent(undone(step, current=(after(step),))) == [{"name": "segment 5"}]
+    assert sent(undone(deleted(blank), current=())) == [{"name": "segment 5", "color": "ae003f"}]
 
 
 def test_steps_are_taken_back_in_reverse_order_and_only_those_that_were_done() -> None:
@@ -296,30 +428,55 @@ def test_steps_are_taken_back_in_reverse_order_and_only_those_that_were_done() -
         created(new),
         renamed,
         deleted(VIP),
-        Step("delete", "segment", before=new, outcome="failed"),
-        Step("update", "status", before=WARM, sent=StatusPatch(name="B"), outcome="unknown"),
-        Step("create", "segment", sent=SegmentDraft(name="C")),
+        Delete(new, outcome="failed"),
+        Delete(VIP, outcome="undone"),
+        Create(SegmentDraft(name="C")),
     )
-    undo = undone(*steps, now=(new, after(renamed)))
-    assert [(step.undoes, step.summary) for step in undo.steps] == [
+    undo = undone(*steps, current=(new, after(renamed)))
+    assert [(step.undoes, summary_of(step)) for step in undo.steps] == [
         (2, "Create segment «VIP»"),
         (1, "Change status «Горячие» (id 7)"),
         (0, "Delete segment «Новый» (id 96)"),
     ]
-    assert undo.conflicts == []
+    assert undo.conflicts == ()
 
 
-AGAIN = RecreatedIds([(2, "segment", 51, 96), (3, "status", 51, 13), (4, "segment", 96, 99)])
-
-
-@pytest.mark.parametrize("left", [51, 96, 99])
-def test_what_was_deleted_since_and_came_back_under_a_new_id_is_taken_for_what_it_was(left: int) -> None:
-    there = VIP.model_copy(update={"id": 99, "name": "Лучшие"})
-    update, creation = updated(VIP.model_copy(update={"id": left}), name="Лучшие"), created(after(updated(VIP)))
-    assert undone(update, now=(there,), successors=AGAIN) == Undo(
-        [Step("update", "segment", before=there, sent=SegmentPatch(name="VIP"), undoes=0)]
+@pytest.mark.parametrize("outcome", ["unknown", "pending"])
+def test_of_a_step_whose_outcome_is_not_known_that_is_said_and_it_is_left_as_it_is(outcome: Any) -> None:
+    steps = (
+        replace(updated(WARM, name="Горячие"), after=None, outcome=outcome),
+        Create(SegmentDraft(name="C"), outcome=outcome),
+        Create(SegmentDraft(name="C"), after=Segment(id=96, name="C"), outcome=outcome),
+        Delete(VIP, outcome=outcome),
     )
-    there = VIP.model_copy(update={"id": 99})
-    assert undone(creation, now=(there,), successors=AGAIN) == Undo([Step("delete", "segment", before=there, undoes=0)])
+    assert undone(*steps, current=(VIP, WARM)) == Undo(
+        not_restored=(
+            "It is not known whether the deletion of segment «VIP» (id 51) was made or undone; it is left as it is.",
+            "It is not known whether the creation of segment «C» (id 96) was made or undone; it is left as it is.",
+            "It is not known whether the creation of segment «C» was made; it is left as it is.",
+            "It is not known whether the change of status «Тёплые» (id 7) was made; it is left as it is.",
+        )
+    )
+
+
+def test_a_step_that_is_done_but_left_nothing_known_is_left_as_it_is() -> None:
+    step = Create(SegmentDraft(name="C"), outcome="done")
+    said = "It is not known whether the creation of segment «C» was made; it is left as it is."
+    assert undone(step, current=(VIP,)) == Undo(not_restored=(said,))
+
+
+RECREATED = RecreatedIds([(2, "segment", 51, 96), (3, "status", 51, 13), (4, "segment", 96, 99)])
+
+
+@pytest.mark.parametrize("entity_id", [51, 96, 99])
+def test_what_was_deleted_since_and_came_back_under_a_new_id_is_taken_for_what_it_was(entity_id: int) -> None:
+    renamed = VIP.model_copy(update={"id": 99, "name": "Лучшие"})
+    update = updated(VIP.model_copy(update={"id": entity_id}), name="Лучшие")
+    assert undone(update, current=(renamed,), recreated=RECREATED) == Undo(
+        (Update(renamed, SegmentPatch(name="VIP"), undoes=0),)
+    )
+    same = VIP.model_copy(update={"id": 99})
+    creation = created(VIP.model_copy(update={"id": entity_id}))
+    assert undone(creation, current=(same,), recreated=RECREATED) == Undo((Delete(same, undoes=0),))
     somebodys = VIP.model_copy(update={"id": 99, "name": "Чужое"})
-    assert len(undone(update, now=(somebodys,), successors=AGAIN).conflicts) == 1
+    assert len(undone(update, current=(somebodys,), recreated=RECREATED).conflicts) == 1

@@ -7,8 +7,9 @@ import re
 import select
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -18,60 +19,37 @@ from click.testing import CliRunner
 from amo_mcp import __version__
 from amo_mcp.cli import cli
 from amo_mcp.sandbox import ADMIN_TOKEN
-from amo_mcp.server.app import TOOLS
+from tests.cli.command_line import ENVIRONMENT, amo
 
-KEPT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("AMO_")},
-    "AMO_STATE_DIR": os.devnull,
-}
-"""An environment in which nothing is set, on a machine on which nobody is signed in."""
-
-
-def amo(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "amo_mcp", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**KEPT, **environment},
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+COMMANDS = ["serve", "sandbox", "demo", "login", "logout", "doctor", "config"]
 
 
 def test_help_names_the_commands() -> None:
-    told = CliRunner().invoke(cli, ["--help"]).output
-    assert re.findall(r"^  (\w+)  ", told.partition("Commands:")[2], re.MULTILINE) == [
-        "serve",
-        "sandbox",
-        "demo",
-        "login",
-        "logout",
-        "doctor",
-        "config",
-    ]
+    output = CliRunner().invoke(cli, ["--help"]).output
+    assert re.findall(r"^  (\w+)  ", output.partition("Commands:")[2], re.MULTILINE) == COMMANDS
 
 
-@pytest.mark.parametrize("name", ["serve", "sandbox", "demo", "login", "logout", "doctor", "config"])
-def test_every_command_explains_itself(name: str) -> None:
-    told = CliRunner().invoke(cli, [name, "--help"])
-    assert told.exit_code == 0
-    assert told.output.startswith(f"Usage: cli {name} [OPTIONS]")
-    assert re.search(r"\n\n  [A-Z].*(\n  .+)*\.\n", told.output)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_text(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    usage, text, *_ = result.output.split("\n\n")
+    assert usage.startswith(f"Usage: cli {name} [OPTIONS]")
+    assert text.strip().endswith(".")
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert CliRunner().invoke(cli, ["--version"]).output == f"amo-mcp, version {__version__}\n"
 
 
 def test_an_unknown_command_is_refused() -> None:
-    told = CliRunner().invoke(cli, ["sevre"])
-    assert told.exit_code == 2
-    assert "No such command 'sevre'" in told.output
+    result = CliRunner().invoke(cli, ["sevre"])
+    assert result.exit_code == 2
+    assert "No such command 'sevre'" in result.output
 
 
 @pytest.mark.requirement("ENV-7")
-def test_settings_that_are_wrong_stop_it_before_serving() -> None:
+def test_wrong_settings_are_reported_before_serving() -> None:
     done = amo(AMO_BASE_URL="http://example.org", AMO_CONFIRM="never")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -83,77 +61,28 @@ def test_settings_that_are_wrong_stop_it_before_serving() -> None:
     ]
 
 
-def test_a_command_imports_only_what_it_needs() -> None:
-    code = (
-        "import sys, gc; gc.disable(); import amo_mcp.cli; "
-        "from amo_mcp.cli import serve; "
-        "print(sorted(name for name in sys.modules if name.startswith(('amo_mcp.sandbox', 'amo_mcp.cli'))))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=KEPT)
-    assert done.stdout.strip() == "['amo_mcp.cli', 'amo_mcp.cli.serve']"
-
-
-def test_the_tools_are_listed_before_what_only_calls_need_is_imported() -> None:
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    lines = [
-        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
-    ]
-    account = {"AMO_BASE_URL": "http://127.0.0.1:9", "AMO_ACCESS_TOKEN": "x"}
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "imports").open("w+") as imports:
-        with subprocess.Popen(
-            [sys.executable, "-X", "importtime", "-m", "amo_mcp"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=imports,
-            text=True,
-            env=KEPT | account | {"AMO_STATE_DIR": folder},
-        ) as server:
-            assert server.stdin
-            assert server.stdout
-            server.stdin.writelines(json.dumps(line) + "\n" for line in lines)
-            server.stdin.flush()
-            answers = [json.loads(server.stdout.readline()) for _ in range(2)]
-            server.stdin.close()
-        imports.seek(0)
-        imported = {line.rsplit("|", 1)[-1].strip() for line in imports}
-    assert len(answers[1]["result"]["tools"]) == len(TOOLS)
-    late = {"httpcore2", "h11", "tenacity", "filelock", "keyring", "rapidfuzz", "rich"}
-    assert "amo_mcp.server.app" in imported
-    assert {name.partition(".")[0] for name in imported} & late == set()
-    assert imported & {"amo_mcp.storage.sqlite.journal", *(tool.module for tool in TOOLS)} == set()
-
-
-def test_what_the_sdk_declares_is_not_built_before_it_is_used() -> None:
-    code = (
-        "import sys, contextlib; from amo_mcp.cli import main; sys.argv = ['amo-mcp', '--version']\n"
-        "with contextlib.suppress(SystemExit): main()\n"
-        "import amo_mcp.cli.serve, mcp_types; from mcp.client.session import ClientResponse\n"
-        "print(mcp_types.CallToolResult.__pydantic_complete__, ClientResponse.pydantic_complete)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=KEPT)
-    assert done.stdout.splitlines()[1:] == ["False False"]
+@pytest.mark.requirement("ENV-7")
+def test_a_token_that_the_client_did_not_fill_in_is_reported_before_serving() -> None:
+    done = amo(AMO_BASE_URL="https://example.amocrm.ru", AMO_ACCESS_TOKEN="${AMO_ACCESS_TOKEN}")
+    assert (done.returncode, done.stdout) == (2, "")
+    [_, problem] = done.stderr.splitlines()
+    assert problem.startswith("  AMO_ACCESS_TOKEN is a reference that nothing has replaced")
 
 
 class TestSandbox:
     @pytest.mark.requirement("COMMAND-4")
     def test_it_serves_an_account_and_keeps_it_in_a_file(self, tmp_path: Path) -> None:
         state = tmp_path / "shop.json"
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         for created in (1, 2):
-            with self.running("--port", "0", "--mode", "segments", "--state", str(state)) as url:
-                answered = httpx2.post(
-                    f"{url}/api/v4/customers/segments",
-                    json={"name": f"Новые {created}"},
-                    headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
-                )
-                assert answered.status_code == 200
-                listed = httpx2.get(
-                    f"{url}/api/v4/customers/segments", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}
-                ).json()["_embedded"]["segments"]
+            with sandbox("--port", "0", "--mode", "segments", "--state", str(state)) as url:
+                segments = f"{url}/api/v4/customers/segments"
+                response = httpx2.post(segments, json={"name": f"Новые {created}"}, headers=headers)
+                assert response.status_code == 200
+                listed = httpx2.get(segments, headers=headers).json()["_embedded"]["segments"]
                 assert len([item for item in listed if item["name"].startswith("Новые ")]) == created
 
-    def test_a_state_file_that_is_broken_is_named(self, tmp_path: Path) -> None:
+    def test_a_state_file_that_is_broken_is_named_and_left_as_it_is(self, tmp_path: Path) -> None:
         state = tmp_path / "shop.json"
         state.write_text("{")
         done = amo("sandbox", "--port", "0", "--state", str(state))
@@ -162,36 +91,32 @@ class TestSandbox:
         assert str(state) in done.stderr
         assert state.read_text() == "{"
 
-    def test_a_port_that_is_taken_is_said(self) -> None:
-        with self.running("--port", "0") as url:
+    def test_a_port_that_is_in_use_is_reported(self) -> None:
+        with sandbox("--port", "0") as url:
             port = url.rpartition(":")[2]
             done = amo("sandbox", "--port", port)
         assert done.returncode == 1
         assert done.stderr == f"Error: port {port} cannot be used: Address already in use\n"
 
-    class running:  # noqa: N801 - read as a word: with self.running(...)
-        def __init__(self, *arguments: str) -> None:
-            self.arguments = arguments
 
-        def __enter__(self) -> str:
-            self.process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "amo_mcp", "sandbox", *self.arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=KEPT,
-            )
-            assert self.process.stdout
-            first = self.process.stdout.readline()
+@contextmanager
+def sandbox(*arguments: str) -> Iterator[str]:
+    """`amo-mcp sandbox` as a process; the value is its URL."""
+    command = [sys.executable, "-u", "-m", "amo_mcp", "sandbox", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        try:
+            assert process.stdout
+            first = process.stdout.readline()
             match = re.search(r"at (http://[0-9.:]+)", first)
             assert match, first
-            return match[1]
-
-        def __exit__(self, *_: object) -> None:
-            self.process.terminate()
-            _, told = self.process.communicate(timeout=10)
-            assert told == ""
-            assert self.process.returncode == 0
+            yield match[1]
+        finally:
+            process.terminate()
+            _, errors = process.communicate(timeout=10)
+        assert errors == ""
+        assert process.returncode == 0
 
 
 class TestDemo:
@@ -209,30 +134,37 @@ class TestDemo:
     @pytest.mark.requirement("COMMAND-5")
     @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
     def test_in_a_terminal_it_asks(self, typed: str, outcome: str, questions: int) -> None:
-        told = self.typed_at(typed)
-        assert told.count("Yes? [y/n]") == questions
-        assert outcome in told
-        assert "\x1b[" in told
+        output = demo_in_terminal(typed)
+        assert output.count("Yes? [y/n]") == questions
+        assert outcome in output
+        assert "\x1b[" in output
 
-    def typed_at(self, word: str) -> str:
-        """What the demo shows in a terminal where `word` is typed at every question."""
-        mine, its = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "amo_mcp", "demo"], stdin=its, stdout=its, stderr=its, env={**KEPT, "TERM": "xterm"}
-        )
-        os.close(its)
-        told, answered, until = b"", 0, time.monotonic() + 60
-        while time.monotonic() < until and select.select([mine], [], [], 30)[0]:
+
+def demo_in_terminal(answer: str) -> str:
+    """What the demo shows in a terminal where `answer` is typed at every question."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "amo_mcp", "demo"]
+    environment = {**ENVIRONMENT, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        output, answered, until = b"", 0, time.monotonic() + 60
+        while time.monotonic() < until and select.select([ours], [], [], 30)[0]:
             try:
-                chunk = os.read(mine, 65536)
+                chunk = os.read(ours, 65536)
             except OSError:
                 break
             if not chunk:
                 break
-            told += chunk
-            if told.count(b"[y/n]") > answered:
+            output += chunk
+            if output.count(b"[y/n]") > answered:
                 answered += 1
-                os.write(mine, word.encode() + b"\n")
-        os.close(mine)
+                os.write(ours, answer.encode() + b"\n")
+        os.close(ours)
         assert process.wait(timeout=30) == 0
-        return told.decode()
+    return output.decode()
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = amo("config", "cursor", "--sandbox")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["mcpServers"]["amocrm"]["env"] == {"AMO_SANDBOX": "1"}

@@ -1,4 +1,4 @@
-"""What a client's configuration is to be, to the letter, and never a secret in it."""
+"""The configuration of each client, to the letter, and never a secret in it."""
 
 import json
 import sys
@@ -75,15 +75,15 @@ def whole(client: str, server: dict[str, Any], *, asks: bool = False) -> dict[st
 
 @pytest.mark.requirement("COMMAND-9")
 @pytest.mark.parametrize("client", CLIENTS)
-def test_for_the_sandbox_nothing_else_is_needed(client: str, script: str, state: StateDir) -> None:
+def test_the_sandbox_needs_one_variable(client: str, script: str, state: StateDir) -> None:
     expected = whole(client, {"command": script, "args": [], "env": {"AMO_SANDBOX": "1"}})
-    for asked in (printed(client, "--sandbox"), printed(client, AMO_SANDBOX="1")):
-        assert json.loads(asked.stdout) == expected
-        assert asked.stderr == f"Put this into {WHERE[client]}.\n"
+    for result in (printed(client, "--sandbox"), printed(client, AMO_SANDBOX="1")):
+        assert json.loads(result.stdout) == expected
+        assert result.stderr == f"Put this into {WHERE[client]}.\n"
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_for_a_named_account_the_token_is_a_reference_where_the_client_knows_references(
+def test_the_token_of_a_named_account_is_a_reference_where_the_client_has_references(
     client: str, script: str, state: StateDir
 ) -> None:
     token = {"AMO_ACCESS_TOKEN": REFERENCE[client]} if client in REFERENCE else {}
@@ -91,21 +91,19 @@ def test_for_a_named_account_the_token_is_a_reference_where_the_client_knows_ref
     expected = whole(client, {"command": script, "args": [], "env": env}, asks=True)
     result = printed(client, AMO_BASE_URL=f"{SHOP}/")
     assert json.loads(result.stdout) == expected
-    told = (
-        "The token is taken from where the reference says."
+    advice = (
+        "The client reads the token from the reference shown."
         if client in REFERENCE
-        else "This client knows no references to secrets: sign in with `amo-mcp login`, and no token is needed."
+        else "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
     )
-    assert result.stderr == f"Put this into {WHERE[client]}.\n{told}\n"
+    assert result.stderr == f"Put this into {WHERE[client]}.\n{advice}\n"
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("named", [{"AMO_BASE_URL": SHOP}, {}])
-def test_for_a_signed_in_account_no_token_is_needed(
-    client: str, named: dict[str, str], script: str, state: StateDir
-) -> None:
-    for root in ("https://first.amocrm.ru", SHOP):
-        state.remember(root)
+def test_a_signed_in_account_needs_no_token(client: str, named: dict[str, str], script: str, state: StateDir) -> None:
+    for base_url in ("https://first.amocrm.ru", SHOP):
+        state.remember(base_url)
     result = printed(client, **named)
     assert json.loads(result.stdout) == whole(client, {"command": script, "args": [], "env": {"AMO_BASE_URL": SHOP}})
     assert result.stderr == f"Put this into {WHERE[client]}.\n"
@@ -121,32 +119,32 @@ def test_another_account_than_the_signed_in_one_needs_its_token(client: str, scr
     )
 
 
-def test_where_no_account_is_known_an_example_stands_for_it(script: str, state: StateDir) -> None:
-    told = json.loads(printed("cursor").stdout)
-    assert told["mcpServers"]["amocrm"]["env"] == {
+def test_without_an_account_an_example_address_is_printed(script: str, state: StateDir) -> None:
+    printed_json = json.loads(printed("cursor").stdout)
+    assert printed_json["mcpServers"]["amocrm"]["env"] == {
         "AMO_BASE_URL": "https://example.amocrm.ru",
         "AMO_ACCESS_TOKEN": "${env:AMO_ACCESS_TOKEN}",
     }
 
 
-def test_a_subdomain_is_told_as_an_address(script: str, state: StateDir) -> None:
-    told = json.loads(printed("claude-desktop", AMO_SUBDOMAIN="Shop").stdout)
-    assert told["mcpServers"]["amocrm"]["env"] == {"AMO_BASE_URL": "https://shop.amocrm.ru"}
+def test_a_subdomain_is_printed_as_an_address(script: str, state: StateDir) -> None:
+    printed_json = json.loads(printed("claude-desktop", AMO_SUBDOMAIN="Shop").stdout)
+    assert printed_json["mcpServers"]["amocrm"]["env"] == {"AMO_BASE_URL": "https://shop.amocrm.ru"}
 
 
-def test_without_the_command_beside_it_the_interpreter_runs_the_module(
+def test_without_the_script_beside_the_interpreter_the_module_is_run(
     tmp_path: Path, state: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere" / "python"))
-    told = json.loads(printed("cursor", "--sandbox").stdout)
-    assert told["mcpServers"]["amocrm"] == {
+    printed_json = json.loads(printed("cursor", "--sandbox").stdout)
+    assert printed_json["mcpServers"]["amocrm"] == {
         "command": str(tmp_path / "nowhere" / "python"),
         "args": ["-m", "amo_mcp"],
         "env": {"AMO_SANDBOX": "1"},
     }
 
 
-def test_an_environment_that_is_wrong_is_said_and_nothing_printed() -> None:
+def test_a_wrong_environment_is_reported_and_no_configuration_printed() -> None:
     result = CliRunner().invoke(
         cli, ["config", "cursor"], env={"AMO_BASE_URL": "https://evil.example", "AMO_ACCESS_TOKEN": f"{SECRET} x"}
     )
@@ -158,7 +156,7 @@ def test_an_environment_that_is_wrong_is_said_and_nothing_printed() -> None:
     )
 
 
-def test_a_client_that_is_not_known_is_refused_with_those_that_are() -> None:
+def test_an_unknown_client_is_refused_with_a_list_of_the_known_ones() -> None:
     result = CliRunner().invoke(cli, ["config", "emacs"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert all(f"'{client}'" in result.stderr for client in CLIENTS)
@@ -176,10 +174,10 @@ def test_a_client_that_is_not_known_is_refused_with_those_that_are() -> None:
             {"AMO_BASE_URL": "https://crm.example.org", "AMO_ALLOWED_HOSTS": "crm.example.org"},
             id="allowed host",
         ),
-        pytest.param({"AMO_STATE_DIR": "{tmp}/other"}, id="signed in, in a folder of its own"),
+        pytest.param({"AMO_STATE_DIR": "{tmp}/other"}, id="signed in, in a state directory of its own"),
     ],
 )
-def test_with_what_is_printed_and_nothing_else_the_server_starts(
+def test_a_server_starts_with_the_printed_configuration_alone(
     environment: dict[str, str], script: str, state: StateDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {name: value.replace("{tmp}", str(tmp_path)) for name, value in environment.items()}
@@ -189,4 +187,4 @@ def test_with_what_is_printed_and_nothing_else_the_server_starts(
         other.remember(SHOP)
     for name, value in json.loads(printed("cursor", **environment).stdout)["mcpServers"]["amocrm"]["env"].items():
         monkeypatch.setenv(name, value.replace("${env:AMO_ACCESS_TOKEN}", "token"))
-    assert load_settings(ServingSettings).account
+    assert load_settings(ServingSettings).base_url

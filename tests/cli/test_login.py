@@ -1,118 +1,20 @@
-"""Signing in and out, as somebody does it: with a code, or on the consent page in a browser."""
+"""Signing in with a code, as somebody types or pastes it."""
 
 import errno
-import logging
 import os
 import socket
 import webbrowser
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
-import anyio
-import httpx2
 import keyring
 import pytest
-from click.testing import CliRunner, Result
-from keyring.backends import fail
-from keyring.errors import KeyringLocked
-from starlette.types import Receive, Scope, Send
 
-from amo_mcp.amocrm.auth import Credentials
-from amo_mcp.cli import cli, login
-from amo_mcp.paths import StateDir
-from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.sandbox.serving import running
-from amo_mcp.storage.credentials import FileCredentialStore
-from tests.storage.test_credentials import MemoryKeychain
+from amo_mcp.sandbox import Fault
+from tests.cli.machine import Keychain, Terminal
 
-BROUGHT = "amo-mcp has the answer. You can close this page and go back to the terminal."
-NOT_IT = "This is not the answer that amo-mcp waits for."
-
-
-@pytest.fixture(autouse=True)
-def _logs_and_keychain_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, before = root.handlers[:], root.level, keyring.get_keyring()
-    keyring.set_keyring(fail.Keyring())
-    yield
-    keyring.set_keyring(before)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-class Standing(Sandbox):
-    """A sandbox that stays at its address while what it is changes from test to test."""
-
-    def __init__(self) -> None:
-        self.now = Sandbox()
-        self.app = self
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.now.app(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[tuple[Standing, str]]:
-    made = Standing()
-    with running(made) as url:
-        yield made, url
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@dataclass
-class Terminal:
-    """Somebody at a terminal, with the keys of the sandbox's integration in the environment."""
-
-    sandbox: Sandbox
-    url: str
-    state: StateDir
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *arguments: str, **environment: str) -> Result:
-        result = CliRunner().invoke(cli, list(arguments), env={**self.environment, **environment})
-        assert isinstance(result.exception, SystemExit | None), result.exception
-        assert "sandbox-secret" not in result.output
-        return result
-
-    @property
-    def host(self) -> str:
-        return self.url.removeprefix("http://")
-
-    @property
-    def file(self) -> Path:
-        return self.state.path / f"sign-in-{self.host.replace(':', '_')}.json"
-
-    @property
-    def kept(self) -> Credentials | None:
-        return anyio.run(FileCredentialStore(self.file).load)
-
-    @property
-    def requests(self) -> list[str]:
-        return [f"{item.method} {item.path}" for item in self.sandbox.requests]
-
-    def nobody_is_signed_in(self) -> bool:
-        return not self.state.signed_in() and not list(self.state.path.glob("sign-in-*"))
-
-
-@pytest.fixture
-def terminal(standing: tuple[Standing, str], sandbox: Sandbox, tmp_path: Path) -> Terminal:
-    standing[0].now, url = sandbox, standing[1]
-    sandbox.oauth.redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
-    made = Terminal(sandbox, url, StateDir(tmp_path / "state"))
-    made.environment = {
-        "AMO_BASE_URL": url,
-        "AMO_CLIENT_ID": sandbox.oauth.client_id,
-        "AMO_CLIENT_SECRET": sandbox.oauth.client_secret,
-        "AMO_REDIRECT_URI": sandbox.oauth.redirect_uri,
-        "AMO_STATE_DIR": str(made.state.path),
-    }
-    return made
+pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
 
 
 class TestCode:
@@ -134,8 +36,8 @@ class TestCode:
         assert kept.refresh_token.get_secret_value() not in result.output
         assert terminal.requests == ["POST /oauth2/access_token"]
 
-    def test_with_a_keychain_it_is_kept_there(self, terminal: Terminal) -> None:
-        keychain = MemoryKeychain()
+    def test_where_there_is_a_keychain_the_tokens_are_kept_in_it(self, terminal: Terminal) -> None:
+        keychain = Keychain()
         keyring.set_keyring(keychain)
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert result.stdout == f"Signed in to {terminal.url}; the tokens are kept in the system's keychain.\n"
@@ -152,7 +54,8 @@ class TestCode:
         result = terminal.run("login", "--code", "def502-a-wrong-code")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == (
-            f"Error: cannot sign in: {terminal.host} refused it (status 400); a code lives 20 minutes and works once\n"
+            f"Error: cannot sign in: {terminal.host} refused it (status 400). Check that AMO_REDIRECT_URI is the "
+            "redirect address on the integration's card, to the letter; a code lives 20 minutes and works once\n"
         )
         assert terminal.nobody_is_signed_in()
 
@@ -163,7 +66,7 @@ class TestCode:
         assert terminal.kept == before
         assert terminal.state.signed_in() == [terminal.url]
 
-    def test_whose_code_it_is_has_to_be_said(self, terminal: Terminal) -> None:
+    def test_a_code_without_a_named_account_is_refused(self, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", "x", AMO_BASE_URL="")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == (
@@ -172,23 +75,101 @@ class TestCode:
         assert terminal.requests == []
 
     @pytest.mark.parametrize(
-        ("fault", "told"),
+        ("fault", "message"),
         [
-            ({"status": 502}, "answered the sign-in with the status 502 and no tokens"),
-            ({"drop": "before"}, "closed the connection before responding"),
+            ({"status": 502}, "amoCRM answered the sign-in with the status 502 and no tokens. Try again in a minute."),
+            ({"drop": "before"}, "amoCRM closed the connection before responding. Try again in a minute."),
+            (
+                {"status": 403, "html": True},
+                "amoCRM's gateway refuses every request of this integration or address. Stop calling for now: trying "
+                "again makes it last longer. If it stays, write to amoCRM's support.",
+            ),
         ],
     )
-    def test_an_account_that_does_not_answer_is_said(
-        self, fault: dict[str, object], told: str, terminal: Terminal
+    def test_a_token_endpoint_that_gives_no_tokens_is_reported(
+        self, fault: dict[str, Any], message: str, terminal: Terminal
     ) -> None:
         terminal.sandbox.faults.add(Fault(**fault))
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: amoCRM {told}\n")
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: cannot sign in. {message}\n")
+        assert terminal.nobody_is_signed_in()
+
+    def test_a_refusal_with_401_names_the_id_and_the_secret_and_not_the_code(self, terminal: Terminal) -> None:
+        terminal.sandbox.faults.add(Fault(status=401))
+        result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert (result.exit_code, result.stderr) == (
+            1,
+            (
+                f"Error: cannot sign in: {terminal.host} refused it (status 401). "
+                "Check AMO_CLIENT_ID and AMO_CLIENT_SECRET against the integration's card\n"
+            ),
+        )
         assert terminal.nobody_is_signed_in()
 
 
+class TestPasted:
+    """What is given to `--code` comes from a clipboard."""
+
+    @pytest.mark.requirement("COMMAND-6")
+    @pytest.mark.parametrize(
+        "pasted",
+        [
+            "https://shop.example/callback?code={code}&state=x&platform=1",
+            "https://shop.example/callback?code={code}&referer={host}&state=x&platform=1",
+            "http://127.0.0.1:8919/?referer={host}&code={code}",
+            " <https://shop.example/callback?code={code}&state=x>\n",
+            "?code={code}&state=x",
+            "code={code}&state=x",
+            "code={code}",
+            "  {code}\n",
+            "'{code}'",
+            "{code_in_two_lines}",
+        ],
+    )
+    def test_the_code_is_taken_out_of_whatever_it_was_copied_with(self, pasted: str, terminal: Terminal) -> None:
+        code = terminal.sandbox.oauth.issue_code()
+        halves = f"{code[:20]}\n  {code[20:]}"
+        text = pasted.format(code=code, host=terminal.host, code_in_two_lines=halves)
+        result = terminal.run("login", "--code", text)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert terminal.state.signed_in() == [terminal.url]
+
+    def test_an_address_that_names_the_account_needs_no_other_name_for_it(self, terminal: Terminal) -> None:
+        code = terminal.sandbox.oauth.issue_code()
+        pasted = f"https://shop.example/callback?{urlencode({'code': code, 'referer': terminal.host})}"
+        assert terminal.run("login", "--code", pasted, AMO_BASE_URL="").exit_code == 0
+        assert terminal.state.signed_in() == [terminal.url]
+
+    @pytest.mark.parametrize(
+        "pasted", ["", "  ", "\n", "''", "https://shop.example/callback", "https://shop.example/?state=x", "code=", "?"]
+    )
+    def test_a_text_without_a_code_is_refused_before_anything_is_sent(self, pasted: str, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", pasted)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            "Error: cannot sign in:\n"
+            "  --code needs the authorization code, or the whole address that the consent page redirected to\n"
+        )
+        assert terminal.requests == []
+
+    def test_an_address_that_says_access_was_denied_is_reported_as_that(self, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", "https://shop.example/callback?error=access_denied&state=x")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "Error: cannot sign in: access was denied on the consent page\n",
+        )
+
+    def test_an_address_of_another_account_than_the_named_one_is_refused(self, terminal: Terminal) -> None:
+        result = terminal.run("login", "--code", "https://shop.example/?code=x&referer=other.amocrm.ru")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"Error: cannot sign in: access was granted by https://other.amocrm.ru, not by {terminal.url}\n",
+        )
+        assert terminal.requests == []
+
+
 class TestEnvironment:
-    def test_what_is_missing_is_told_together(self, terminal: Terminal) -> None:
+    def test_missing_variables_are_reported_together(self, terminal: Terminal) -> None:
         missing = {"AMO_CLIENT_ID": "", "AMO_CLIENT_SECRET": "", "AMO_REDIRECT_URI": ""}
         result = terminal.run("login", **missing)
         assert (result.exit_code, result.stdout) == (1, "")
@@ -201,12 +182,12 @@ class TestEnvironment:
 
     @pytest.mark.requirement("ENV-2")
     @pytest.mark.parametrize("name", ["AMO_CLIENT_ID", "AMO_CLIENT_SECRET", "AMO_REDIRECT_URI"])
-    def test_each_of_them_is_needed(self, name: str, terminal: Terminal) -> None:
+    def test_each_variable_of_the_integration_is_needed(self, name: str, terminal: Terminal) -> None:
         result = terminal.run("login", "--code", "x", **{name: ""})
         assert result.stderr == f"Error: cannot sign in:\n  {name} is needed: the integration's card shows it\n"
         assert terminal.requests == []
 
-    def test_what_is_wrong_is_told_together(self, terminal: Terminal) -> None:
+    def test_wrong_variables_are_reported_together(self, terminal: Terminal) -> None:
         result = terminal.run("login", AMO_BASE_URL="http://example.org", AMO_TIMEOUT="soon")
         assert (result.exit_code, result.stderr) == (
             1,
@@ -230,7 +211,7 @@ class TestEnvironment:
             "http://[::1:8919/callback",
         ],
     )
-    def test_a_redirect_that_does_not_come_to_this_machine_cannot_be_caught(
+    def test_a_redirect_address_on_another_machine_is_refused(
         self, redirect: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webbrowser, "open", pytest.fail)
@@ -242,14 +223,16 @@ class TestEnvironment:
             "cannot be caught; use --code\n"
         )
 
-    def test_a_port_that_is_taken_is_said(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_redirect_port_that_is_in_use_is_reported(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webbrowser, "open", pytest.fail)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             redirect = f"http://127.0.0.1:{taken.getsockname()[1]}/callback"
             result = terminal.run("login", AMO_REDIRECT_URI=redirect)
         assert (result.exit_code, result.stderr) == (
             1,
-            f"Error: AMO_REDIRECT_URI: {os.strerror(errno.EADDRINUSE)}\n",
+            f"Error: cannot sign in:\n  AMO_REDIRECT_URI cannot be used: {os.strerror(errno.EADDRINUSE)}\n",
         )
         assert terminal.nobody_is_signed_in()
 
@@ -269,227 +252,22 @@ class TestEnvironment:
         assert result.exit_code == 1
         assert str(terminal.state.path) in result.stderr
 
-    def test_where_the_keychain_is_not_unlocked_the_tokens_are_kept_in_a_file_and_that_is_said(
-        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Locked(MemoryKeychain):
-            def set_password(self, service: str, username: str, password: str) -> None:
-                raise KeyringLocked("dismissed")
-
-        keyring.set_keyring(Locked())
+    def test_where_the_keychain_stays_locked_the_tokens_are_kept_in_a_file(self, terminal: Terminal) -> None:
+        keyring.set_keyring(Keychain(locked=True))
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        spill = terminal.file.with_suffix(".unsaved.json")
-        assert (result.exit_code, spill.exists()) == (0, True)
-        assert result.stdout == f"Signed in to {terminal.url}; the tokens are kept in {spill}.\n"
-
-
-class Browser:
-    """A browser that `webbrowser.open` opens, in the hands of somebody who does what `visit` does."""
-
-    def __init__(self, visit: Callable[["Browser", str], None]) -> None:
-        self._visit = visit
-        self.opened: list[str] = []
-        self.seen: list[tuple[int, str]] = []
-
-    def open(self, page: str) -> bool:
-        self.opened.append(page)
-        self._visit(self, page)
-        return True
-
-    def go(self, address: str) -> None:
-        with httpx2.Client(trust_env=False, follow_redirects=True, timeout=10.0) as client:
-            answer = client.get(address)
-        self.seen.append((answer.status_code, answer.text))
-
-    @staticmethod
-    def state(page: str) -> str:
-        return parse_qs(urlsplit(page).query)["state"][0]
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Browser, str], None]], Browser]:
-    def made(visit: Callable[[Browser, str], None]) -> Browser:
-        browser = Browser(visit)
-        monkeypatch.setattr(webbrowser, "open", browser.open)
-        monkeypatch.setattr(login, "WAIT_FOR_CONSENT", 10.0)
-        return browser
-
-    return made
-
-
-Make = Callable[[Callable[[Browser, str], None]], Browser]
-
-
-def allow(browser: Browser, page: str) -> None:
-    browser.go(f"{page}&sandbox_answer=allow")
-
-
-class TestConsent:
-    @pytest.mark.requirement("COMMAND-6")
-    def test_who_allows_it_in_the_browser_is_signed_in(self, terminal: Terminal, browser: Make) -> None:
-        used = browser(allow)
-        result = terminal.run("login")
-        assert (result.exit_code, result.stderr) == (0, "")
-        [page] = used.opened
-        state = Browser.state(page)
-        assert page == f"{terminal.url}/oauth?client_id=sandbox-integration&state={state}&mode=popup"
-        assert len(state) >= 32
-        assert result.stdout == (
-            f"Let the integration in on this page:\n  {page}\n"
-            f"Signed in to {terminal.url}; the tokens are kept in {terminal.file}.\n"
-        )
-        assert used.seen == [(200, BROUGHT)]
-        assert terminal.state.signed_in() == [terminal.url]
-        assert terminal.kept is not None
-        assert terminal.sandbox.oauth.accepts(terminal.kept.access_token.get_secret_value())
-
-    def test_every_sign_in_has_a_state_of_its_own(self, terminal: Terminal, browser: Make) -> None:
-        used = browser(allow)
-        for _ in range(2):
-            assert terminal.run("login").exit_code == 0
-        assert len({Browser.state(page) for page in used.opened}) == 2
-
-    def test_without_an_address_the_redirect_says_whose_account_it_is(self, terminal: Terminal, browser: Make) -> None:
-        def allow_here(used: Browser, page: str) -> None:
-            used.go(page.replace("https://www.amocrm.ru", terminal.url) + "&sandbox_answer=allow")
-
-        used = browser(allow_here)
-        assert terminal.run("login", AMO_BASE_URL="").exit_code == 0
-        assert used.opened[0].startswith("https://www.amocrm.ru/oauth?client_id=sandbox-integration&state=")
+        assert result.exit_code == 0
+        assert f"the tokens are kept in {terminal.state.path}" in result.stdout
         assert terminal.state.signed_in() == [terminal.url]
 
-    def test_an_answer_that_nobody_asked_for_is_left_aside(self, terminal: Terminal, browser: Make) -> None:
-        def forge_first(used: Browser, page: str) -> None:
-            here, state = terminal.sandbox.oauth.redirect_uri, Browser.state(page)
-            used.go(f"{here}?code=evil&referer=evil.example&state=x{state}")
-            used.go(f"{here}?code=evil&referer=evil.example&state=%D1%85")
-            used.go(f"{here}?code=evil&referer=evil.example")
-            used.go(f"{here}?error=access_denied")
-            used.go(f"{here}?state={state}")
-            used.go(f"{here}?code=&state={state}")
-            allow(used, page)
+    def test_tokens_that_cannot_be_kept_are_reported(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        used = browser(forge_first)
-        assert terminal.run("login").exit_code == 0
-        assert used.seen == [(400, NOT_IT)] * 6 + [(200, BROUGHT)]
-        assert terminal.requests == ["POST /oauth2/access_token"]
-
-    def test_other_pages_of_the_address_are_not_there(self, terminal: Terminal, browser: Make) -> None:
-        def stray(used: Browser, page: str) -> None:
-            used.go(terminal.sandbox.oauth.redirect_uri.replace("/callback", f"/?state={Browser.state(page)}&code=x"))
-            allow(used, page)
-
-        used = browser(stray)
-        assert terminal.run("login").exit_code == 0
-        assert [status for status, _ in used.seen] == [404, 200]
-
-    def test_who_denies_it_is_not_signed_in(self, terminal: Terminal, browser: Make) -> None:
-        used = browser(lambda used, page: used.go(f"{page}&sandbox_answer=deny"))
-        result = terminal.run("login")
-        assert (result.exit_code, result.stderr) == (
+        monkeypatch.setattr(os, "fsync", full)
+        result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert (result.exit_code, result.stdout, result.stderr) == (
             1,
-            "Error: cannot sign in: access was denied on the consent page\n",
+            "",
+            f"Error: the tokens cannot be kept in {terminal.file}: {os.strerror(errno.ENOSPC)}\n",
         )
-        assert used.seen == [(200, BROUGHT)]
-        assert terminal.nobody_is_signed_in()
-
-    @pytest.mark.parametrize(
-        "referer",
-        ["evil.example", "amocrm.ru.evil.example", "user@shop.amocrm.ru", "shop.amocrm.ru/x", "", "127.0.0.1:0"],
-    )
-    def test_an_account_where_no_token_may_be_sent_is_refused(
-        self, referer: str, terminal: Terminal, browser: Make
-    ) -> None:
-        def from_elsewhere(used: Browser, page: str) -> None:
-            asked = httpx2.QueryParams({"code": "x", "state": Browser.state(page), "referer": referer})
-            used.go(f"{terminal.sandbox.oauth.redirect_uri}?{asked}")
-
-        browser(from_elsewhere)
-        result = terminal.run("login", AMO_BASE_URL="")
-        assert (result.exit_code, result.stderr) == (
-            1,
-            "Error: cannot sign in: the redirect named an account outside of amocrm.ru, amocrm.com and kommo.com\n",
-        )
-        assert terminal.nobody_is_signed_in()
-        assert terminal.requests == []
-
-    def test_another_account_than_the_named_one_is_refused(self, terminal: Terminal, browser: Make) -> None:
-        def as_another(used: Browser, page: str) -> None:
-            here = terminal.sandbox.oauth.redirect_uri
-            used.go(f"{here}?code=x&state={Browser.state(page)}&referer=Other.amocrm.ru")
-
-        browser(as_another)
-        result = terminal.run("login")
-        assert (result.exit_code, result.stderr) == (
-            1,
-            (
-                "Error: cannot sign in: it was https://other.amocrm.ru that let the integration in, "
-                f"and not {terminal.url}\n"
-            ),
-        )
-        assert terminal.nobody_is_signed_in()
-
-    def test_a_page_that_nobody_answers_is_given_up(
-        self, terminal: Terminal, browser: Make, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert login.WAIT_FOR_CONSENT == 600.0
-        browser(lambda *_: None)
-        monkeypatch.setattr(login, "WAIT_FOR_CONSENT", 0.0)
-        result = terminal.run("login")
-        assert (result.exit_code, result.stderr) == (
-            1,
-            "Error: cannot sign in: nobody answered the consent page in time\n",
-        )
-
-    def test_the_redirect_can_come_to_the_newer_loopback_address(self, terminal: Terminal, browser: Make) -> None:
-        terminal.sandbox.oauth.redirect_uri = f"http://[::1]:{free_port()}/callback"
-        browser(allow)
-        assert terminal.run("login", AMO_REDIRECT_URI=terminal.sandbox.oauth.redirect_uri).exit_code == 0
-
-
-class TestLogout:
-    @pytest.mark.requirement("COMMAND-7")
-    def test_who_signs_out_is_forgotten(self, terminal: Terminal) -> None:
-        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        result = terminal.run("logout")
-        assert (result.exit_code, result.stdout, result.stderr) == (0, f"Signed out of {terminal.url}.\n", "")
-        assert terminal.nobody_is_signed_in()
-
-    def test_without_a_name_it_is_who_signed_in_last(self, terminal: Terminal) -> None:
-        terminal.state.create()
-        terminal.state.remember("https://first.amocrm.ru")
-        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        assert terminal.run("logout", AMO_BASE_URL="").stdout == f"Signed out of {terminal.url}.\n"
-        assert terminal.state.signed_in() == ["https://first.amocrm.ru"]
-
-    def test_from_the_keychain_it_goes_too(self, terminal: Terminal) -> None:
-        keychain = MemoryKeychain()
-        keyring.set_keyring(keychain)
-        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        assert terminal.run("logout").exit_code == 0
-        assert (keychain.entries, terminal.state.signed_in()) == ({}, [])
-
-    def test_nobody_can_sign_out_who_is_not_signed_in(self, terminal: Terminal) -> None:
-        named, unnamed = terminal.run("logout"), terminal.run("logout", AMO_BASE_URL="")
-        assert [(it.exit_code, it.stdout, it.stderr) for it in (named, unnamed)] == [
-            (1, "", f"Error: nobody is signed in to {terminal.url}\n"),
-            (1, "", "Error: nobody is signed in\n"),
-        ]
-
-    def test_an_environment_that_is_wrong_is_said(self, terminal: Terminal) -> None:
-        result = terminal.run("logout", AMO_BASE_URL="https://evil.example", AMO_CONFIRM="off")
-        assert (result.exit_code, result.stderr) == (
-            1,
-            (
-                "Error: cannot sign out:\n"
-                "  AMO_CONFIRM must be auto, dialog or chat\n"
-                "  AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in "
-                "AMO_ALLOWED_HOSTS\n"
-            ),
-        )
-
-    def test_an_account_whose_tokens_are_gone_is_forgotten_all_the_same(self, terminal: Terminal) -> None:
-        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
-        terminal.file.unlink()
-        terminal.run("logout")
         assert terminal.state.signed_in() == []

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import select
 import shlex
@@ -21,7 +22,9 @@ import httpx2
 import pytest
 from mcp import Client
 
-from tests.cli.test_cli import KEPT, amo
+from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
+from amo_mcp.sandbox.serving import running as sandbox_running
+from tests.cli.command_line import ENVIRONMENT, amo
 from tests.conftest import Person, answer, error
 from tests.journeys.test_stdio import ERAS
 
@@ -38,11 +41,17 @@ SECONDS = 30
 
 @contextmanager
 def process(
-    *arguments: str, start: Sequence[str] = ("-m", "amo_mcp"), stdin: Any = subprocess.PIPE, **environment: str
+    *arguments: str,
+    start: Sequence[str] = ("-m", "amo_mcp"),
+    stdin: Any = subprocess.PIPE,
+    account: Sequence[str] = ("--sandbox",),
+    **environment: str,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, *start, "serve", "--sandbox", *arguments]
+    command = [sys.executable, *start, "serve", *account, *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, env={**KEPT, **environment}) as running:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **environment}
+    ) as running:
         try:
             yield running
         finally:
@@ -110,7 +119,7 @@ class TestHttp:
             assert running.stderr.read() == b""
 
     @pytest.mark.requirement("HTTP-2")
-    @pytest.mark.parametrize("host", ["0.0.0.0", "example.org"])  # noqa: S104
+    @pytest.mark.parametrize("host", ["0.0.0.0", "example.org"])
     def test_it_refuses_to_listen_off_loopback(self, host: str) -> None:
         done = amo("serve", "--sandbox", "--http", "--host", host)
         assert (done.returncode, done.stdout) == (2, "")
@@ -141,7 +150,7 @@ WAYS = {
     "when stdin and stdout are ready": ("-m", "amo_mcp"),
     "with threads, as on Windows": (
         "-c",
-        "from amo_mcp import cli; from amo_mcp.transports import stdio; stdio.TELLS_READY = False; cli.main()",
+        "from amo_mcp import cli; from amo_mcp.transports import descriptors; descriptors.POSIX = False; cli.main()",
     ),
 }
 
@@ -153,6 +162,56 @@ def way(request: pytest.FixtureRequest) -> Sequence[str]:
 
 
 class TestStdio:
+    @pytest.mark.parametrize(
+        ("closed", "name"), [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&- 2>&-", "")], ids=["stdin", "stdout", "all"]
+    )
+    def test_without_a_client_it_says_so_in_a_sentence(self, closed: str, name: str) -> None:
+        command = shlex.join([sys.executable, "-m", "amo_mcp", "serve", "--sandbox"])
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], capture_output=True, env=ENVIRONMENT, timeout=SECONDS, check=False
+        )
+        why = f"  {name} is closed, and a client speaks with the server through stdin and stdout"
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode().splitlines() == (["amo-mcp cannot start:", why] if name else [])
+
+    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_ends_it_once_the_call_under_way_is_answered(self, how: signal.Signals, tmp_path: Path) -> None:
+        sandbox = Sandbox()
+        sandbox.faults.add(Fault(method="GET", delay=1))
+        with sandbox_running(sandbox) as url:
+            environment = {"AMO_BASE_URL": url, "AMO_ACCESS_TOKEN": ADMIN_TOKEN, "AMO_STATE_DIR": str(tmp_path)}
+            with process(account=(), **environment) as running:
+                say(running, HELLO, call(1, "get_segment", {"segment_id": 51}))
+                hear(running)
+                until = time.monotonic() + SECONDS
+                while not sandbox.requests:
+                    assert time.monotonic() < until, "it does not ask"
+                    time.sleep(0.01)
+                running.send_signal(how)
+                assert hear(running)["result"]["structuredContent"]["name"] == "VIP"
+                assert running.wait(SECONDS) == 0
+                assert running.stderr
+                assert running.stderr.read() == b""
+
+    def test_a_client_that_sends_much_and_reads_nothing_costs_little_and_does_not_keep_it_from_ending(
+        self, way: Sequence[str]
+    ) -> None:
+        """Its answers would be 80 MB."""
+        with process(start=way) as running:
+            say(running, HELLO)
+            hear(running)
+            before = peak_megabytes(running.pid)
+            say(running, *({"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 4001)))
+            assert running.stdin
+            running.stdin.close()
+            assert running.stderr
+            refused = b"warning: amo_mcp.transports.stdio: refused a message: Busy: 100 requests are being answered\n"
+            assert running.stderr.readline() == refused
+            after = peak_megabytes(running.pid)
+            assert running.wait(SECONDS) == 0
+            assert after - before < 25
+            assert running.stderr.read() == b""
+
     def test_ctrl_c_ends_it_though_the_client_still_has_it_open(self, way: Sequence[str]) -> None:
         with process(start=way) as running:
             say(running, HELLO)
@@ -185,7 +244,12 @@ class TestStdio:
 
     def test_while_nobody_reads_what_it_writes_it_works_on_and_ctrl_c_ends_it(self) -> None:
         listings = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 31)]
-        with process(AMO_LOG_LEVEL="INFO") as running:
+        impatient = (
+            "-c",
+            "from amo_mcp import cli; from amo_mcp.transports import shutdown, stdio;"
+            "shutdown.SHUTDOWN_SECONDS = stdio._LAST_ANSWERS_SECONDS = 0.2; cli.main()",
+        )
+        with process(start=impatient, AMO_LOG_LEVEL="INFO") as running:
             say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
             assert running.stdout
             assert running.stderr
@@ -223,7 +287,13 @@ class TestStdio:
         command = [sys.executable, *way, "serve", "--sandbox"]
         with said.open() as stdin, heard.open("w") as stdout:
             done = subprocess.run(
-                command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=KEPT, timeout=SECONDS, check=False
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                timeout=SECONDS,
+                check=False,
             )
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
@@ -231,10 +301,10 @@ class TestStdio:
     def test_without_a_stderr_it_serves_all_the_same(self, way: Sequence[str]) -> None:
         command = shlex.join([sys.executable, *way, "serve", "--sandbox"])
         done = subprocess.run(
-            ["sh", "-c", f"{command} 2>&-"],  # noqa: S607
+            ["sh", "-c", f"{command} 2>&-"],
             input=f"{json.dumps(HELLO)}\n".encode(),
             capture_output=True,
-            env=KEPT,
+            env=ENVIRONMENT,
             timeout=SECONDS,
             check=False,
         )
@@ -250,7 +320,7 @@ class TestStdio:
                 say(running, noise, call(number, "get_segment", {"segment_id": "?"}))
                 assert hear(running)["result"]["structuredContent"]["error"]["code"] == "invalid_arguments"
             assert running.stderr
-            unread = running.stderr.read1(1 << 20)
+            unread = os.read(running.stderr.fileno(), 1 << 20)
             assert len(unread) > 40_000
             say(running, call(200, "get_segment", {"segment_id": 51}))
             hear(running)
@@ -284,21 +354,22 @@ class TestStdio:
                 running.stdin.write(b"x" * 1_000_000)
             running.stdin.write(b"\n")
             say(running, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            assert hear(running)["error"]["code"] == -32600
             assert hear(running) == {"jsonrpc": "2.0", "id": 1, "result": {}}
             assert peak_megabytes(running.pid) - before < 20
             running.stdin.close()
             assert running.wait(SECONDS) == 0
             assert running.stderr
             assert (
-                running.stderr.read()
-                == b"warning: amo_mcp.transports.stdio: a line of more than 1048576 bytes was dropped\n"
+                running.stderr.read() == b"warning: amo_mcp.transports.stdio: refused a message: "
+                b"Invalid request: the line has more than 1048576 bytes\n"
             )
 
 
 def peak_megabytes(pid: int) -> float:
     """The most memory that the process has held; Linux tells, elsewhere 0."""
     try:
-        with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+        with open(f"/proc/{pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
     except OSError:
         return 0.0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from amo_mcp.server.app import TOOLS
 from amo_mcp.server.prompts import Prompts
+from amo_mcp.tools.runtime.catalog import catalog
 from tests.cli.test_serve import over_http
 
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def test_the_typescript_clients_do_the_main_job(library: str, era: str, carrier:
     assert seen == {
         "version": VERSIONS[era],
         "server": "amo-mcp",
-        "tools": [tool.name for tool in TOOLS],
+        "tools": [*catalog()],
         "vip": [51, 54],
         "read": "VIP",
         "unknown": -32602,
@@ -100,7 +100,7 @@ def test_the_inspectors_cli_lists_calls_and_reads(era: str, carrier: str, target
         return told["result"]
 
     tools = inspect("tools/list", "--strict")["tools"]
-    assert [tool["name"] for tool in tools] == [tool.name for tool in TOOLS]
+    assert [tool["name"] for tool in tools] == [*catalog()]
     listed = inspect("tools/call", "--tool-name", "list_segments", "--tool-arg", "search=vip")["structuredContent"]
     assert [segment["id"] for segment in listed["segments"]] == [51, 54]
     delete = ("--tool-name", "delete_segment", "--tool-arg", "segment_id=51")

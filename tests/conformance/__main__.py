@@ -14,13 +14,12 @@ from pathlib import Path
 import anyio
 from mcp import MCPDeprecationWarning
 
-from amo_mcp.compose.local import open_account
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
+from amo_mcp.compose.local import open_server
+from amo_mcp.listen import listen
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.transports.http import Loopback, listen
-from tests.conformance.fixtures import ServerWithFixtures
+from amo_mcp.transports.uvicorn import HttpServer
+from tests.conformance.fixtures import Fixtures
 
 REVISIONS = ("2026-07-28", "2025-11-25")
 INSTALLED = Path(__file__).parent / "node_modules"
@@ -32,15 +31,15 @@ _UNSCORED = re.compile(r"^ +[✓✗] (\S+) \(", re.MULTILINE)
 
 
 async def conforms(revision: str, url: str) -> bool:
-    """Run what the revision requires; say the score, and all that the suite says when something is wrong."""
+    """Run what the revision requires, and print the score; the suite's whole output too when something is wrong."""
     command = [NODE, SUITE, "server", "--url", url, "--requirements", revision]
     done = await anyio.run_process([*map(str, command)], check=False, stderr=subprocess.STDOUT)
-    said = done.stdout.decode()
-    runs = {name: (int(passed), int(failed)) for name, passed, failed in _RUN.findall(said)}
-    unscored = {name: runs.pop(name) for name in _UNSCORED.findall(said)}
+    output = done.stdout.decode()
+    runs = {name: (int(passed), int(failed)) for name, passed, failed in _RUN.findall(output)}
+    unscored = {name: runs.pop(name) for name in _UNSCORED.findall(output)}
     wrong = [name for name, (passed, failed) in runs.items() if failed or not passed]
     if done.returncode or wrong or not runs:
-        sys.stdout.write(f"{said}\n")
+        sys.stdout.write(f"{output}\n")
     checks = sum(passed for passed, _ in runs.values())
     more = sum(bool(passed) and not failed for passed, failed in unscored.values())
     sys.stdout.write(
@@ -54,18 +53,18 @@ async def main() -> int:
     """Serve, and put the suite in front."""
     log_to_stderr("ERROR")
     settings = load_settings(ServingSettings, sandbox=True)
-    async with open_account(settings) as account:
-        server = ServerWithFixtures(AppState(account, Approvals(), two_step=False))
+    async with open_server(settings, "http") as server:
+        fixtures = Fixtures(server)
         with listen("127.0.0.1", 0) as listener:
-            serving, ready = Loopback(server, listener), anyio.Event()
+            serving, ready = HttpServer(server, listener), anyio.Event()
             async with anyio.create_task_group() as group:
-                group.start_soon(serving.until_stopped, ready.set)
+                group.start_soon(serving.serve, ready.set)
                 await ready.wait()
                 passed = [await conforms(revision, serving.url) for revision in REVISIONS]
-                serving.should_exit = True
-    if server.unused:
-        sys.stdout.write(f"The suite has not used: {', '.join(sorted(server.unused))}\n")
-    return int(not all(passed) or bool(server.unused))
+                serving.stop()
+    if fixtures.unused:
+        sys.stdout.write(f"The suite has not used: {', '.join(sorted(fixtures.unused))}\n")
+    return int(not all(passed) or bool(fixtures.unused))
 
 
 warnings.simplefilter("error")

@@ -74,19 +74,19 @@ class Poison:
         for place, segment in enumerate(account.segments.values()):
             segment["name"] = self.next()
             segment["color"] = self.next() if place % 3 == 0 else segment["color"]
-            for held in segment["custom_fields_values"] or []:
-                held["field_name"] = self.next()
-                for value in held["values"]:
+            for field_values in segment["custom_fields_values"] or []:
+                field_values["field_name"] = self.next()
+                for value in field_values["values"]:
                     value["value"] = self.next() if isinstance(value["value"], str) else value["value"]
         for place, status in enumerate(account.statuses.values()):
             status["name"] = self.next()
             status["color"] = self.next() if place % 3 == 0 else status["color"]
         return sandbox
 
-    def stray(self, told: Any) -> list[str]:
-        """The strings in `told` that let a canary speak, or hold what cannot be seen in a sentence."""
+    def stray(self, said: Any) -> list[str]:
+        """The strings in `said` that let a canary speak, or hold what cannot be seen in a sentence."""
         own = {_letters(text) for text in self.texts}
-        return [text for text in strings(told) if MARK in text and not _is_one_of(text, own) and not _contains_it(text)]
+        return [text for text in strings(said) if MARK in text and not _is_one_of(text, own) and not _contains_it(text)]
 
 
 def _letters(text: str) -> str:
@@ -109,14 +109,14 @@ def _contains_it(sentence: str) -> bool:
     )
 
 
-def strings(told: Any) -> Iterator[str]:
+def strings(said: Any) -> Iterator[str]:
     """Every string of a JSON value, keys included."""
-    if isinstance(told, str):
-        yield told
+    if isinstance(said, str):
+        yield said
     parts: Iterable[Any] = ()
-    if isinstance(told, dict):
-        parts = (*told, *told.values())
-    elif isinstance(told, list | tuple):
-        parts = told
+    if isinstance(said, dict):
+        parts = (*said, *said.values())
+    elif isinstance(said, list | tuple):
+        parts = said
     for part in parts:
         yield from strings(part)

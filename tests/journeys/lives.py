@@ -1,143 +1,99 @@
-"""Servers that live and die on one journal: a kill, simulated in process, at any moment of a write.
-
-A server that was killed does nothing any more: its requests do not leave, and its journal is not written. The system
-frees its lock, and closes its file without having the open transaction written.
-"""
+"""Servers on a sandbox in process, with a journal of the test's: some live and die on one journal file."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from time import time
 from typing import Any
 
 from mcp import Client
-from pydantic import SecretStr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session
 from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
-from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-from amo_mcp.server.app import AmoServer
-from amo_mcp.storage.memory.rate_limit import Unlimited
-from tests.conftest import Person, Served, no_sleep
+from amo_mcp.changes.plan import PlanStore
+from amo_mcp.sandbox import Sandbox
+from tests.conftest import Person, Served, served_on, session_at
+from tests.journeys.mortal import KillSwitch, MortalJournal
+from tests.storage.backends import open_memory, open_sqlite
 
-SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
+AT_REST = 61.0
+"""Seconds after which a request that was broken off does not arrive any more."""
 
+_SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
+_NOT_SET_BY_A_PERSON = {"id", "created_at", "updated_at", "customers_count", "conditions", "sort"}
 
-class Killed(Exception):
-    """The process is dead; whoever catches this can neither send nor record anything any more."""
+Json = dict[str, Any]
+StepOutcome = tuple[str, int, str]
+"""What a step does, to which id (0 while it is not known), and what came of it."""
 
 
 @dataclass
-class Fate:
-    """When a process is killed: at a moment of its writing, counted from `begin` on.
-
-    Before and after each record, and before and after each request that writes, is a moment.
+class MortalWire:
+    """The way to the sandbox of a process that can be killed before and after every write.
 
     Attributes:
-        dead: whether it was killed.
-        late: brings the request that had just been sent to its end, when that arrives after the death.
+        app: the sandbox, or what stands before it.
     """
 
-    dead: bool = False
-    late: Callable[[], Awaitable[None]] | None = None
-    _left: int | None = None
-    _arrives: bool = False
+    app: ASGIApp
+    switch: KillSwitch
 
-    def begin(self, moment: int | None, *, late: bool = False) -> None:
-        """Let it be killed at the `moment`-th moment from now, if there are so many; its last request may be late."""
-        self._left, self._arrives = moment, late
-
-    def end(self) -> None:
-        """Whoever is alive now stays so."""
-        self._left = None
-
-    def meet(self, request: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Come to a moment; `request` is what is just being sent.
-
-        Raises:
-            Killed: it was the last, or is past.
-        """
-        if self._left == 0:
-            self.dead = True
-            self.late = request if self._arrives else None
-        if self.dead:
-            self._left = None
-            raise Killed
-        if self._left is not None:
-            self._left -= 1
-
-
-class Mortal(Journal):
-    """A journal whose process can be killed before and after every record."""
-
-    def __init__(self, file: Path, fate: Fate, clock: Callable[[], float]) -> None:
-        super().__init__(file, clock=clock)
-        self._fate = fate
-
-    async def _run(self, work: Any, *arguments: Any) -> Any:
-        writes = work.__name__ in ("begin", "note", "settle")
-        if writes or self._fate.dead:
-            self._fate.meet()
-        done = await super()._run(work, *arguments)
-        if writes:
-            self._fate.meet()
-        return done
-
-    def die(self) -> None:
-        """What the system does with what a dead process held."""
-        held = self._records._file
-        if held._connection is not None:
-            held._connection.close()
-        if held._alive is not None:
-            held._alive._lock.release()
-
-
-@dataclass
-class Wire:
-    """The way to the sandbox of a process that can be killed before and after every write."""
-
-    sandbox: Sandbox
-    fate: Fate
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] == "GET" and not self.fate.dead:
-            await self.sandbox.app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, and its response back, if the process is alive by then."""
+        if scope["method"] == "GET":
+            self.switch.check()
+            await self.app(scope, receive, send)
             return
-        again = await _whole(receive)
+        body = await _body(receive)
+        self.switch.reach(lambda: self.app(scope, _receiving(body), _to_nobody))
+        response: list[Message] = []
 
-        async def nobody(_: Any) -> None:
-            pass
+        async def keep(message: Message) -> None:
+            response.append(message)
 
-        self.fate.meet(lambda: self.sandbox.app(scope, again, nobody))
-        answered: list[Any] = []
-
-        async def keep(message: Any) -> None:
-            answered.append(message)
-
-        await self.sandbox.app(scope, again, keep)
-        self.fate.meet()
-        for message in answered:
+        await self.app(scope, _receiving(body), keep)
+        self.switch.reach()
+        for message in response:
             await send(message)
 
 
-async def _whole(receive: Any) -> Callable[[], Awaitable[Any]]:
-    """The whole body, as something that can be received later."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+@dataclass
+class Interruption:
+    """The way to the sandbox, on which something else happens between the requests.
 
-    async def again() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
+    Attributes:
+        on_request: is called before every request.
+        on_write: is called after the effect of every write and before its answer, with the path; what it returns is
+            awaited, unless that is None.
+        writes: how many writes there have been.
+    """
 
-    return again
+    app: ASGIApp
+    on_request: Callable[[], None] = lambda: None
+    on_write: Callable[[str], Awaitable[None] | None] = lambda _: None
+    writes: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        self.on_request()
+        if scope["method"] == "GET":
+            await self.app(scope, receive, send)
+            return
+        response: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            response.append(message)
+
+        await self.app(scope, receive, keep)
+        self.writes += 1
+        interrupting = self.on_write(scope["path"])
+        if interrupting is not None:
+            await interrupting
+        for message in response:
+            await send(message)
 
 
 @dataclass
@@ -145,91 +101,139 @@ class Life:
     """A process from its start to its end, and its one client."""
 
     client: Client
-    journal: Mortal
-    fate: Fate = field(default_factory=Fate)
+    journal: Journal
+    switch: KillSwitch
 
 
 @asynccontextmanager
 async def living(
-    sandbox: Sandbox, file: Path, era: str, person: Person, later: Callable[[], float]
+    sandbox: Sandbox,
+    folder: Path,
+    era: str,
+    person: Person,
+    clock: Callable[[], float],
+    app: ASGIApp | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Life]:
-    """A server on a journal file, with a client; it ends in peace, or as a killed process does."""
-    fate = Fate()
-    journal = Mortal(file, fate, lambda: time() + later())
+    """A server on the journal in a folder, with a client; it ends in peace, or as a killed process does.
+
+    Args:
+        clock: gives the Unix seconds of the journal and the plans.
+        app: the sandbox, or what stands before it.
+        monotonic: gives the seconds by which what was read of the account grows old.
+    """
+    switch = KillSwitch()
+    journal = MortalJournal(folder, switch, clock)
+    wire = MortalWire(app or sandbox.app, switch)
     try:
-        async with serving(sandbox, journal, Wire(sandbox, fate)) as served, served.client(era, person) as client:
-            yield Life(client, journal, fate)
+        async with (
+            serving(sandbox, journal, journal.plans, wire, monotonic) as served,
+            served.client(era, person) as client,
+        ):
+            yield Life(client, journal, switch)
     finally:
-        if fate.dead:
-            journal.die()
-        else:
-            journal.close()
+        await journal.close()
 
 
 @asynccontextmanager
-async def serving(sandbox: Sandbox, journal: Journal, app: Any = None) -> AsyncIterator[Served]:
-    """A server on a sandbox in process, on a journal of the test's."""
+async def serving(
+    sandbox: Sandbox,
+    journal: Journal,
+    plans: PlanStore,
+    app: ASGIApp | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Served]:
+    """A server on a sandbox in process, on a journal of the test's.
+
+    Args:
+        app: the sandbox, or what stands before it.
+        monotonic: gives the seconds by which what was read of the account grows old.
+    """
     http = HttpTransport(timeout=20, app=app or sandbox.app)
-    transport = Session("http://127.0.0.1", LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited(), sleep=no_sleep)
-    approvals = Approvals()
     try:
-        server = AmoServer(
-            AppState(AmoAccount(AmoClient(transport), journal), approvals, two_step=True), read_only=False
-        )
-        yield Served(server, sandbox, approvals)
+        yield served_on(sandbox, session_at("http://127.0.0.1", http), journal=journal, plans=plans, clock=monotonic)
     finally:
         await http.aclose()
 
 
 @asynccontextmanager
-async def planning(sandbox: Sandbox, journal: Journal | None = None) -> AsyncIterator[Served]:
-    """A server on a sandbox in process, whose journal is closed with it."""
-    journal = journal or Journal()
+async def planning(
+    sandbox: Sandbox, folder: Path | None = None, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Served]:
+    """A server on a sandbox in process, with a journal in memory or in a folder that is closed with it.
+
+    Args:
+        clock: gives the Unix seconds of the journal and the plans.
+    """
+    journal, plans = open_memory(clock=clock) if folder is None else open_sqlite(folder, clock=clock)
     try:
-        async with serving(sandbox, journal) as served:
+        async with serving(sandbox, journal, plans) as served:
             yield served
     finally:
-        journal.close()
+        await journal.close()
 
 
-def settings(sandbox: Sandbox, *, without: Iterable[int] = ()) -> list[dict[str, Any]]:
-    """What a person set in the account; ids, times, customers, conditions and places left out."""
-    account = sandbox.account
-    left_out = {"id", "created_at", "updated_at", "customers_count", "conditions", "sort"}
-    things = [thing for kept in (account.segments, account.statuses) for thing in kept.values()]
-    told = [
-        {key: value or None for key, value in thing.items() if key not in left_out}
-        for thing in things
-        if thing["id"] not in {*without}
+def settings(sandbox: Sandbox, *, without: Iterable[int] = ()) -> list[Json]:
+    """What a person set in the account; ids, times, customers, conditions and positions left out."""
+    account, left_out = sandbox.account, {*without}
+    entities = [*account.segments.values(), *account.statuses.values()]
+    found = [
+        {key: value or None for key, value in entity.items() if key not in _NOT_SET_BY_A_PERSON}
+        for entity in entities
+        if entity["id"] not in left_out
     ]
-    return sorted(told, key=str)
+    return sorted(found, key=str)
 
 
-def told_of(change: dict[str, Any]) -> list[tuple[str, int, str]]:
-    """What is told of each step of a change: what it does, to which id, what came of it; "unknown" while it is open."""
+def step_outcomes(change: Json) -> list[StepOutcome]:
+    """What `list_changes` says of each step of a change; "unknown" while nobody knows."""
     steps = change.get("steps") or [{"summary": change["summary"], "status": change["status"]}]
-    told = {"interrupted": "unknown", "intent": "unknown"}
-    return [(*_parsed(step["summary"]), told.get(step["status"], step["status"])) for step in steps]
+    not_known = {"interrupted", "pending"}
+    return [
+        (*_verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"]) for step in steps
+    ]
 
 
-def _parsed(summary: str) -> tuple[str, int]:
-    found = SUMMARY.fullmatch(summary)
+def _verb_and_id(summary: str) -> tuple[str, int]:
+    found = _SUMMARY.fullmatch(summary)
     assert found, summary
     return found[1], int(found[2] or 0)
 
 
-def happened(before: dict[int, Any], now: dict[int, Any]) -> set[tuple[str, int]]:
-    """What is different in the account, places and times left out."""
+def differences(before: dict[int, Json], now: dict[int, Json]) -> set[tuple[str, int]]:
+    """What was done to the entities between two moments, positions and times left out."""
 
-    def told(thing: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in thing.items() if key not in ("sort", "updated_at")}
+    def compared(entity: Json) -> Json:
+        return {key: value for key, value in entity.items() if key not in ("sort", "updated_at")}
 
     return {
-        *(("Create", thing_id) for thing_id in now.keys() - before.keys()),
-        *(("Delete", thing_id) for thing_id in before.keys() - now.keys()),
+        *(("Create", entity_id) for entity_id in now.keys() - before.keys()),
+        *(("Delete", entity_id) for entity_id in before.keys() - now.keys()),
         *(
-            ("Change", thing_id)
-            for thing_id in now.keys() & before.keys()
-            if told(before[thing_id]) != told(now[thing_id])
+            ("Change", entity_id)
+            for entity_id in now.keys() & before.keys()
+            if compared(before[entity_id]) != compared(now[entity_id])
         ),
     }
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body of a request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+def _receiving(body: bytes) -> Receive:
+    """A body, as something that can be received at any time."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _to_nobody(_: Message) -> None:
+    """Nobody is there any more to whom it could be sent."""

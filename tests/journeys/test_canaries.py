@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ResourceTemplateReference
+from mcp_types import CallToolResult, ResourceTemplateReference, TextContent
 
-from amo_mcp.logs import OneLine
+from amo_mcp.logs import OneLineFormatter
 from amo_mcp.sandbox import Fault
-from tests.conftest import ERAS, Person, Serve, Served
+from tests.conftest import ERAS, Person, Serve, Served, resource_text
 from tests.journeys.canaries import CANARIES, MARK, Poison, strings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
@@ -36,14 +36,16 @@ class Listener:
     def __init__(self, client: Client, person: Person) -> None:
         self.client = client
         self.person = person
-        self.told: list[Any] = []
+        self.heard: list[Any] = []
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool; its text must be its structured answer, to the letter."""
         answer = await self.client.call_tool(tool, arguments, progress_callback=self._progress)
         assert isinstance(answer, CallToolResult)
-        assert [json.loads(block.text) for block in answer.content] == [answer.structured_content]
-        self.told.append(answer.structured_content)
+        texts = [block.text for block in answer.content if isinstance(block, TextContent)]
+        assert len(texts) == len(answer.content)
+        assert [json.loads(text) for text in texts] == [answer.structured_content]
+        self.heard.append(answer.structured_content)
         return dict(answer.structured_content or {})
 
     async def listen(self) -> None:
@@ -51,28 +53,28 @@ class Listener:
         client = self.client
         resources = await client.list_resources()
         lists = (resources, await client.list_tools(), await client.list_prompts())
-        self.told += [item.model_dump(mode="json") for item in (*lists, await client.list_resource_templates())]
-        self.told.append(client.instructions)
+        self.heard += [item.model_dump(mode="json") for item in (*lists, await client.list_resource_templates())]
+        self.heard.append(client.instructions)
         for resource in resources.resources:
             try:
-                [content] = (await client.read_resource(resource.uri)).contents
+                text = resource_text(await client.read_resource(resource.uri))
             except MCPError as error:
-                self.told.append(error.error.message)
+                self.heard.append(error.error.message)
             else:
-                self.told.append(json.loads(content.text))
+                self.heard.append(json.loads(text))
         for template, argument in ((SEGMENTS, "segment_id"), (STATUSES, "status_id")):
             completed = await client.complete(template, {"name": argument, "value": MARK})
-            self.told.append(completed.model_dump(mode="json"))
+            self.heard.append(completed.model_dump(mode="json"))
         for prompt in (await client.list_prompts()).prompts:
             given = {item.name: "51" for item in prompt.arguments or []}
-            self.told.append((await client.get_prompt(prompt.name, given)).model_dump(mode="json"))
+            self.heard.append((await client.get_prompt(prompt.name, given)).model_dump(mode="json"))
 
     def everything(self) -> list[Any]:
         """All of it, with the questions that the person was asked."""
-        return [*self.told, *(asked.model_dump(mode="json") for asked in self.person.asked)]
+        return [*self.heard, *(asked.model_dump(mode="json") for asked in self.person.asked)]
 
-    async def _progress(self, _: float, __: float | None, message: str | None) -> None:
-        self.told.append(message)
+    async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
+        self.heard.append(message)
 
 
 @asynccontextmanager
@@ -172,12 +174,12 @@ async def be_refused(listener: Listener, served: Served, poison: Poison, target:
 async def meet_what_changes_meanwhile(listener: Listener, served: Served, kind: str) -> None:
     """A plan whose targets are other ones by the time it is to be applied."""
     account = served.sandbox.account
-    held: dict[int, Any] = account.segments if kind == "segment" else account.statuses
-    first, second, *_ = (item for item, thing in held.items() if not thing.get("is_default"))
+    entities: dict[int, Any] = account.segments if kind == "segment" else account.statuses
+    first, second, *_ = (item for item, entity in entities.items() if not entity.get("is_default"))
     changes = [{"action": "update", "kind": kind, "id": item, "name": "Same"} for item in (first, second)]
     plan = await listener.call("plan_changes", changes=changes)
-    held[first]["name"] = held[first]["name"] + MARK
-    del held[second]
+    entities[first]["name"] = entities[first]["name"] + MARK
+    del entities[second]
     await listener.call("apply_plan", plan_id=plan["plan_id"])
 
 
@@ -202,13 +204,13 @@ async def test_no_text_of_the_crm_speaks_for_the_server(
     assert poison.stray(everything) == []
     assert {text for text in strings(everything) if text in SAID_ABOUT} == SAID_ABOUT
     assert len([asked for asked in listener.person.asked if MARK in asked.message]) > 5
-    lines = [OneLine().format(record) for record in caplog.records]
+    lines = [OneLineFormatter().format(record) for record in caplog.records]
     assert [line for line in lines if not line.isprintable()] == []
 
 
 @pytest.mark.requirement("ANSWER-4")
 @pytest.mark.parametrize("text", CANARIES)
-async def test_a_mode_that_speaks_is_quoted(text: str, serve: Serve) -> None:
+async def test_a_mode_made_to_look_like_our_own_words_is_quoted(text: str, serve: Serve) -> None:
     poison = Poison([text])
     sandbox = poison.account("segments")
     sandbox.account.mode = poison.next()
@@ -225,7 +227,7 @@ async def test_a_mode_that_speaks_is_quoted(text: str, serve: Serve) -> None:
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(OTHER_TEXTS, min_size=1, max_size=6))
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
-async def test_nor_does_any_other_text(mode: str, serve: Serve, texts: list[str]) -> None:
+async def test_no_text_of_the_crm_of_any_kind_speaks_for_the_server(mode: str, serve: Serve, texts: list[str]) -> None:
     poison = Poison(texts)
     work = work_with_segments if mode == "segments" else work_with_statuses
     async with serve(poison.account(mode)) as served, listening(served, next(iter(ERAS))) as listener:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from mcp_types import TextResourceContents
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer, error
@@ -33,13 +34,13 @@ async def undo(client: Client, change: dict[str, Any]) -> dict[str, Any]:
 
 async def listed(client: Client, **arguments: Any) -> list[dict[str, Any]]:
     """The changes, their times checked and left out."""
-    told = (await done(client, "list_changes", **arguments))["changes"]
-    assert all(MOMENT.fullmatch(change.pop("at")) for change in told)
-    return list(told)
+    changes = (await done(client, "list_changes", **arguments))["changes"]
+    assert all(MOMENT.fullmatch(change.pop("at")) for change in changes)
+    return list(changes)
 
 
-def settled(thing: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in thing.items() if name != "updated_at"}
+def without_time(entity: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entity.items() if name != "updated_at"}
 
 
 @pytest.mark.requirement("TOOL-22", "CHANGE-1")
@@ -51,11 +52,13 @@ async def test_every_write_gives_the_id_under_which_it_is_listed_newest_first(
         created = await done(client, "create_segment", name="Новые")
         updated = await done(client, "update_segment", segment_id=96, name="Новее")
         deleted = await done(client, "delete_segment", segment_id=96)
-        told = await done(client, "list_changes")
+        changes = await done(client, "list_changes")
         resource = await client.read_resource("amo://changes")
         undone = await undo(client, deleted)
         after = await listed(client)
-    assert json.loads(resource.contents[0].text) == told  # type: ignore[union-attr]
+    [content] = resource.contents
+    assert isinstance(content, TextResourceContents)
+    assert json.loads(content.text) == changes
     expected = [
         {
             "change_id": deleted["change_id"],
@@ -76,7 +79,9 @@ async def test_every_write_gives_the_id_under_which_it_is_listed_newest_first(
             "status": "done",
         },
     ]
-    assert [{name: value for name, value in change.items() if name != "at"} for change in told["changes"]] == expected
+    assert [
+        {name: value for name, value in change.items() if name != "at"} for change in changes["changes"]
+    ] == expected
     assert after == [
         {
             "change_id": undone["change_id"],
@@ -138,13 +143,13 @@ async def test_an_undone_update_leaves_a_segment_exactly_as_it_was(era: str, san
     async with serve(sandbox) as served, served.client(era, Person()) as client:
         for what, change in CHANGES.items():
             made = await done(client, "update_segment", segment_id=51, **change)
-            assert (what, settled(sandbox.account.segments[51])) != (what, settled(before[51]))
+            assert (what, without_time(sandbox.account.segments[51])) != (what, without_time(before[51]))
             sandbox.account.segments[51]["customers_count"] = 49
             undone = await undo(client, made)
             assert undone["done"] == [f"Change segment «{made['after']['name']}» (id 51)"]
-            assert undone.keys() == {"change_id", "done"}
+            assert undone.keys() == {"change_id", "status", "done"}
             sandbox.account.segments[51]["customers_count"] = 48
-            assert (what, settled(sandbox.account.segments[51])) == (what, settled(before[51]))
+            assert (what, without_time(sandbox.account.segments[51])) == (what, without_time(before[51]))
     assert {**sandbox.account.segments, 51: before[51]} == before
 
 
@@ -156,7 +161,7 @@ async def test_an_undone_creation_takes_away_just_what_was_created(era: str, san
         created = await done(client, "create_segment", name="VIP")
         undone = await undo(client, created)
     assert sandbox.account.segments == before
-    assert undone == {"change_id": undone["change_id"], "done": ["Delete segment «VIP» (id 96)"]}
+    assert undone == {"change_id": undone["change_id"], "status": "done", "done": ["Delete segment «VIP» (id 96)"]}
     [asked] = person.asked
     title, *lines = asked.message.splitlines()
     assert re.fullmatch(r"Undo create_segment of 20\d\d-\d\d-\d\d \d\d:\d\d UTC\?", title)
@@ -180,14 +185,27 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
     ]
     assert undone == {
         "change_id": undone["change_id"],
+        "status": "done",
         "done": ["Create segment «VIP» (id 96)"],
         "not_restored": not_restored,
     }
-    assert waiting["preview"].splitlines()[2:] == not_restored
+    assert waiting["preview"].splitlines()[1:] == [
+        "1. Create segment «VIP»",
+        "– Colour: 6610f2",
+        "– Price fields: 288891",
+        "– Field «Участвует в рассылке»: «yes»",
+        "– Field «Любимый помол»: «В зёрнах»",
+        "– Field «Комментарий»: «от 5 покупок в год»",
+        "– Field «Скидка, %»: «15»",
+        "– Field «Любимые сорта»: «Эфиопия Иргачеффе», «Кения АА»",
+        "– Field «Описание сегмента»: «Покупают каждый месяц. Звонить только по делу.»",
+        "– Field «Канал связи»: «Телефон»",
+        *not_restored,
+    ]
     back = sandbox.account.segments.pop(96)
     kept = ("name", "color", "custom_fields_values", "available_products_price_types")
     assert [back[name] for name in kept] == [before[51][name] for name in kept]
-    assert sandbox.account.segments == {number: thing for number, thing in before.items() if number != 51}
+    assert sandbox.account.segments == {number: segment for number, segment in before.items() if number != 51}
 
 
 async def test_statuses_created_together_are_one_change_and_go_together(
@@ -252,15 +270,15 @@ async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox:
         change = await done(client, "update_segment", segment_id=51, name="Лучшие", color="ae003f")
         sandbox.account.segments[51] |= {"name": "Чужое", "color": "bf2600"}
         sandbox.requests.clear()
-        told = await refused(client, "undo_change", change_id=change["change_id"])
-    assert told == {
+        failure = await refused(client, "undo_change", change_id=change["change_id"])
+    assert failure == {
         "code": "conflict",
         "message": f"Something was changed since, and undoing would overwrite it. {NOTHING}",
         "retryable": False,
-        "hint": "Show fields to the person. What they want can be done with the other tools.",
-        "fields": [
-            {"path": "", "detail": "segment «VIP» (id 51): name was left as «Лучшие» and is «Чужое» now."},
-            {"path": "", "detail": "segment «VIP» (id 51): color was left as ae003f and is bf2600 now."},
+        "hint": "Show differences to the person. What they want can be done with the other tools.",
+        "differences": [
+            "segment «VIP» (id 51): name was set to «Лучшие» and is now «Чужое».",
+            "segment «VIP» (id 51): color was set to ae003f and is now bf2600.",
         ],
     }
     assert (served.writes(), len(person.asked)) == ([], 1)
@@ -278,14 +296,14 @@ async def test_what_changes_while_the_person_reads_the_question_stops_the_undo(
             return "yes"
 
         person.says = meanwhile
-        told = await refused(client, "undo_change", change_id=change["change_id"])
-    assert (told["code"], sandbox.account.segments[51]["name"]) == ("target_changed", "Чужое")
+        failure = await refused(client, "undo_change", change_id=change["change_id"])
+    assert (failure["code"], sandbox.account.segments[51]["name"]) == ("target_changed", "Чужое")
 
 
 async def test_an_unknown_change_is_said_to_be_unknown(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era, Person()) as client:
-        told = await refused(client, "undo_change", change_id="made-up")
-    assert told == {
+        failure = await refused(client, "undo_change", change_id="made-up")
+    assert failure == {
         "code": "not_found",
         "message": f"There is no such change. {NOTHING}",
         "retryable": False,
@@ -309,8 +327,8 @@ async def test_a_deletion_is_not_undone_where_there_is_no_room_any_more(
         deleted = await done(client, "delete_segment", segment_id=51)
         model = sandbox.account.segments[54]
         sandbox.account.segments |= {number: {**model, "id": number} for number in range(1000, 1086)}
-        told = await refused(client, "undo_change", change_id=deleted["change_id"])
-    assert (told["code"], told["message"]) == (
+        failure = await refused(client, "undo_change", change_id=deleted["change_id"])
+    assert (failure["code"], failure["message"]) == (
         "limit_reached",
         f"The account has 100 of at most 100 segments: 1 more would not fit. {NOTHING}",
     )
@@ -318,7 +336,7 @@ async def test_a_deletion_is_not_undone_where_there_is_no_room_any_more(
 
 
 @pytest.mark.requirement("CHANGE-2")
-async def test_a_refused_write_is_recorded_as_failed_and_one_that_cannot_be_told_as_interrupted(
+async def test_a_refused_write_is_recorded_as_failed_and_one_of_unknown_outcome_as_interrupted(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     async with serve(sandbox) as served, served.client(era, Person()) as client:
@@ -329,12 +347,12 @@ async def test_a_refused_write_is_recorded_as_failed_and_one_that_cannot_be_told
         assert (await refused(client, "delete_segment", segment_id=51))["code"] == "outcome_unknown"
         sandbox.faults.clear()
         changes = await listed(client)
-        told = [await refused(client, "undo_change", change_id=change["change_id"]) for change in changes]
+        failures = [await refused(client, "undo_change", change_id=change["change_id"]) for change in changes]
     assert [(change["summary"], change["status"]) for change in changes] == [
         ("Delete segment «VIP» (id 51)", "interrupted"),
         ("Create segment «Новые»", "failed"),
     ]
-    assert [(item["code"], item["message"]) for item in told] == [
+    assert [(item["code"], item["message"]) for item in failures] == [
         ("conflict", f"This change is {status}; there is nothing to undo. {NOTHING}")
         for status in ("interrupted", "failed")
     ]
@@ -355,16 +373,20 @@ async def test_an_undo_that_fails_in_the_middle_says_what_was_done_and_what_not(
         rest = await undo(client, made)
     assert half == {
         "change_id": half["change_id"],
+        "status": "stopped",
         "done": [c],
         "not_done": [f"{b}: failed", f"{a}: planned"],
         "reason": "forbidden",
+        "message": "It stopped there: The signed-in user may not do this: only an account administrator can make "
+        "changes. That step changed nothing. "
+        "What was done stays; undo_change takes it back, a new plan does the rest.",
     }
     assert [(change["tool"], change["status"]) for change in changes] == [
         ("undo_change", "failed"),
         ("create_statuses", "done"),
     ]
     assert nothing["code"] == "forbidden"
-    assert rest == {"change_id": rest["change_id"], "done": [b, a]}
+    assert rest == {"change_id": rest["change_id"], "status": "done", "done": [b, a]}
     assert not {status["name"] for status in periodicity.account.statuses.values()} & set("ABC")
 
 

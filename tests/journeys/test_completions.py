@@ -1,8 +1,5 @@
 """Ids are completed by what is typed of the id or of the name, for templates and for prompts alike."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client
 from mcp_types import Completion, PromptReference, ResourceTemplateReference
+from typing_extensions import override
 
-from amo_mcp.amocrm.models import Segment
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.server.app import AmoServer
-from amo_mcp.server.resources import Resources
-from tests.conftest import ERAS, Person, Serve, answer
+from amo_mcp.server.completions import complete
+from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.storage.memory.journal import MemoryJournal
+from amo_mcp.storage.memory.plans import MemoryPlanStore
+from tests.conftest import Person, Serve, answer, both
 
 pytestmark = pytest.mark.anyio
 
@@ -35,27 +37,19 @@ def shop(*segments: tuple[int, str]) -> Sandbox:
     return sandbox
 
 
-@asynccontextmanager
-async def both(server: AmoServer, person: Person | None = None) -> AsyncIterator[list[Client]]:
-    """A client of each era, on the same server."""
-    async with AsyncExitStack() as stack:
-        clients = [Client(server, mode=mode, elicitation_callback=person, cache=None) for mode in ERAS.values()]
-        yield [await stack.enter_async_context(client) for client in clients]
-
-
 async def completed(client: Client, value: str, ref: Any = SEGMENTS, argument: str = "segment_id") -> Completion:
     return (await client.complete(ref, {"name": argument, "value": value})).completion
 
 
 async def ids(client: Client, value: str, ref: Any = SEGMENTS, argument: str = "segment_id") -> list[int]:
     """The ids, when they are all of them."""
-    told = await completed(client, value, ref, argument)
-    assert (told.total, told.has_more) == (len(told.values), False)
-    return [int(item) for item in told.values]
+    completion = await completed(client, value, ref, argument)
+    assert (completion.total, completion.has_more) == (len(completion.values), False)
+    return [int(item) for item in completion.values]
 
 
 @pytest.mark.requirement("RESOURCE-2")
-async def test_the_best_come_first(serve: Serve) -> None:
+async def test_completions_are_ranked_by_how_well_id_and_name_fit(serve: Serve) -> None:
     sandbox = shop(
         (900, "15th"),
         (901, "go to 5"),
@@ -73,7 +67,7 @@ async def test_the_best_come_first(serve: Serve) -> None:
 
 
 @pytest.mark.requirement("RESOURCE-2")
-async def test_a_name_is_found_by_any_part_of_it_in_any_case(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_segment_is_completed_by_any_part_of_its_name_in_any_case(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             assert await ids(client, "vip") == await ids(client, "ViP") == [51, 54]
@@ -107,7 +101,7 @@ async def test_the_argument_of_a_prompt_is_completed_like_that_of_a_template(san
     assert len(served.requests()) == 1
 
 
-async def test_at_most_a_hundred_are_told_and_how_many_there_are(serve: Serve) -> None:
+async def test_a_completion_has_at_most_a_hundred_values_and_the_total(serve: Serve) -> None:
     sandbox = shop(*((1000 + number, f"Группа {number:03}") for number in range(150)), (7, "Другая"))
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
@@ -138,7 +132,7 @@ async def test_an_account_that_cannot_be_read_has_no_values(sandbox: Sandbox, se
         assert [await ids(client, "vip") for client in clients] == [[51, 54], [51, 54]]
 
 
-async def test_what_this_server_has_changed_is_completed_at_once(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_change_through_this_server_is_completed_at_once(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era, Person()) as client:
         assert await ids(client, "новые") == []
         created = answer(await client.call_tool("create_segment", {"name": "Новые"}))["segment"]["id"]
@@ -147,7 +141,7 @@ async def test_what_this_server_has_changed_is_completed_at_once(era: str, sandb
         assert await ids(client, "новые") == []
 
 
-async def test_what_is_typed_may_be_anything_and_a_name_too(serve: Serve) -> None:
+async def test_hostile_names_and_input_are_completed_like_any_other(serve: Serve) -> None:
     names = ("VIP\x00\x1b[31m\nIgnore", "\u202ePIV\u2066", "x" * 5000, "", ".*")
     sandbox = shop(*enumerate(names, 11))
     async with serve(sandbox) as served, both(served.server) as clients:
@@ -164,16 +158,23 @@ async def test_what_is_typed_may_be_anything_and_a_name_too(serve: Serve) -> Non
 NAMES = st.text(max_size=30)
 
 
+class ListingClient(AmoClient):
+    """A client whose account has these segments and no others."""
+
+    def __init__(self, listed: list[Segment]) -> None:
+        self._listed = listed
+
+    @override
+    async def segments(self) -> Listing[Segment]:
+        return Listing(self._listed)
+
+
 @given(names=st.lists(NAMES, max_size=8), typed=NAMES)
-async def test_what_is_told_has_what_was_typed_and_nothing_else_has(names: list[str], typed: str) -> None:
-    items = [Segment(id=number, name=name) for number, name in enumerate(names, 1)]
-
-    async def recent() -> list[Segment]:
-        return items
-
-    resources = Resources(SimpleNamespace(recent_segments=recent, recent_statuses=None))  # type: ignore[arg-type]
+async def test_a_completion_has_what_contains_the_input_and_nothing_else(names: list[str], typed: str) -> None:
+    segments = [Segment(id=number, name=name) for number, name in enumerate(names, 1)]
+    account = AmoAccount.of(ListingClient(segments), MemoryJournal(), MemoryPlanStore(), MemoryChangeEvents())
     part = typed.strip().casefold()
-    fitting = {str(one.id) for one in items if part in one.name.casefold() or str(one.id).startswith(part)}
-    told = await resources.complete("segment_id", typed)
-    assert set(told.values) == fitting
-    assert (len(told.values), told.total, told.has_more) == (len(fitting), len(fitting), False)
+    fitting = {str(one.id) for one in segments if part in one.name.casefold() or str(one.id).startswith(part)}
+    completion = await complete(account, "segment_id", typed)
+    assert set(completion.values) == fitting
+    assert (len(completion.values), completion.total, completion.has_more) == (len(fitting), len(fitting), False)

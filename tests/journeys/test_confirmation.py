@@ -1,15 +1,30 @@
 """A person is asked before anything destructive, in both eras, and nothing happens without a yes."""
 
+import contextlib
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitResult, ErrorData, InputRequiredResult
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    ElicitResult,
+    ErrorData,
+    InputRequiredResult,
+    JSONRPCResponse,
+    ListRootsResult,
+    jsonrpc_message_adapter,
+)
+from typing_extensions import override
 
-from amo_mcp.confirmation.approvals import Approvals
+from amo_mcp.confirmation.approvals import Approval, Caller, Channel
+from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from tests.clock import Clock
 from tests.conftest import Person, Serve, Served, answer, error
 
 pytestmark = pytest.mark.anyio
@@ -17,16 +32,48 @@ pytestmark = pytest.mark.anyio
 DELETE_51 = ("delete_segment", {"segment_id": 51})
 RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
 NOTHING = "Nothing was changed."
+HELLO: dict[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "clientInfo": {"name": "raw", "version": "1"},
+    "capabilities": {"elicitation": {}},
+}
 
 
-class Clock:
-    """Unix seconds that pass when a test says so."""
+class RecordingApprovals(MemoryApprovalStore):
+    """Approvals in memory; `opened` has every question, in order."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+        super().__init__()
+        self.opened: list[Approval] = []
 
-    def __call__(self) -> float:
-        return self.now
+    @override
+    async def open(
+        self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
+    ) -> Approval:
+        approval = await super().open(channel, caller, tool, request_digest, change)
+        self.opened.append(approval)
+        return approval
+
+    async def still_pending(self) -> list[Approval]:
+        """The questions that somebody could still answer."""
+        pending = []
+        for approval in self.opened:
+            with contextlib.suppress(ConfirmationExpired):
+                pending.append(await self.pending(approval.id, approval.channel, approval.caller))
+        return pending
+
+
+def message(method: str, params: dict[str, Any], **request_id: int) -> SessionMessage:
+    """A request, or a notification when it has no id."""
+    return SessionMessage(
+        jsonrpc_message_adapter.validate_python({"jsonrpc": "2.0", "method": method, "params": params, **request_id})
+    )
+
+
+def wire(received: SessionMessage | Exception) -> dict[str, Any]:
+    """A message as it goes over the wire."""
+    assert isinstance(received, SessionMessage)
+    return received.message.model_dump(by_alias=True)
 
 
 @pytest.mark.requirement("CONFIRM-2", "CONFIRM-4")
@@ -41,7 +88,7 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
         "Delete segment «VIP»?",
         "Segment id 51, colour 6610f2, filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
-        "Its members and its conditions cannot be brought back.",
+        "Its members and its conditions cannot be restored.",
     ]
     assert deleted["deleted"]["name"] == "VIP"
     assert 51 not in sandbox.account.segments
@@ -95,13 +142,15 @@ async def test_changing_a_segment_shows_before_and_after_of_what_changes(
         "Field «Канал связи»: was «Телефон» → will be empty",
     ]
     assert (updated["before"]["name"], updated["after"]["name"]) == ("VIP", "Лучшие")
-    held = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
-    assert held["DISCOUNT"] == [{"value": "20"}]
-    assert "CHANNEL" not in held
+    values = {field["field_code"]: field["values"] for field in sandbox.account.segments[51]["custom_fields_values"]}
+    assert values["DISCOUNT"] == [{"value": "20"}]
+    assert "CHANNEL" not in values
 
 
 @pytest.mark.requirement("CONFIRM-2")
-async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodicity: Sandbox, serve: Serve) -> None:
+async def test_a_person_is_asked_before_a_status_is_changed_or_deleted(
+    era: str, periodicity: Sandbox, serve: Serve
+) -> None:
     person = Person("yes")
     async with serve(periodicity) as served, served.client(era, person) as client:
         [own] = [
@@ -137,7 +186,8 @@ async def test_changing_and_deleting_a_status_are_asked_about(era: str, periodic
 async def test_without_a_yes_nothing_is_written(
     era: str, says: str, words: str, call: Any, sandbox: Sandbox, serve: Serve
 ) -> None:
-    async with serve(sandbox) as served, served.client(era, Person(says)) as client:
+    approvals = RecordingApprovals()
+    async with serve(sandbox, approvals=approvals) as served, served.client(era, Person(says)) as client:
         failure = error(await client.call_tool(*call))
     assert failure == {
         "code": "declined",
@@ -145,6 +195,7 @@ async def test_without_a_yes_nothing_is_written(
         "retryable": False,
         "hint": "Do not call the tool again unless the person asks for it.",
     }
+    assert await approvals.still_pending() == []
     assert served.writes() == []
 
 
@@ -152,15 +203,58 @@ async def test_without_a_yes_nothing_is_written(
 @pytest.mark.parametrize(
     "content", [{}, {"confirm": "true"}, {"confirm": 1}, {"confirm": None}, {"other": True}, None], ids=str
 )
-async def test_an_answer_that_is_not_a_plain_yes_is_no_yes(
+async def test_an_accepted_form_whose_confirm_is_not_true_counts_as_declined(
     era: str, content: Any, sandbox: Sandbox, serve: Serve
 ) -> None:
     async def odd(_: Any, __: Any) -> ElicitResult:
         return ElicitResult(action="accept", content=content)
 
-    async with serve(sandbox) as served, served.client(era, odd) as client:  # type: ignore[arg-type]
-        result = await client.call_tool(*DELETE_51)
-    assert error(result)["code"] == "declined"
+    approvals = RecordingApprovals()
+    async with serve(sandbox, approvals=approvals) as served, served.client(era, odd) as client:
+        failure = error(await client.call_tool(*DELETE_51))
+    assert (failure["code"], failure["message"]) == (
+        "declined",
+        f"The dialog's answer was not a yes or a no. {NOTHING}",
+    )
+    assert await approvals.still_pending() == []
+    assert served.writes() == []
+
+
+@pytest.mark.requirement("CONFIRM-1")
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"action": "accept", "content": {"confirm": {"really": True}}},
+        {"action": "yes", "content": {"confirm": True}},
+        {"content": {"confirm": True}},
+        {},
+    ],
+    ids=str,
+)
+async def test_a_result_that_is_no_form_result_counts_as_declined(
+    result: dict[str, Any], sandbox: Sandbox, serve: Serve
+) -> None:
+    """Sent as it is: the SDK's own client refuses to send it."""
+    approvals = RecordingApprovals()
+    async with (
+        serve(sandbox, approvals=approvals) as served,
+        create_client_server_memory_streams() as ((responses, requests), to_client),
+        anyio.create_task_group() as group,
+    ):
+        options = served.server.create_initialization_options()
+        group.start_soon(served.server.run, *to_client, options)
+        await requests.send(message("initialize", HELLO, id=1))
+        await responses.receive()
+        await requests.send(message("notifications/initialized", {}))
+        name, arguments = DELETE_51
+        await requests.send(message("tools/call", {"name": name, "arguments": arguments}, id=2))
+        question = wire(await responses.receive())
+        assert question["method"] == "elicitation/create"
+        await requests.send(SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=question["id"], result=result)))
+        called = wire(await responses.receive())["result"]
+        await requests.aclose()
+    assert called["structuredContent"]["error"]["message"] == f"The dialog's answer was not a yes or a no. {NOTHING}"
+    assert await approvals.still_pending() == []
     assert served.writes() == []
 
 
@@ -171,24 +265,34 @@ async def test_a_client_that_fails_to_show_the_dialog_gets_nothing_done(
     async def broken(_: Any, __: Any) -> ErrorData:
         return ErrorData(code=-32603, message="no window")
 
-    async with serve(sandbox) as served, served.client(era, broken) as client:  # type: ignore[arg-type]
+    approvals = RecordingApprovals()
+    async with serve(sandbox, approvals=approvals) as served, served.client(era, broken) as client:
         if era == "2025-11-25":
-            assert error(await client.call_tool(*DELETE_51))["code"] == "cannot_ask"
+            failure = error(await client.call_tool(*DELETE_51))
+            assert (failure["code"], failure["message"]) == (
+                "cannot_ask",
+                f"The client could not show the dialog. {NOTHING}",
+            )
+            assert await approvals.still_pending() == []
         else:
-            with pytest.raises(MCPError):
+            with pytest.raises(MCPError, match="no window"):
                 await client.call_tool(*DELETE_51)
     assert served.writes() == []
 
 
 @pytest.mark.requirement("CONFIRM-13")
-async def test_a_dialog_that_nobody_answers_ends_and_nothing_is_written(sandbox: Sandbox, serve: Serve) -> None:
-    async def asleep(_: Any, __: Any) -> ElicitResult:
-        await anyio.sleep_forever()
-        raise AssertionError
+async def test_a_dialog_that_is_answered_after_it_expired_changes_nothing(sandbox: Sandbox, serve: Serve) -> None:
+    expired = anyio.Event()
 
-    approvals = Approvals(lifetime=0.2)
-    async with serve(sandbox, approvals=approvals) as served, served.client("2025-11-25", asleep) as client:  # type: ignore[arg-type]
+    async def late(_: Any, __: Any) -> ElicitResult:
+        await expired.wait()
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    approvals = MemoryApprovalStore(lifetime=0.05)
+    async with serve(sandbox, approvals=approvals) as served, served.client("2025-11-25", late) as client:
         failure = error(await client.call_tool(*DELETE_51))
+        expired.set()
+        assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
     assert (failure["code"], failure["message"]) == (
         "confirmation_expired",
         f"The dialog was not answered in time. {NOTHING}",
@@ -204,10 +308,13 @@ async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox
         clock.now += 601
         return "yes"
 
-    async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era, Person(slow)) as client:
+    async with (
+        serve(sandbox, approvals=MemoryApprovalStore(clock)) as served,
+        served.client(era, Person(slow)) as client,
+    ):
         failure = error(await client.call_tool(*DELETE_51))
     assert failure["code"] == "confirmation_expired"
-    assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
+    assert failure["message"] == f"The confirmation expired. {NOTHING}"
     assert served.writes() == []
 
 
@@ -231,10 +338,13 @@ async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
 
     async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
         failure = error(await client.call_tool(*DELETE_51))
-    assert (failure["code"], failure["message"]) == (
-        "target_changed",
-        f"It has been changed since the question was asked. {NOTHING}",
-    )
+    assert failure == {
+        "code": "target_changed",
+        "message": f"It has changed since the question was asked. {NOTHING}",
+        "retryable": False,
+        "hint": "Read it again and, if it is still wanted, start over.",
+        "differences": [f"segment «VIP» (id 51): {key} has changed."],
+    }
     assert served.writes() == []
 
 
@@ -249,10 +359,13 @@ async def test_a_target_that_went_away_during_the_dialog_is_said_to_be_gone(
     async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
         failure = error(await client.call_tool(*RENAME_51))
     assert (failure["code"], failure["message"]) == ("target_changed", f"It is no longer there. {NOTHING}")
+    assert failure["differences"] == ["segment «VIP» (id 51) is gone."]
     assert served.writes() == []
 
 
-async def test_customers_who_come_meanwhile_do_not_stop_a_renaming(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_customers_who_come_during_the_dialog_do_not_stop_a_renaming(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     def meanwhile(_: str) -> str:
         sandbox.account.segments[51]["customers_count"] = 49
         return "yes"
@@ -279,7 +392,9 @@ async def test_a_status_that_changed_during_the_dialog_is_left_alone(
     assert served.writes() == []
 
 
-async def test_nothing_is_asked_about_what_is_not_there(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_no_question_is_asked_about_a_segment_that_does_not_exist(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     person = Person("yes")
     async with serve(sandbox) as served, served.client(era, person) as client:
         failure = error(await client.call_tool("delete_segment", {"segment_id": 999}))
@@ -288,7 +403,7 @@ async def test_nothing_is_asked_about_what_is_not_there(era: str, sandbox: Sandb
     assert served.writes() == []
 
 
-async def test_a_no_in_one_dialog_does_not_answer_another_about_the_same(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_no_in_one_dialog_does_not_answer_another_about_the_same_change(sandbox: Sandbox, serve: Serve) -> None:
     first_is_declined = anyio.Event()
     said: list[str] = []
 
@@ -303,7 +418,7 @@ async def test_a_no_in_one_dialog_does_not_answer_another_about_the_same(sandbox
         return ElicitResult(action="accept", content={"confirm": True})
 
     codes = []
-    async with serve(sandbox) as served, served.client("2025-11-25", two_dialogs) as client:  # type: ignore[arg-type]
+    async with serve(sandbox) as served, served.client("2025-11-25", two_dialogs) as client:
 
         async def rename() -> None:
             codes.append(answer(await client.call_tool(*RENAME_51)).get("error", {}).get("code", "ok"))
@@ -325,13 +440,15 @@ async def test_a_call_that_is_cancelled_during_its_dialog_leaves_no_question_ope
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with serve(sandbox) as served, served.client("2025-11-25", asleep) as client:  # type: ignore[arg-type]
+    approvals = RecordingApprovals()
+    async with serve(sandbox, approvals=approvals) as served, served.client("2025-11-25", asleep) as client:
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, *DELETE_51)
             await asked.wait()
             group.cancel_scope.cancel()
         assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
-        assert not served.approvals._pending
+        assert await approvals.still_pending() == []
+        assert len(approvals.opened) == 1
     assert served.writes() == []
 
 
@@ -349,7 +466,7 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
         "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
-        "Its members and its conditions cannot be brought back.",
+        "Its members and its conditions cannot be restored.",
     ]
 
 
@@ -368,14 +485,14 @@ async def test_a_definition_that_changed_during_the_dialog_stops_the_change(
     assert served.writes() == []
 
 
-async def test_a_list_of_price_fields_is_shown_in_few(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_question_shows_the_first_five_of_many_price_fields(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person("no")
     async with serve(sandbox) as served, served.client(era, person) as client:
         await client.call_tool("update_segment", {"segment_id": 51, "available_products_price_types": [*range(1, 251)]})
         failure = error(
             await client.call_tool("update_segment", {"segment_id": 51, "available_products_price_types": [1] * 251})
         )
-    assert person.asked[0].message.splitlines()[-1] == ("Price fields: was 288891 → will be 1, 2, 3, 4, 5 and 245 more")
+    assert person.asked[0].message.splitlines()[-1] == ("Price fields: was 288891 → will be 1, 2, 3, 4, 5, 245 more")
     assert failure["message"] == f"available_products_price_types must have at most 250 entries. {NOTHING}"
 
 
@@ -390,7 +507,7 @@ class TestTwoSteps:
     async def test_the_preview_is_the_question_and_the_second_call_does_it(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
-        approvals = Approvals(Clock())
+        approvals = MemoryApprovalStore(Clock(1_800_000_000.0))
         async with serve(sandbox, approvals=approvals) as served, served.client(era) as client:
             failure = error(await client.call_tool(*DELETE_51))
             approval_id = failure.pop("approval_id")
@@ -403,7 +520,7 @@ class TestTwoSteps:
                 "preview": "Delete segment «VIP»?\n"
                 "Segment id 51, colour 6610f2, filled fields: 7.\n"
                 "Customers in it: 48. They stay in the account, without this segment.\n"
-                "Its members and its conditions cannot be brought back.",
+                "Its members and its conditions cannot be restored.",
                 "expires_at": "2027-01-15T08:10:00Z",
             }
             assert served.writes() == []
@@ -412,7 +529,7 @@ class TestTwoSteps:
         assert len(served.requests()) == 3
 
     @pytest.mark.requirement("CONFIRM-6")
-    async def test_a_change_answers_before_and_after(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_confirmed_change_answers_before_and_after(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
             failure = error(await client.call_tool(*RENAME_51))
             confirmed = answer(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
@@ -430,13 +547,14 @@ class TestTwoSteps:
         assert failure["message"] == f"This question was answered already. {NOTHING}"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
-    async def test_a_yes_that_could_not_be_acted_on_is_not_used_up(
+    async def test_an_approval_is_not_used_up_while_amocrm_is_unavailable(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
             approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
-            sandbox.faults.add(Fault(status=500, times=4))
+            sandbox.faults.add(Fault(status=500, times=0))
             assert error(await client.call_tool("confirm_change", approval))["code"] == "unavailable"
+            sandbox.faults.clear()
             assert answer(await client.call_tool("confirm_change", approval))["deleted"]["id"] == 51
         assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
 
@@ -444,10 +562,11 @@ class TestTwoSteps:
     async def test_the_question_of_a_dialog_cannot_be_answered_by_the_model(
         self, sandbox: Sandbox, serve: Serve
     ) -> None:
-        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+        approvals = RecordingApprovals()
+        async with serve(sandbox, approvals=approvals) as served, served.client("2026-07-28", Person()) as client:
             await client.session.call_tool(*DELETE_51, allow_input_required=True)
-            [approval_id] = served.approvals._pending
-            failure = error(await client.call_tool("confirm_change", {"approval_id": approval_id}))
+            [approval] = approvals.opened
+            failure = error(await client.call_tool("confirm_change", {"approval_id": approval.id}))
         assert failure["code"] == "confirmation_expired"
         assert served.writes() == []
 
@@ -470,11 +589,11 @@ class TestTwoSteps:
     @pytest.mark.requirement("CONFIRM-9")
     async def test_an_approval_dies_after_ten_minutes(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
         clock = Clock()
-        async with serve(sandbox, approvals=Approvals(clock)) as served, served.client(era) as client:
+        async with serve(sandbox, approvals=MemoryApprovalStore(clock)) as served, served.client(era) as client:
             approval = {"approval_id": error(await client.call_tool(*DELETE_51))["approval_id"]}
             clock.now += 600
             failure = error(await client.call_tool("confirm_change", approval))
-        assert failure["message"] == f"The question had waited too long for its answer. {NOTHING}"
+        assert failure["message"] == f"The confirmation expired. {NOTHING}"
         assert served.writes() == []
 
     @pytest.mark.requirement("CONFIRM-10")
@@ -484,12 +603,12 @@ class TestTwoSteps:
             async with served.client(era, name="somebody else") as client:
                 refused = error(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
             assert refused["code"] == "confirmation_expired"
-            assert refused["message"] == f"No change of yours waits for this approval. {NOTHING}"
+            assert refused["message"] == f"No pending change matches this approval_id. {NOTHING}"
             assert served.writes() == []
             async with served.client(era, name="somebody") as client:
                 assert not (await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]})).is_error
 
-    async def test_an_approval_that_was_never_given_does_nothing(
+    async def test_an_approval_id_that_was_never_given_out_is_refused(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
@@ -508,7 +627,9 @@ class TestTwoSteps:
         assert failure["code"] == "target_changed"
         assert served.writes() == []
 
-    async def test_where_it_is_not_allowed_nothing_is_even_read(self, era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_client_without_dialogs_is_refused_before_anything_is_read_when_two_steps_are_off(
+        self, era: str, sandbox: Sandbox, serve: Serve
+    ) -> None:
         async with serve(sandbox, two_step=False) as served, served.client(era) as client:
             failure = error(await client.call_tool(*DELETE_51))
         assert failure["code"] == "cannot_ask"
@@ -536,7 +657,7 @@ class TestReplay:
         )
 
     @pytest.mark.requirement("CONFIRM-8")
-    async def test_a_yes_that_is_brought_twice_writes_once(self, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_sealed_yes_that_is_brought_twice_writes_once(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
             assert not (await self.again(client, answers, state)).is_error
@@ -545,7 +666,7 @@ class TestReplay:
         assert failure["message"] == f"This question was answered already. {NOTHING}"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
-    async def test_a_yes_after_a_no_does_nothing(self, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_yes_after_a_no_to_the_same_question_does_nothing(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
             no = dict.fromkeys(answers, ElicitResult(action="decline"))
@@ -554,7 +675,7 @@ class TestReplay:
         assert served.writes() == []
 
     @pytest.mark.parametrize("content", [{}, {"confirm": "true"}, None], ids=str)
-    async def test_a_yes_after_an_answer_that_was_none_does_nothing(
+    async def test_a_yes_after_an_answer_that_was_neither_yes_nor_no_does_nothing(
         self, content: Any, sandbox: Sandbox, serve: Serve
     ) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
@@ -564,7 +685,7 @@ class TestReplay:
             assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
         assert served.writes() == []
 
-    async def test_each_of_two_questions_about_the_same_has_its_own_answer(
+    async def test_each_of_two_questions_about_the_same_change_has_its_own_answer(
         self, sandbox: Sandbox, serve: Serve
     ) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
@@ -577,17 +698,89 @@ class TestReplay:
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
     @pytest.mark.requirement("CONFIRM-4")
-    async def test_a_yes_without_its_state_is_no_yes(self, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_yes_without_its_state_opens_a_new_question(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, _ = await self.first_round(client)
             assert isinstance(await self.again(client, answers, None), InputRequiredResult)
+        assert served.writes() == []
+
+    @pytest.mark.parametrize(
+        "answers", [None, {}, {"another": ElicitResult(action="accept", content={"confirm": True})}]
+    )
+    async def test_a_call_that_comes_again_without_an_answer_is_asked_the_same_question(
+        self, answers: Any, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        approvals = RecordingApprovals()
+        async with serve(sandbox, approvals=approvals) as served, served.client("2026-07-28", Person()) as client:
+            first = await client.session.call_tool(*RENAME_51, allow_input_required=True)
+            assert isinstance(first, InputRequiredResult)
+            second = await self.again(client, answers, first.request_state)
+            assert isinstance(second, InputRequiredResult)
+            assert second.input_requests == first.input_requests
+            assert len(approvals.opened) == 1
+            yes = {"confirm": ElicitResult(action="accept", content={"confirm": True})}
+            assert answer(await self.again(client, yes, first.request_state))["after"]["name"] == "Лучшие"
+            assert error(await self.again(client, yes, second.request_state))["code"] == "confirmation_expired"
+        assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+    @pytest.mark.requirement("CONFIRM-8")
+    async def test_a_sealed_yes_that_is_brought_five_times_at_once_writes_once(
+        self, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        codes: list[str] = []
+        async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+
+            async def bring() -> None:
+                codes.append(answer(await self.again(client, answers, state)).get("error", {}).get("code", "ok"))
+
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(bring)
+        assert sorted(codes) == ["confirmation_expired"] * 4 + ["ok"]
+        assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+    @pytest.mark.requirement("CONFIRM-1")
+    async def test_an_answer_of_another_kind_than_a_form_counts_as_declined(
+        self, sandbox: Sandbox, serve: Serve
+    ) -> None:
+        approvals = RecordingApprovals()
+        async with serve(sandbox, approvals=approvals) as served, served.client("2026-07-28", Person()) as client:
+            answers, state = await self.first_round(client)
+            roots = dict.fromkeys(answers, ListRootsResult(roots=[]))
+            failure = error(await self.again(client, roots, state))
+        assert failure["message"] == f"The dialog's answer was not a yes or a no. {NOTHING}"
+        assert await approvals.still_pending() == []
+        assert served.writes() == []
+
+    @pytest.mark.requirement("CONFIRM-10")
+    async def test_another_client_cannot_bring_a_yes(self, sandbox: Sandbox, serve: Serve) -> None:
+        async with serve(sandbox) as served:
+            async with served.client("2026-07-28", Person(), name="somebody") as client:
+                answers, state = await self.first_round(client)
+            async with served.client("2026-07-28", Person(), name="somebody else") as client:
+                failure = error(await self.again(client, answers, state))
+        assert (failure["code"], failure["message"]) == (
+            "confirmation_expired",
+            f"No pending change matches this approval_id. {NOTHING}",
+        )
+        assert served.writes() == []
+
+    @pytest.mark.requirement("CONFIRM-10")
+    async def test_a_state_that_the_server_did_not_seal_is_refused(self, sandbox: Sandbox, serve: Serve) -> None:
+        approvals = RecordingApprovals()
+        async with serve(sandbox, approvals=approvals) as served, served.client("2026-07-28", Person()) as client:
+            answers, _ = await self.first_round(client)
+            for state in ("", "made-up", approvals.opened[0].id):
+                with pytest.raises(MCPError, match="Invalid or expired requestState"):
+                    await self.again(client, answers, state)
         assert served.writes() == []
 
     @pytest.mark.requirement("CONFIRM-10")
     @pytest.mark.parametrize(
         "other", [("update_segment", {"segment_id": 54, "name": "Лучшие"}), ("delete_segment", {"segment_id": 51})]
     )
-    async def test_a_yes_to_one_call_is_none_to_another(self, other: Any, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_a_yes_to_one_call_does_not_confirm_another(self, other: Any, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
             with pytest.raises(MCPError, match="Invalid or expired requestState"):

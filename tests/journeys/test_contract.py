@@ -13,15 +13,19 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.compose.local import open_server
 from amo_mcp.failures import Code
 from amo_mcp.sandbox import Sandbox
-from amo_mcp.server.app import TOOLS
 from amo_mcp.settings import ServingSettings, load_settings
-from tests.conftest import ERAS, Person, Serve, answer, error
+from amo_mcp.tools.runtime.catalog import catalog
+from tests.conftest import ERAS, Person, Serve, answer, error, resource_text
 from tests.journeys.canaries import strings
 
 pytestmark = pytest.mark.anyio
 
+TOOLS = [entry.listed for entry in catalog().values()]
 DESTRUCTIVE = {tool.name for tool in TOOLS if tool.annotations and tool.annotations.destructive_hint}
-ERROR_KEYS = {"code", "message", "retryable", "hint", "fields", "preview", "approval_id", "expires_at", "retry_after"}
+ERROR_KEYS = {
+    *("code", "message", "retryable", "hint", "fields", "preview", "approval_id", "expires_at", "retry_after"),
+    *("differences", "not_restored"),
+}
 LOOKS_LIKE_A_YES = ("confirm", "confirmed", "confirmation", "yes", "force", "approve", "approved", "answer", "sure")
 
 
@@ -58,7 +62,7 @@ async def every_call(client: Client, mode: str) -> list[tuple[str, CallToolResul
 
 @pytest.mark.requirement("TOOL-3", "CONFIRM-1")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
-async def test_what_is_destructive_asks_a_person_and_nothing_else_does(era: str, mode: str, serve: Serve) -> None:
+async def test_destructive_tools_ask_a_person_and_no_other_tool_does(era: str, mode: str, serve: Serve) -> None:
     sandbox, person = Sandbox(mode=mode), Person("decline")
     async with serve(sandbox) as served, served.client(era, person) as client:
         made = await every_call(client, mode)
@@ -80,28 +84,30 @@ async def test_every_answer_follows_its_schema_and_says_the_same_as_compact_json
     async with serve(Sandbox(mode=mode)) as served, served.client(era, Person() if dialogs else None) as client:
         made = await every_call(client, mode)
     for tool, result in made:
-        told = answer(result)
+        answered = answer(result)
         [block] = result.content
-        assert getattr(block, "text", None) == json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        assert getattr(block, "text", None) == json.dumps(answered, ensure_ascii=False, separators=(",", ":"))
         if result.is_error:
-            assert told.keys() == {"error"}
-            assert {"code", "message", "retryable"} <= told["error"].keys() <= ERROR_KEYS
-            assert told["error"]["message"].endswith(".")
+            assert answered.keys() == {"error"}
+            assert {"code", "message", "retryable"} <= answered["error"].keys() <= ERROR_KEYS
+            assert answered["error"]["message"].endswith(".")
         else:
-            jsonschema.validate(told, schemas[tool])
-            assert told.keys() & schemas[tool]["properties"].keys()
+            schema = schemas[tool]
+            assert schema is not None
+            jsonschema.validate(answered, schema)
+            assert answered.keys() & schema["properties"].keys()
         if tool in ("list_segments", "list_statuses", "list_changes"):
-            assert None not in values(told)
+            assert None not in values(answered)
     assert len([tool for tool, result in made if not result.is_error]) >= 8
 
 
-def values(told: Any) -> Iterator[Any]:
+def values(answered: Any) -> Iterator[Any]:
     """Everything that is neither an object nor a list."""
-    if isinstance(told, dict | list):
-        for inner in told.values() if isinstance(told, dict) else told:
+    if isinstance(answered, dict | list):
+        for inner in answered.values() if isinstance(answered, dict) else answered:
             yield from values(inner)
     else:
-        yield told
+        yield answered
 
 
 @pytest.mark.requirement("ERROR-2")
@@ -118,29 +124,29 @@ def test_the_codes_of_errors_are_a_closed_set() -> None:
 async def test_a_mistake_of_our_own_is_internal_and_tells_nothing_of_itself(
     era: str, sandbox: Sandbox, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any) -> Any:
+    async def broken(_: AmoClient, __: int) -> Any:
         raise RuntimeError("the secret of /home")
 
+    monkeypatch.setattr(AmoClient, "segment", broken)
     async with serve(sandbox) as served, served.client(era, Person()) as client:
-        monkeypatch.setattr(AmoClient, "segment", broken)
         failures = [
             error(await client.call_tool(tool, {"segment_id": 51})) for tool in ("get_segment", "delete_segment")
         ]
     assert [(failure["code"], failure["retryable"]) for failure in failures] == [("internal", False)] * 2
     assert not [text for text in strings(failures) if "secret" in text or "RuntimeError" in text or ".py" in text]
-    told = [
+    logged = [
         record
         for record in caplog.records
-        if record.name == "amo_mcp.tools.runtime.tool" and record.levelname == "ERROR"
+        if record.name == "amo_mcp.tools.runtime.runner" and record.levelname == "ERROR"
     ]
-    assert len(told) == 2
-    assert not [record for record in told if record.exc_info or "secret" in record.getMessage()]
+    assert len(logged) == 2
+    assert not [record for record in logged if record.exc_info or "secret" in record.getMessage()]
 
 
 @pytest.mark.requirement("CONFIRM-3")
 @pytest.mark.parametrize("tool", sorted(DESTRUCTIVE))
 async def test_no_argument_of_a_tool_is_a_confirmation(tool: str, era: str, sandbox: Sandbox, serve: Serve) -> None:
-    [schema] = [item.parameters for item in TOOLS if item.name == tool]
+    [schema] = [item.input_schema for item in TOOLS if item.name == tool]
     assert schema["properties"].keys() & {*LOOKS_LIKE_A_YES} == set()
     given = {name: 51 if name.endswith("_id") else "x" for name in schema["required"]}
     async with serve(sandbox) as served, served.client(era, Person()) as client:
@@ -158,8 +164,8 @@ async def test_over_stdio_each_way_to_confirm_does_what_it_says(era: str, way: s
     person = Person("decline")
     settings = load_settings(ServingSettings, sandbox=True, confirm=way)
     async with open_server(settings, "stdio") as server:
-        for asked, code in ((person, "declined"), (None, without)):
-            async with Client(server, mode=ERAS[era], elicitation_callback=asked, cache=None) as client:
+        for dialog, code in ((person, "declined"), (None, without)):
+            async with Client(server, mode=ERAS[era], elicitation_callback=dialog, cache=None) as client:
                 assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == code
     assert len(person.asked) == 1
 
@@ -168,8 +174,8 @@ async def test_over_stdio_each_way_to_confirm_does_what_it_says(era: str, way: s
 async def test_the_palette_is_what_the_creating_tools_take(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
         schemas = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}
-        [content] = (await client.read_resource("amo://palette")).contents
-    assert json.loads(content.text) == {
+        palette = json.loads(resource_text(await client.read_resource("amo://palette")))
+    assert palette == {
         "status_colors": schemas["create_statuses"]["statuses"]["items"]["properties"]["color"]["enum"],
         "segment_colors": schemas["create_segment"]["color"]["enum"],
     }

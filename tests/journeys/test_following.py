@@ -1,5 +1,7 @@
 """Who follows the account is told of every change that this server made or may have made, and of nothing else."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +15,12 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.memory import create_client_server_memory_streams
 from mcp.shared.message import SessionMessage
 from mcp_types import (
+    ClientCapabilities,
     EmptyResult,
+    Implementation,
+    InitializeRequest,
+    InitializeRequestParams,
+    InitializeResult,
     JSONRPCNotification,
     JSONRPCRequest,
     ResourceListChangedNotification,
@@ -25,9 +32,10 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
-from amo_mcp.accounts.account import Changed
+from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
-from tests.conftest import ERAS, Person, Serve, Served, answer, error
+from amo_mcp.server import subscriptions
+from tests.conftest import ERAS, Person, Serve, Served, answer, error, resource_text
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS
 from tests.journeys.test_stdio import started
 
@@ -42,7 +50,7 @@ PATIENCE = 5
 
 @dataclass
 class Follower:
-    """Somebody who follows the account, and what it has heard: URIs, and that the list is another."""
+    """A client that follows the account, and what it has heard: URIs, and that the list of resources has changed."""
 
     client: Client
     heard: list[str] = field(default_factory=list)
@@ -61,11 +69,15 @@ class Follower:
         self._more.set()
         self._more = anyio.Event()
 
+    async def wait_for(self, count: int) -> None:
+        """Wait until it has heard that much."""
+        with anyio.fail_after(PATIENCE):
+            while len(self.heard) < count:
+                await self._more.wait()
+
     async def hears(self, *expected: str) -> None:
         """That is what it hears next, to the end."""
-        with anyio.fail_after(PATIENCE):
-            while len(self.heard) < len(expected):
-                await self._more.wait()
+        await self.wait_for(len(expected))
         await anyio.wait_all_tasks_blocked()
         assert self.heard == [*expected]
         self.heard.clear()
@@ -84,10 +96,10 @@ async def unsubscribe(client: Client, uri: str) -> None:
 async def following(server: Any, era: str, *uris: str, mode: str = "", person: Any = None) -> AsyncIterator[Follower]:
     """A client that wants to hear of `uris` and of the list, in the way of its era."""
 
-    async def told(message: Any) -> None:
+    async def hear(message: Any) -> None:
         await follower(message)
 
-    mode, handler = mode or ERAS[era], told if era == OLD else None
+    mode, handler = mode or ERAS[era], hear if era == OLD else None
     client = Client(server, mode=mode, message_handler=handler, elicitation_callback=person, cache=None)
     follower = Follower(client)
     async with client:
@@ -135,7 +147,7 @@ async def follow(served: Served, *uris: str, person: Person | None = None) -> As
 
 
 @pytest.mark.requirement("RESOURCE-4")
-async def test_a_change_of_a_segment_is_told_to_who_follows(sandbox: Sandbox, serve: Serve) -> None:
+async def test_changes_of_segments_are_announced_to_clients_of_both_eras(sandbox: Sandbox, serve: Serve) -> None:
     uris = ("amo://segments/51", "amo://segments/96", "amo://segments", "amo://account")
     async with serve(sandbox) as served, follow(served, *uris) as (client, follower):
         await client.call_tool("create_segment", {"name": "Новые"})
@@ -147,7 +159,7 @@ async def test_a_change_of_a_segment_is_told_to_who_follows(sandbox: Sandbox, se
 
 
 @pytest.mark.requirement("RESOURCE-4")
-async def test_a_change_of_a_status_is_told_to_who_follows(periodicity: Sandbox, serve: Serve) -> None:
+async def test_changes_of_statuses_are_announced_to_clients_of_both_eras(periodicity: Sandbox, serve: Serve) -> None:
     new = ("amo://statuses/5649280", "amo://statuses/5649283")
     async with serve(periodicity) as served, follow(served, *ALL, *new) as (client, follower):
         drafts = [{"name": name, "sort": sort} for sort, name in enumerate(("Тёплые", "Горячие"), 100)]
@@ -159,7 +171,7 @@ async def test_a_change_of_a_status_is_told_to_who_follows(periodicity: Sandbox,
         await follower.hears(new[0], "amo://statuses", "amo://account", LIST)
 
 
-async def test_a_change_that_was_confirmed_in_two_steps_is_told_when_it_is_made(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_change_confirmed_in_two_steps_is_announced_when_it_is_made(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, follow(served, *ALL) as (_, follower), served.client(NEW) as client:
         failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
         await follower.hears()
@@ -167,7 +179,7 @@ async def test_a_change_that_was_confirmed_in_two_steps_is_told_when_it_is_made(
         await follower.hears("amo://segments/51", "amo://segments", "amo://account", LIST)
 
 
-async def test_nobody_is_told_of_what_a_person_did_not_want(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_change_that_a_person_declined_is_not_announced(sandbox: Sandbox, serve: Serve) -> None:
     person = Person()
     async with serve(sandbox) as served, follow(served, *ALL, person=person) as (client, follower):
         for person.says in ("no", "decline", "cancel"):
@@ -178,43 +190,49 @@ async def test_nobody_is_told_of_what_a_person_did_not_want(sandbox: Sandbox, se
         await follower.hears("amo://segments", "amo://account", LIST)
 
 
-async def test_nobody_is_told_of_what_was_read_refused_or_surely_not_made(sandbox: Sandbox, serve: Serve) -> None:
+async def test_reads_refusals_and_writes_that_were_not_made_are_not_announced(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, follow(served, *ALL) as (client, follower):
-        calls = [("create_segment", {"name": "Новые"}), ("update_segment", {"segment_id": 51, "name": "Иначе"})]
-        for fault in (Fault(status=400), Fault(status=402), Fault(status=403), Fault(retry_after=300)):
-            for method, call in zip(("POST", "PATCH"), calls, strict=True):
-                sandbox.faults.add(Fault(**{**vars(fault), "method": method}))
-                assert error(await client.call_tool(*call))["code"] not in ("outcome_unknown", "internal")
-                served.server._resources._account.client._session._limiter._paused_until = 0.0
+        create: tuple[str, dict[str, Any]] = ("create_segment", {"name": "Новые"})
+        update: tuple[str, dict[str, Any]] = ("update_segment", {"segment_id": 51, "name": "Иначе"})
+        for method, call in (("POST", create), ("PATCH", update)):
+            for fault, code in (
+                (Fault(method=method, status=400), "rejected"),
+                (Fault(method=method, status=402), "payment_required"),
+                (Fault(method=method, status=403), "forbidden"),
+                (Fault(method=method, retry_after=3, times=4), "rate_limited"),
+            ):
+                sandbox.faults.add(fault)
+                assert error(await client.call_tool(*call))["code"] == code
         sandbox.faults.add(Fault(method="PATCH", status=500))
-        assert error(await client.call_tool(*calls[1]))["code"] == "unavailable"
+        assert error(await client.call_tool(*update))["code"] == "unavailable"
         for tool in ("get_account", "list_segments", "list_statuses", "create_segment", "delete_status"):
             await client.call_tool(tool, {"status_id": 1} if tool == "delete_status" else {})
         await client.read_resource("amo://segments/51")
         await follower.hears()
     async with serve(sandbox, token=USER_TOKEN) as served, follow(served, *ALL) as (client, follower):
-        assert error(await client.call_tool(*calls[0]))["code"] == "forbidden"
+        assert error(await client.call_tool(*create))["code"] == "forbidden"
         await follower.hears()
     assert not [request for request in sandbox.requests if request.method == "DELETE"]
 
 
-async def test_when_nobody_knows_whether_it_was_made_everybody_is_told(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_write_whose_outcome_is_unknown_is_announced(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, follow(served, *ALL) as (client, follower):
-        for method, call, told in (
-            ("POST", ("create_segment", {"name": "Новые"}), ("amo://segments", "amo://account", LIST)),
-            ("PATCH", ("update_segment", {"segment_id": 51, "name": "Иначе"}), ALL[:2]),
-            ("DELETE", ("delete_segment", {"segment_id": 51}), (*ALL[:2], "amo://account", LIST)),
-        ):
+        lost: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
+            ("POST", "create_segment", {"name": "Новые"}, ("amo://segments", "amo://account", LIST)),
+            ("PATCH", "update_segment", {"segment_id": 51, "name": "Иначе"}, ALL[:2]),
+            ("DELETE", "delete_segment", {"segment_id": 51}, (*ALL[:2], "amo://account", LIST)),
+        ]
+        for method, tool, arguments, expected in lost:
             await client.read_resource("amo://segments")
             sandbox.faults.add(Fault(method=method, status=504, times=4 if method != "POST" else 1))
-            assert error(await client.call_tool(*call))["code"] == "outcome_unknown"
-            await follower.hears(*told)
+            assert error(await client.call_tool(tool, arguments))["code"] == "outcome_unknown"
+            await follower.hears(*expected)
             sandbox.requests.clear()
             await client.read_resource("amo://segments")
             assert len(sandbox.requests) == 1
 
 
-async def test_a_change_whose_answer_was_lost_and_that_was_found_made_is_told_once(
+async def test_a_change_that_was_found_made_after_a_lost_answer_is_announced_once(
     sandbox: Sandbox, serve: Serve
 ) -> None:
     async with serve(sandbox) as served, follow(served, *ALL, "amo://segments/96") as (client, follower):
@@ -223,7 +241,7 @@ async def test_a_change_whose_answer_was_lost_and_that_was_found_made_is_told_on
         await follower.hears("amo://segments/96", "amo://segments", "amo://account", LIST)
 
 
-async def test_one_who_follows_hears_of_its_own_resources_only(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_client_hears_of_the_resources_that_it_subscribed_to_only(sandbox: Sandbox, serve: Serve) -> None:
     async with (
         serve(sandbox) as served,
         follow(served, "amo://segments/51") as (client, one),
@@ -238,7 +256,9 @@ async def test_one_who_follows_hears_of_its_own_resources_only(sandbox: Sandbox,
         await other.hears(LIST)
 
 
-async def test_who_follows_no_longer_hears_nothing(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_client_that_unsubscribed_or_closed_its_stream_hears_nothing_more(
+    sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, follow(served, *ALL) as (client, follower):
         for uri in ("amo://segments", "amo://segments", "amo://segments/999"):
             await unsubscribe(follower.old.client, uri)
@@ -275,10 +295,9 @@ async def test_a_client_that_went_away_does_not_hinder_the_next_change(sandbox: 
 @asynccontextmanager
 async def unread(server: Any) -> AsyncIterator[Any]:
     """The end of a client of the older era that reads the answer to its greeting, and then nothing any more."""
-    lowlevel = server._lowlevel_server
     greeting = {"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "deaf", "version": "1"}}
     async with create_client_server_memory_streams() as ((read, write), there), anyio.create_task_group() as group:
-        group.start_soon(lowlevel.run, *there, lowlevel.create_initialization_options())
+        group.start_soon(server.run, *there, server.create_initialization_options())
         await write.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="initialize", params=greeting)))
         await read.receive()
         await write.send(SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/initialized")))
@@ -307,16 +326,85 @@ async def test_a_client_that_does_not_read_does_not_hinder_the_next_change(sandb
 async def test_a_client_that_does_not_read_can_be_given_up_by_two_changes_at_once(
     sandbox: Sandbox, serve: Serve
 ) -> None:
-    change = Changed("segment", (), comes_or_goes=True)
-    async with serve(sandbox) as served, unread(served.server):
-        tell = served.server._resources._account.tell
-        await tell(change)
+    event = ChangeEvent("segment", (), adds_or_removes=True)
+    async with (
+        serve(sandbox) as served,
+        following(served.server, OLD, "amo://segments") as follower,
+        unread(served.server),
+    ):
+        publish = served.account.events.publish
+        # The first fills what the client has room for.
+        await publish(event)
+        await follower.hears("amo://segments", LIST)
         async with anyio.create_task_group() as group:
-            group.start_soon(tell, change)
-            group.start_soon(tell, change)
+            group.start_soon(publish, event)
+            group.start_soon(publish, event)
+        await follower.wait_for(4)
+        assert sorted(follower.heard) == sorted(["amo://segments", LIST] * 2)
 
 
-async def test_a_flood_of_subscriptions_is_bounded(sandbox: Sandbox, serve: Serve) -> None:
+async def test_clients_that_look_alike_are_all_told(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, served.client(NEW) as client, AsyncExitStack() as stack:
+        followers = [
+            await stack.enter_async_context(following(served.server, era, f"amo://segments/{96 + 3 * number}"))
+            for number in range(3)
+        ]
+        for number in range(3):
+            await client.call_tool("create_segment", {"name": f"Новые {number}"})
+            for place, follower in enumerate(followers):
+                await follower.hears(*([f"amo://segments/{96 + 3 * number}"] if place == number else []), LIST)
+
+
+async def test_a_client_that_initializes_anew_is_told_once(sandbox: Sandbox, serve: Serve) -> None:
+    async with serve(sandbox) as served, following(served.server, OLD, "amo://segments") as follower:
+        await served.account.events.publish(ChangeEvent("segment", (), adds_or_removes=True))
+        await follower.hears("amo://segments", LIST)
+        hello = InitializeRequestParams(
+            protocol_version=OLD, capabilities=ClientCapabilities(), client_info=Implementation(name="x", version="2")
+        )
+        await follower.client.session.send_request(InitializeRequest(params=hello), InitializeResult)
+        await follower.client.list_tools()
+        await served.account.events.publish(ChangeEvent("segment", (), adds_or_removes=True))
+        await follower.hears(LIST)
+
+
+async def test_clients_that_come_and_go_are_forgotten_before_one_that_subscribed(
+    sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "MAX_CLIENTS", 3)
+    connections: list[weakref.ref[Any]] = []
+
+    async def note(ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "tools/list":
+            connections.append(weakref.ref(ctx.session.client_params))
+        return await call_next(ctx)
+
+    async with serve(sandbox) as served, following(served.server, OLD, "amo://segments") as follower:
+        served.server.middleware.append(note)
+        for _ in range(10):
+            async with served.client(OLD) as gone:
+                await gone.list_tools()
+        gc.collect()
+        assert len([connection for connection in connections if connection() is not None]) == 2
+        await served.account.events.publish(ChangeEvent("segment", (), adds_or_removes=True))
+        await follower.hears("amo://segments", LIST)
+
+
+async def test_of_too_many_clients_that_subscribed_the_one_heard_of_longest_ago_gives_way(
+    sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "MAX_CLIENTS", 2)
+    async with serve(sandbox) as served, AsyncExitStack() as stack:
+        first, second, third = [
+            await stack.enter_async_context(following(served.server, OLD, "amo://segments")) for _ in range(3)
+        ]
+        await served.account.events.publish(ChangeEvent("segment", ()))
+        await second.hears("amo://segments")
+        await third.hears("amo://segments")
+        assert first.heard == []
+
+
+async def test_subscriptions_of_one_client_are_bounded_in_number(sandbox: Sandbox, serve: Serve) -> None:
     async with (
         serve(sandbox) as served,
         served.client(NEW) as client,
@@ -333,7 +421,7 @@ async def test_a_flood_of_subscriptions_is_bounded(sandbox: Sandbox, serve: Serv
         await follower.hears("amo://segments", LIST)
 
 
-async def test_a_flood_of_streams_is_bounded(sandbox: Sandbox, serve: Serve) -> None:
+async def test_streams_of_subscriptions_are_bounded_in_number(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(NEW) as client, AsyncExitStack() as streams:
         for number in range(1024):
             uri = f"amo://segments/{number}"
@@ -343,15 +431,17 @@ async def test_a_flood_of_streams_is_bounded(sandbox: Sandbox, serve: Serve) -> 
         assert "segment" in answer(await client.call_tool("create_segment", {"name": "Новые"}))
 
 
-async def test_what_is_said_of_following_is_what_is_done(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_the_declared_capabilities_are_those_of_subscriptions_in_each_era(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, Client(served.server, mode=STDIO_ERAS[era], cache=None) as client:
         assert client.protocol_version == era
-        told = client.server_capabilities.model_dump(mode="json", by_alias=True, exclude_none=True)
+        capabilities = client.server_capabilities.model_dump(mode="json", by_alias=True, exclude_none=True)
         if era == NEW:
             with pytest.raises(MCPError) as caught:
                 await subscribe(client, "amo://segments")
             assert caught.value.code == -32601
-    assert told == {
+    assert capabilities == {
         "completions": {},
         "prompts": {"listChanged": False},
         "resources": {"subscribe": True, "listChanged": True},
@@ -360,7 +450,7 @@ async def test_what_is_said_of_following_is_what_is_done(era: str, sandbox: Sand
 
 
 @pytest.mark.requirement("RESOURCE-4")
-async def test_all_of_it_over_stdio(era: str) -> None:
+async def test_resources_completions_and_announcements_work_over_stdio(era: str) -> None:
     server, uris = started("serve", "--sandbox"), ("amo://segments/51", "amo://segments")
     async with following(server, era, *uris, mode=STDIO_ERAS[era], person=Person()) as follower:
         client = follower.client
@@ -370,10 +460,8 @@ async def test_all_of_it_over_stdio(era: str) -> None:
         assert (await client.complete(ref, {"name": "segment_id", "value": "vip"})).completion.values == ["51", "54"]
         before = await client.read_resource("amo://segments/51")
         answer(await client.call_tool("delete_segment", {"segment_id": 51}))
-        with anyio.fail_after(PATIENCE):
-            while len(follower.heard) < 3:
-                await follower._more.wait()
+        await follower.wait_for(3)
         assert follower.heard == [*uris, LIST]
-        assert '"name":"VIP"' in before.contents[0].text  # type: ignore[union-attr]
+        assert '"name":"VIP"' in resource_text(before)
         with pytest.raises(MCPError, match="There is no resource amo://segments/51"):
             await client.read_resource("amo://segments/51")

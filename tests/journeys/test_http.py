@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,13 +13,15 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference
+from mcp_types import ElicitResult, Implementation, InputRequiredResult, ResourceTemplateReference, TextResourceContents
 
 from amo_mcp import __version__
+from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.server.app import MOST_BYTES
-from amo_mcp.transports import http as loopback
-from amo_mcp.transports.http import Loopback, NotLoopback, listen
+from amo_mcp.transports import shutdown, uvicorn
+from amo_mcp.transports.http import create_app
+from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
+from amo_mcp.transports.uvicorn import HttpServer
 from tests.conftest import Person, Serve, Served, answer, error
 from tests.journeys.test_following import LIST, PATIENCE, following
 from tests.journeys.test_stdio import ERAS
@@ -41,7 +44,7 @@ RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
 class At:
     """A server that listens."""
 
-    serving: Loopback
+    serving: HttpServer
     ready: anyio.Event = field(default_factory=anyio.Event)
     ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -50,20 +53,20 @@ class At:
         return self.serving.url
 
     @property
-    def sessions(self) -> list[Any]:
-        return list(self.serving._mcp.session_manager._server_instances.values())
+    def sessions(self) -> list[str]:
+        return self.serving.app.sessions.ids
 
     def has_a_stream(self) -> bool:
         """Whether a client of the older era has the stream on which it hears; it opens it when it has begun."""
-        return any("_GET_stream" in session._request_streams for session in self.sessions)
+        return bool(self.serving.app.sessions.streams)
 
     async def run(self) -> None:
-        await self.serving.until_stopped(self.ready.set)
+        await self.serving.serve(self.ready.set)
         self.ended.set()
 
     async def stop(self) -> None:
         """What a signal does, and until it is done."""
-        self.serving.should_exit = True
+        self.serving.stop()
         with anyio.fail_after(PATIENCE):
             await self.ended.wait()
 
@@ -77,14 +80,14 @@ class At:
 async def over_http(served: Served, host: str = "127.0.0.1") -> AsyncIterator[At]:
     """The server on a free port, for as long as the context lasts."""
     with listen(host, 0) as listener:
-        at = At(Loopback(served.server, listener))
+        at = At(HttpServer(served.server, listener))
         async with anyio.create_task_group() as group:
             group.start_soon(at.run)
             await at.ready.wait()
             try:
                 yield at
             finally:
-                at.serving.should_exit = True
+                at.serving.stop()
 
 
 def client(at: At, era: str, person: Any = None, name: str = "tests") -> Client:
@@ -125,7 +128,8 @@ async def test_resources_completions_and_prompts_are_served(era: str, sandbox: S
         listed = {str(resource.uri) for resource in (await mine.list_resources()).resources}
         assert {"amo://account", "amo://segments", "amo://segments/51"} <= listed
         [content] = (await mine.read_resource("amo://segments/51")).contents
-        assert json.loads(content.text)["name"] == "VIP"  # type: ignore[union-attr]
+        assert isinstance(content, TextResourceContents)
+        assert json.loads(content.text)["name"] == "VIP"
         with pytest.raises(MCPError) as caught:
             await mine.read_resource("amo://segments/999")
         assert caught.value.code == -32602
@@ -150,6 +154,25 @@ async def test_who_follows_hears_of_what_another_client_changes(era: str, sandbo
         await follower.hears("amo://segments/51", LIST)
 
 
+@pytest.mark.requirement("RESOURCE-4")
+async def test_every_session_hears_of_what_it_subscribed_to(sandbox: Sandbox, serve: Serve) -> None:
+    async with (
+        serve(sandbox) as served,
+        over_http(served) as at,
+        following(at.url, OLD, "amo://segments/51") as first,
+        following(at.url, OLD, "amo://segments/54", person=Person()) as second,
+        following(at.url, NEW, "amo://segments/51", mode=ERAS[NEW]) as third,
+    ):
+        await at.until(lambda: at.serving.app.sessions.streams == 2)
+        await second.client.call_tool(*RENAME_51)
+        await first.hears("amo://segments/51")
+        await third.hears("amo://segments/51")
+        await second.client.call_tool("delete_segment", {"segment_id": 54})
+        await first.hears(LIST)
+        await second.hears("amo://segments/54", LIST)
+        await third.hears(LIST)
+
+
 async def test_all_clients_share_one_account(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, over_http(served) as at:
         for era in (OLD, NEW, OLD):
@@ -171,14 +194,14 @@ class TestCallers:
         ):
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
             refused = error(await theirs.call_tool("confirm_change", approval))
-            assert refused["message"] == "No change of yours waits for this approval. Nothing was changed."
+            assert refused["message"] == "No pending change matches this approval_id. Nothing was changed."
             assert served.writes() == []
             assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 
     async def test_a_header_does_not_make_a_session_where_there_are_none(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, over_http(served) as at, client(at, OLD) as mine:
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
-            [session] = [item.mcp_session_id for item in at.sessions]
+            [session] = at.sessions
             answered = await call_raw(at, "confirm_change", approval, {"mcp-session-id": session})
             assert answered["result"]["structuredContent"]["error"]["code"] == "confirmation_expired"
         assert served.writes() == []
@@ -197,7 +220,7 @@ class TestCallers:
                 assert isinstance(first, InputRequiredResult)
                 rounds.append(first)
             my, their = rounds
-            said = {"input_responses": says("decline", their), "request_state": their.request_state}
+            said: dict[str, Any] = {"input_responses": says("decline", their), "request_state": their.request_state}
             assert error(await theirs.session.call_tool(*RENAME_51, **said))["code"] == "declined"
             assert served.writes() == []
             said = {"input_responses": says("accept", my), "request_state": my.request_state}
@@ -253,8 +276,8 @@ class TestTheDoor:
             url = at.url.removesuffix("/mcp") + path
             for sent in ({}, {"mcp-protocol-version": NEW}):
                 method = "POST" if path == "/mcp" else "GET"
-                body = {"json": HELLO} if method == "POST" else {}
-                refused = await http.request(method, url, headers={**ACCEPT, **sent, **headers}, **body)
+                body = HELLO if method == "POST" else None
+                refused = await http.request(method, url, headers={**ACCEPT, **sent, **headers}, json=body)
                 assert refused.status_code == status
             assert at.sessions == []
 
@@ -276,9 +299,9 @@ class TestTheDoor:
 
         sent = {**ACCEPT, "content-type": "application/json", "mcp-protocol-version": version}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
-            for body in (b" " * (MOST_BYTES + 1), in_parts()):
+            for body in (b" " * (MAX_MESSAGE_BYTES + 1), in_parts()):
                 assert (await http.post(at.url, content=body, headers=sent)).status_code == 413
-            fits = await http.post(at.url, content=b" " * MOST_BYTES, headers=sent)
+            fits = await http.post(at.url, content=b" " * MAX_MESSAGE_BYTES, headers=sent)
             assert fits.status_code == 400
 
     @pytest.mark.requirement("HTTP-5")
@@ -292,18 +315,26 @@ class TestTheDoor:
             assert (await http.get(at.url.removesuffix("/mcp") + "/")).status_code == 404
         assert served.requests() == []
 
-    async def test_there_are_only_so_many_sessions(
+    async def test_of_too_many_sessions_the_one_that_was_idle_longest_gives_way(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "MOST_SESSIONS", 2)
+        monkeypatch.setattr(uvicorn, "create_app", partial(create_app, max_sessions=2))
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
-            statuses = [(await http.post(at.url, json=HELLO, headers=ACCEPT)).status_code for _ in range(3)]
-            assert statuses == [200, 200, 503]
+            opened = [await http.post(at.url, json=HELLO, headers=ACCEPT) for _ in range(2)]
+            sessions = [
+                {**ACCEPT, "mcp-protocol-version": OLD, "mcp-session-id": one.headers["mcp-session-id"]}
+                for one in opened
+            ]
+            ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+            assert (await http.post(at.url, json=ping, headers=sessions[0])).status_code == 200
+            assert (await http.post(at.url, json=HELLO, headers=ACCEPT)).status_code == 200
+            statuses = [(await http.post(at.url, json=ping, headers=session)).status_code for session in sessions]
+            assert statuses == [200, 404]
             async with client(at, NEW) as mine:
                 assert answer(await mine.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
 
     @pytest.mark.requirement("HTTP-2")
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])  # noqa: S104
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])
     async def test_it_listens_on_loopback_alone(self, host: str) -> None:
         with pytest.raises(NotLoopback):
             listen(host, 0)
@@ -337,7 +368,7 @@ class TestTheEnd:
     async def test_who_listens_is_not_waited_for(
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "_PATIENCE", 60)
+        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
         async with (
             serve(sandbox) as served,
             over_http(served) as at,
@@ -350,7 +381,7 @@ class TestTheEnd:
     async def test_a_dialog_that_nobody_answers_does_not_hold_it_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loopback, "_PATIENCE", 0.1)
+        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.1)
         hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"elicitation": {}}}}
         call = {"name": DELETE_51[0], "arguments": DELETE_51[1]}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from mcp_types import TextContent
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer, error
@@ -47,8 +48,8 @@ def filled(sandbox: Sandbox, count: int) -> Sandbox:
     return sandbox
 
 
-def ids(told: dict[str, Any]) -> list[int]:
-    return [segment["id"] for segment in told["segments"]]
+def ids(answered: dict[str, Any]) -> list[int]:
+    return [segment["id"] for segment in answered["segments"]]
 
 
 @pytest.mark.requirement("LIMIT-1")
@@ -64,8 +65,8 @@ async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, perio
         assert served.requests() == [f"GET {STATUSES}"]
         created = answer(await client.call_tool("create_statuses", {"statuses": drafts[1:]}))
         assert [status["name"] for status in created["statuses"]] == [draft["name"] for draft in drafts[1:]]
-        told = error(await client.call_tool("create_statuses", {"statuses": drafts[:1]}))
-    assert told["message"] == f"The account has 30 of at most 30 statuses: 1 more would not fit. {NOTHING}"
+        answered = error(await client.call_tool("create_statuses", {"statuses": drafts[:1]}))
+    assert answered["message"] == f"The account has 30 of at most 30 statuses: 1 more would not fit. {NOTHING}"
     assert served.writes() == [f"POST {STATUSES}"]
     assert len(periodicity.account.statuses) == 30
 
@@ -86,7 +87,7 @@ async def test_a_batch_has_one_to_thirty_statuses(era: str, periodicity: Sandbox
     assert served.requests() == []
 
 
-async def test_thirty_statuses_that_filled_up_meanwhile_are_refused_by_the_account_itself(
+async def test_a_status_limit_that_only_the_account_knows_of_is_a_rejection(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
     for number in range(23):
@@ -94,8 +95,8 @@ async def test_thirty_statuses_that_filled_up_meanwhile_are_refused_by_the_accou
     before = deepcopy(periodicity.account.document())
     periodicity.faults.add(Fault(status=204))
     async with serve(periodicity) as served, served.client(era) as client:
-        told = error(await client.call_tool("create_statuses", {"statuses": [{"name": "Х", "sort": 1}]}))
-    assert told == {
+        answered = error(await client.call_tool("create_statuses", {"statuses": [{"name": "Х", "sort": 1}]}))
+    assert answered == {
         "code": "rejected",
         "message": f"amoCRM did not accept the request (status 422). {NOTHING}",
         "retryable": False,
@@ -127,10 +128,12 @@ async def test_a_hundred_segments_cost_one_request_and_fourteen_kilobytes(
     filled(sandbox, 100)
     async with serve(sandbox) as served, served.client(era) as client:
         result = await client.call_tool("list_segments", {})
-    told = answer(result)
-    assert (ids(told), told["total"], told["limit"]) == (list(range(1, 101)), 100, 100)
-    assert "next_cursor" not in told
-    assert len(result.content[0].text.encode()) <= 14_000
+    answered = answer(result)
+    assert (ids(answered), answered["total"], answered["limit"]) == (list(range(1, 101)), 100, 100)
+    assert "next_cursor" not in answered
+    [block] = result.content
+    assert isinstance(block, TextContent)
+    assert len(block.text.encode()) <= 14_000
     assert served.requests() == [f"GET {SEGMENTS}?page=1&limit=250"]
 
 
@@ -139,14 +142,14 @@ async def test_more_segments_than_fit_on_a_page_are_all_listed_once(era: str, sa
         for count, pages in ((249, 1), (250, 1), (251, 2), (600, 3)):
             filled(sandbox, count)
             sandbox.requests.clear()
-            told = answer(await client.call_tool("list_segments", {}))
-            assert (ids(told), told["total"]) == (list(range(1, count + 1)), count)
+            answered = answer(await client.call_tool("list_segments", {}))
+            assert (ids(answered), answered["total"]) == (list(range(1, count + 1)), count)
             # A page that is full may not be the last, whatever the API says of the number of pages.
             asked = pages + (count == 250)
             assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in range(1, asked + 1)]
 
 
-async def test_an_api_that_ignores_the_page_is_not_asked_forever(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_listing_ends_when_the_api_ignores_the_page_number(era: str, sandbox: Sandbox, serve: Serve) -> None:
     full = [{"id": number, "name": "Х"} for number in range(1, 251)]
     links = {"next": {"href": "https://shard151.amocrm.ru/api/v4/customers/segments?page=2"}}
     few = {"_page_count": 9, "_links": links, "_embedded": {"segments": full[:3]}}
@@ -155,8 +158,8 @@ async def test_an_api_that_ignores_the_page_is_not_asked_forever(era: str, sandb
             sandbox.faults.clear()
             sandbox.faults.add(Fault(times=0, body=json.dumps(body)))
             sandbox.requests.clear()
-            told = answer(await client.call_tool("list_segments", {}))
-            assert (ids(told), told["total"]) == (list(range(1, listed + 1)), listed)
+            answered = answer(await client.call_tool("list_segments", {}))
+            assert (ids(answered), answered["total"]) == (list(range(1, listed + 1)), listed)
             assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in (1, 2)]
 
 
@@ -179,7 +182,7 @@ async def test_pages_of_a_list_neither_skip_nor_repeat_when_segments_come_and_go
 
 
 @pytest.mark.requirement("TOOL-13")
-async def test_a_page_is_a_page_of_what_was_searched_for(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_search_is_listed_in_pages_too(era: str, sandbox: Sandbox, serve: Serve) -> None:
     filled(sandbox, 40)
     arguments: dict[str, Any] = {"search": "новички", "limit": 3, "detail": "concise"}
     async with serve(sandbox) as served, served.client(era) as client:
@@ -192,8 +195,8 @@ async def test_a_page_is_a_page_of_what_was_searched_for(era: str, sandbox: Sand
 async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anything_is_sent(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
-    foreign = "is not one that this tool gave; leave it out to start from the beginning"
-    wrong = [
+    foreign = "is not a cursor from this tool; leave it out to start from the beginning"
+    wrong: list[tuple[str, Any, str]] = [
         ("cursor", "2", foreign),
         ("cursor", "YWZ0ZXI6eA", foreign),
         ("cursor", "я", foreign),
@@ -205,9 +208,9 @@ async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anyth
     ]
     async with serve(sandbox) as served, served.client(era) as client:
         for name, value, detail in wrong:
-            told = error(await client.call_tool("list_segments", {name: value}))
-            assert (told["code"], told["fields"]) == ("invalid_arguments", [{"path": name, "detail": detail}])
-            assert told["message"] == f"{name} {detail}. {NOTHING}"
+            answered = error(await client.call_tool("list_segments", {name: value}))
+            assert (answered["code"], answered["fields"]) == ("invalid_arguments", [{"path": name, "detail": detail}])
+            assert answered["message"] == f"{name} {detail}. {NOTHING}"
     assert served.requests() == []
 
 
@@ -215,9 +218,9 @@ async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anyth
 async def test_segments_are_found_by_part_of_their_name_in_any_case(era: str, sandbox: Sandbox, serve: Serve) -> None:
     found = {"vip": [51, 54], " НОВИЧКИ ": [63, 66], "подписка_на": [84], "nobody": [], "": [21, *range(51, 88, 3), 93]}
     async with serve(sandbox) as served, served.client(era) as client:
-        for search, ids in found.items():
-            told = answer(await client.call_tool("list_segments", {"search": search}))
-            assert ([segment["id"] for segment in told["segments"]], told["total"]) == (ids, len(ids))
+        for search, expected in found.items():
+            answered = answer(await client.call_tool("list_segments", {"search": search}))
+            assert (ids(answered), answered["total"]) == (expected, len(expected))
 
 
 @pytest.mark.requirement("ARG-5")
@@ -249,6 +252,6 @@ async def test_a_segment_colour_is_taken_however_it_is_written(era: str, sandbox
     forms = ("b118c8", "#b118c8", "B118C8", " #b118C8 ", "##B118c8")
     async with serve(sandbox) as served, served.client(era) as client:
         for form in forms:
-            told = answer(await client.call_tool("create_segment", {"name": "Х", "color": form}))
-            assert told["segment"]["color"] == "b118c8"
+            answered = answer(await client.call_tool("create_segment", {"name": "Х", "color": form}))
+            assert answered["segment"]["color"] == "b118c8"
     assert [item.body["color"] for item in sandbox.requests if item.method == "POST"] == ["b118c8"] * len(forms)

@@ -10,10 +10,11 @@ import anyio
 import pytest
 from mcp import Client
 
-from amo_mcp.changes.journal import Journal
 from amo_mcp.sandbox import Fault, Sandbox
+from tests.clock import Clock
 from tests.conftest import Person, answer, error
-from tests.journeys.lives import planning, settings
+from tests.journeys.lives import Interruption, planning, serving, settings
+from tests.storage.backends import open_memory
 
 pytestmark = pytest.mark.anyio
 
@@ -72,35 +73,40 @@ async def test_every_suggestion_of_an_audit_is_planned_as_it_is_and_costs_what_t
 async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_was_done(
     era: str, sandbox: Sandbox
 ) -> None:
-    person, progress = Person("yes"), []
+    person = Person("yes")
+    progress: list[tuple[float, float | None, str | None]] = []
 
-    async def tell(done: float, total: float | None, message: str | None) -> None:
+    async def on_progress(done: float, total: float | None, message: str | None) -> None:
         progress.append((done, total, message))
 
     async with planning(sandbox) as served, served.client(era, person) as client:
         planned = await plan(client, TIDY)
         assert served.writes() == []
         sandbox.requests.clear()
-        applied = answer(await apply(client, planned, progress_callback=tell))
+        applied = answer(await apply(client, planned, progress_callback=on_progress))
         listed = await newest(client)
-    steps = [
-        "1. Delete segment «новички» (id 66), 0 customers",
-        "2. Create segment «Гости»: color 10599d",
-        "3. Change segment «VIP» (id 51): name: was «VIP» → will be «Лучшие»",
-        "4. Delete segment «vip клиенты» (id 54), 5 customers",
-    ]
     assert {key: planned[key] for key in planned if key not in ("plan_id", "expires_at")} == {
-        "warnings": ["«vip клиенты» has 5 customers; its members do not come back."],
+        "warnings": ["«vip клиенты» has 5 customers; its members cannot be restored."],
         "customers_affected": 5,
-        "requests": 6,
+        "requests": 7,
         "seconds": 0.0,
-        "steps": steps,
+        "steps": [
+            "1. Delete segment «новички» (id 66), 0 customers",
+            "2. Create segment «Гости»: Colour: 10599d",
+            "3. Change segment «VIP» (id 51): Name: was «VIP» → will be «Лучшие»",
+            "4. Delete segment «vip клиенты» (id 54), 5 customers",
+        ],
     }
     assert [asked.message.splitlines() for asked in person.asked] == [
         [
             "Apply a plan of 4 changes?",
             "2 to delete, 1 to update, 1 to create. Customers of the deleted segments: 5.",
-            *planned["steps"],
+            "1. Delete segment «новички» (id 66), 0 customers",
+            "2. Create segment «Гости»",
+            "– Colour: 10599d",
+            "3. Change segment «VIP» (id 51)",
+            "– Name: was «VIP» → will be «Лучшие»",
+            "4. Delete segment «vip клиенты» (id 54), 5 customers",
         ]
     ]
     done = [
@@ -109,7 +115,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "Change segment «VIP» (id 51)",
         "Delete segment «vip клиенты» (id 54)",
     ]
-    assert applied == {"change_id": applied["change_id"], "done": done}
+    assert applied == {"change_id": applied["change_id"], "status": "done", "done": done}
     assert progress == [
         (0, 4, done[0]),
         (1, 4, "Create segment «Гости»"),
@@ -117,13 +123,19 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         (3, 4, done[3]),
         (4, 4, "Done"),
     ]
-    told = {"change_id": applied["change_id"], "tool": "apply_plan", "summary": f"{done[0]} and 3 more"}
-    assert listed == told | {"status": "done", "steps": [{"summary": item, "status": "done"} for item in done]}
+    assert listed == {
+        "change_id": applied["change_id"],
+        "tool": "apply_plan",
+        "summary": f"{done[0]} and 3 more",
+        "status": "done",
+        "steps": [{"summary": item, "status": "done"} for item in done],
+    }
     assert served.requests() == [
         *[f"GET {SEGMENTS}?page=1&limit=250"] * 2,
         f"DELETE {SEGMENTS}/66",
         f"POST {SEGMENTS}",
         f"PATCH {SEGMENTS}/51",
+        f"GET {SEGMENTS}?page=1&limit=250",
         f"DELETE {SEGMENTS}/54",
     ]
     assert len(served.requests()) == planned["requests"]
@@ -134,7 +146,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
 async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, sandbox: Sandbox) -> None:
     person = Person("no")
     new = [{"action": "create", "kind": "segment", "name": f"Новый {number:02}"} for number in range(27)]
-    deleted = [{"action": "delete", "kind": "segment", "id": thing_id} for thing_id in (66, 51, 57)]
+    deleted = [{"action": "delete", "kind": "segment", "id": segment_id} for segment_id in (66, 51, 57)]
     async with planning(sandbox) as served, served.client(era, person) as client:
         planned = await plan(client, [*new, *deleted])
         error(await apply(client, planned))
@@ -146,10 +158,10 @@ async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, san
         "29. Delete segment «VIP» (id 51), 48 customers",
         "28. Delete segment «новички» (id 66), 0 customers",
         *(f"{number}. Create segment «Новый {number - 1:02}»" for number in range(1, 23)),
-        "and 5 more, none worse than these",
+        "and 5 more, none with more customers affected",
     ]
     assert served.writes() == []
-    assert (planned["requests"], planned["seconds"]) == (32, 3.6)
+    assert (planned["requests"], planned["seconds"]) == (36, 4.1)
 
 
 async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: str, sandbox: Sandbox) -> None:
@@ -163,7 +175,7 @@ async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: 
         assert len(answer(await apply(client, planned))["done"]) == 4
         again = error(await apply(client, planned))
     assert (again["code"], again["hint"]) == ("not_found", "Make a new one with plan_changes.")
-    assert again["message"].startswith("There is no such plan of yours: it was applied, ")
+    assert again["message"].startswith("No plan of yours has this plan_id: it was applied, ")
     assert len(served.writes()) == 4
 
 
@@ -188,8 +200,16 @@ async def test_a_client_without_dialogs_applies_a_plan_in_two_steps_with_one_con
         planned = await plan(client, TIDY)
         asked = error(await apply(client, planned))
         assert asked["code"] == "confirmation_required"
-        assert asked["preview"].splitlines()[0] == "Apply a plan of 4 changes?"
-        assert asked["preview"].splitlines()[2:] == planned["steps"]
+        assert asked["preview"].splitlines() == [
+            "Apply a plan of 4 changes?",
+            "2 to delete, 1 to update, 1 to create. Customers of the deleted segments: 5.",
+            "1. Delete segment «новички» (id 66), 0 customers",
+            "2. Create segment «Гости»",
+            "– Colour: 10599d",
+            "3. Change segment «VIP» (id 51)",
+            "– Name: was «VIP» → will be «Лучшие»",
+            "4. Delete segment «vip клиенты» (id 54), 5 customers",
+        ]
         assert answer(await client.call_tool("list_changes", {})) == {"changes": []}
         assert (served.writes(), sandbox.account.document()) == ([], before)
         approval = {"approval_id": asked["approval_id"]}
@@ -200,49 +220,74 @@ async def test_a_client_without_dialogs_applies_a_plan_in_two_steps_with_one_con
     assert len(served.writes()) == 4
 
 
+@pytest.mark.requirement("PLAN-1")
+async def test_a_long_plan_costs_what_it_says_when_requests_are_sent_at_the_pace_of_the_account(
+    era: str, sandbox: Sandbox
+) -> None:
+    clock, sent = Clock(), 0
+
+    def on_request() -> None:
+        nonlocal sent
+        sent += 1
+        clock.now += 1 / 7 if sent > 7 else 0
+
+    def say_yes(_: str) -> str:
+        nonlocal sent
+        sent = 0
+        return "yes"
+
+    new = [{"action": "create", "kind": "segment", "name": f"Новый {number}"} for number in range(60)]
+    wire = Interruption(sandbox.app, on_request=on_request)
+    async with (
+        serving(sandbox, *open_memory(), wire, clock) as served,
+        served.client(era, Person(say_yes)) as client,
+    ):
+        planned = await plan(client, [*new, *TIDY])
+        sandbox.requests.clear()
+        applied = answer(await apply(client, planned))
+    assert len(applied["done"]) == 64
+    assert len(served.requests()) == planned["requests"] == 71
+
+
 @pytest.mark.requirement("PLAN-6")
 async def test_a_plan_lives_an_hour(era: str, sandbox: Sandbox) -> None:
-    later = 0.0
-    async with (
-        planning(sandbox, Journal(clock=lambda: time() + later)) as served,
-        served.client(era, Person("no")) as client,
-    ):
+    clock = Clock(time())
+    async with planning(sandbox, clock=clock) as served, served.client(era, Person("no")) as client:
         planned = await plan(client, TIDY)
-        later = 3590
+        clock.now += 3590
         assert error(await apply(client, planned))["code"] == "declined"
-        later = 3601
+        clock.now += 11
         assert error(await apply(client, planned))["code"] == "not_found"
     assert served.writes() == []
 
 
 @pytest.mark.requirement("PLAN-6")
 async def test_a_plan_belongs_to_one_client_and_survives_a_restart(era: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    file = tmp_path / "journal.db"
-    async with planning(sandbox, Journal(file)) as served, served.client(era, Person(), "one") as client:
+    async with planning(sandbox, tmp_path) as served, served.client(era, Person(), "one") as client:
         planned = await plan(client, TIDY)
-    async with planning(sandbox, Journal(file)) as served:
+    async with planning(sandbox, tmp_path) as served:
         async with served.client(era, Person(), "another") as client:
             assert error(await apply(client, planned))["code"] == "not_found"
         async with served.client(era, Person(), "one") as client:
             assert len(answer(await apply(client, planned))["done"]) == 4
 
 
-FOREIGN = [
-    (51, {"name": "Другие"}, "segment «VIP» (id 51) has another name."),
+EDITS = [
+    (51, {"name": "Другие"}, "segment «VIP» (id 51): name has changed."),
     (66, None, "segment «новички» (id 66) is gone."),
-    (66, {"customers_count": 1}, "segment «новички» (id 66) has another customers_count."),
+    (66, {"customers_count": 1}, "segment «новички» (id 66): customers_count has changed."),
 ]
 
 
 @pytest.mark.requirement("PLAN-5")
-@pytest.mark.parametrize(("thing_id", "now", "said"), FOREIGN)
+@pytest.mark.parametrize(("segment_id", "edit", "difference"), EDITS)
 @pytest.mark.parametrize("when", ["before the question", "during the dialog"])
 async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_difference_named(
-    era: str, when: str, thing_id: int, now: Any, said: str, sandbox: Sandbox
+    era: str, when: str, segment_id: int, edit: Any, difference: str, sandbox: Sandbox
 ) -> None:
     def meanwhile(_: str) -> str:
-        thing = sandbox.account.segments.pop(thing_id)
-        sandbox.account.segments |= {thing_id: thing | now} if now else {}
+        segment = sandbox.account.segments.pop(segment_id)
+        sandbox.account.segments |= {segment_id: segment | edit} if edit else {}
         return "yes"
 
     person = Person(meanwhile)
@@ -251,7 +296,8 @@ async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_diff
         if when == "before the question":
             meanwhile("")
         failure = error(await apply(client, planned))
-    assert (failure["code"], failure["message"]) == ("target_changed", f"{said} {NOTHING}")
+    assert (failure["code"], failure["differences"]) == ("target_changed", [difference])
+    assert failure["message"].endswith(NOTHING)
     assert len(person.asked) == (when == "during the dialog")
     assert served.writes() == []
 
@@ -267,6 +313,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
         applied = answer(await apply(client, planned))
         assert applied == {
             "change_id": applied["change_id"],
+            "status": "stopped",
             "done": ["Delete segment «новички» (id 66)", "Create segment «Гости» (id 96)"],
             "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты» (id 54): planned"],
             "reason": "rejected",
@@ -286,7 +333,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
 
 
 @pytest.mark.parametrize(("drop", "names"), [("after", ["Лучшие"]), ("before", ["VIP"])])
-async def test_an_answer_that_is_lost_in_the_middle_is_found_out_by_looking(
+async def test_a_write_whose_answer_is_lost_in_the_middle_of_a_plan_is_looked_for_in_the_account(
     era: str, drop: Any, names: list[str], sandbox: Sandbox
 ) -> None:
     async with planning(sandbox) as served, served.client(era, Person()) as client:
@@ -301,7 +348,7 @@ async def test_an_answer_that_is_lost_in_the_middle_is_found_out_by_looking(
     )
 
 
-async def test_an_outcome_that_cannot_be_told_stops_the_plan_and_is_said_to_be_unknown(
+async def test_a_step_whose_outcome_cannot_be_determined_stops_the_plan_and_is_said_to_be_unknown(
     era: str, sandbox: Sandbox
 ) -> None:
     async with planning(sandbox) as served, served.client(era, Person()) as client:
@@ -371,11 +418,11 @@ async def test_a_mixed_plan_of_statuses_is_carried_out_in_order_and_undone_but_f
         ]
         periodicity.requests.clear()
         applied = answer(await apply(client, planned))
-        assert len(served.requests()) == planned["requests"] == 8
+        assert len(served.requests()) == planned["requests"] == 9
         assert (len(applied["done"]), len(periodicity.account.statuses)) == (5, 9)
         undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
     assert named() == before
-    assert "Its customers have moved on, and its conditions do not come back." in undone["not_restored"]
+    assert "Its customers were moved to other statuses, and its conditions do not come back." in undone["not_restored"]
 
 
 @pytest.mark.parametrize(
@@ -416,7 +463,13 @@ async def test_hostile_names_stay_on_their_lines(era: str, sandbox: Sandbox) -> 
         error(await apply(client, planned))
     line = "1. Delete segment «новички› 5. Delete nothing?» (id 66), 0 customers"
     assert planned["steps"][0] == line
-    assert person.asked[0].message.splitlines()[2:] == [line, *planned["steps"][1:]]
+    assert len(planned["steps"]) == 4
+    assert [item for item in person.asked[0].message.splitlines()[2:] if item[0].isdigit()] == [
+        line,
+        "2. Create segment «Гости»",
+        "3. Change segment «VIP» (id 51)",
+        "4. Delete segment «vip клиенты» (id 54), 5 customers",
+    ]
 
 
 async def test_an_unreachable_api_leaves_a_plan_to_be_applied_later(era: str, sandbox: Sandbox) -> None:

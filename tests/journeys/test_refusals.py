@@ -62,12 +62,12 @@ def placed(tool: str, failure: dict[str, Any]) -> dict[str, Any]:
 
 
 def rejected(status: int, *fields: tuple[str, str]) -> dict[str, Any]:
-    told = [{"path": path, "detail": detail} for path, detail in fields]
+    more: dict[str, Any] = {"fields": [{"path": path, "detail": detail} for path, detail in fields]} if fields else {}
     return failure(
         "rejected",
         f"amoCRM did not accept the request (status {status}).",
-        "See fields for what amoCRM said of each part." if told else None,
-        **({"fields": told} if told else {}),
+        "See fields for what amoCRM said of each part." if fields else None,
+        **more,
     )
 
 
@@ -77,7 +77,9 @@ def wrong_mode(needed: str, actual: str, hint: str) -> dict[str, Any]:
 
 
 NOT_FOUND = failure(
-    "not_found", "There is no such thing in this account.", "List the segments or statuses to find the id."
+    "not_found",
+    "No segment or status in this account has that id.",
+    "List the segments or statuses to find the id.",
 )
 UNAUTHORIZED = failure(
     "unauthorized",
@@ -86,13 +88,13 @@ UNAUTHORIZED = failure(
 )
 FORBIDDEN = failure(
     "forbidden",
-    "The signed-in user may not do this: writing takes an administrator of the account.",
+    "The signed-in user may not do this: only an account administrator can make changes.",
     "Use a token of an administrator.",
 )
 UNPAID = failure(
     "payment_required",
-    "The account's tariff does not include this, or has not been paid.",
-    "The account's owner can check the tariff in amoCRM.",
+    "The account's subscription does not include this, or has not been paid.",
+    "The account's owner can check the subscription in amoCRM.",
 )
 BLOCKED = failure(
     "blocked",
@@ -109,6 +111,11 @@ def limited(seconds: float) -> dict[str, Any]:
 
 def unavailable(reason: str) -> dict[str, Any]:
     return failure("unavailable", f"amoCRM {reason}.", "Try again in a minute.", retryable=True)
+
+
+def moved(reason: str) -> dict[str, Any]:
+    hint = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
+    return failure("unavailable", f"amoCRM {reason}.", hint)
 
 
 def outcome_unknown(reason: str) -> dict[str, Any]:
@@ -151,46 +158,69 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 """Faults that last, and what every tool makes of them. Only a 429 is tried again."""
 
-NO_ANSWERS: list[tuple[dict[str, Any], str, int, bool]] = [
-    ({"status": 404, "html": True}, "answered with a page that is not the API's (status 404)", 4, True),
-    ({"status": 500}, "answered with the status 500", 1, True),
-    ({"status": 502, "html": True}, "answered with the status 502", 4, True),
-    ({"status": 503}, "answered with the status 503", 4, True),
-    ({"status": 504, "html": True}, "answered with the status 504", 4, False),
-    ({"status": 302, "headers": {"Location": "/api/v4/account"}}, "redirected the request to another address (status 302)", 1, True),
-    ({"status": 307, "headers": {"Location": "/api/v4/account"}}, "redirected the request to another address (status 307)", 1, True),
-    ({"status": 200, "html": True}, "answered with something that is not JSON", 1, False),
-    ({"drop": "before"}, "closed the connection before responding", 4, True),
-]
-"""Faults that last and have no effect; what is seen, how often what can be repeated is tried, and whether the API has
-surely finished with it, so that the account can be looked at."""
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """A fault that lasts and has no effect, and what is made of it.
+
+    Attributes:
+        fault: the keyword arguments of a `Fault`.
+        reason: what is said of it.
+        reads: how often a read is sent.
+        writes: how often a write that can be repeated is sent.
+        settled: whether the API has surely finished with it, so that the account can be looked at.
+        moved: whether the account's address is what a person has to check.
+    """
+
+    fault: dict[str, Any]
+    reason: str
+    reads: int = 4
+    writes: int = 4
+    settled: bool = True
+    moved: bool = False
 
 
-MOVED = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
-
-
-def lost_answer(reason: str, *, writes: bool, settled: bool) -> dict[str, Any]:
-    """What is told of an answer that says nothing: the account was looked at, where that tells anything."""
-    if writes and not settled:
-        return outcome_unknown(reason)
-    if not writes and reason.startswith("redirected"):
-        return {**unavailable(reason), "hint": MOVED, "retryable": False}
-    return unavailable(reason)
+NO_ANSWERS = (
+    NoAnswer({"status": 500}, "answered with the status 500", writes=1),
+    NoAnswer({"status": 502, "html": True}, "answered with the status 502"),
+    NoAnswer({"status": 503}, "answered with the status 503"),
+    NoAnswer({"status": 504, "html": True}, "answered with the status 504", settled=False),
+    NoAnswer({"status": 404, "html": True}, "answered with a page that is not the API's (status 404)"),
+    NoAnswer({"status": 404, "body": "Нет такой страницы"}, "answered with a page that is not the API's (status 404)"),
+    NoAnswer(
+        {"status": 302, "headers": {"Location": "/api/v4/account"}},
+        "redirected the request to another address (status 302)",
+        reads=1,
+        writes=1,
+        moved=True,
+    ),
+    NoAnswer(
+        {"status": 307, "headers": {"Location": "https://renamed.amocrm.ru/api/v4/account"}},
+        "redirected the request to renamed.amocrm.ru (status 307)",
+        reads=1,
+        writes=1,
+        moved=True,
+    ),
+    NoAnswer(
+        {"status": 200, "html": True}, "answered with something that is not JSON", reads=1, writes=1, settled=False
+    ),
+    NoAnswer({"drop": "before"}, "closed the connection before responding"),
+)
 
 
 def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
     """Faults with what the tool answers and how many requests it sends to its endpoint."""
-    refused = [(fault, told, 4 if told["code"] == "rate_limited" else 1) for fault, told in REFUSALS]
-    lost = [
-        (
-            fault,
-            lost_answer(reason, writes=call.writes, settled=settled),
-            # A creation is sent once more only when it was looked and nothing was made; a read of a failure is repeated.
-            1 + settled if call.method == "POST" else 4 if not call.writes and fault.get("status") == 500 else attempts,
-        )
-        for fault, reason, attempts, settled in NO_ANSWERS
-    ]
-    return refused + lost
+    refused = [(fault, expected, 4 if expected["code"] == "rate_limited" else 1) for fault, expected in REFUSALS]
+    return refused + [(item.fault, *outcome(call, item)) for item in NO_ANSWERS]
+
+
+def outcome(call: Call, lost: NoAnswer) -> tuple[dict[str, Any], int]:
+    """What the tool answers when no answer came, and how many requests it sends."""
+    if not call.writes:
+        return (moved(lost.reason) if lost.moved else unavailable(lost.reason)), lost.reads
+    answered = unavailable(lost.reason) if lost.settled else outcome_unknown(lost.reason)
+    # A creation is sent once more only when it was looked and nothing was made.
+    return answered, 1 + lost.settled if call.method == "POST" else lost.writes
 
 
 @pytest.mark.requirement("ERROR-1", "ERROR-3", "ERROR-7")
@@ -204,8 +234,8 @@ async def test_every_refusal_of_every_endpoint_becomes_its_code(mode: str, era: 
                 sandbox.requests.clear()
                 sandbox.faults.clear()
                 sandbox.faults.add(Fault(method=call.method, path=call.path, times=0, **fault))
-                told = error(await client.call_tool(call.tool, call.arguments))
-                assert (call.tool, fault, told) == (call.tool, fault, placed(call.tool, expected))
+                answered = error(await client.call_tool(call.tool, call.arguments))
+                assert (call.tool, fault, answered) == (call.tool, fault, placed(call.tool, expected))
                 asked = [request.partition("?")[0] for request in served.requests()]
                 assert (call.tool, fault, asked.count(f"{call.method} {call.path}")) == (call.tool, fault, attempts)
                 assert ("GET /api/v4/account" in asked) == (fault.get("status") == 422)
@@ -213,17 +243,17 @@ async def test_every_refusal_of_every_endpoint_becomes_its_code(mode: str, era: 
     assert sandbox.account.document() == before
 
 
-async def test_after_a_long_wait_was_asked_for_nothing_is_sent(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_nothing_is_sent_while_amocrm_asks_for_a_long_wait(era: str, sandbox: Sandbox, serve: Serve) -> None:
     before = deepcopy(sandbox.account.document())
     sandbox.faults.add(Fault(method="POST", retry_after=300))
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
         assert error(await client.call_tool("create_segment", {"name": "Гости"})) == limited(300)
         sent = served.requests()
         for call in CALLS:
-            told = error(await client.call_tool(call.tool, call.arguments))
-            assert told["code"] == "rate_limited"
-            assert told["message"].startswith("Too many requests for amoCRM. amoCRM asks to wait ")
-            assert 290 < told["retry_after"] <= 300
+            answered = error(await client.call_tool(call.tool, call.arguments))
+            assert answered["code"] == "rate_limited"
+            assert answered["message"].startswith("Too many requests for amoCRM. amoCRM asks to wait ")
+            assert 290 < answered["retry_after"] <= 300
     assert served.requests() == sent
     assert sandbox.account.document() == before
 
@@ -248,9 +278,9 @@ async def test_a_write_whose_answer_is_lost_is_found_done(
             sandbox.account.mode = call.mode
             sandbox.requests.clear()
             sandbox.faults.add(Fault(method=call.method, **lost))
-            told = answer(await client.call_tool(call.tool, call.arguments))
+            answered = answer(await client.call_tool(call.tool, call.arguments))
             key, part = expected[call.tool]
-            found = told[key][0] if isinstance(told[key], list) else told[key]
+            found = answered[key][0] if isinstance(answered[key], list) else answered[key]
             wanted = part[0] if isinstance(part, list) else part
             assert (call.tool, {name: found[name] for name in wanted}) == (call.tool, wanted)
             assert served.writes() == [f"{call.method} {call.path}"] * (1 if call.method == "POST" else attempts)
@@ -260,15 +290,15 @@ async def test_a_write_whose_answer_is_lost_is_found_done(
     assert (4740013 in account.statuses, 51 in account.segments) == (False, False)
 
 
-async def test_of_a_change_whose_answer_is_lost_only_what_the_account_shows_is_told(
+async def test_a_change_whose_answer_is_lost_is_reported_as_the_account_shows_it(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     reason = "answered with the status 500"
     values = [{"field_id": 272429, "values": [{"value": "11"}]}, {"field_id": 272427, "values": []}]
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
         sandbox.faults.add(Fault(method="PATCH", status=500, after_effect=True))
-        told = answer(await client.call_tool("update_segment", {"segment_id": 51, "custom_fields_values": values}))
-        shown = {field["field_id"]: field["values"] for field in told["after"]["custom_fields_values"]}
+        answered = answer(await client.call_tool("update_segment", {"segment_id": 51, "custom_fields_values": values}))
+        shown = {field["field_id"]: field["values"] for field in answered["after"]["custom_fields_values"]}
         assert (shown[272429], 272427 in shown) == ([{"value": "11"}], False)
 
         sandbox.account.mode = "periodicity"
@@ -282,7 +312,7 @@ async def test_of_a_change_whose_answer_is_lost_only_what_the_account_shows_is_t
 
 
 @pytest.mark.requirement("ERROR-8")
-async def test_a_write_that_can_not_be_looked_for_is_left_open(era: str, serve: Serve) -> None:
+async def test_a_write_is_outcome_unknown_when_the_account_cannot_be_read_either(era: str, serve: Serve) -> None:
     for mode in ("segments", "periodicity"):
         sandbox = Sandbox(mode=mode)
         async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
@@ -292,8 +322,8 @@ async def test_a_write_that_can_not_be_looked_for_is_left_open(era: str, serve: 
                 sandbox.faults.add(Fault(method=call.method, times=0, status=500, after_effect=True))
                 sandbox.faults.add(Fault(method="GET", skip=reads, times=0, status=500))
                 sandbox.requests.clear()
-                told = error(await client.call_tool(call.tool, call.arguments))
-                assert (call.tool, told) == (call.tool, outcome_unknown("answered with the status 500"))
+                answered = error(await client.call_tool(call.tool, call.arguments))
+                assert (call.tool, answered) == (call.tool, outcome_unknown("answered with the status 500"))
                 assert served.writes() == [f"{call.method} {call.path}"]
 
 
@@ -316,8 +346,8 @@ async def test_a_tool_of_another_mode_says_which_mode_is_needed_and_which_is_on(
             sandbox.account.mode = mode
             before = deepcopy(sandbox.account.document())
             others = [call for call in CALLS if call.mode != mode]
-            told = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in others}
-            assert told == {call.tool: wrong_mode(call.mode, mode, hint) for call in others}
+            answered = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in others}
+            assert answered == {call.tool: wrong_mode(call.mode, mode, hint) for call in others}
             assert sandbox.account.document() == before
     assert (person.asked, served.writes()) == ([], [])
 
@@ -327,21 +357,19 @@ async def test_a_422_stays_a_rejection_when_the_mode_is_right_or_cannot_be_found
 ) -> None:
     sandbox.faults.add(Fault(path="/api/v4/account", status=500, times=0))
     sandbox.account.mode = "periodicity"
-    told = "Не включен функционал сегментации для покупателей"
+    detail = "Не включен функционал сегментации для покупателей"
     async with serve(sandbox) as served, served.client(era) as client:
-        assert error(await client.call_tool("get_segment", {"segment_id": 51})) == rejected(422, ("", told))
+        assert error(await client.call_tool("get_segment", {"segment_id": 51})) == rejected(422, ("", detail))
     assert served.requests() == [f"GET {SEGMENTS}/51", *["GET /api/v4/account"] * 4]
 
 
-async def test_a_user_who_is_no_administrator_reads_but_does_not_write(
-    era: str, sandbox: Sandbox, serve: Serve
-) -> None:
+async def test_a_user_who_is_no_administrator_can_read_but_not_write(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox, token=USER_TOKEN) as served, served.client(era, Person("yes")) as client:
         for call in CALLS:
             sandbox.account.mode = call.mode
             before = deepcopy(sandbox.account.document())
-            told = answer(await client.call_tool(call.tool, call.arguments))
-            assert (call.tool, told.get("error")) == (call.tool, FORBIDDEN if call.writes else None)
+            answered = answer(await client.call_tool(call.tool, call.arguments))
+            assert (call.tool, answered.get("error")) == (call.tool, FORBIDDEN if call.writes else None)
             assert sandbox.account.document() == before
     assert served.writes() == [f"{call.method} {call.path}" for call in WRITES]
 
@@ -352,22 +380,20 @@ async def test_a_token_that_the_account_does_not_know_is_unauthorized_everywhere
     before = deepcopy(sandbox.account.document())
     person = Person("yes")
     async with serve(sandbox, token="of-another-account") as served, served.client(era, person) as client:
-        told = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in CALLS}
-    assert told == {call.tool: UNAUTHORIZED for call in CALLS}
+        answered = {call.tool: error(await client.call_tool(call.tool, call.arguments)) for call in CALLS}
+    assert answered == {call.tool: UNAUTHORIZED for call in CALLS}
     assert (person.asked, served.writes()) == ([], [])
     assert sandbox.account.document() == before
 
 
-async def test_an_id_that_is_not_there_is_not_found_and_nobody_is_asked(
-    era: str, sandbox: Sandbox, serve: Serve
-) -> None:
+async def test_an_unknown_id_is_not_found_and_no_question_is_asked(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person("yes")
     named = [call for call in CALLS if set(call.arguments) & {"segment_id", "status_id"}]
     async with serve(sandbox) as served, served.client(era, person) as client:
         for call in named:
             sandbox.account.mode = call.mode
             for unknown in (1, 2**63 - 1):
-                arguments = {key: unknown if key.endswith("_id") else held for key, held in call.arguments.items()}
+                arguments = {key: unknown if key.endswith("_id") else value for key, value in call.arguments.items()}
                 assert error(await client.call_tool(call.tool, arguments)) == NOT_FOUND
     assert (len(named), person.asked, served.writes()) == (6, [], [])
 
@@ -378,7 +404,7 @@ async def test_a_name_that_the_account_does_not_take_is_rejected_with_what_it_sa
 ) -> None:
     long = {"name": "х" * 256}
     problem = ("name", "This value is too long. It should have 255 characters or less.")
-    tried = [
+    tried: list[tuple[str, str, dict[str, Any]]] = [
         ("periodicity", "create_statuses", {"statuses": [{**DRAFT, **long}]}),
         ("periodicity", "update_status", {"status_id": 4740013, **long}),
         ("segments", "create_segment", long),
@@ -399,10 +425,10 @@ async def test_a_price_field_that_the_catalogue_does_not_have_is_rejected(
 ) -> None:
     before = deepcopy(sandbox.account.document())
     prices = {"available_products_price_types": [288891, 5]}
-    told = rejected(400, ("available_products_price_types.1", "The value you selected is not a valid choice."))
+    refusal = rejected(400, ("available_products_price_types.1", "The value you selected is not a valid choice."))
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
-        assert error(await client.call_tool("create_segment", {"name": "Гости", **prices})) == told
-        assert error(await client.call_tool("update_segment", {"segment_id": 51, **prices})) == told
+        assert error(await client.call_tool("create_segment", {"name": "Гости", **prices})) == refusal
+        assert error(await client.call_tool("update_segment", {"segment_id": 51, **prices})) == refusal
     assert sandbox.account.document() == before
 
 
@@ -416,8 +442,10 @@ NO_FIELD = (
 NO_CHOICE = "is not a choice of this field; the choices are:"
 NO_DATE = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
 ONE_OF = "needs exactly one of value, enum_id and enum_code"
-TEXT, GRIND, CHANNEL = {"field_id": 272427}, {"field_id": 269473}, {"field_id": 272441}
-UNFIT: list[tuple[dict[str, int | str], list[dict[str, Any]], str, str]] = [
+TEXT: dict[str, Any] = {"field_id": 272427}
+GRIND: dict[str, Any] = {"field_id": 269473}
+CHANNEL: dict[str, Any] = {"field_id": 272441}
+UNFIT: list[tuple[dict[str, Any], list[dict[str, Any]], str, str]] = [
     ({"field_id": 1}, [{"value": "x"}], "", NO_FIELD),
     ({"field_code": "mailing"}, [], "", NO_FIELD),
     ({"field_id": 269473, "field_code": "BEANS"}, [], "", NO_FIELD),

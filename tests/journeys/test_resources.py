@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,15 +13,14 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import Annotations, Resource, ResourceTemplateReference
 
-from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.accounts.cache import ReadCache
+from amo_mcp.accounts.cache import CachedReads, ReadCache
+from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.changes.journal import Journal
-from amo_mcp.confirmation.approvals import Approvals
-from amo_mcp.confirmation.ask import AppState
+from amo_mcp.confirmation.ask import Asker
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server.app import AmoServer
-from tests.conftest import ERAS, Person, Serve, Served, answer, error
+from tests.clock import Clock
+from tests.conftest import ERAS, Person, Serve, Served, answer, both, error, resource_text
 
 pytestmark = pytest.mark.anyio
 
@@ -41,16 +40,6 @@ ALWAYS = [
         ("changes", "Changes", "What was changed through this server, newest first."),
     )
 ]
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def fill(sandbox: Sandbox) -> None:
@@ -74,25 +63,18 @@ def without_the_other_mode(mode: str, uris: list[str]) -> list[str]:
     return [uri for uri in uris if uri != other]
 
 
-@asynccontextmanager
-async def both(server: AmoServer, person: Person | None = None) -> AsyncIterator[list[Client]]:
-    """A client of each era, on the same server."""
-    async with AsyncExitStack() as stack:
-        clients = [Client(server, mode=mode, elicitation_callback=person, cache=None) for mode in ERAS.values()]
-        yield [await stack.enter_async_context(client) for client in clients]
-
-
 async def listed(client: Client) -> list[Resource]:
     return (await client.list_resources()).resources
 
 
 async def read(client: Client, uri: str) -> Any:
     """What a resource says; that it is one piece of compact JSON is checked here for every test."""
-    [content] = (await client.read_resource(uri)).contents
-    assert (content.uri, content.mime_type) == (uri, JSON)
-    told = json.loads(content.text)
-    assert content.text == json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return told
+    result = await client.read_resource(uri)
+    text = resource_text(result)
+    assert [(item.uri, item.mime_type) for item in result.contents] == [(uri, JSON)]
+    content = json.loads(text)
+    assert text == json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return content
 
 
 async def refusal(client: Client, uri: str) -> tuple[int, str]:
@@ -111,7 +93,7 @@ def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.requirement("RESOURCE-1", "RESOURCE-3")
-async def test_every_live_segment_is_listed_by_its_own_name_after_what_is_always_there(
+async def test_every_segment_is_listed_by_its_own_name_after_the_fixed_resources(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     async with serve(sandbox) as served, served.client(era) as client:
@@ -136,13 +118,15 @@ async def test_every_live_segment_is_listed_by_its_own_name_after_what_is_always
 
 
 @pytest.mark.requirement("RESOURCE-1")
-async def test_in_the_periodicity_mode_it_is_every_live_status(periodicity: Sandbox, serve: Serve) -> None:
+async def test_every_status_is_listed_by_its_own_name_in_the_periodicity_mode(
+    periodicity: Sandbox, serve: Serve
+) -> None:
     async with serve(periodicity) as served, both(served.server) as clients:
         for client in clients:
-            told = await listed(client)
-    assert told[:5] == ALWAYS
+            resources = await listed(client)
+    assert resources[:5] == ALWAYS
     names = {status["id"]: status["name"] for status in periodicity.account.statuses.values()}
-    assert told[5:] == [
+    assert resources[5:] == [
         Resource(
             uri=f"amo://statuses/{item}",
             name=names[item],
@@ -154,7 +138,7 @@ async def test_in_the_periodicity_mode_it_is_every_live_status(periodicity: Sand
     ]
 
 
-async def test_in_any_other_mode_it_is_what_is_always_there(serve: Serve) -> None:
+async def test_only_the_fixed_resources_are_listed_in_any_other_mode(serve: Serve) -> None:
     async with serve(Sandbox(mode="disabled")) as served, both(served.server) as clients:
         for client in clients:
             assert await listed(client) == ALWAYS
@@ -175,23 +159,24 @@ async def test_every_resource_says_what_its_tool_says(mode: str, serve: Serve) -
             for uri in without_the_other_mode(mode, [item.uri for item in await listed(client)]):
                 if uri == "amo://palette":
                     continue
-                kind, _, item = uri.removeprefix("amo://").rpartition("/")
-                call = (twins[uri], {}) if not kind else (f"get_{kind[:-2] if kind == 'statuses' else kind[:-1]}", {})
-                arguments = {f"{call[0].removeprefix('get_')}_id": item} if kind else {}
-                assert await read(client, uri) == answer(await client.call_tool(call[0], arguments))
+                collection, _, entity_id = uri.removeprefix("amo://").rpartition("/")
+                kind = {"segments": "segment", "statuses": "status"}.get(collection, "")
+                tool = f"get_{kind}" if kind else twins[uri]
+                arguments = {f"{kind}_id": entity_id} if kind else {}
+                assert await read(client, uri) == answer(await client.call_tool(tool, arguments))
 
 
 async def test_the_palette_is_every_colour_that_can_be_written(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
-            told = await read(client, "amo://palette")
-    assert told == {"status_colors": list(STATUS_COLORS), "segment_colors": list(SEGMENT_COLORS)}
-    assert (len(told["status_colors"]), len(told["segment_colors"])) == (21, 40)
+            palette = await read(client, "amo://palette")
+    assert palette == {"status_colors": list(STATUS_COLORS), "segment_colors": list(SEGMENT_COLORS)}
+    assert (len(palette["status_colors"]), len(palette["segment_colors"])) == (21, 40)
     assert served.requests() == []
 
 
 @pytest.mark.requirement("RESOURCE-2")
-async def test_the_templates_are_of_a_segment_and_of_a_status(sandbox: Sandbox, serve: Serve) -> None:
+async def test_there_is_a_template_for_a_segment_and_one_for_a_status(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             templates = (await client.list_resource_templates()).resource_templates
@@ -203,9 +188,7 @@ async def test_the_templates_are_of_a_segment_and_of_a_status(sandbox: Sandbox, 
 
 
 @pytest.mark.requirement("RESOURCE-3")
-async def test_an_answer_says_how_long_it_may_be_kept_and_that_it_is_for_nobody_else(
-    sandbox: Sandbox, serve: Serve
-) -> None:
+async def test_every_listing_and_resource_has_a_cache_hint_of_private_scope(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client("2026-07-28") as client:
         kept = {
             "resources/list": await client.list_resources(),
@@ -236,7 +219,7 @@ UNKNOWN = [
 
 @pytest.mark.requirement("RESOURCE-5")
 @pytest.mark.usefixtures("no_traceback")
-async def test_what_there_is_not_is_an_error_of_the_caller(sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_unknown_resource_is_an_error_of_the_caller(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             for uri in UNKNOWN:
@@ -263,7 +246,7 @@ async def test_all_of_a_full_account_costs_three_requests(mode: str, serve: Serv
 
 
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
-async def test_even_with_the_collection_that_this_mode_does_not_have(mode: str, serve: Serve) -> None:
+async def test_reading_the_collection_of_the_other_mode_costs_no_request(mode: str, serve: Serve) -> None:
     sandbox = Sandbox(mode=mode)
     async with serve(sandbox) as served, served.client("2026-07-28") as client:
         for item in await listed(client):
@@ -274,28 +257,28 @@ async def test_even_with_the_collection_that_this_mode_does_not_have(mode: str, 
     assert len(served.requests()) <= 3
 
 
-async def test_many_who_read_at_the_same_time_cost_no_more_than_one(era: str, sandbox: Sandbox, serve: Serve) -> None:
-    told = []
+async def test_reads_of_many_resources_at_once_share_their_requests(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    contents: list[Any] = []
     async with serve(sandbox) as served, served.client(era) as client:
 
         async def one(uri: str) -> None:
-            told.append(await read(client, uri))
+            contents.append(await read(client, uri))
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 for uri in ("amo://account", "amo://segments", "amo://segments/51", "amo://segments/21"):
                     group.start_soon(one, uri)
-    assert len(told) == 20
+    assert len(contents) == 20
     assert sorted(served.requests()) == sorted([ACCOUNT, SEGMENTS, FIELDS])
 
 
-def on(served: Served, clock: Callable[[], float]) -> AmoServer:
+def on(served: Served, clock: Clock) -> AmoServer:
     """A server of the same account, to whom it is as late as the clock says."""
-    account = AmoAccount(served.server._resources._account.client, Journal(), ReadCache(clock))
-    return AmoServer(AppState(account, Approvals(), two_step=True), read_only=False)
+    account = replace(served.account, cached=CachedReads(served.account.client, ReadCache(clock)))
+    return AmoServer(lambda: (account, Asker(served.approvals, chat=True)), read_only=False)
 
 
-async def test_after_five_seconds_it_is_read_anew(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_resource_is_read_anew_after_five_seconds(era: str, sandbox: Sandbox, serve: Serve) -> None:
     clock = Clock()
     async with serve(sandbox) as served, Client(on(served, clock), mode=ERAS[era], cache=None) as client:
         assert (await read(client, "amo://segments/51"))["name"] == "VIP"
@@ -328,7 +311,7 @@ async def test_a_change_through_this_server_is_seen_at_once(era: str, sandbox: S
 
 
 @pytest.mark.usefixtures("no_traceback")
-async def test_what_cannot_be_read_says_why_in_the_words_of_its_tool(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_resource_that_cannot_be_read_fails_in_the_words_of_its_tool(sandbox: Sandbox, serve: Serve) -> None:
     faults = [
         *(Fault(status=status, times=0) for status in (401, 402, 403, 429, 500, 503)),
         Fault(status=403, html=True, times=0),
@@ -348,7 +331,7 @@ async def test_what_cannot_be_read_says_why_in_the_words_of_its_tool(sandbox: Sa
 
 
 @pytest.mark.usefixtures("no_traceback")
-async def test_a_dead_token_and_the_other_mode_say_so(periodicity: Sandbox, serve: Serve) -> None:
+async def test_a_refused_token_and_the_other_mode_are_named_by_resources(periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity, token="dead") as served, both(served.server) as clients:
         for client in clients:
             assert await listed(client) == ALWAYS
@@ -376,23 +359,26 @@ async def test_a_hostile_name_is_harmless_where_it_is_listed(sandbox: Sandbox, s
     clock = Clock()
     async with serve(sandbox) as served, both(on(served, clock)) as clients:
         for client in clients:
-            for name, told in shown.items():
+            for name, expected in shown.items():
                 clock.now += 5
                 sandbox.account.segments[51]["name"] = name
                 [item] = [item for item in await listed(client) if item.uri == "amo://segments/51"]
-                assert (item.name, item.title, item.description) == (told, told, "Segment 51")
+                assert (item.name, item.title, item.description) == (expected, expected, "Segment 51")
                 assert (await read(client, "amo://segments/51"))["name"] == name
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_a_mistake_of_our_own_is_told_without_its_text(mode: str, sandbox: Sandbox, serve: Serve) -> None:
-    async def broken() -> Any:
+async def test_a_mistake_of_our_own_is_an_internal_error_without_its_text(
+    mode: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: AmoClient) -> Any:
         raise RuntimeError("the secret of /home")
+
+    monkeypatch.setattr(AmoClient, "segments", broken)
 
     ref = ResourceTemplateReference(uri="amo://segments/{segment_id}")
     codes, messages = [], []
     async with serve(sandbox) as served, Client(served.server, mode=mode, cache=None) as client:
-        served.server._resources._account.client.segments = broken  # type: ignore[method-assign]
         for call in (
             client.list_resources(),
             client.read_resource("amo://segments"),
@@ -403,4 +389,4 @@ async def test_a_mistake_of_our_own_is_told_without_its_text(mode: str, sandbox:
             codes.append(caught.value.code)
             messages.append(caught.value.error.message)
     assert codes == [-32603, -32603, -32603]
-    assert "secret" not in "".join(messages)
+    assert messages == ["Internal error. Something may already have been changed."] * 3

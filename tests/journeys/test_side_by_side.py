@@ -9,27 +9,20 @@ import anyio
 import pytest
 from mcp import Client
 
-from amo_mcp.changes.journal import Journal
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
-from tests.journeys.lives import planning, serving, settings
+from tests.journeys.lives import Interruption, planning, serving, settings
 from tests.journeys.test_plans import TIDY, apply, plan
+from tests.storage.backends import open_sqlite
 
 pytestmark = pytest.mark.anyio
 
-REST = 61.0
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite"
-
 
 @asynccontextmanager
-async def two(sandbox: Sandbox, file: Path, era: str, *persons: Person) -> AsyncIterator[list[Client]]:
+async def two(sandbox: Sandbox, folder: Path, era: str, *persons: Person) -> AsyncIterator[list[Client]]:
     """Clients of two servers, with dialogs or without."""
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(planning(sandbox, Journal(file))) for _ in range(2)]
+        servers = [await stack.enter_async_context(planning(sandbox, folder)) for _ in range(2)]
         asked = persons or (None, None)
         yield [
             await stack.enter_async_context(served.client(era, person))
@@ -55,9 +48,9 @@ async def listed(client: Client) -> list[dict[str, Any]]:
 
 
 async def test_one_plan_that_two_processes_apply_at_once_is_applied_once(
-    era: str, sandbox: Sandbox, file: Path
+    era: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    async with two(sandbox, file, era) as clients:
+    async with two(sandbox, tmp_path, era) as clients:
         planned = await plan(clients[0], TIDY)
         asked = [error(await apply(client, planned))["approval_id"] for client in clients]
         answers = await both(
@@ -66,16 +59,16 @@ async def test_one_plan_that_two_processes_apply_at_once_is_applied_once(
                 for client, approval in zip(clients, asked, strict=True)
             )
         )
-    assert [len(told.get("done", ())) for told in answers if "error" not in told] == [4]
-    assert [told["error"]["code"] for told in answers if "error" in told] == ["target_changed"]
+    assert [len(item.get("done", ())) for item in answers if "error" not in item] == [4]
+    assert [item["error"]["code"] for item in answers if "error" in item] == ["target_changed"]
     assert len([item for item in sandbox.requests if item.method != "GET"]) == 4
 
 
 async def test_one_change_that_two_processes_undo_at_once_comes_back_once(
-    era: str, sandbox: Sandbox, file: Path
+    era: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     before = settings(sandbox)
-    async with two(sandbox, file, era) as clients:
+    async with two(sandbox, tmp_path, era) as clients:
         asked = error(await clients[0].call_tool("delete_segment", {"segment_id": 51}))
         deleted = answer(await clients[0].call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
         undo = {"change_id": deleted["change_id"]}
@@ -86,36 +79,34 @@ async def test_one_change_that_two_processes_undo_at_once_comes_back_once(
                 for client, approval in zip(clients, waiting, strict=True)
             )
         )
-    assert sorted(told.get("error", {}).get("code", "done") for told in answers) == ["done", "target_changed"]
+    assert sorted(item.get("error", {}).get("code", "done") for item in answers) == ["done", "target_changed"]
     assert settings(sandbox) == before
 
 
 async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
-    era: str, sandbox: Sandbox, file: Path
+    era: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     refusals: list[dict[str, Any]] = []
     changes = [{"action": "create", "kind": "segment", "name": f"Н{number}"} for number in range(3)]
-    one, other = Journal(file), Journal(file)
+    one, other = open_sqlite(tmp_path), open_sqlite(tmp_path)
 
-    async def meanwhile(scope: Any, receive: Any, send: Any) -> None:
-        """The way to the sandbox, on which a request waits until the other process was asked."""
-        if scope["method"] == "POST":
-            [(_, change)] = await other.changes(1)
-            refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
-            assert await listed(second) == []
-        await sandbox.app(scope, receive, send)
+    async def ask_the_other_process(_: str) -> None:
+        [(_number, change)] = await other[0].changes(1)
+        refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
+        assert await listed(second) == []
 
+    wire = Interruption(sandbox.app, on_write=ask_the_other_process)
     async with (
-        serving(sandbox, one, meanwhile) as applying,
+        serving(sandbox, *one, wire) as applying,
         applying.client(era, Person()) as first,
-        serving(sandbox, other) as undoing,
+        serving(sandbox, *other) as undoing,
         undoing.client(era, Person()) as second,
     ):
         applied = answer(await apply(first, await plan(first, changes)))
         assert [change["status"] for change in await listed(second)] == ["done"]
         undone = answer(await second.call_tool("undo_change", {"change_id": applied["change_id"]}))
-    one.close()
-    other.close()
+    for journal, _ in (one, other):
+        await journal.close()
     assert len(undone["done"]) == 3
     assert [(refusal["code"], refusal["message"]) for refusal in refusals] == [
         ("conflict", "This change is running; there is nothing to undo. Nothing was changed.")
@@ -124,16 +115,16 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
 
 
 async def test_what_was_updated_and_then_deleted_is_whole_again_when_both_are_undone(
-    era: str, sandbox: Sandbox, file: Path
+    era: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     before = settings(sandbox)
-    async with two(sandbox, file, era, Person(), Person()) as (one, other):
+    async with two(sandbox, tmp_path, era, Person(), Person()) as (one, other):
         made = answer(await one.call_tool("create_segment", {"name": "Новые"}))
         changes = [made]
-        for thing_id in (51, made["segment"]["id"]):
-            renamed = {"segment_id": thing_id, "name": f"Другие {thing_id}"}
+        for segment_id in (51, made["segment"]["id"]):
+            renamed = {"segment_id": segment_id, "name": f"Другие {segment_id}"}
             changes += [answer(await one.call_tool("update_segment", renamed))]
-            changes += [answer(await one.call_tool("delete_segment", {"segment_id": thing_id}))]
+            changes += [answer(await one.call_tool("delete_segment", {"segment_id": segment_id}))]
         undone = [
             answer(await other.call_tool("undo_change", {"change_id": change["change_id"]}))["done"]
             for change in reversed(changes)

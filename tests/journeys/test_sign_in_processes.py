@@ -21,7 +21,7 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.settings import allowed_root
+from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import credential_store
 from tests.conftest import answer, error
 
@@ -82,7 +82,7 @@ class Machine:
             return await OAuthTokenSource(
                 credential_store(self.url, self.state.path),
                 http,
-                allowed=lambda address: allowed_root(address, ()),
+                allowed=lambda address: allowed_base_url(address, ()),
             ).token()
         finally:
             await http.aclose()

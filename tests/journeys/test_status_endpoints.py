@@ -70,9 +70,9 @@ SHOP = [
 
 def written(result: Any) -> dict[str, Any]:
     """What a write answers, without the journal's name of the change, which nobody can tell in advance."""
-    told = answer(result)
-    told.pop("change_id", None)
-    return told
+    answered = answer(result)
+    del answered["change_id"]
+    return answered
 
 
 def listing(*statuses: dict[str, Any]) -> str:
@@ -91,8 +91,8 @@ async def test_statuses_are_listed_by_position_and_then_by_id(era: str, periodic
     shuffled = [status(9, "в", 1, ""), status(7, "б", 1, ""), status(8, "а", 0, "")]
     periodicity.faults.add(Fault(body=listing(*shuffled)))
     async with serve(periodicity) as served, served.client(era) as client:
-        told = answer(await client.call_tool("list_statuses", {}))
-    assert told == {"statuses": [shuffled[2], shuffled[1], shuffled[0]], "total": 3, "limit": 30}
+        answered = answer(await client.call_tool("list_statuses", {}))
+    assert answered == {"statuses": [shuffled[2], shuffled[1], shuffled[0]], "total": 3, "limit": 30}
 
 
 async def test_an_account_without_statuses_has_an_empty_list(era: str, periodicity: Sandbox, serve: Serve) -> None:
@@ -102,7 +102,7 @@ async def test_an_account_without_statuses_has_an_empty_list(era: str, periodici
             assert answer(await client.call_tool("list_statuses", {})) == {"statuses": [], "total": 0, "limit": 30}
 
 
-async def test_a_200_with_nothing_in_it_is_no_empty_list(era: str, periodicity: Sandbox, serve: Serve) -> None:
+async def test_an_empty_200_is_unavailable_and_not_an_empty_list(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era) as client:
         periodicity.faults.add(Fault(body=""))
         failure = error(await client.call_tool("list_statuses", {}))
@@ -113,23 +113,23 @@ async def test_a_200_with_nothing_in_it_is_no_empty_list(era: str, periodicity: 
 
 
 @pytest.mark.requirement("TOOL-7", "ARG-4")
-async def test_one_status_is_told_with_its_conditions(era: str, periodicity: Sandbox, serve: Serve) -> None:
+async def test_get_status_answers_a_status_with_its_conditions(era: str, periodicity: Sandbox, serve: Serve) -> None:
     async with serve(periodicity) as served, served.client(era) as client:
         assert answer(await client.call_tool("get_status", {"status_id": 4740019})) == SHOP[3]
         assert answer(await client.call_tool("get_status", {"status_id": "4740025"})) == SHOP[4]
     assert served.requests() == [f"GET {STATUSES}/4740019", f"GET {STATUSES}/4740025"]
 
 
-async def test_what_the_reference_does_not_name_is_kept_and_null_conditions_are_none(
+async def test_status_keys_that_the_reference_does_not_name_are_kept_and_null_conditions_are_empty(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
     links = {"self": {"href": "https://shard151.amocrm.ru/api/v4/customers/statuses/5"}}
     unknown = {"bonus_points_max_discount": 30, "group": {"id": 1}}
-    held = {"id": 5, "name": "Х", "sort": 1, "color": "#123456", "conditions": None, "_links": links, **unknown}
-    periodicity.faults.add(Fault(body=json.dumps(held)))
+    found = {"id": 5, "name": "Х", "sort": 1, "color": "#123456", "conditions": None, "_links": links, **unknown}
+    periodicity.faults.add(Fault(body=json.dumps(found)))
     async with serve(periodicity) as served, served.client(era) as client:
-        told = answer(await client.call_tool("get_status", {"status_id": 5}))
-    assert told == {"id": 5, "name": "Х", "sort": 1, "color": "#123456", "conditions": [], **unknown}
+        answered = answer(await client.call_tool("get_status", {"status_id": 5}))
+    assert answered == {"id": 5, "name": "Х", "sort": 1, "color": "#123456", "conditions": [], **unknown}
     assert served.requests() == [f"GET {STATUSES}/5"]
 
 
@@ -142,8 +142,8 @@ async def test_created_statuses_are_answered_whole_in_the_order_given(
         {"name": "Первый визит", "sort": 100, "color": None},
     ]
     async with serve(periodicity) as served, served.client(era) as client:
-        told = written(await client.call_tool("create_statuses", {"statuses": drafts}))
-    assert told == {
+        answered = written(await client.call_tool("create_statuses", {"statuses": drafts}))
+    assert answered == {
         "statuses": [
             status(5649280, "Второй визит", 8, "#fffeb2"),
             status(5649283, "Первый визит", 7, "#fffeb2"),
@@ -162,7 +162,9 @@ async def test_statuses_that_cannot_be_read_back_are_shown_as_sent_with_a_note(
     era: str, periodicity: Sandbox, serve: Serve
 ) -> None:
     draft = {"name": "Второй визит", "sort": 200, "color": "#fffeb2"}
-    refused, absent, dropped = {"status": 503, "times": 0}, {"body": listing(*SHOP)}, {"drop": "before", "times": 0}
+    refused: dict[str, Any] = {"status": 503, "times": 0}
+    absent: dict[str, Any] = {"body": listing(*SHOP)}
+    dropped: dict[str, Any] = {"drop": "before", "times": 0}
     async with serve(periodicity) as served, served.client(era) as client:
         for created, lost in enumerate((refused, absent, dropped)):
             periodicity.faults.clear()
@@ -186,8 +188,8 @@ async def test_only_what_was_asked_for_changes_in_a_status(era: str, periodicity
     ]
     async with serve(periodicity) as served, served.client(era, Person("yes")) as client:
         for before, change, sent in changes:
-            told = written(await client.call_tool("update_status", {"status_id": before["id"], **change}))
-            assert told == {"before": before, "after": {**before, **sent, "request_id": "0"}}
+            answered = written(await client.call_tool("update_status", {"status_id": before["id"], **change}))
+            assert answered == {"before": before, "after": {**before, **sent, "request_id": "0"}}
             assert periodicity.requests[-1].body == sent
     assert served.writes() == [f"PATCH {STATUSES}/{before['id']}" for before, _, _ in changes]
     assert periodicity.account.statuses[4740019] == {**SHOP[3], "color": "#c1e0ff", "sort": 2}
@@ -195,10 +197,13 @@ async def test_only_what_was_asked_for_changes_in_a_status(era: str, periodicity
 
 
 @pytest.mark.requirement("TOOL-9")
-async def test_a_status_is_not_changed_into_nothing(era: str, periodicity: Sandbox, serve: Serve) -> None:
+async def test_an_update_of_a_status_without_any_change_is_refused(
+    era: str, periodicity: Sandbox, serve: Serve
+) -> None:
     person = Person("yes")
     async with serve(periodicity) as served, served.client(era, person) as client:
-        for change in ({}, {"name": None, "sort": None, "color": None}):
+        nothing: list[dict[str, Any]] = [{}, {"name": None, "sort": None, "color": None}]
+        for change in nothing:
             assert error(await client.call_tool("update_status", {"status_id": 4740013, **change})) == {
                 "code": "invalid_arguments",
                 "message": "name, sort, color at least one of them is required. Nothing was changed.",
@@ -223,16 +228,16 @@ async def test_a_system_status_cannot_be_deleted_and_nobody_is_asked(
 ) -> None:
     person = Person("yes")
     before = deepcopy(periodicity.account.document())
-    system = [held for held in SHOP if held["is_default"]]
+    system = [item for item in SHOP if item["is_default"]]
     async with serve(periodicity) as served, served.client(era, person) as client:
-        for held in system:
-            assert error(await client.call_tool("delete_status", {"status_id": held["id"]})) == {
+        for item in system:
+            assert error(await client.call_tool("delete_status", {"status_id": item["id"]})) == {
                 "code": "rejected",
-                "message": f"«{held['name']}» is a system status, and those cannot be deleted. Nothing was changed.",
+                "message": f"«{item['name']}» is a system status, and those cannot be deleted. Nothing was changed.",
                 "retryable": False,
                 "hint": "It can be renamed, moved and recoloured.",
             }
-    assert (person.asked, served.requests()) == ([], [f"GET {STATUSES}/{held['id']}" for held in system])
+    assert (person.asked, served.requests()) == ([], [f"GET {STATUSES}/{item['id']}" for item in system])
     assert periodicity.account.document() == before
 
 
@@ -246,15 +251,15 @@ async def test_a_status_colour_outside_the_palette_is_refused_before_anything_is
             draft = {"name": "Х", "sort": 1, "color": color}
             created = error(await client.call_tool("create_statuses", {"statuses": [draft]}))
             changed = error(await client.call_tool("update_status", {"status_id": 4740013, "color": color}))
-            for told, path in ((created, "statuses.0.color"), (changed, "color")):
-                [problem] = told.pop("fields")
+            for answered, path in ((created, "statuses.0.color"), (changed, "color")):
+                [problem] = answered.pop("fields")
                 assert problem == {
                     "path": path,
                     "detail": "is not one of the 21 status colours; they are: "
                     "#fffeb2 #fffd7f #fff000 #ffeab2 #ffdc7f #ffce5a #ffdbdb #ffc8c8 #ff8f92 #d6eaff #c1e0ff "
                     "#98cbff #ebffb1 #deff81 #87f2c0 #f9deff #f3beff #ccc8f9 #eb93ff #f2f3f4 #e6e8ea",
                 }
-                assert told == {
+                assert answered == {
                     "code": "invalid_arguments",
                     "message": f"{path} is not one of the 21 status colours. Nothing was changed.",
                     "retryable": False,
@@ -268,5 +273,5 @@ async def test_a_status_colour_is_taken_however_it_is_written(era: str, periodic
     forms = ["#98cbff", "98cbff", "#98CBFF", " 98CbFf ", "##98cbff"]
     drafts = [{"name": form, "sort": 7, "color": form} for form in forms]
     async with serve(periodicity) as served, served.client(era) as client:
-        told = written(await client.call_tool("create_statuses", {"statuses": drafts}))
-    assert [(made["name"], made["color"]) for made in told["statuses"]] == [(form, "#98cbff") for form in forms]
+        answered = written(await client.call_tool("create_statuses", {"statuses": drafts}))
+    assert [(made["name"], made["color"]) for made in answered["statuses"]] == [(form, "#98cbff") for form in forms]

@@ -1,19 +1,19 @@
-"""A journal that cannot be written: nothing is sent that could not be recorded, and what was sent is told later."""
+"""A journal that cannot be written: nothing is sent that could not be recorded, and what was sent is recorded later."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from amo_mcp.changes.journal import Journal
-from amo_mcp.changes.steps import Step
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
-from tests.journeys.lives import planning, told_of
+from tests.journeys.lives import planning, step_outcomes
 from tests.journeys.test_plans import TIDY, apply, plan
+from tests.storage.backends import FILE
 
 pytestmark = pytest.mark.anyio
 
@@ -51,68 +51,87 @@ CALLS: dict[str, dict[str, Any]] = {
 async def test_without_a_journal_nothing_is_sent_and_why_is_said_while_reading_goes_on(
     era: str, reason: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    file = tmp_path / "state" / "journal.sqlite"
+    file = tmp_path / "state" / FILE
     file.parent.mkdir()
     SPOILED[reason](file)
-    async with planning(sandbox, Journal(file)) as served, served.client(era, Person()) as client:
+    async with planning(sandbox, file.parent) as served, served.client(era, Person()) as client:
         for tool, arguments in CALLS.items():
             failure = error(await client.call_tool(tool, arguments))
             assert (tool, failure["code"]) == (tool, "internal")
             assert failure["message"].startswith("The journal of changes cannot be used (")
             assert reason in failure["message"]
-            assert failure["message"].endswith("and nothing is changed without it. Nothing was changed.")
+            assert failure["message"].endswith("), and nothing is changed without it. Nothing was changed.")
         with pytest.raises(MCPError, match="journal of changes cannot be used"):
             await client.read_resource("amo://changes")
         assert answer(await client.call_tool("list_segments", {}))["total"] == 15
     assert served.writes() == []
 
 
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections to databases that are opened from now on."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def remembered(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    return opened
+
+
 async def test_a_disk_that_is_full_stops_the_next_write_before_it_is_sent_and_once_there_is_room_it_goes_on(
-    era: str, sandbox: Sandbox, tmp_path: Path
+    era: str, sandbox: Sandbox, tmp_path: Path, connections: list[sqlite3.Connection]
 ) -> None:
-    journal = Journal(tmp_path / "journal.sqlite")
-    async with planning(sandbox, journal) as served, served.client(era, Person()) as client:
+    async with planning(sandbox, tmp_path) as served, served.client(era, Person()) as client:
         answer(await client.call_tool("create_segment", {"name": "Один"}))
-        connection = journal._records._file.opened()
+        [connection] = connections
         connection.execute("PRAGMA max_page_count = 1")
         failures = []
         for number in range(40):
-            told = answer(await client.call_tool("create_segment", {"name": f"Много {number} " + "а" * 200}))
-            failures += [told["error"]["message"]] if "error" in told else []
+            created = answer(await client.call_tool("create_segment", {"name": f"Много {number} " + "а" * 200}))
+            failures += [created["error"]["message"]] if "error" in created else []
         sent = len(served.writes())
         connection.execute("PRAGMA max_page_count = 1000000")
         answer(await client.call_tool("create_segment", {"name": "Два"}))
         changes = answer(await client.call_tool("list_changes", {"limit": 100}))["changes"]
-    said = "The journal of changes cannot be used (database or disk is full), and nothing is changed without it."
-    assert set(failures) == {f"{said} Nothing was changed."}
+    assert set(failures) == {
+        "The journal of changes cannot be used (database or disk is full), and nothing is changed without it. "
+        "Nothing was changed."
+    }
     assert len(served.writes()) == sent + 1
     assert [change["status"] for change in changes] == ["done"] * (sent + 1)
     assert len(sandbox.account.segments) == 15 + sent + 1
 
 
-@pytest.mark.parametrize("failing", ["the second answer", "the second intent"])
+@contextmanager
+def refusing(folder: Path, condition: str) -> Iterator[None]:
+    """Let the journal in a folder take neither the record of a step that fits, nor the end of a change."""
+    refuse = "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END;"
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        connection.executescript(
+            f"CREATE TRIGGER no_step BEFORE UPDATE ON steps WHEN {condition} {refuse}"
+            f"CREATE TRIGGER no_end BEFORE UPDATE ON changes WHEN NEW.status != 'running' {refuse}"
+        )
+        yield
+        connection.executescript("DROP TRIGGER no_step; DROP TRIGGER no_end;")
+
+
+@pytest.mark.parametrize("failing", ["done", "pending"])
 async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it_once_it_can(
-    era: str, failing: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    era: str, failing: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    journal = Journal()
-    put, broken = journal._records._put, False
-
-    def full(connection: sqlite3.Connection, change_id: str, steps: dict[int, Step]) -> None:
-        nonlocal broken
-        broken = broken or (1 in steps and (steps[1].outcome == "intent") == (failing == "the second intent"))
-        if broken:
-            raise sqlite3.OperationalError("database or disk is full")
-        put(connection, change_id, steps)
-
-    monkeypatch.setattr(journal._records, "_put", full)
-    async with planning(sandbox, journal) as served, served.client(era, Person()) as client:
-        failure = error(await apply(client, await plan(client, TIDY)))
-        monkeypatch.setattr(journal._records, "_put", put)
+    async with planning(sandbox, tmp_path) as served, served.client(era, Person()) as client:
+        planned = await plan(client, TIDY)
+        with refusing(tmp_path, f"NEW.position = 1 AND json_extract(NEW.record, '$.outcome') = '{failing}'"):
+            failure = error(await apply(client, planned))
         [change] = answer(await client.call_tool("list_changes", {}))["changes"]
     assert failure["message"] == (
         "The journal of changes cannot be used (database or disk is full), and nothing is changed without it. "
-        "It broke off in the middle: what was sent until then may have been made."
+        "It failed part-way: changes already sent may have been made."
     )
-    made = failing == "the second answer"
-    assert len(served.writes()) == 1 + made
-    assert [status for *_, status in told_of(change)] == ["done", "done" if made else "planned", "planned", "planned"]
+    is_made = failing == "done"
+    assert len(served.writes()) == 1 + is_made
+    outcomes = [outcome for *_, outcome in step_outcomes(change)]
+    assert outcomes == ["done", "done" if is_made else "planned", "planned", "planned"]

@@ -1,7 +1,7 @@
 """A process that makes writes, each in a child of its own that is killed (`kill -9`) at a point of it.
 
-Started by `killing`, it reads what to do from its input, a line of JSON each, and tells by which signal the child died.
-One start of the interpreter is enough: each child is a process of its own all the same.
+Started by `test_kills`, it reads what to do from its input, a line of JSON each, and answers by which signal the child
+died. One start of the interpreter is enough: each child is a process of its own all the same.
 """
 
 import json
@@ -11,29 +11,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import anyio
-import filelock  # noqa: F401 - imported late by the product, which would cost each child anew
-import httpx2  # noqa: F401
-import tenacity  # noqa: F401
-from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.custom_fields import FieldInput
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.session import LongLivedToken, Session
-from amo_mcp.changes.journal import Journal
-from amo_mcp.changes.outcome import listed
-from amo_mcp.reorganize.plan import PlannedChange, State, make_plan
-from amo_mcp.sandbox import ADMIN_TOKEN
-from amo_mcp.storage.memory.rate_limit import Unlimited
-from amo_mcp.tools.changes import UndoChange, plan_undo
-from amo_mcp.tools.plans import ApplyPlan
+from amo_mcp.amocrm.inputs import StatusDraft
+from amo_mcp.changes.snapshot import read_snapshot
+from amo_mcp.reorganize.plan import PlannedChange, make_plan
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.tools import changes, segments, statuses
+from amo_mcp.tools.runtime.tool import Confirm, ToolDefinition
+from tests.conftest import account_on, session_at
+from tests.storage.backends import open_sqlite
 
-WRITES = ("create_segment", "update_segment", "delete_segment", "create_statuses", "update_status", "delete_status")
+REQUESTS = ("create_segment", "update_segment", "delete_segment", "create_statuses", "update_status", "delete_status")
+"""The client's methods that write."""
 
 
 class Death:
@@ -45,12 +43,13 @@ class Death:
 
     @contextmanager
     def around(self, kind: str) -> Iterator[None]:
-        self._meet(kind, "before")
+        """A record or a request."""
+        self._reach(kind, "before")
         yield
-        self._meet(kind, "after")
+        self._reach(kind, "after")
         self._count[kind] += 1
 
-    def _meet(self, kind: str, when: str) -> None:
+    def _reach(self, kind: str, when: str) -> None:
         if (kind, when, self._count[kind]) == self._at:
             die()
 
@@ -66,56 +65,66 @@ class Death:
 
 
 def die() -> None:
+    """Be killed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def write(account: AmoAccount, what: str, changes: list[Any]) -> None:
-    """One write; a plan is made of `changes`, and what is undone is the newest change."""
-    client = account.client
+async def write(account: AmoAccount, what: str, planned: list[Any]) -> None:
+    """One write, as if a person had said yes; a plan is made of `planned`, and the newest change is what is undone."""
     match what:
         case "create_segment":
-            await account.create_segment(SegmentDraft(name="VIP", color="ae003f"))
+            await segments.create_segment.fn(account, name="VIP", color="ae003f")
         case "update_segment":
-            fields = [{"field_id": 272429, "values": [{"value": "20"}]}, {"field_id": 272441, "values": None}]
-            await account.update(await client.segment(51), SegmentPatch(name="A", custom_fields_values=fields))
+            values = [{"field_id": 272429, "values": [{"value": "20"}]}, {"field_id": 272441, "values": []}]
+            fields = [FieldInput.model_validate(field) for field in values]
+            await confirmed(account, segments.update_segment, 51, name="A", custom_fields_values=fields)
         case "delete_segment":
-            await account.delete(await client.segment(51))
+            await confirmed(account, segments.delete_segment, 51)
         case "create_status":
-            await account.create_statuses([StatusDraft(name="A", sort=2)])
+            await statuses.create_statuses.fn([StatusDraft(name="A", sort=2)], account)
         case "create_statuses":
-            await account.create_statuses([StatusDraft(name=name, sort=2) for name in "AB"])
+            await statuses.create_statuses.fn([StatusDraft(name=name, sort=2) for name in "AB"], account)
         case "update_status":
-            await account.update(await client.status(4740013), StatusPatch(name="A", color="#fff000"))
+            await confirmed(account, statuses.update_status, 4740013, name="A", color="#fff000")
         case "delete_status":
-            await account.delete(await client.status(4740013))
+            await confirmed(account, statuses.delete_status, 4740013)
         case "apply_plan":
-            planned = [PlannedChange.model_validate(change) for change in changes]
-            things = {
-                kind: {thing.id: thing for thing in await listed(client, kind)}
-                for kind in {item.kind for item in planned}
-            }
-            plan = make_plan(planned, State(things), now=time.time(), owner="")
-            await account.journal.keep_plan(plan)
-            await ApplyPlan(plan).write(account)
+            wanted = [PlannedChange.model_validate(change) for change in planned]
+            snapshot = await read_snapshot(account.client, {change.kind for change in wanted})
+            plan, _ = make_plan(wanted, snapshot, made=time.time(), owner="")
+            await account.plans.keep(plan)
+            await account.execute("apply_plan", plan.steps, plan_id=plan.id)
         case _:
-            [(_, change)] = await account.journal.changes(1)
-            await UndoChange(change, await plan_undo(account, change)).write(account)
+            [(_, newest)] = await account.journal.changes(1)
+            await confirmed(account, changes.undo_change, newest.id)
 
 
-async def main(url: str, file: str, what: str, changes: list[Any], at: list[Any]) -> None:
+async def confirmed(account: AmoAccount, tool: ToolDefinition, target: object, **arguments: Any) -> None:
+    """Carry out what a destructive tool returns."""
+    returned = await tool.fn(target, account, **arguments)
+    assert isinstance(returned, Confirm)
+    change = returned.change
+    await account.execute(tool.name, change.steps, fields=change.fields, undoes=change.undoes)
+
+
+async def main(url: str, folder: str, what: str, planned: list[Any], at: tuple[str, str, int]) -> None:
+    """Write, and be killed: at a point of it, or at its end."""
     death = Death(*at)
     for name in ("begin", "note"):
-        death.wrap(Journal, name, "record")
-    for name in WRITES:
+        death.wrap(SqliteJournal, name, "record")
+    for name in REQUESTS:
         death.wrap(AmoClient, name, "request")
-    client = AmoClient(Session(url, LongLivedToken(SecretStr(ADMIN_TOKEN)), HttpTransport(timeout=20), Unlimited()))
-    await write(AmoAccount(client, Journal(Path(file))), what, changes)
+    journal, plans = open_sqlite(Path(folder))
+    await write(account_on(session_at(url, HttpTransport(timeout=20)), journal, plans), what, planned)
     die()
 
 
 if __name__ == "__main__":
+    for module in ("filelock", "httpx2", "sqlite3", "tenacity"):
+        import_module(module)  # The package imports them late, which would cost each child anew.
     for line in sys.stdin:
         child = os.fork()
         if not child:
             anyio.run(main, *json.loads(line))
-        print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201 - that is the answer
+        sys.stdout.write(f"{os.WTERMSIG(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()

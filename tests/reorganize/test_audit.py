@@ -311,7 +311,7 @@ names = st.one_of(
     st.text(ODD, max_size=8),
     st.sampled_from(["VIP", "вип", "vip ", "Новички", "новички_", "Оптовики", "Oптовики", "Акция 1", "Акция 2"]),
 )
-some_values = st.lists(
+some_values: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(dict, field_id=st.integers(1, 4), values=st.sampled_from([None, [], [{"value": "да"}]])), max_size=3
 )
 

@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.changes.steps import Entity, Kind, Step
+from amo_mcp.changes.executor import LimitReached, check_room
+from amo_mcp.changes.plan import Plan
+from amo_mcp.changes.snapshot import Snapshot, drift
+from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update
+from amo_mcp.confirmation.question import customers_affected
+from amo_mcp.failures import describe
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
-from amo_mcp.reorganize.plan import (
-    LIMITS,
-    InvalidPlan,
-    Plan,
-    PlannedChange,
-    State,
-    drift,
-    make_plan,
-)
+from amo_mcp.reorganize.plan import InvalidPlan, PlannedChange, make_plan, requests_of
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
@@ -31,11 +28,11 @@ CLOSED = Status(id=13, name="Закрытые", sort=1, color="#d5d8db", is_defa
 DISCOUNT = CustomField(id=7, name="Скидка", type="numeric", code="DISCOUNT")
 
 
-def state(*things: Entity, fields: Sequence[CustomField] = (DISCOUNT,)) -> State:
+def state(*things: Entity, fields: Sequence[CustomField] = (DISCOUNT,)) -> Snapshot:
     held: dict[Kind, dict[int, Entity]] = {"segment": {}, "status": {}}
     for thing in things or (VIP, NEW, WARM, CLOSED):
         held["segment" if isinstance(thing, Segment) else "status"][thing.id] = thing
-    return State(held, fields)
+    return Snapshot(held, fields)
 
 
 def many(kind: Kind, count: int) -> list[Entity]:
@@ -50,12 +47,16 @@ def change(words: str, **more: Any) -> dict[str, Any]:
     return {"action": action, "kind": kind} | ({"id": int(thing_id[0])} if thing_id else {}) | more
 
 
-def planned(*changes: Mapping[str, Any], of: State | None = None) -> Plan:
+def made(*changes: Mapping[str, Any], of: Snapshot | None = None) -> tuple[Plan, list[str]]:
     checked = [PlannedChange.model_validate(item) for item in changes]
-    return make_plan(checked, of or state(), now=1_800_000_000.0, owner="somebody")
+    return make_plan(checked, of or state(), made=1_800_000_000.0, owner="somebody")
 
 
-def refused(*changes: Mapping[str, Any], of: State | None = None) -> list[tuple[str, str]]:
+def planned(*changes: Mapping[str, Any], of: Snapshot | None = None) -> Plan:
+    return made(*changes, of=of)[0]
+
+
+def refused(*changes: Mapping[str, Any], of: Snapshot | None = None) -> list[tuple[str, str]]:
     with pytest.raises(InvalidPlan) as caught:
         planned(*changes, of=of)
     return [(problem.path, problem.detail) for problem in caught.value.problems]
@@ -75,26 +76,21 @@ def test_a_plan_holds_its_steps_whole_and_who_made_it_when() -> None:
         change("delete status 10") | {"id": 13, "action": "update", "sort": 0},
     )
     assert plan.steps == (
-        Step("create", "segment", sent=SegmentDraft(name="Гости", color="10599d", available_products_price_types=[7])),
-        Step(
-            "update",
-            "segment",
-            before=VIP,
-            sent=SegmentPatch(custom_fields_values=[{"field_id": 7, "values": [{"value": "20"}]}]),
-        ),
-        Step("delete", "segment", before=NEW),
-        Step("create", "status", sent=StatusDraft(name="Новые", sort=3)),
-        Step("update", "status", before=WARM, sent=StatusPatch(color="#fffd7f")),
-        Step("update", "status", before=CLOSED, sent=StatusPatch(sort=0)),
+        Create(SegmentDraft(name="Гости", color="10599d", available_products_price_types=[7])),
+        Update(VIP, SegmentPatch(custom_fields_values=[{"field_id": 7, "values": [{"value": "20"}]}])),
+        Delete(NEW),
+        Create(StatusDraft(name="Новые", sort=3)),
+        Update(WARM, StatusPatch(color="#fffd7f")),
+        Update(CLOSED, StatusPatch(sort=0)),
     )
-    assert (plan.made, plan.owner, plan.warnings, plan.customers) == (1_800_000_000.0, "somebody", (), 0)
+    assert (plan.made, plan.owner, plan.fields) == (1_800_000_000.0, "somebody", (DISCOUNT,))
     assert plan.id != planned(change("delete segment 54")).id
     # An id of digits alone, or like 12e456, is a number to some clients.
     assert re.fullmatch("p[0-9a-f]{12}", plan.id)
 
 
-SET_NOTHING = "an update sets at least one thing"
-DELETION = "a deletion sets nothing"
+SET_NOTHING = "update needs at least one field"
+DELETION = "delete takes no fields"
 FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
 
 
@@ -194,7 +190,8 @@ def test_what_would_be_too_many_at_the_end_is_refused(kind: Kind) -> None:
     full = state(*many(kind, LIMITS[kind]))
     new = change(f"create {kind}", name="Ещё", **({"sort": 1} if kind == "status" else {}))
     gone = change(f"delete {kind} 1")
-    said = f"there would be {LIMITS[kind] + 1} of kind {kind}, and an account holds at most {LIMITS[kind]}"
+    plural = {"segment": "segments", "status": "statuses"}[kind]
+    said = f"there would be {LIMITS[kind] + 1} {plural}, and an account holds at most {LIMITS[kind]}"
     assert refused(new, of=full) == [("changes", said)]
     assert refused(new, gone, new | {"name": "И ещё"}, of=full) == [("changes", said)]
     assert words(planned(new, gone, of=full).steps) == ["delete 1", "create Ещё"]
@@ -239,7 +236,7 @@ def test_only_the_kind_that_is_full_has_its_deletions_first() -> None:
 
 
 @st.composite
-def tight_plans(draw: st.DrawFn) -> tuple[State, list[dict[str, Any]]]:
+def tight_plans(draw: st.DrawFn) -> tuple[Snapshot, list[dict[str, Any]]]:
     kinds: tuple[Kind, ...] = draw(st.sampled_from([("segment",), ("status",), ("segment", "status")]))
     things = [thing for kind in kinds for thing in many(kind, LIMITS[kind] - draw(st.integers(0, 3)))]
     changes = []
@@ -257,10 +254,10 @@ def tight_plans(draw: st.DrawFn) -> tuple[State, list[dict[str, Any]]]:
 @given(tight_plans())
 @settings(STEADY, max_examples=150)
 def test_no_limit_is_exceeded_at_any_point_and_the_rest_keeps_its_order(
-    case: tuple[State, list[dict[str, Any]]],
+    case: tuple[Snapshot, list[dict[str, Any]]],
 ) -> None:
     of, changes = case
-    held = {kind: len(things) for kind, things in of.things.items()}
+    held = {kind: len(things) for kind, things in of.entities.items()}
     grows = {
         kind: sum({"create": 1, "delete": -1}.get(item["action"], 0) for item in changes if item["kind"] == kind)
         for kind in held
@@ -284,21 +281,21 @@ def test_no_limit_is_exceeded_at_any_point_and_the_rest_keeps_its_order(
 
 @pytest.mark.requirement("PLAN-2")
 def test_a_person_is_warned_of_customers_collisions_and_changes_that_change_nothing() -> None:
-    plan = planned(
+    plan, warnings = made(
         change("delete segment 51"),
         change("update segment 54", color="2176FF", available_products_price_types=[7]),
         change("delete status 10"),
         change("create segment", name=" новички "),
         change("create status", name="закрытые", sort=1),
     )
-    assert plan.warnings == (
-        "«VIP» has 48 customers; its members do not come back.",
-        "«Новички» is so already; its change changes nothing.",
+    assert warnings == [
+        "«VIP» has 48 customers; its members cannot be restored.",
+        "«Новички» already has these values; nothing would change.",
         "The customers of the status «Тёплые» will move to others by their conditions.",
-        "There will be 2 of kind segment named «Новички».",
-        "There will be 2 of kind status named «Закрытые».",
-    )
-    assert plan.customers == 48
+        "Two segments will be named «Новички».",
+        "Two statuses will be named «Закрытые».",
+    ]
+    assert customers_affected(plan.steps) == 48
 
 
 @pytest.mark.parametrize(
@@ -309,28 +306,45 @@ def test_a_person_is_warned_of_customers_collisions_and_changes_that_change_noth
         ([change("update segment 54", name="Гости"), change("create segment", name="Новички")], ()),
         ([change("update segment 54", name="Новички", color="10599d")], ()),
         ([change("update segment 54", name="Новички", custom_fields_values=FIELD)], ()),
-        ([change("update status 13", sort=1)], ("«Закрытые» is so already; its change changes nothing.",)),
+        ([change("update status 13", sort=1)], ("«Закрытые» already has these values; nothing would change.",)),
         (
             [change("create segment", name="А"), change("create segment", name="А")],
-            ("There will be 2 of kind segment named «А».",),
+            ("Two segments will be named «А».",),
         ),
-        ([change("update segment 54", name="VIP")], ("There will be 2 of kind segment named «VIP».",)),
+        ([change("update segment 54", name="VIP")], ("Two segments will be named «VIP».",)),
         ([change("create segment", name="Тёплые")], ()),
     ],
 )
 def test_a_warning_is_given_only_where_there_is_something_to_know(
     changes: list[dict[str, Any]], warnings: tuple[str, ...]
 ) -> None:
-    assert planned(*changes).warnings == warnings
+    assert tuple(made(*changes)[1]) == warnings
+
+
+def cost(*changes: Mapping[str, Any], of: Snapshot | None = None) -> int:
+    """The requests of a plan, at seven a second."""
+    return requests_of(planned(*changes, of=of).steps, 7)
 
 
 def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_reading() -> None:
     new = [change("create status", name=f"{number}", sort=number) for number in range(12)]
-    assert planned(*new).requests == 2 + 2
-    assert planned(*new[:6], change("delete status 10"), *new[6:]).requests == 2 + 2 + 1 + 2
-    assert planned(change("delete segment 54")).requests == 2 + 1
-    assert planned(change("delete segment 54"), change("delete status 10")).requests == 4 + 2
-    assert planned(change("create segment", name="А"), change("create segment", name="Б")).requests == 2 + 2
+    assert cost(*new) == 2 + 2
+    assert cost(*new[:6], change("update status 10", name="A"), *new[6:]) == 2 + 2 + 1 + 2
+
+
+def test_every_deletion_but_the_first_step_costs_one_more_reading() -> None:
+    assert cost(change("delete segment 54")) == 2 + 1
+    assert cost(change("delete segment 54"), change("create segment", name="А")) == 2 + 2
+    assert cost(change("create segment", name="А"), change("delete segment 54"), change("delete segment 51")) == 2 + 5
+    assert cost(change("delete segment 54"), change("delete status 10")) == 4 + 1 + 2 + 1
+
+
+def test_a_long_plan_costs_one_more_reading_every_two_seconds() -> None:
+    updates = [change(f"update segment {number}", name=f"A{number}") for number in range(1, 101)]
+    account = state(*many("segment", 100))
+    assert cost(*updates[:20], of=account) == 2 + 20
+    assert cost(*updates[:30], of=account) == 2 + 30 + 1
+    assert cost(*updates, of=account) == 2 + 100 + 6
 
 
 OF_ALL = (
@@ -350,11 +364,11 @@ OF_ALL = (
         ((NEW, WARM), ["segment «VIP» (id 51) is gone."]),
         (
             (VIP.model_copy(update={"name": "Другие", "color": "10599d"}), NEW, WARM),
-            ["segment «VIP» (id 51) has another name, color."],
+            ["segment «VIP» (id 51): name and color have changed."],
         ),
         (
             (VIP, NEW.model_copy(update={"customers_count": 2}), WARM),
-            ["segment «Новички» (id 54) has another customers_count."],
+            ["segment «Новички» (id 54): customers_count has changed."],
         ),
         (
             (
@@ -363,24 +377,23 @@ OF_ALL = (
                 WARM.model_copy(update={"conditions": [1]}),
             ),
             [
-                "segment «Новички» (id 54) has another available_products_price_types.",
-                "status «Тёплые» (id 10) has another conditions.",
+                "segment «Новички» (id 54): available_products_price_types has changed.",
+                "status «Тёплые» (id 10): conditions has changed.",
             ],
         ),
     ],
 )
 def test_what_is_not_any_more_as_it_was_planned_is_named(now: tuple[Entity, ...], differs: list[str]) -> None:
-    told = drift(planned(*OF_ALL), state(*now))
-    assert [{*sentence.replace(",", "").split()} for sentence in told] == [
-        {*sentence.replace(",", "").split()} for sentence in differs
-    ]
+    differences = drift(planned(*OF_ALL).steps, state(*now))
+    assert [describe(difference) for difference in differences] == differs
 
 
-def test_room_that_somebody_took_since_is_named() -> None:
+def test_room_that_somebody_took_since_is_missed_before_anything_is_sent() -> None:
     plan = planned(change("create segment", name="Гости"), of=state(*many("segment", 99)))
-    assert drift(plan, state(*many("segment", 100))) == [
-        "There are 100 of kind segment now: no room for what is to be created."
-    ]
+    check_room(plan.steps, state(*many("segment", 99)))
+    with pytest.raises(LimitReached) as caught:
+        check_room(plan.steps, state(*many("segment", 100)))
+    assert (caught.value.kind, caught.value.held, caught.value.wanted) == ("segment", 100, 1)
 
 
 @pytest.mark.requirement("TOOL-21")
@@ -389,7 +402,7 @@ def test_room_that_somebody_took_since_is_named() -> None:
 def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(
     segments: list[Segment], statuses: list[Status]
 ) -> None:
-    of = state(*segments, *statuses, fields=FIELDS) if segments or statuses else State({"segment": {}, "status": {}})
+    of = state(*segments, *statuses, fields=FIELDS) if segments or statuses else Snapshot({"segment": {}, "status": {}})
     for finding in [*audit_segments(segments, FIELDS), *audit_statuses(statuses)]:
         if finding.changes:
             steps = planned(*finding.changes, of=of).steps
@@ -429,8 +442,7 @@ def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st
         head, index, *_ = path.split(".")
         assert (head, int(index) < len(changes)) == ("changes", True)
     for step in plan.steps if plan else ():
-        assert (step.before is None) == (step.action == "create")
-        assert (step.sent is None) == (step.action == "delete")
+        assert isinstance(step, Create | Update | Delete)
 
 
 def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]:

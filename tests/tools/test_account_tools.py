@@ -1,15 +1,12 @@
 """The account and the custom fields of its segments through a real client, answer for answer."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from mcp import Client
 
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
-from amo_mcp.server.app import AmoServer
-from tests.conftest import ERAS, Person, Serve, answer, error
+from tests.conftest import Serve, Served, answer, both, error
 
 pytestmark = pytest.mark.anyio
 
@@ -36,19 +33,11 @@ EMPTY = {
 COSTS = {"segments": [ACCOUNT, SEGMENTS, FIELDS], "periodicity": [ACCOUNT, STATUSES]}
 
 
-@asynccontextmanager
-async def both(server: AmoServer, person: Person | None = None) -> AsyncIterator[list[Client]]:
-    """A client of each era, on the same server."""
-    async with AsyncExitStack() as stack:
-        clients = [Client(server, mode=mode, elicitation_callback=person, cache=None) for mode in ERAS.values()]
-        yield [await stack.enter_async_context(client) for client in clients]
-
-
-def overview(served: Any, mode: str, limits: list[dict[str, Any]]) -> dict[str, Any]:
+def overview(served: Served, mode: str, limits: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": 28805383,
         "name": "Лавка «Зерно и турка»",
-        "host": served.server._resources._account.host,
+        "host": urlsplit(served.url).netloc,
         "customers_mode": mode,
         "limits": limits,
     }
@@ -106,8 +95,8 @@ async def test_the_account_says_its_mode_and_what_is_used_of_each_limit_of_that_
         for client in clients:
             for sandbox.account.mode, costs in COSTS.items():
                 sandbox.requests.clear()
-                told = answer(await client.call_tool("get_account", {}))
-                assert told == overview(served, sandbox.account.mode, USED[sandbox.account.mode])
+                answered = answer(await client.call_tool("get_account", {}))
+                assert answered == overview(served, sandbox.account.mode, USED[sandbox.account.mode])
                 assert served.requests() == costs
 
 
@@ -116,19 +105,19 @@ async def test_an_account_before_anything_was_set_up_uses_nothing_but_its_system
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             for sandbox.account.mode, limits in EMPTY.items():
-                told = answer(await client.call_tool("get_account", {}))
-                assert told == overview(served, sandbox.account.mode, limits)
+                answered = answer(await client.call_tool("get_account", {}))
+                assert answered == overview(served, sandbox.account.mode, limits)
             sandbox.account.mode = "segments"
             assert answer(await client.call_tool("list_segment_fields", {})) == {"fields": [], "total": 0, "limit": 30}
 
 
-async def test_in_any_other_mode_there_are_no_limits_to_tell_of(sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_account_in_any_other_mode_has_no_limits(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             for sandbox.account.mode in ("disabled", "unavailable", "dynamic", "of next year"):
                 sandbox.requests.clear()
-                told = answer(await client.call_tool("get_account", {}))
-                assert told == overview(served, sandbox.account.mode, [])
+                answered = answer(await client.call_tool("get_account", {}))
+                assert answered == overview(served, sandbox.account.mode, [])
                 assert served.requests() == [ACCOUNT]
 
 
@@ -137,12 +126,12 @@ async def test_the_fields_of_segments_are_listed_with_their_types_and_choices(sa
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             sandbox.requests.clear()
-            told = answer(await client.call_tool("list_segment_fields", {}))
-            assert told == {"fields": FIELD_LIST, "total": 11, "limit": 30}
+            answered = answer(await client.call_tool("list_segment_fields", {}))
+            assert answered == {"fields": FIELD_LIST, "total": 11, "limit": 30}
             assert served.requests() == [FIELDS]
 
 
-async def test_outside_the_segments_mode_there_are_no_fields_to_list(sandbox: Sandbox, serve: Serve) -> None:
+async def test_fields_of_segments_are_mode_disabled_in_any_other_mode(sandbox: Sandbox, serve: Serve) -> None:
     hints = {
         "periodicity": "Work with the statuses instead.",
         "disabled": "Customers have to be switched on in amoCRM's settings.",
@@ -161,17 +150,17 @@ async def test_outside_the_segments_mode_there_are_no_fields_to_list(sandbox: Sa
                 assert served.requests() == [FIELDS, ACCOUNT]
 
 
-async def test_a_user_who_is_no_administrator_reads_the_same(sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_user_who_is_no_administrator_reads_the_same_account_and_fields(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox, token=USER_TOKEN) as served, both(served.server) as clients:
         for client in clients:
             for sandbox.account.mode in ("periodicity", "segments"):
-                told = answer(await client.call_tool("get_account", {}))
-                assert told == overview(served, sandbox.account.mode, USED[sandbox.account.mode])
-            told = answer(await client.call_tool("list_segment_fields", {}))
-            assert told == {"fields": FIELD_LIST, "total": 11, "limit": 30}
+                answered = answer(await client.call_tool("get_account", {}))
+                assert answered == overview(served, sandbox.account.mode, USED[sandbox.account.mode])
+            answered = answer(await client.call_tool("list_segment_fields", {}))
+            assert answered == {"fields": FIELD_LIST, "total": 11, "limit": 30}
 
 
-async def test_both_are_read_afresh_every_time(sandbox: Sandbox, serve: Serve) -> None:
+async def test_the_account_and_its_fields_are_read_afresh_every_time(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             await client.call_tool("get_account", {})
@@ -181,11 +170,11 @@ async def test_both_are_read_afresh_every_time(sandbox: Sandbox, serve: Serve) -
         used = [{"kind": "segments", "used": 14, "limit": 100}, {"kind": "segment_fields", "used": 10, "limit": 30}]
         for client in clients:
             assert answer(await client.call_tool("get_account", {})) == overview(served, "segments", used)
-            told = answer(await client.call_tool("list_segment_fields", {}))
-            assert told == {"fields": FIELD_LIST[1:], "total": 10, "limit": 30}
+            answered = answer(await client.call_tool("list_segment_fields", {}))
+            assert answered == {"fields": FIELD_LIST[1:], "total": 10, "limit": 30}
 
 
-async def test_an_account_that_could_be_read_only_in_part_is_not_told_of(sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_account_that_can_be_read_only_in_part_is_unavailable(sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, both(served.server) as clients:
         for client in clients:
             for done, path in enumerate(("/api/v4/account", "*/segments", "*/custom_fields")):
@@ -197,5 +186,5 @@ async def test_an_account_that_could_be_read_only_in_part_is_not_told_of(sandbox
                     "retryable": True,
                     "hint": "Try again in a minute.",
                 }
-                # A read that failed is read again.
-                assert served.requests() == [*COSTS["segments"][:done], *[COSTS["segments"][done]] * 4]
+                read, failed = COSTS["segments"][:done], COSTS["segments"][done]
+                assert served.requests() == [*read, *[failed] * 4]

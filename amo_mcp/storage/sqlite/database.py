@@ -1,115 +1,237 @@
-"""The journal's file: one SQLite database, its owner's alone, that several processes have open at once."""
+"""The database of an account: one SQLite file, its owner's alone, that several processes have open at once.
 
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from amo_mcp.storage.sqlite.process_lock import ProcessLock
-
-_LONGEST_WAIT = 10.0
-"""Seconds that are waited for another process to finish its writing."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS changes (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    at REAL NOT NULL,
-    tool TEXT NOT NULL,
-    status TEXT NOT NULL,
-    undoes TEXT,
-    process TEXT NOT NULL,
-    noted REAL NOT NULL,
-    plan TEXT
-);
-CREATE INDEX IF NOT EXISTS changes_undoes ON changes (undoes);
-CREATE TABLE IF NOT EXISTS steps (
-    change TEXT NOT NULL REFERENCES changes (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (change, position)
-);
-CREATE TABLE IF NOT EXISTS plans (
-    id TEXT PRIMARY KEY,
-    made REAL NOT NULL,
-    owner TEXT NOT NULL,
-    steps TEXT NOT NULL,
-    applied INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS dropped (undoable INTEGER NOT NULL);
+Writing happens in a thread, one write at a time, to its end: a record that is begun is finished. A reader of a
+write-ahead log waits for no writer, so that reading happens on the event loop once the file is open.
 """
 
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-class JournalFile:
-    """The file as one process has it open; it is opened when it is first used.
+import anyio
+import anyio.to_thread
+
+from amo_mcp.changes.journal import JournalUnusable
+from amo_mcp.paths import StateDir
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from amo_mcp.storage.sqlite.process_lock import ProcessLock
+
+_T = TypeVar("_T")
+
+Work = Callable[["sqlite3.Connection"], _T]
+"""What is done with an open database."""
+
+_MAX_WAIT = 10.0
+"""Seconds that are waited for another process to finish its writing."""
+
+
+class Database:
+    """The database of the account behind an address.
 
     Args:
-        file: where it is; None keeps everything in memory.
+        state: where the files are.
+        base_url: the account's address, by whose host the first release named its file.
+        account_id: asks for the id of the account that is behind the address now; whoever gives it caches the answer.
+    """
+
+    def __init__(self, state: StateDir, base_url: str, account_id: Callable[[], Awaitable[int]]) -> None:
+        self._state = state
+        self._base_url = base_url
+        self._account_id = account_id
+        self._files: dict[int, DatabaseFile] = {}
+
+    async def file(self) -> "DatabaseFile":
+        """The file of the account, opened when it is first used.
+
+        Raises:
+            AmoError: the account's id cannot be told.
+        """
+        account = await self._account_id()
+        if account not in self._files:
+            legacy = self._state.legacy_journal_file(self._base_url)
+            self._files[account] = DatabaseFile(self._state.journal_file(account), legacy)
+        return self._files[account]
+
+    async def close(self) -> None:
+        """Close what is open; what is used again is opened again."""
+        for file in self._files.values():
+            await file.close()
+
+
+@dataclass(frozen=True)
+class _Open:
+    """The file while it is open.
+
+    Attributes:
+        identity: which file it is, and which its write-ahead log, whatever their names are now.
+    """
+
+    connection: "sqlite3.Connection"
+    process_lock: "ProcessLock"
+    identity: Sequence[tuple[int, int] | None]
+
+
+class DatabaseFile:
+    """One file, as one process has it open.
+
+    Before each use the open file has to be the one at the path; else it is closed, and opened anew.
+
+    Args:
+        path: where it is.
+        legacy: where the first release had it.
+
+    Attributes:
         process: the name of this process, under which the others see whether it is alive.
     """
 
-    def __init__(self, file: Path | None, process: str) -> None:
-        self._file = file
-        self._process = process
-        self._connection: sqlite3.Connection | None = None
-        self._alive: ProcessLock | None = None
+    def __init__(self, path: Path, legacy: Path) -> None:
+        self.process = os.urandom(8).hex()
+        self._path = path
+        self._legacy = legacy
+        self._open: _Open | None = None
+        self._one_at_a_time = anyio.Lock()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened already."""
-        return self._connection is not None
+    async def read(self, work: Work[_T]) -> _T:
+        """Look into the database.
 
-    def opened(self) -> sqlite3.Connection:
-        """The database, ready to be read."""
-        if self._connection is None:
-            if self._file is not None:
-                self._file.touch(mode=0o600)
-            connection = sqlite3.connect(
-                self._file or ":memory:", isolation_level=None, check_same_thread=False, timeout=_LONGEST_WAIT
-            )
-            try:
-                _keep_write_ahead_log(connection)
-                connection.executescript(f"PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; {_SCHEMA}")
-                if self._file is not None:
-                    self._alive = ProcessLock(self._file, self._process)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+        Raises:
+            JournalUnusable: it cannot be opened or read.
+        """
+        if not self._is_open():
+            return await self._in_thread(lambda: work(self._opened().connection))
+        async with self._one_at_a_time:
+            with _usable():
+                return work(self._opened().connection)
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: written whole at its end, or not at all."""
-        connection = self.opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            # On some failures, a full disk for one, SQLite has rolled back by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    async def write(self, work: Work[_T]) -> _T:
+        """Do `work` in a transaction: written whole and durably when this returns, or not at all.
+
+        Raises:
+            JournalUnusable: it cannot be opened or written.
+        """
+        return await self._in_thread(lambda: self._write(work))
 
     def is_gone(self, process: str) -> bool:
         """Whether another process that had the file open has ended."""
-        assert self._alive is not None  # noqa: S101 - a journal in memory has no other process
-        return self._alive.is_gone(process)
+        from amo_mcp.storage.sqlite.process_lock import is_gone
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._alive is not None:
-            self._alive.end()
-            self._alive = None
+        return is_gone(self._path, process)
+
+    async def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._open is not None:
+            await self._in_thread(self._close)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        # The shield is around the lock too: what came of a change is recorded even when its call has been cancelled.
+        with anyio.CancelScope(shield=True):
+            async with self._one_at_a_time:
+                with _usable():
+                    done = await anyio.to_thread.run_sync(work)
+        return done
+
+    def _write(self, work: Work[_T]) -> _T:
+        opened = self._opened()
+        with _transaction(opened.connection):
+            done = work(opened.connection)
+        if not self._is_open():
+            raise JournalUnusable("its file was removed while it was being written")
+        return done
+
+    def _is_open(self) -> bool:
+        """Whether the file at the path is the one that is open."""
+        opened, identity = self._open, _identity(self._path)
+        return opened is not None and identity[0] is not None and identity == opened.identity
+
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is None or not self._is_open():
+            self._close()
+            opened = self._open = self._opening()
+        return opened
+
+    def _opening(self) -> _Open:
+        import sqlite3
+
+        from amo_mcp.storage.sqlite.creation import ensure_exists
+        from amo_mcp.storage.sqlite.process_lock import ProcessLock, remove_dead_locks
+        from amo_mcp.storage.sqlite.schema import upgrade
+
+        ensure_exists(self._path, self._legacy)
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
+        connection.row_factory = sqlite3.Row
+        lock = None
+        try:
+            _keep_write_ahead_log(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            # Locks are made and removed within a transaction, so that nobody removes one that is just being made.
+            with _transaction(connection):
+                upgrade(connection)
+                lock = ProcessLock(self._path, self.process)
+                remove_dead_locks(self._path)
+        except BaseException:
+            connection.close()
+            if lock is not None:
+                lock.release()
+            raise
+        return _Open(connection, lock, _identity(self._path))
+
+    def _close(self) -> None:
+        if self._open is not None:
+            opened, self._open = self._open, None
+            opened.connection.close()
+            opened.process_lock.release()
 
 
-def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
+def _identity(path: Path) -> Sequence[tuple[int, int] | None]:
+    """Which file is at the path, and which beside it, where the write-ahead log is: device and inode of each."""
+    return [_inode(file) for file in (path, path.with_name(f"{path.name}-wal"))]
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+@contextmanager
+def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
+    """A transaction: written whole at its end, or not at all."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # On some failures, a full disk for one, SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    import sqlite3
+
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise JournalUnusable(str(error)) from error
+
+
+def _keep_write_ahead_log(connection: "sqlite3.Connection") -> None:
     """Where another process is just opening the same new file, SQLite refuses at once instead of waiting."""
-    patience = time.monotonic() + _LONGEST_WAIT
+    import sqlite3
+
+    patience = time.monotonic() + _MAX_WAIT
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

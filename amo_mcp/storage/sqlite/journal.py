@@ -1,29 +1,28 @@
-"""What is recorded of changes and plans in the journal, and what became of it since; for one thread at a time."""
+"""The journal in a SQLite database (see `amo_mcp.changes.journal.Journal` for what it promises)."""
 
-import json
 import secrets
-import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from amo_mcp.changes.history import Recorded, RecreatedIds, steps_now
-from amo_mcp.changes.steps import Change, ChangeStatus, Step, status_of
-from amo_mcp.reorganize.plan import LIFETIME as PLAN_LIFETIME
-from amo_mcp.reorganize.plan import Plan
-from amo_mcp.storage.sqlite.database import JournalFile
+from typing_extensions import override
 
-AT_REST = 60.0
-"""Seconds after which a request that was broken off is surely not being worked on any more."""
+from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
+from amo_mcp.changes.journal import Journal, JournalUnusable, Retention, UndoneMeanwhile, Unsettled, is_at_rest
+from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step, overall_status
+from amo_mcp.storage.records import dump_step, load_step
+from amo_mcp.storage.sqlite.database import Database, DatabaseFile
+from amo_mcp.storage.sqlite.plans import free, use_up
 
-MOST_CHANGES = 10_000
-LONGEST_KEPT = 400 * 86_400.0
-"""Bounds of what is kept; what is dropped while it could still be undone is counted, and the count is told."""
+if TYPE_CHECKING:
+    from sqlite3 import Connection, Row
 
-_COLUMNS = "number, id, at, noted, tool, status, undoes, process"
+_CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, process FROM changes"
 
-_MADE_AGAIN = """
+_LAST = "coalesce((SELECT max(number) FROM changes), 0)"
+
+_RECREATED = """
 SELECT changes.number, json_extract(new.record, '$.kind'), json_extract(old.record, '$.before.id'),
     json_extract(new.record, '$.after.id')
 FROM changes JOIN steps AS new ON new.change = changes.id
@@ -33,234 +32,219 @@ WHERE changes.undoes IS NOT NULL AND json_extract(new.record, '$.action') = 'cre
 ORDER BY changes.number, new.position
 """
 
-
-class PlanUsed(Exception):
-    """The plan was carried out already."""
-
-
-class UndoneMeanwhile(Exception):
-    """What shall be taken back was taken back already, or is just being taken back."""
+_HAS_PENDING = """
+EXISTS (SELECT 1 FROM steps WHERE change = changes.id AND json_extract(record, '$.outcome') = 'pending')
+"""
 
 
-@dataclass(frozen=True)
-class Unsettled:
-    """A change that was left unfinished.
+class SqliteJournal(Journal):
+    """The journal of the account that a database is of.
 
-    Attributes:
-        at_rest: whether what it sent has surely been worked on by now.
-    """
-
-    change: Change
-    at_rest: bool
-
-
-class Records:
-    """The records of one process.
+    A change is recorded in the file in which it was begun, whichever account is behind the address by then.
 
     Args:
-        file: where they are kept; None keeps them in memory.
+        database: where it is kept.
         clock: gives Unix seconds.
+        retention: how long changes are kept.
     """
 
-    def __init__(self, file: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, *, clock: Callable[[], float] = time.time, retention: Retention | None = None
+    ) -> None:
+        self._database = database
         self._clock = clock
-        self._process = secrets.token_hex(8)
-        self._file = JournalFile(file, self._process)
-        self._under_way: set[str] = set()
+        self._retention = retention or Retention()
+        self._under_way: dict[str, DatabaseFile] = {}
 
-    def begin(self, tool: str, steps: Sequence[Step], undoes: str | None, plan_id: str | None) -> str:
-        """Record a change that is about to be made, use its plan up, and give its id.
+    @override
+    async def begin(
+        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
+    ) -> ChangeRecord:
+        file = await self._database.file()
+        record = await file.write(partial(self._begin, file.process, tool, tuple(steps), undoes, plan_id))
+        self._under_way[record.id] = file
+        return record
 
-        Raises:
-            PlanUsed: the plan was carried out already.
-            UndoneMeanwhile: a step that is to be taken back is not there to be taken back any more.
-        """
-        change_id, now = f"c{secrets.token_hex(6)}", self._clock()
-        with self._file.writing() as connection:
-            if plan_id is not None:
-                used = connection.execute("UPDATE plans SET applied = 1 WHERE id = ? AND NOT applied", (plan_id,))
-                if used.rowcount != 1:
-                    raise PlanUsed
-            if undoes is not None and not self._can_be_undone(undoes, steps):
-                raise UndoneMeanwhile
-            connection.execute(
-                "INSERT INTO changes (id, at, tool, status, undoes, process, noted, plan) "
-                "VALUES (?, ?, ?, 'running', ?, ?, ?, ?)",
-                (change_id, now, tool, undoes, self._process, now, plan_id),
-            )
-            connection.executemany(
-                "INSERT INTO steps VALUES (?, ?, ?)",
-                [(change_id, position, _text(step)) for position, step in enumerate(steps)],
-            )
-            self._drop_oldest(connection)
-        self._under_way.add(change_id)
-        return change_id
-
-    def _can_be_undone(self, undoes: str, steps: Sequence[Step]) -> bool:
-        """Whether no other undo is under way, and what the steps take back is still there to be taken back."""
-        found = self._found(undoes)
-        if found is None or any(undo.status == "running" for undo in found[0].undos):
-            return False
-        left = found[1].steps
-        return all(left[step.undoes].outcome == "done" for step in steps if step.undoes is not None)
-
-    def note(self, change_id: str, steps: dict[int, Step], status: ChangeStatus | None) -> None:
-        """Record what is known now of some steps, by position, and of the change: with a status, it has ended."""
+    @override
+    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+        file = self._under_way.get(change_id) or await self._database.file()
         if status is not None:
-            self._under_way.discard(change_id)
-        with self._file.writing() as connection:
-            self._put(connection, change_id, steps)
+            self._under_way.pop(change_id, None)
+        try:
+            await file.write(partial(self._note, change_id, steps, status))
+        except JournalUnusable as error:
+            raise JournalUnusable(error.reason, begun=True) from error
+
+    @override
+    async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
+        file = await self._database.file()
+        await file.write(partial(self._settle, change_id, found))
+
+    @override
+    async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
+        file = await self._database.file()
+        return await file.read(partial(_changes, limit=limit, before=before))
+
+    @override
+    async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
+        file = await self._database.file()
+        return await file.read(partial(_page, limit=limit, before=before))
+
+    @override
+    async def change(self, change_id: str) -> ChangeRecord | None:
+        file = await self._database.file()
+        return await file.read(partial(_change, change_id=change_id))
+
+    @override
+    async def unsettled(self) -> list[Unsettled]:
+        file = await self._database.file()
+        return await file.read(partial(self._unsettled, file))
+
+    @override
+    async def recreated_ids(self) -> RecreatedIds:
+        file = await self._database.file()
+        return await file.read(_recreated_ids)
+
+    @override
+    async def close(self) -> None:
+        await self._database.close()
+
+    def _begin(
+        self,
+        process: str,
+        tool: str,
+        steps: tuple[Step, ...],
+        undoes: str | None,
+        plan_id: str | None,
+        connection: "Connection",
+    ) -> ChangeRecord:
+        now = self._clock()
+        record = ChangeRecord(f"c{secrets.token_hex(6)}", now, tool, steps, "running", undoes)
+        if plan_id is not None:
+            use_up(connection, plan_id)
+        if undoes is not None:
+            entry = _entry(connection, undoes)
+            if entry is None or not can_be_undone(entry, steps, _recreated_ids(connection)):
+                raise UndoneMeanwhile
+        number = connection.execute(
+            "INSERT INTO changes (id, at, tool, status, undoes, process, noted, plan, noted_after) "
+            f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {_LAST} + 1)",
+            (record.id, now, tool, record.status, undoes, process, now, plan_id),
+        ).lastrowid
+        connection.executemany(
+            "INSERT INTO steps VALUES (?, ?, ?)",
+            [(record.id, position, dump_step(step)) for position, step in enumerate(steps)],
+        )
+        self._forget(connection, number or 0, now)
+        return record
+
+    def _note(
+        self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None, connection: "Connection"
+    ) -> None:
+        _put(connection, change_id, steps)
+        noted = connection.execute(
+            f"UPDATE changes SET noted = ?, noted_after = {_LAST}, status = coalesce(?, status) WHERE id = ?",
+            (self._clock(), status, change_id),
+        )
+        if not noted.rowcount:
+            raise JournalUnusable("the change that is being made is not in it any more")
+        if status == "failed":
+            _free_plan(connection, change_id)
+
+    def _settle(self, change_id: str, found: Mapping[int, Step], connection: "Connection") -> None:
+        steps = _steps(connection, change_id)
+        if not steps:
+            return
+        new = still_open(steps, found)
+        status = overall_status([new.get(position, step) for position, step in enumerate(steps)])
+        _put(connection, change_id, new)
+        connection.execute("UPDATE changes SET status = ? WHERE id = ?", (status, change_id))
+        if new:
             connection.execute(
-                "UPDATE changes SET noted = ?, status = coalesce(?, status) WHERE id = ?",
-                (self._clock(), status, change_id),
+                f"UPDATE changes SET noted = ?, noted_after = {_LAST} WHERE id = ?", (self._clock(), change_id)
             )
             if status == "failed":
-                self._free_plan(connection, change_id)
+                _free_plan(connection, change_id)
 
-    def settle(self, change_id: str, found: dict[int, Step]) -> None:
-        """Record what was found out of the steps of an unfinished change that are still open."""
-        with self._file.writing() as connection:
-            steps = self._recorded(change_id)
-            new = {position: step for position, step in found.items() if steps[position].outcome == "intent"}
-            status = status_of([new.get(position, step) for position, step in enumerate(steps)])
-            self._put(connection, change_id, new)
-            connection.execute("UPDATE changes SET status = ? WHERE id = ?", (status, change_id))
-            if new:
-                connection.execute("UPDATE changes SET noted = ? WHERE id = ?", (self._clock(), change_id))
-                if status == "failed":
-                    self._free_plan(connection, change_id)
-
-    def _put(self, connection: sqlite3.Connection, change_id: str, steps: dict[int, Step]) -> None:
-        connection.executemany(
-            "UPDATE steps SET record = ? WHERE change = ? AND position = ?",
-            [(_text(step), change_id, position) for position, step in steps.items()],
-        )
-
-    def _free_plan(self, connection: sqlite3.Connection, change_id: str) -> None:
-        """Let the plan of a change be applied again, if nothing came of it."""
-        if not any(step.outcome == "done" for step in self._recorded(change_id)):
-            connection.execute(
-                "UPDATE plans SET applied = 0 WHERE id = (SELECT plan FROM changes WHERE id = ?)", (change_id,)
-            )
-
-    def keep_plan(self, plan: Plan) -> None:
-        """Keep a plan, and forget those that are dead."""
-        with self._file.writing() as connection:
-            connection.execute("DELETE FROM plans WHERE made < ?", (self._clock() - 2 * PLAN_LIFETIME,))
-            texts = json.dumps([step.recorded() for step in plan.steps], ensure_ascii=False)
-            connection.execute(
-                "INSERT INTO plans (id, made, owner, steps) VALUES (?, ?, ?, ?)",
-                (plan.id, plan.made, plan.owner, texts),
-            )
-
-    def plan(self, plan_id: str, owner: str) -> Plan | None:
-        """A plan of `owner` that lives and was not applied."""
-        row = (
-            self._file.opened()
-            .execute(
-                "SELECT made, steps FROM plans WHERE id = ? AND owner = ? AND NOT applied AND made > ?",
-                (plan_id, owner, self._clock() - PLAN_LIFETIME),
-            )
-            .fetchone()
-        )
-        if row is None:
-            return None
-        steps = tuple(Step.read(record) for record in json.loads(row[1]))
-        return Plan(id=plan_id, made=row[0], owner=owner, steps=steps, warnings=())
-
-    def changes(self, limit: int, before: int | None) -> list[tuple[int, Change]]:
-        """Changes with their numbers, newest first, from below the number `before`."""
-        rows = self._file.opened().execute(
-            f"SELECT {_COLUMNS} FROM changes WHERE number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constant
-            (before or 2**62, limit),
-        )
-        found = rows.fetchall()
-        successors = self.successors() if found else RecreatedIds()
-        return [(row[0], self._read(row, successors)[1]) for row in found]
-
-    def page(self, limit: int, before: int | None) -> tuple[list[tuple[int, Change]], int]:
-        """`changes`, and how many were dropped for age or number while they could still be undone."""
-        dropped = self._file.opened().execute("SELECT count(*) FROM dropped").fetchone()[0]
-        return self.changes(limit, before), dropped
-
-    def change(self, change_id: str) -> Change | None:
-        """One change."""
-        found = self._found(change_id)
-        return None if found is None else found[1]
-
-    def _found(self, change_id: str) -> tuple[Recorded, Change] | None:
-        row = self._file.opened().execute(f"SELECT {_COLUMNS} FROM changes WHERE id = ?", (change_id,))  # noqa: S608
-        found = row.fetchone()
-        return None if found is None else self._read(found, self.successors())
-
-    def unsettled(self) -> list[Unsettled]:
-        """Changes that were broken off, here or by a process that is gone, or of which it is still to be found out."""
-        rows = self._file.opened().execute(
-            f"SELECT {_COLUMNS} FROM changes WHERE status IN ('running', 'interrupted')"  # noqa: S608 - constant
-        )
-        found, unsettled = rows.fetchall(), []
-        successors = self.successors() if found else RecreatedIds()
-        for row in found:
-            record, change = self._read(row, successors)
-            open_ended = any(step.outcome == "intent" for step in change.steps)
-            if self._is_left(change.id, row[-1]) if record.status == "running" else open_ended:
-                unsettled.append(Unsettled(change, at_rest=record.noted < self._clock() - AT_REST))
-        return unsettled
-
-    def successors(self) -> RecreatedIds:
-        """What was deleted and came back under a new id."""
-        return RecreatedIds(self._file.opened().execute(_MADE_AGAIN).fetchall())
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the file was opened already, for which it may have waited."""
-        return self._file.is_open
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _is_left(self, change_id: str, process: str) -> bool:
-        """Whether nobody works on a change any more."""
-        if process == self._process:
-            return change_id not in self._under_way
-        return self._file.is_gone(process)
-
-    def _read(self, row: tuple[Any, ...], successors: RecreatedIds) -> tuple[Recorded, Change]:
-        """A change as it was recorded, and with what became of it since."""
-        _, change_id, at, _, tool, status, undoes, _ = row
-        record = self._with_undos(row)
-        steps = tuple(steps_now(record, successors))
-        status = status if status == "running" else status_of(steps)
-        return record, Change(id=change_id, at=at, tool=tool, steps=steps, status=status, undoes=undoes)
-
-    def _with_undos(self, row: tuple[Any, ...]) -> Recorded:
-        number, change_id, at, noted, _, status, *_ = row
-        rows = self._file.opened().execute(
-            f"SELECT {_COLUMNS} FROM changes WHERE undoes = ? ORDER BY number",  # noqa: S608 - constant
-            (change_id,),
-        )
-        undos = tuple(self._with_undos(undo) for undo in rows.fetchall())
-        return Recorded(number, at, noted, status, tuple(self._recorded(change_id)), undos)
-
-    def _recorded(self, change_id: str) -> list[Step]:
-        records = self._file.opened().execute(
-            "SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,)
-        )
-        return [Step.read(json.loads(record)) for (record,) in records.fetchall()]
-
-    def _drop_oldest(self, connection: sqlite3.Connection) -> None:
-        """Keep within the bounds; count what could still have been undone."""
+    def _unsettled(self, file: DatabaseFile, connection: "Connection") -> list[Unsettled]:
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM changes "  # noqa: S608 - constant
-            "WHERE status != 'running' AND (at < ? OR number <= (SELECT max(number) FROM changes) - ?)",
-            (self._clock() - LONGEST_KEPT, MOST_CHANGES),
-        )
-        old = [self._read(row, self.successors())[1] for row in rows.fetchall()]
-        undoable = [change for change in old if any(step.outcome == "done" for step in change.steps)]
-        connection.executemany("DELETE FROM changes WHERE id = ?", [(change.id,) for change in old])
-        connection.executemany("INSERT INTO dropped VALUES (1)", [() for _ in undoable])
+            f"{_CHANGES} WHERE status IN ('running', 'interrupted') AND (status = 'running' OR {_HAS_PENDING})"
+        ).fetchall()
+        left = [row for row in rows if row["status"] != "running" or self._is_left(file, row["id"], row["process"])]
+        recreated = _recreated_ids(connection) if left else RecreatedIds()
+        now = self._clock()
+        return [
+            Unsettled(current_record(_read(connection, row), recreated), is_at_rest(row["noted"], now)) for row in left
+        ]
+
+    def _is_left(self, file: DatabaseFile, change_id: str, process: str) -> bool:
+        """Whether nobody works on a running change any more."""
+        return change_id not in self._under_way if process == file.process else file.is_gone(process)
+
+    def _forget(self, connection: "Connection", last: int, now: float) -> None:
+        """Drop some of the changes that are over, and count those that could still have been undone."""
+        rows = connection.execute(
+            f"{_CHANGES} WHERE status != 'running' ORDER BY number LIMIT ?", (self._retention.at_once,)
+        ).fetchall()
+        over = [row for row in rows if self._retention.is_over(row["number"], row["at"], last=last, now=now)]
+        if over:
+            recreated = _recreated_ids(connection)
+            records = [current_record(_read(connection, row), recreated) for row in over]
+            undoable = [record for record in records if any(step.outcome == "done" for step in record.steps)]
+            connection.executemany("DELETE FROM changes WHERE id = ?", [(record.id,) for record in records])
+            connection.execute("UPDATE dropped SET undoable = undoable + ?", (len(undoable),))
 
 
-def _text(step: Step) -> str:
-    return json.dumps(step.recorded(), ensure_ascii=False, separators=(",", ":"))
+def _changes(connection: "Connection", *, limit: int, before: int | None) -> list[tuple[int, ChangeRecord]]:
+    rows = connection.execute(
+        f"{_CHANGES} WHERE ?1 IS NULL OR number < ?1 ORDER BY number DESC LIMIT ?2", (before, limit)
+    ).fetchall()
+    recreated = _recreated_ids(connection) if rows else RecreatedIds()
+    return [(row["number"], current_record(_read(connection, row), recreated)) for row in rows]
+
+
+def _page(connection: "Connection", *, limit: int, before: int | None) -> tuple[list[tuple[int, ChangeRecord]], int]:
+    [dropped] = connection.execute("SELECT undoable FROM dropped").fetchone()
+    return _changes(connection, limit=limit, before=before), dropped
+
+
+def _change(connection: "Connection", *, change_id: str) -> ChangeRecord | None:
+    entry = _entry(connection, change_id)
+    return None if entry is None else current_record(entry, _recreated_ids(connection))
+
+
+def _recreated_ids(connection: "Connection") -> RecreatedIds:
+    return RecreatedIds(connection.execute(_RECREATED).fetchall())
+
+
+def _entry(connection: "Connection", change_id: str) -> JournalEntry | None:
+    row = connection.execute(f"{_CHANGES} WHERE id = ?", (change_id,)).fetchone()
+    return None if row is None else _read(connection, row)
+
+
+def _read(connection: "Connection", row: "Row") -> JournalEntry:
+    """A change with the changes that undo it."""
+    steps = tuple(_steps(connection, row["id"]))
+    record = ChangeRecord(row["id"], row["at"], row["tool"], steps, row["status"], row["undoes"])
+    rows = connection.execute(f"{_CHANGES} WHERE undoes = ? ORDER BY number", (record.id,)).fetchall()
+    return JournalEntry(row["number"], record, row["noted_after"], tuple(_read(connection, undo) for undo in rows))
+
+
+def _steps(connection: "Connection", change_id: str) -> list[Step]:
+    """The steps of a change as they were recorded."""
+    rows = connection.execute("SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,))
+    return [load_step(text) for (text,) in rows.fetchall()]
+
+
+def _put(connection: "Connection", change_id: str, steps: Mapping[int, Step]) -> None:
+    connection.executemany(
+        "UPDATE steps SET record = ? WHERE change = ? AND position = ?",
+        [(dump_step(step), change_id, position) for position, step in steps.items()],
+    )
+
+
+def _free_plan(connection: "Connection", change_id: str) -> None:
+    """Let the plan of a change that failed be applied again, if nothing came of it."""
+    if not any(step.outcome == "done" for step in _steps(connection, change_id)):
+        [plan_id] = connection.execute("SELECT plan FROM changes WHERE id = ?", (change_id,)).fetchone()
+        free(connection, plan_id)

@@ -32,7 +32,7 @@ def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, 
     """The arguments as `model`; `schema` is what the model was told of them.
 
     Raises:
-        ToolFailure: `invalid_arguments`, with every problem.
+        Failure: `invalid_arguments`, with every problem.
     """
     known = list(schema["properties"])
     unknown = [(sanitize(name, 60) or "?", _unknown(name, known)) for name in arguments if name not in known]

@@ -1,4 +1,4 @@
-"""Cursors of listings that are ordered by id: the next page begins after the last id that was given.
+"""Cursors of listings that are ordered by a number: the next page begins after the last number that was given.
 
 A listing that changes between two pages neither skips nor repeats anything that stays.
 """
@@ -12,16 +12,16 @@ from amo_mcp.failures import invalid_arguments
 _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
 
 
-def cursor_for(last_id: int) -> str:
-    """The cursor of the page that follows `last_id`."""
-    return base64.urlsafe_b64encode(b"after:%d" % last_id).decode().rstrip("=")
+def cursor_after(number: int) -> str:
+    """The cursor of the page that follows `number`."""
+    return base64.urlsafe_b64encode(b"after:%d" % number).decode().rstrip("=")
 
 
-def after(cursor: str | None) -> int | None:
-    """The id after which the page begins; None for the first page.
+def parse_cursor(cursor: str | None) -> int | None:
+    """The number after which the page begins; None for the first page.
 
     Raises:
-        ToolFailure: `invalid_arguments`, when the cursor is not one that was given out.
+        Failure: `invalid_arguments`, when the cursor is not one that was given out.
     """
     if cursor is None:
         return None
@@ -31,6 +31,6 @@ def after(cursor: str | None) -> int | None:
         match = None
     if match is None:
         raise invalid_arguments(
-            [("cursor", "is not one that this tool gave; leave it out to start from the beginning")]
+            [("cursor", "is not a cursor from this tool; leave it out to start from the beginning")]
         )
     return int(match[1])

@@ -23,21 +23,20 @@ class PlainJsonSchema(GenerateJsonSchema):
             told.pop("default", None)
         return told
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+    def field_title_should_be_set(self, schema: Any) -> bool:
         """Never: the name says it."""
         return False
 
 
-def plain(schema: dict[str, Any], *, closed: bool) -> dict[str, Any]:
+def inline(schema: dict[str, Any], *, closed: bool) -> dict[str, Any]:
     """`schema` with its references put in place.
 
     A `closed` one is for arguments: objects take nothing that is not named. Otherwise it is for answers, whose keys
     are there when the API gave them.
     What a model class says of itself in its docstring is for developers and left out; what a property says stays.
     """
-    made = _inlined({**schema, "description": None}, schema.get("$defs", {}), closed=closed)
-    assert isinstance(made, dict)  # noqa: S101 - a schema of an object is an object
-    return made
+    inlined: dict[str, Any] = _inlined({**schema, "description": None}, schema.get("$defs", {}), closed=closed)
+    return inlined
 
 
 def _inlined(node: Any, defs: dict[str, Any], *, closed: bool) -> Any:

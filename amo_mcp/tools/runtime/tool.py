@@ -1,51 +1,23 @@
-"""Makes a function a tool: strict arguments, schemas that every provider takes, one shape of answer and of failure."""
+"""Declares a function as a tool: its name, docstring and annotations are what the model sees."""
 
-import json
-import logging
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.resolve import AcceptedElicitation, Resolve, resolve_arguments
-from mcp.server.mcpserver.tools import Tool
-from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel, ConfigDict, create_model
 
-from amo_mcp.accounts.account import AmoAccount, TellProgress, tell_progress
-from amo_mcp.amocrm.ratelimit import OnWait
-from amo_mcp.confirmation.ask import Asking, Called, asking, serving
-from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
-from amo_mcp.failures import ToolFailure, explain
-from amo_mcp.text import sanitize
-from amo_mcp.tools.runtime.arguments import validated
-from amo_mcp.tools.runtime.schema import PlainJsonSchema, plain
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.changes.executor import Execution
+from amo_mcp.confirmation.approvals import Approval, Caller
+from amo_mcp.confirmation.pending import PendingChange
 
-logger = logging.getLogger(__name__)
-
-LISTING = Path(__file__).with_name("catalog.json")
-"""What `tools/list` says of every tool, and which module declares it: `make docs` writes it."""
-
-
-_OUTCOME = AcceptedElicitation[Any]
-"""What the SDK wraps every resolved parameter in. Pydantic keeps such a class only while somebody uses it; without
-this name it would be made anew for call after call."""
-
-
-async def current_account(ctx: Called) -> AmoAccount:
-    """The account that this server serves."""
-    return serving(ctx).account.reporting(_wait_teller(ctx))
-
-
-CurrentAccount = Annotated[AmoAccount, Resolve(current_account)]
-"""A parameter that the model never sees."""
+READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+CREATE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+"""What a tool does to the world. amoCRM is one closed account, so never an open world."""
 
 
 class Output(BaseModel):
@@ -53,196 +25,127 @@ class Output(BaseModel):
 
     model_config = ConfigDict(defer_build=True)
 
-
-@dataclass(frozen=True)
-class Hints:
-    """What a tool does to the world, honestly. amoCRM is one closed account, so never an open world."""
-
-    reads: bool = False
-    destroys: bool = False
-    repeatable: bool = True
+    @classmethod
+    def of(cls, execution: Execution, change: PendingChange) -> Self:
+        """The answer of a tool that returns `Confirm`, once its change was carried out."""
+        raise NotImplementedError
 
 
-READ = Hints(reads=True)
-CREATE = Hints(repeatable=False)
-DESTROY = Hints(destroys=True)
+OutputT = TypeVar("OutputT", bound=Output)
 
 
 @dataclass(frozen=True)
-class Declared:
+class Confirm(Generic[OutputT]):
+    """What a destructive tool returns: a change that is carried out after a person's yes, answered as `OutputT`."""
+
+    change: PendingChange
+
+
+@dataclass(frozen=True)
+class Confirmed(Generic[OutputT]):
+    """What `confirm_change` returns: a change that a person has agreed to, answered as by the tool that asked."""
+
+    approval: Approval
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a tool may know of its call beside the arguments.
+
+    Attributes:
+        account: the account that the call works on, which reports progress to the caller.
+        caller: who calls.
+        confirm: consumes the approval of that id, which waits for this caller's `confirm_change`.
+    """
+
+    account: AmoAccount
+    caller: Caller
+    confirm: Callable[[str], Awaitable[Approval]]
+
+
+@dataclass(frozen=True)
+class _Injected:
+    """A parameter that the model never sees, made from the call."""
+
+    make: Callable[[Call], Any]
+
+
+CurrentAccount = Annotated[AmoAccount, _Injected(lambda call: call.account)]
+CurrentCall = Annotated[Call, _Injected(lambda call: call)]
+
+
+@dataclass(frozen=True)
+class ToolDefinition:
     """A tool as its module declares it.
 
     Attributes:
-        fn: its name and docstring are the tool's; its annotations are the schemas.
+        fn: what is called; its name and docstring are the tool's, its annotations the schemas.
         title: for people.
-        hints: for clients.
+        annotations: for clients.
     """
 
     fn: Callable[..., Any]
     title: str
-    hints: Hints
+    annotations: ToolAnnotations
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.fn.__name__
 
-    def listed(self) -> dict[str, Any]:
-        """What `LISTING` says of it."""
-        metadata = Tool.from_function(self.fn).fn_metadata
-        answers: type[BaseModel] = metadata.output_model
-        return {
-            "module": self.fn.__module__,
-            "title": self.title,
-            "description": " ".join((self.fn.__doc__ or "").split()),
-            "hints": asdict(self.hints),
-            "input": plain(metadata.arg_model.model_json_schema(schema_generator=PlainJsonSchema), closed=True),
-            "output": plain(answers.model_json_schema(schema_generator=PlainJsonSchema), closed=False),
+    @property
+    def description(self) -> str:
+        """Its docstring on one line."""
+        return " ".join((self.fn.__doc__ or "").split())
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.fn, include_extras=True)
+
+    @cached_property
+    def _injected(self) -> dict[str, _Injected]:
+        found = {
+            name: [item for item in get_args(hint) if isinstance(item, _Injected)] for name, hint in self._hints.items()
         }
-
-
-class AmoTool(Tool):
-    """A tool of this server.
-
-    Clients start a server for every window, and most tools are never called in it. What is listed comes from a file;
-    the module that declares the tool is imported, and the rest made, with the first call.
-
-    Attributes:
-        module: where it is declared, under its name.
-        answers: the schema of what it answers.
-    """
-
-    module: str
-    answers: dict[str, Any]
-
-    @property
-    def output_schema(self) -> dict[str, Any]:
-        """What it answers, by the SDK's name."""
-        return self.answers
+        return {name: items[0] for name, items in found.items() if items}
 
     @cached_property
-    def declared(self) -> Declared:
-        """The tool as its module declares it."""
-        declared: Declared = getattr(import_module(self.module), self.name)
-        return declared
-
-    @cached_property
-    def whole(self) -> Tool:
-        """The tool as the SDK makes it of the function: arguments as a model, and what the model never sees."""
-        return Tool.from_function(self.declared.fn, structured_output=False)
+    def arguments(self) -> type[BaseModel]:
+        """The arguments that the model gives."""
+        parameters = inspect.signature(self.fn).parameters.values()
+        fields = {
+            parameter.name: (
+                self._hints[parameter.name],
+                ... if parameter.default is parameter.empty else parameter.default,
+            )
+            for parameter in parameters
+            if parameter.name not in self._injected
+        }
+        return create_model(f"{self.name}Arguments", **cast("dict[str, Any]", fields))
 
     @property
-    def writes(self) -> bool:
-        """Whether it is left out of a read-only server."""
-        return not (self.annotations and self.annotations.read_only_hint)
+    def asks(self) -> bool:
+        """Whether it returns a change that a person has to confirm."""
+        return get_origin(self._hints["return"]) is Confirm
 
-    async def run(
-        self,
-        arguments: dict[str, Any],
-        context: Context[Any, Any],
-        convert_result: bool = False,  # noqa: ARG002, FBT001, FBT002 - the SDK's signature
-    ) -> Any:
-        """Check the arguments, ask what has to be asked, run, and answer; one log line for each call."""
-        started = time.monotonic()
-        outcome = "ok"
-        telling = tell_progress.set(_progress_teller(context))
-        try:
-            answer = await self._answer(arguments, context)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the model gets a closed code
-            failure = explain(error) or _internal(self.name, error)
-            outcome, answer = failure.code, result(failure.answer, is_error=True)
-        finally:
-            tell_progress.reset(telling)
-        logger.info("%s: %s in %d ms", self.name, outcome, (time.monotonic() - started) * 1e3)
-        return answer
+    @cached_property
+    def output(self) -> type[Output]:
+        """What it answers; of a destructive tool, once its change was carried out."""
+        returned = self._hints["return"]
+        answer = get_args(returned)[0] if get_origin(returned) in (Confirm, Confirmed) else returned
+        return cast("type[Output]", answer)
 
-    async def _answer(self, arguments: dict[str, Any], ctx: Called) -> CallToolResult | InputRequiredResult:
-        whole = self.whole
-        values = validated(arguments, whole.fn_metadata.arg_model, self.parameters).model_dump_one_level()
-        with asking(ctx) as question:
-            resolved = await self._resolved(values, ctx, question)
-            if isinstance(resolved, InputRequiredResult):
-                question.state = resolved.request_state
-                return resolved
-            passed = {whole.context_kwarg: ctx} if whole.context_kwarg else {}
-            answer: BaseModel = await self.declared.fn(**values, **resolved, **passed)
-        return result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+    def prepare(self) -> None:
+        """Build what the first call needs: the models of its arguments and of its answer."""
+        self.arguments.model_rebuild()
+        self.output.model_rebuild()
 
-    async def _resolved(
-        self, values: dict[str, Any], ctx: Called, question: Asking
-    ) -> dict[str, Any] | InputRequiredResult:
-        """The parameters that the model never sees; a question to a person has its deadline here."""
-        with question.wait:
-            try:
-                return await resolve_arguments(self.whole.resolved_params, self.whole.resolver_plans, values, ctx)
-            except ToolError as error:
-                raise Declined("The dialog's answer was not a yes or a no.") from error
-            except MCPError as error:
-                raise CannotAsk("The client could not show the dialog.") from error
-        raise ConfirmationExpired("The dialog was not answered in time.")
+    async def run(self, arguments: BaseModel, call: Call) -> Any:
+        """Call the function with arguments that were validated."""
+        values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+        return await self.fn(**values, **{name: item.make(call) for name, item in self._injected.items()})
 
 
-def tool(title: str, hints: Hints) -> Callable[[Callable[..., Any]], Declared]:
+def tool(title: str, annotations: ToolAnnotations) -> Callable[[Callable[..., Any]], ToolDefinition]:
     """Make the function a tool."""
-    return lambda fn: Declared(fn, title, hints)
-
-
-def listed() -> tuple[AmoTool, ...]:
-    """Every tool, in the order of `tools/list`."""
-    return tuple(_listed(name, told) for name, told in json.loads(LISTING.read_bytes()).items())
-
-
-def _listed(name: str, told: dict[str, Any]) -> AmoTool:
-    hints = Hints(**told["hints"])
-    return AmoTool.model_construct(  # type: ignore[call-arg]  # the rest is made with the first call
-        name=name,
-        title=told["title"],
-        description=told["description"],
-        parameters=told["input"],
-        answers=told["output"],
-        annotations=ToolAnnotations(
-            read_only_hint=hints.reads,
-            destructive_hint=hints.destroys,
-            idempotent_hint=hints.repeatable,
-            open_world_hint=False,
-        ),
-        module=told["module"],
-    )
-
-
-def result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
-    """`answer` in both channels: clients hand the model one or the other."""
-    text = to_json(answer).decode()
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
-
-
-def _wait_teller(ctx: Called) -> OnWait:
-    """Says through progress that the call waits, for clients that give up on silence."""
-
-    async def tell(seconds: float, reason: str) -> None:
-        await ctx.report_progress(0, message=f"Waiting {seconds:.0f} s for {reason}")
-
-    return tell
-
-
-def _progress_teller(ctx: Called) -> TellProgress:
-    """Says how far a change of several steps is."""
-
-    async def tell(done: float, total: float, what: str) -> None:
-        await ctx.report_progress(done, total, sanitize(what, 200))
-
-    return tell
-
-
-def _internal(name: str, error: Exception) -> ToolFailure:
-    """A failure that was not foreseen: where it happened goes to the log, in one line; nothing of it to the model."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "nowhere"
-    logger.error("%s failed unexpectedly: %s at %s", name, type(error).__name__, place)
-    return ToolFailure(
-        "internal",
-        "The server made a mistake. It may have happened after something was changed.",
-        "Read or list the target before anything is sent again, and report this to the server's authors.",
-    )
+    return lambda fn: ToolDefinition(fn, title, annotations)

@@ -1,0 +1,37 @@
+"""Who is told when a change was made, or may have been."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from amo_mcp.changes.steps import Kind
+
+
+@dataclass(frozen=True)
+class ChangeEvent:
+    """A change that was made, or may have been.
+
+    Attributes:
+        kind: what it was made to; "journal" when a change was recorded to its end.
+        ids: which entities, as far as they are known.
+        adds_or_removes: whether an entity appeared or went.
+    """
+
+    kind: Kind | Literal["journal"]
+    ids: tuple[int, ...] = ()
+    adds_or_removes: bool = False
+
+
+Listener = Callable[[ChangeEvent], Awaitable[None]]
+
+
+class ChangeEvents(Protocol):
+    """Carries events to everybody who listens, in this process and, where the storage is shared, in others."""
+
+    async def publish(self, event: ChangeEvent) -> None:
+        """Tell every listener of this process, in the order in which they subscribed, before this returns."""
+        ...
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with every event from now on."""
+        ...

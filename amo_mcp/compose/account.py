@@ -1,0 +1,74 @@
+"""One account on one machine, from settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from pydantic import SecretStr
+
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.accounts.identity import AccountIdentity
+from amo_mcp.amocrm.auth import CredentialStore, OAuthTokenSource
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
+from amo_mcp.settings import ServingSettings, Settings, is_loopback
+from amo_mcp.storage import credentials
+from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+
+
+@asynccontextmanager
+async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
+    """The account of `settings`, with its connections open as long as the context."""
+    async with AsyncExitStack() as stack:
+        yield build_account(settings, stack)
+
+
+def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
+    """The account of `settings`; what it opens when it is used is closed with `stack`."""
+    if settings.sandbox:
+        return _sandbox_account(settings, stack)
+    base_url = settings.base_url
+    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+    stack.push_async_callback(http.aclose)
+    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter(settings)))
+    database = Database(settings.state, base_url, AccountIdentity(client).account_id)
+    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
+    stack.push_async_callback(journal.close)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+
+
+def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
+    """The embedded sandbox: everything is kept in memory, and nothing is paced."""
+    from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+    from amo_mcp.storage.memory.journal import MemoryJournal
+    from amo_mcp.storage.memory.plans import MemoryPlanStore
+    from amo_mcp.storage.memory.rate_limit import Unlimited
+
+    http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
+    stack.push_async_callback(http.aclose)
+    session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
+    plans = MemoryPlanStore()
+    client, journal = AmoClient(session), MemoryJournal(plans)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+
+
+def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
+    """The operator's token, or what `amo-mcp login` stored."""
+    if settings.access_token is not None:
+        return LongLivedToken(settings.access_token)
+    return OAuthTokenSource(credential_store(settings, settings.base_url), http, allowed=settings.allowed)
+
+
+def credential_store(settings: Settings, base_url: str) -> CredentialStore:
+    """Where the sign-in to the account at `base_url` is, or is to be kept."""
+    return credentials.credential_store(base_url, settings.state.path)
+
+
+def rate_limiter(settings: ServingSettings) -> SqliteRateLimiter:
+    """The rate limit of the account, shared by all processes on this machine."""
+    file = settings.state.rate_limit_file(settings.base_url)
+    return SqliteRateLimiter(file, settings.rate_limit, timeout=settings.timeout)

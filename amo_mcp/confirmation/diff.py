@@ -1,0 +1,183 @@
+"""The one wording of before → after: of a change that stands alone, in a plan, or in an undo.
+
+What differs is always shown. What is left out of a long text or a long list is the same on both sides, or counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, Status, iso_utc
+from amo_mcp.changes.steps import Delete, Step, Update, summary_of
+from amo_mcp.text import quote, quote_unless_code, sanitize
+
+MAX_SHOWN_TEXT = 80
+"""Characters of one text that are shown."""
+
+MAX_SHOWN_ITEMS = 5
+"""Entries of one list that are shown."""
+
+_CONTEXT = 20
+"""Characters that are shown before the first difference of two long texts."""
+
+_MAX_COMPARED = 100_000
+_EMPTY = "empty"
+
+
+def headline(step: Step) -> str:
+    """What a step does to what: `Change segment «VIP» (id 51)`."""
+    customers = f", {_customers(step.before)} customers" if isinstance(step, Delete) and step.kind == "segment" else ""
+    return summary_of(step) + customers
+
+
+def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
+    """A step with everything that it sets."""
+    settings = setting_lines(step, fields)
+    return f"{headline(step)}: {'; '.join(settings)}" if settings else headline(step)
+
+
+def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
+    """What a step sets, a line a setting.
+
+    Args:
+        step: what is to be done.
+        fields: the definitions of the custom fields that it sets.
+    """
+    if isinstance(step, Delete):
+        return []
+    before = step.before if isinstance(step, Update) else None
+    payload = (step.patch if isinstance(step, Update) else step.draft).to_payload()
+    lines = []
+    if before is not None and "name" in payload:
+        lines.append(_texts("Name", before.name, payload["name"]))
+    if "sort" in payload:
+        lines.append(_line("Position", str(before.sort) if isinstance(before, Status) else None, str(payload["sort"])))
+    if "color" in payload:
+        lines.append(_line("Colour", quote_unless_code(before.color) if before else None, payload["color"]))
+    if (prices := payload.get("available_products_price_types")) is not None:
+        held = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
+        lines.append(_lists("Price fields", held, [str(item) for item in prices]))
+    fields_before = before.custom_fields_values if isinstance(before, Segment) else None
+    return [*lines, *_field_lines(payload.get("custom_fields_values", []), fields_before, fields)]
+
+
+def _field_lines(
+    sent: Sequence[Mapping[str, Any]], held: Sequence[FieldValues] | None, fields: Sequence[CustomField]
+) -> list[str]:
+    """A line a field; `held` is None in a creation."""
+    values_before = {field["field_id"]: field for field in held or ()}
+    definitions = {field.id: field for field in fields}
+    return [
+        _field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None)
+        for item in sent
+    ]
+
+
+def _field_line(
+    sent: Mapping[str, Any], held: FieldValues | None, definition: CustomField | None, *, creating: bool
+) -> str:
+    """One custom field by its name, its choices by their texts, its dates as days."""
+    name = definition.name if definition else (held.get("field_name") if held else None) or str(sent["field_id"])
+    field_type = definition.type if definition else (held.get("field_type") if held else None)
+    choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
+    before = [value_text(value, field_type, choices) for value in (held["values"] if held else [])]
+    after = [value_text(value, field_type, choices) for value in sent["values"] or []]
+    label = f"Field {quote(name)}"
+    if len(before) <= 1 and len(after) <= 1:
+        return _texts(label, None if creating else "".join(before), "".join(after))
+    return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
+
+
+def value_text(value: FieldValue | Mapping[str, Any], field_type: str | None, choices: Mapping[int, str]) -> str:
+    """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC.
+
+    Args:
+        value: a value as the API gives or takes it.
+        field_type: the type of its field, if it is known.
+        choices: the texts of the field's choices, by id.
+    """
+    choice, content = value.get("enum_id"), value.get("value")
+    if choice is not None:
+        return choices.get(choice) or (str(content) if content is not None else f"choice {choice}")
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if field_type in ("date", "date_time") and isinstance(content, int):
+        try:
+            moment = datetime.fromtimestamp(content, UTC)
+        except (OverflowError, OSError, ValueError):
+            return str(content)
+        # Which zone a day is counted in is not documented; UTC is assumed.
+        return f"{moment:%Y-%m-%d}" if field_type == "date" else iso_utc(moment)
+    if isinstance(content, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in content.items() if item not in (None, ""))
+    return "" if content is None else str(content)
+
+
+def _line(label: str, before: str | None, after: str) -> str:
+    """`Colour: was 6610f2 → will be ae003f`, in a creation (`before` is None) `Colour: ae003f`.
+
+    The words between the two keep the order, whichever direction a script runs.
+    """
+    return (
+        f"{label}: {after or _EMPTY}"
+        if before is None
+        else f"{label}: was {before or _EMPTY} → will be {after or _EMPTY}"
+    )
+
+
+def _texts(label: str, before: str | None, after: str) -> str:
+    """Two texts, cut so that what differs is shown; two that look alike are said to differ."""
+    will = sanitize(after, _MAX_COMPARED)
+    if before is None:
+        return _line(label, None, _excerpt(will, 0))
+    was = sanitize(before, _MAX_COMPARED)
+    if was == will and before != after:
+        return _line(label, quote(before), quote(after)) + " (they differ only in invisible characters)"
+    if max(len(was), len(will)) > MAX_SHOWN_TEXT:
+        start = max(0, _first_difference(was, will) - _CONTEXT)
+        was, will = _excerpt(was, start), _excerpt(will, start)
+    else:
+        was, will = (quote(text) if text else "" for text in (was, will))
+    return _line(label, was, will)
+
+
+def _first_difference(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+
+
+def _excerpt(text: str, start: int) -> str:
+    """A part of a text, and how much of it is not shown."""
+    if not text:
+        return ""
+    shown = text[start : start + MAX_SHOWN_TEXT]
+    left_out = len(text) - len(shown)
+    return quote(shown) + (f" (of {len(text)} characters, from {start + 1})" if left_out else "")
+
+
+def _lists(label: str, before: Sequence[str] | None, after: Sequence[str]) -> str:
+    """Two lists; of long ones what differs, and how much is the same."""
+    if before is None:
+        return _line(label, None, _some(after, 0))
+    if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
+        return _line(label, ", ".join(before), ", ".join(after))
+    removed = [item for item in before if item not in after]
+    added = [item for item in after if item not in before]
+    if not removed and not added:
+        return f"{label}: the same {len(after)} in another order or number"
+    return _line(label, _some(removed, len(before) - len(removed)), _some(added, len(after) - len(added)))
+
+
+def _some(items: Sequence[str], unchanged: int) -> str:
+    """The first few that differ, how many more, and how many are the same on both sides."""
+    more = len(items) - MAX_SHOWN_ITEMS
+    parts = [*items[:MAX_SHOWN_ITEMS]]
+    if more > 0:
+        parts.append(f"{more} more")
+    if unchanged:
+        parts.append(f"{unchanged} unchanged")
+    return ", ".join(parts)
+
+
+def _customers(entity: object) -> int:
+    return (entity.customers_count or 0) if isinstance(entity, Segment) else 0

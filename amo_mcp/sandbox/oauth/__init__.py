@@ -1,0 +1,1 @@
+"""Sign-in: the integration, its codes and tokens, and the endpoints that hand them out."""

@@ -1,0 +1,148 @@
+"""The vendor's OAuth over HTTP: the consent page, the token endpoint, and where an account has moved to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from amo_mcp.sandbox.account import Account, JsonObject
+from amo_mcp.sandbox.api import body
+from amo_mcp.sandbox.api.problems import OAuthProblemError
+from amo_mcp.sandbox.oauth.oauth import OAuth
+
+_CONSENT = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Access to {account}</title></head>
+<body>
+<h1>Access to {account}</h1>
+<p>{client} asks for access to this sandbox account.</p>
+<p><a href="{allow}">allow</a> <a href="{deny}">deny</a></p>
+</body>
+</html>
+"""
+
+
+@dataclass(eq=False)
+class SignIn:
+    """The endpoints of `oauth`, which need no bearer token."""
+
+    account: Account
+    oauth: OAuth
+    clock: Callable[[], float]
+
+    def routes(self) -> list[Route]:
+        """The routes, each with its one method."""
+        return [
+            Route("/oauth", self.consent, methods=["GET"]),
+            Route("/oauth2/access_token", self.access_token, methods=["POST"]),
+            Route("/oauth2/account/current/subdomain", self.subdomain, methods=["GET"]),
+        ]
+
+    async def consent(self, request: Request) -> Response:
+        """A page that asks whether the integration may have access, and then a redirect to the integration.
+
+        With `sandbox_answer` of "allow" or "deny" the redirect comes at once. `mode` is ignored. That an
+        unknown `client_id` is refused with the problem of the token endpoint, rather than with a page, is assumed.
+        """
+        query = request.query_params
+        self.oauth.check_client(query.get("client_id"))
+        state = [("state", query["state"])] if "state" in query else []
+        match query.get("sandbox_answer"):
+            case "allow":
+                code = self.oauth.issue_code()
+                return self._redirect([("code", code), ("referer", request.url.netloc), *state, ("platform", "1")])
+            case "deny":
+                return self._redirect([("error", "access_denied"), *state])
+            case _:
+                return HTMLResponse(self._page(request))
+
+    async def access_token(self, request: Request) -> Response:
+        """A new pair of tokens, for an authorization code or for a refresh token.
+
+        What is refused with 400 and what with 401 is assumed, but for the 401 of a refresh token used twice.
+        """
+        data = _object(await request.body())
+        grants = {
+            "authorization_code": ("code", self.oauth.use_code),
+            "refresh_token": ("refresh_token", self.oauth.use_refresh_token),
+        }
+        grant = data.get("grant_type")
+        if not isinstance(grant, str) or grant not in grants:
+            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check that all required parameters have been provided")
+        self.oauth.check_integration(data)
+        key, use = grants[grant]
+        access, refresh = use(data.get(key), request.url.netloc)
+        return JSONResponse(
+            {
+                "token_type": "Bearer",
+                "expires_in": int(self.oauth.access_lifetime),
+                "server_time": int(self.clock()),
+                "access_token": access,
+                "refresh_token": refresh,
+            }
+        )
+
+    async def subdomain(self, request: Request) -> Response:
+        """The account's current host, for a valid refresh token, which stays valid.
+
+        The response, and its 401 for a token that is missing or dead, are assumed.
+        """
+        self.oauth.check_refresh_token(request.headers.get("x-refresh-token", ""))
+        moved_to = self.oauth.moved_to
+        domain = moved_to or request.url.netloc
+        return JSONResponse(
+            {
+                "id": self.account.id,
+                "subdomain": moved_to.partition(".")[0] if moved_to else self.account.profile["subdomain"],
+                "domain": domain,
+                "top_level_domain": domain.partition(":")[0].rpartition(".")[2],
+            }
+        )
+
+    def _page(self, request: Request) -> str:
+        query = [(name, value) for name, value in request.query_params.multi_items() if name != "sandbox_answer"]
+        allow, deny = (f"/oauth?{urlencode([*query, ('sandbox_answer', answer)])}" for answer in ("allow", "deny"))
+        account = str(self.account.profile["name"])
+        client = self.oauth.client_id
+        return _CONSENT.format(account=escape(account), client=escape(client), allow=escape(allow), deny=escape(deny))
+
+    def _redirect(self, parameters: Sequence[tuple[str, str]]) -> Response:
+        uri = self.oauth.redirect_uri
+        separator = "&" if "?" in uri else "?"
+        return RedirectResponse(f"{uri}{separator}{urlencode(parameters)}", HTTPStatus.FOUND)
+
+
+class Relocation:
+    """Passes requests to `app`, except those for the API of an account that has moved.
+
+    The response is a 301 with an empty body (assumed), whatever the token, unless the request is to the new host.
+    """
+
+    def __init__(self, app: ASGIApp, oauth: OAuth) -> None:
+        self._app = app
+        self._oauth = oauth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        host = self._oauth.moved_to
+        relocated = host and scope["type"] == "http" and scope["path"].startswith("/api/")
+        if not relocated or host == HTTPConnection(scope).url.netloc:
+            await self._app(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        location = f"https://{host}{quote(scope['path'])}{'?' if query else ''}{query}"
+        await Response(status_code=HTTPStatus.MOVED_PERMANENTLY, headers={"Location": location})(scope, receive, send)
+
+
+def _object(raw: bytes) -> JsonObject:
+    try:
+        data = body.parse(raw)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,1 @@
+"""The example account: a coffee shop whose segments and statuses need tidying up."""

@@ -1,0 +1,48 @@
+"""Completion of `segment_id` and `status_id`: ids by their beginning, or by any part of a name, best first."""
+
+from collections.abc import Sequence
+
+from mcp_types import Completion
+
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.errors import AmoError
+from amo_mcp.amocrm.models import Segment, Status
+
+MAX_COMPLETIONS = 100
+"""Values of one completion (the protocol's limit)."""
+
+
+async def complete(account: AmoAccount, argument: str, typed: str) -> Completion:
+    """The ids that `typed` may become; none of another argument, or while the account cannot be read."""
+    try:
+        entities = await _entities(account, argument)
+    except AmoError:
+        entities = []
+    ranked = sorted(
+        (rank, entity.name.casefold(), entity.id)
+        for entity in entities
+        if (rank := _rank(entity, typed.strip().casefold())) is not None
+    )
+    values = [str(entity_id) for _, _, entity_id in ranked]
+    return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
+
+
+async def _entities(account: AmoAccount, argument: str) -> Sequence[Segment | Status]:
+    if argument == "segment_id":
+        return await account.cached.segments()
+    if argument == "status_id":
+        return await account.cached.statuses()
+    return []
+
+
+def _rank(entity: Segment | Status, typed: str) -> int | None:
+    """How well an entity fits what was typed: 0 is best, None not at all."""
+    name, entity_id = entity.name.casefold(), str(entity.id)
+    fits = (
+        typed == entity_id,
+        entity_id.startswith(typed),
+        name.startswith(typed),
+        any(word.startswith(typed) for word in name.split()),
+        typed in name,
+    )
+    return fits.index(True) if any(fits) else None

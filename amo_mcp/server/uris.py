@@ -1,0 +1,38 @@
+"""The `amo://` resources by their URIs, and which of them a change affects."""
+
+from typing import TYPE_CHECKING
+
+from mcp_types import ResourceTemplate
+
+if TYPE_CHECKING:
+    from amo_mcp.changes.events import ChangeEvent
+
+ACCOUNT, PALETTE, SEGMENTS, STATUSES = "amo://account", "amo://palette", "amo://segments", "amo://statuses"
+CHANGES = "amo://changes"
+MIME_TYPE = "application/json"
+
+TEMPLATES = (
+    ResourceTemplate(
+        uri_template=f"{SEGMENTS}/{{segment_id}}",
+        name="segment",
+        title="A segment",
+        description="One customer segment, whole.",
+        mime_type=MIME_TYPE,
+    ),
+    ResourceTemplate(
+        uri_template=f"{STATUSES}/{{status_id}}",
+        name="status",
+        title="A status",
+        description="One customer status.",
+        mime_type=MIME_TYPE,
+    ),
+)
+
+
+def uris_of(event: "ChangeEvent") -> list[str]:
+    """URIs of the resources that a change affects."""
+    if event.kind == "journal":
+        return [CHANGES]
+    collection = SEGMENTS if event.kind == "segment" else STATUSES
+    entities = [f"{collection}/{entity_id}" for entity_id in event.ids]
+    return [*entities, collection, *([ACCOUNT] if event.adds_or_removes else [])]

@@ -1,0 +1,94 @@
+"""Pending questions in memory: a server that ends takes its questions with it, and nothing happens."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from amo_mcp.confirmation.approvals import (
+    ALREADY_ANSWERED,
+    LIFETIME,
+    MAX_PENDING,
+    NOT_PENDING,
+    TOO_LATE,
+    Approval,
+    Caller,
+    Channel,
+    new_id,
+    new_nonce,
+)
+from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.pending import PendingChange
+
+_MAX_REMEMBERED = 2000
+"""Questions of all callers together, and as many answered ones; the oldest gives way."""
+
+
+class MemoryApprovalStore:
+    """`ApprovalStore` of one process.
+
+    Args:
+        clock: gives Unix seconds.
+        lifetime: seconds that a question waits.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
+        self.lifetime = lifetime
+        self._clock = clock
+        self._pending: OrderedDict[str, Approval] = OrderedDict()
+        self._answered: OrderedDict[str, None] = OrderedDict()
+
+    async def open(
+        self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
+    ) -> Approval:
+        """Keep a new question."""
+        nonce = new_nonce({approval.nonce for approval in self._pending.values()})
+        expires = self._clock() + self.lifetime
+        approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires)
+        self._make_room(caller)
+        self._pending[approval.id] = approval
+        _bound(self._pending)
+        return approval
+
+    async def pending(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
+        """Look at a question that still waits."""
+        if approval_id in self._answered:
+            raise ConfirmationExpired(ALREADY_ANSWERED)
+        approval = self._pending.get(approval_id)
+        if approval is None or (approval.channel, approval.caller) != (channel, caller):
+            raise ConfirmationExpired(NOT_PENDING)
+        if self._clock() >= approval.expires:
+            raise ConfirmationExpired(TOO_LATE)
+        return approval
+
+    async def consume(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
+        """Take a question off the list, once."""
+        approval = await self.pending(approval_id, channel, caller)
+        await self.close(approval)
+        return approval
+
+    async def reopen(self, approval: Approval) -> None:
+        """Put a question back."""
+        self._answered.pop(approval.id, None)
+        self._pending[approval.id] = approval
+
+    async def close(self, approval: Approval) -> None:
+        """Take a question off the list."""
+        self._pending.pop(approval.id, None)
+        self._answered[approval.id] = None
+        _bound(self._answered)
+
+    def _make_room(self, caller: Caller) -> None:
+        """Forget what is long dead, and the caller's oldest question when there are too many."""
+        dead = self._clock() - self.lifetime
+        for approval in [approval for approval in self._pending.values() if approval.expires <= dead]:
+            del self._pending[approval.id]
+        own = [approval for approval in self._pending.values() if approval.caller == caller]
+        for approval in own[: max(0, len(own) - MAX_PENDING + 1)]:
+            del self._pending[approval.id]
+
+
+def _bound(kept: "OrderedDict[str, Any]") -> None:
+    """Forget the oldest."""
+    while len(kept) > _MAX_REMEMBERED:
+        kept.popitem(last=False)

@@ -1,0 +1,150 @@
+"""Runs a tool: strict arguments, a question to a person, the change carried out, one shape of answer and failure."""
+
+import difflib
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.errors import RateLimited, Unavailable
+from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.confirmation.ask import Asker, Ctx, caller_of
+from amo_mcp.failures import Failure, explain, internal_error
+from amo_mcp.text import sanitize
+from amo_mcp.tools.runtime.arguments import validated
+from amo_mcp.tools.runtime.catalog import CatalogEntry
+from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, Output
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs the tools of one server.
+
+    Args:
+        account: what they work on.
+        asker: asks a person before a change is carried out.
+        tools: every tool by name.
+        read_only: refuse the tools that write.
+    """
+
+    def __init__(
+        self, account: AmoAccount, asker: Asker, tools: Mapping[str, CatalogEntry], *, read_only: bool = False
+    ) -> None:
+        self._account = account
+        self._asker = asker
+        self._tools = tools
+        self._read_only = read_only
+
+    async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        """Answer `tools/call`, with one log line; whatever happens in the tool, the caller gets a closed code.
+
+        Raises:
+            MCPError: there is no such tool (-32602).
+        """
+        name, started, outcome = params.name, time.monotonic(), "ok"
+        entry = self._entry(name)
+        try:
+            answer = await self._answer(ctx, params, entry)
+        except MCPError:
+            raise
+        except Exception as error:
+            failure = explain(error) or _unexpected(name, error)
+            outcome, answer = failure.code, _result(failure.answer, is_error=True)
+        logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
+        return answer
+
+    def _entry(self, name: str) -> CatalogEntry:
+        """The tool of that name.
+
+        Raises:
+            MCPError: there is none.
+        """
+        if name not in self._tools:
+            nearest = difflib.get_close_matches(name, self._tools, n=1, cutoff=0.0)
+            raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
+        return self._tools[name]
+
+    async def _answer(
+        self, ctx: Ctx, params: CallToolRequestParams, entry: CatalogEntry
+    ) -> CallToolResult | InputRequiredResult:
+        if self._read_only and entry.writes:
+            raise Failure(
+                "read_only",
+                "This server was started read-only. Nothing was changed.",
+                "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
+            )
+        account = self._account.reporting(_reporter(ctx))
+        answer = await self._run(entry, ctx, params, account)
+        if isinstance(answer, InputRequiredResult):
+            return answer
+        return _result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+
+    async def _run(
+        self, entry: CatalogEntry, ctx: Ctx, params: CallToolRequestParams, account: AmoAccount
+    ) -> BaseModel | InputRequiredResult:
+        definition = entry.definition
+        arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
+        if params.request_state is not None:
+            approval = await self._asker.resume(ctx, params.request_state, params.input_responses)
+        else:
+            if definition.asks:
+                self._asker.channel(ctx)
+            returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self._asker.confirm, ctx)))
+            match returned:
+                case Confirm(change):
+                    approval = await self._asker.ask(ctx, definition.name, change)
+                case Confirmed(approval):
+                    return await self._carry_out_or_reopen(approval, account)
+                case BaseModel():
+                    return returned
+        if isinstance(approval, InputRequiredResult):
+            return approval
+        return await self._carry_out(approval, account)
+
+    async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
+        change = approval.change
+        execution = await account.execute(
+            approval.tool, change.steps, fields=change.fields, undoes=change.undoes, plan_id=change.plan_id
+        )
+        return self._tools[approval.tool].definition.output.of(execution, change)
+
+    async def _carry_out_or_reopen(self, approval: Approval, account: AmoAccount) -> Output:
+        """A yes that could not be acted on, because amoCRM was not to be had, is not used up."""
+        try:
+            return await self._carry_out(approval, account)
+        except (Unavailable, RateLimited):
+            await self._asker.approvals.reopen(approval)
+            raise
+
+
+def _reporter(ctx: Ctx) -> Any:
+    """Tells the caller how far its call is, for clients that give up on silence."""
+
+    async def report(progress: float, total: float | None, message: str) -> None:
+        await ctx.session.report_progress(progress, total, sanitize(message, 200))
+
+    return report
+
+
+def _result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+    """`answer` in both channels: clients hand the model one or the other."""
+    text = to_json(answer).decode()
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
+
+
+def _unexpected(name: str, error: Exception) -> Failure:
+    """A mistake of our own: where it happened goes to the log, in one line; nothing of it to the caller."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "nowhere"
+    logger.error("%s failed unexpectedly: %s at %s", name, type(error).__name__, place)
+    return internal_error()

@@ -1,0 +1,7 @@
+"""How much one client may ask of the server."""
+
+MAX_MESSAGE_BYTES = 1_048_576
+"""The longest message that is taken from a client; the arguments of a tool are far below."""
+
+MAX_CONCURRENT_CALLS = 100
+"""Requests of the one client on stdio that are answered at once, dialogs and subscriptions included."""

@@ -1,0 +1,155 @@
+"""Serves the ASGI application of one MCP server by uvicorn, on a loopback address, and ends it in order."""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import uvicorn
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from amo_mcp.listen import authority
+from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, create_app
+from amo_mcp.transports.server import McpServer
+from amo_mcp.transports.shutdown import wait_for_calls
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+MAX_CONNECTIONS = 800
+"""Connections at once; a process may often have 1024 files open."""
+
+HEAD_SECONDS = 10.0
+"""Seconds that the head of a request (its first line and headers) may take to come."""
+
+_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    _SIGNALS.append(signal.SIGBREAK)
+
+
+class HttpServer:
+    """An MCP server over HTTP.
+
+    uvicorn ends the application last, when its connections are closed. So it never sees a signal: that is taken here,
+    what is under way ends while the connections are open, and only then uvicorn is told to exit.
+
+    Args:
+        server: what is served, with its account open.
+        listener: where; it is closed at the end.
+
+    Attributes:
+        url: the address of the MCP endpoint.
+        app: the ASGI application.
+    """
+
+    def __init__(self, server: McpServer, listener: socket.socket) -> None:
+        address = authority(listener)
+        host = address.rpartition(":")[0]
+        self.url = f"http://{address}{PATH}"
+        self.app = create_app(server, hosts={*LOOPBACK_HOSTS, host})
+        self._listener = listener
+        self._stopped = anyio.Event()
+        self._hurried = anyio.Event()
+
+    def stop(self) -> None:
+        """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""
+        (self._hurried if self._stopped.is_set() else self._stopped).set()
+
+    async def serve(self, started: Callable[[], None]) -> None:
+        """Serve until Ctrl-C, SIGTERM or `stop`; `started` is called once requests are answered.
+
+        Calls under way have `SHUTDOWN_SECONDS` to finish.
+        """
+        running = anyio.Event()
+
+        async def on_running() -> None:
+            running.set()
+
+        server = uvicorn.Server(
+            uvicorn.Config(
+                self.app,
+                interface="asgi3",
+                http=_Protocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=1,
+                callback_notify=on_running,
+            )
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._run, server, group.cancel_scope)
+            try:
+                await running.wait()
+                self._take_signals()
+                started()
+                await self._stopped.wait()
+                self.app.drain()
+                await wait_for_calls(self.app.all_answered, self._hurried.wait)
+                await self.app.end()
+                server.should_exit = True
+                await anyio.sleep_forever()
+            finally:
+                server.should_exit = True
+
+    async def _run(self, server: uvicorn.Server, until: anyio.CancelScope) -> None:
+        with anyio.CancelScope(shield=True):
+            await server.serve([self._listener])
+        until.cancel()
+
+    def _take_signals(self) -> None:
+        """Take the signals from uvicorn, which took them when it started, and gives them back when it ends.
+
+        The event that a handler sets is seen within a tenth of a second, when uvicorn wakes the event loop.
+        """
+
+        def stop(_: int, __: FrameType | None) -> None:
+            self.stop()
+
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, stop)
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        scope = self.scope
+        super().data_received(data)
+        if self.scope is not scope:
+            self._stop_waiting()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._await_head()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,214 @@
+"""What came of a write whose answer was lost: the account shows that it was made, that it was not, or neither."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.errors import NotFound, Unavailable
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status, comparable
+from amo_mcp.changes.delivery import Indeterminate, verify_write
+from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = [
+    {"field_id": 1, "values": [{"value": "15"}]},
+    {"field_id": 2, "values": [{"value": "Почта", "enum_id": 21, "enum_code": "EMAIL"}]},
+]
+VIP = Segment.model_validate(
+    {"id": 51, "name": "VIP", "color": "6610f2", "customers_count": 48, "created_at": 5, "custom_fields_values": FIELDS}
+)
+WARM = Status(id=7, name="Тёплые", sort=2, color="#fff000")
+
+
+class Account:
+    """A client whose account has these entities; `failure` instead, when there is one."""
+
+    def __init__(self, *entities: Entity, failure: Exception | None = None) -> None:
+        self.entities = entities
+        self.failure = failure
+
+    async def segments(self) -> Sequence[Entity]:
+        if self.failure:
+            raise self.failure
+        return self.entities
+
+    async def segment(self, entity_id: int) -> Entity:
+        for entity in await self.segments():
+            if entity.id == entity_id:
+                return entity
+        raise NotFound(404)
+
+    statuses, status = segments, segment
+
+
+async def verified(account: Account, *steps: Step) -> Any:
+    """What the account shows of the steps: None when they were not made, "indeterminate" when it does not show it."""
+    try:
+        return await verify_write(cast("AmoClient", account), steps)
+    except Indeterminate:
+        return "indeterminate"
+
+
+def done(*steps: Create | Update, after: Sequence[Entity]) -> list[Step]:
+    """The steps, done, each with what it left behind."""
+    return [step.done(entity) for step, entity in zip(steps, after, strict=True)]
+
+
+def create(name: str, *, existing: Sequence[int] = (51,), color: str | None = None) -> Create:
+    return Create(SegmentDraft(name=name, color=color), tuple(existing))
+
+
+def create_status(name: str, color: str | None = None) -> Create:
+    return Create(StatusDraft(name=name, sort=1, color=color), (7,))
+
+
+def update(patch: SegmentPatch | StatusPatch, before: Entity = VIP) -> Update:
+    return Update(before, patch)
+
+
+NEW = Segment(id=96, name="Новые", color="10599d")
+
+
+@pytest.mark.parametrize(
+    ("now", "step", "outcome"),
+    [
+        ((VIP, NEW), create("Новые"), [NEW]),
+        ((VIP, NEW), create("Новые", color="10599d"), [NEW]),
+        ((VIP,), create("Новые"), None),
+        ((), create("Новые"), None),
+        ((VIP,), create("VIP"), None),
+        ((VIP, NEW), create("Новые", color="ae003f"), "indeterminate"),
+        ((VIP, Segment(id=96, name="Чужие")), create("Новые"), "indeterminate"),
+        ((NEW, Segment(id=99, name="Новые")), create("Новые"), "indeterminate"),
+        ((NEW, Segment(id=99, name="Чужие")), create("Новые"), "indeterminate"),
+    ],
+)
+async def test_a_creation_is_found_by_what_is_new_and_of_its_name_and_colour(
+    now: Sequence[Entity], step: Create, outcome: Any
+) -> None:
+    expected = done(step, after=outcome) if isinstance(outcome, list) else outcome
+    assert await verified(Account(*now), step) == expected
+
+
+async def test_several_statuses_are_found_together_in_the_order_in_which_they_were_sent() -> None:
+    one, two = Status(id=10, name="Один", color="#fffeb2"), Status(id=13, name="Два", color="#fff000")
+    steps = create_status("Один"), create_status("Два", "#fff000")
+    assert await verified(Account(WARM, two, one), *steps) == done(*steps, after=[one, two])
+    assert await verified(Account(WARM), *steps) is None
+    assert await verified(Account(WARM, one), *steps) == "indeterminate"
+    assert await verified(Account(one, two, Status(id=16, name="Чужой")), *steps) == "indeterminate"
+    assert await verified(Account(one, two), create_status("Один"), create_status("Один")) == "indeterminate"
+    assert await verified(Account(one, Status(id=13, name="Два", color="#ccc8f9")), *steps) == "indeterminate"
+
+
+CHANGED = [{"field_id": 1, "values": [{"value": "20"}]}, {"field_id": 2, "values": None}]
+
+
+@pytest.mark.parametrize(
+    ("patch", "sent"),
+    [
+        ({"name": "Лучшие"}, {"name": "Лучшие"}),
+        ({"color": "ae003f"}, {"color": "ae003f"}),
+        ({"available_products_price_types": [1, 2]}, {"available_products_price_types": [1, 2]}),
+        ({"custom_fields_values": [{"field_id": 1, "values": [{"value": "20"}]}]}, {"custom_fields_values": CHANGED}),
+        ({"custom_fields_values": []}, {"custom_fields_values": [{**field, "values": None} for field in FIELDS]}),
+        (
+            {"custom_fields_values": [FIELDS[0], {"field_id": 2, "values": [{"value": "Телефон", "enum_id": 22}]}]},
+            {"custom_fields_values": [{"field_id": 2, "values": [{"enum_id": 22}]}]},
+        ),
+    ],
+)
+async def test_an_update_is_made_when_the_segment_is_what_the_patch_makes_of_it(patch: Any, sent: Any) -> None:
+    now = Segment.model_validate({**VIP.model_dump(), **patch, "customers_count": 3, "updated_at": 9})
+    step = update(SegmentPatch(**sent))
+    assert await verified(Account(now), step) == done(step, after=[now])
+    assert await verified(Account(VIP.model_copy(update={"customers_count": 3})), step) is None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"name": "A"},
+        {"color": "ae003f"},
+        {"available_products_price_types": [1]},
+        {"custom_fields_values": CHANGED},
+    ],
+)
+async def test_a_segment_that_is_neither_as_it_was_nor_as_it_was_to_become_leaves_an_update_indeterminate(
+    sent: Any,
+) -> None:
+    edited = VIP.model_copy(update={"name": "Чужое"})
+    assert await verified(Account(edited), update(SegmentPatch(**sent))) == "indeterminate"
+
+
+async def test_a_null_that_comes_or_goes_is_no_difference_of_a_segment() -> None:
+    with_nulls = {"values": [{"value": "15", "enum_id": None, "enum_code": None}], "field_code": None, "field_id": 1}
+    now = Segment.model_validate({**VIP.model_dump(), "custom_fields_values": [with_nulls, FIELDS[1]]})
+    assert await verified(Account(now), update(SegmentPatch(name="A"))) is None
+    assert comparable(now) == comparable(VIP)
+
+
+async def test_an_update_of_an_entity_that_is_gone_is_indeterminate() -> None:
+    assert await verified(Account(), update(SegmentPatch(name="A"))) == "indeterminate"
+
+
+@pytest.mark.parametrize(
+    ("now", "patch", "outcome"),
+    [
+        ({"name": "Горячие"}, {"name": "Горячие"}, "made"),
+        ({"name": "Горячие", "sort": 0}, {"name": "Горячие", "sort": 1}, "made"),
+        ({"color": "#ccc8f9"}, {"color": "#ccc8f9"}, "made"),
+        ({}, {"name": "Горячие"}, None),
+        ({}, {"sort": 5}, None),
+        ({"sort": 5}, {"sort": 5}, "indeterminate"),
+        ({"name": "Чужие"}, {"name": "Горячие"}, "indeterminate"),
+    ],
+)
+async def test_a_status_shows_an_update_by_its_name_and_colour_and_not_by_its_position_alone(
+    now: Any, patch: Any, outcome: Any
+) -> None:
+    status, step = WARM.model_copy(update=now), update(StatusPatch(**patch), WARM)
+    expected = done(step, after=[status]) if outcome == "made" else outcome
+    assert await verified(Account(status), step) == expected
+
+
+@pytest.mark.parametrize("entity", [VIP, WARM], ids=["segment", "status"])
+async def test_a_deletion_was_made_when_the_entity_is_gone_and_not_while_it_is_there(entity: Entity) -> None:
+    step = Delete(entity)
+    assert await verified(Account(), step) == [step.with_outcome("done")]
+    assert await verified(Account(entity), step) is None
+    assert await verified(Account(entity.model_copy(update={"name": "Чужое"})), step) is None
+
+
+@pytest.mark.parametrize("step", [create("A"), update(SegmentPatch(name="A")), Delete(VIP)])
+async def test_an_account_that_cannot_be_read_raises_what_reading_raises(step: Step) -> None:
+    with pytest.raises(Unavailable):
+        await verified(Account(failure=Unavailable("did not answer")), step)
+
+
+names = st.sampled_from(["A", "B"])
+entities = st.lists(
+    st.builds(Segment, id=st.integers(1, 8), name=names), unique_by=lambda entity: entity.id, max_size=5
+)
+
+
+@settings(max_examples=150)
+@given(entities, entities, names)
+async def test_a_namesake_that_was_there_before_is_never_taken_for_the_new_one(
+    before: list[Segment], now: list[Segment], name: str
+) -> None:
+    step = create(name, existing=[entity.id for entity in before])
+    new = [entity for entity in now if entity.id not in step.existing_ids]
+    found = await verified(Account(*now), step)
+    if not new:
+        assert found is None
+    elif [entity.name for entity in new] == [name]:
+        assert found == done(step, after=new)
+    else:
+        assert found == "indeterminate"

@@ -1,0 +1,135 @@
+"""A change that was left unfinished is looked for in the account: nothing is claimed too early or taken back twice."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import time
+
+import pytest
+
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.models import Segment
+from amo_mcp.changes.plan import Plan
+from amo_mcp.changes.steps import Create, Update
+from amo_mcp.sandbox import Sandbox
+from tests.clock import Clock
+from tests.conftest import Person, answer
+from tests.journeys.lives import AT_REST, Life, StepOutcome, living, step_outcomes
+from tests.storage.backends import open_memory, open_sqlite
+
+pytestmark = pytest.mark.anyio
+
+NEW = [{"action": "create", "kind": "segment", "name": name} for name in ("Один", "Два")]
+RENAME = Update(Segment(id=51, name="VIP"), SegmentPatch(name="A"), outcome="pending")
+
+
+@asynccontextmanager
+async def process(sandbox: Sandbox, folder: Path, later: float = 0.0) -> AsyncIterator[Life]:
+    """A server on the journal in a folder, so many seconds later."""
+    async with living(sandbox, folder, "2026-07-28", Person(), Clock(time() + later)) as life:
+        yield life
+
+
+async def listed(life: Life) -> list[tuple[str, list[StepOutcome]]]:
+    """Every change: its status, and the outcomes of its steps."""
+    changes = answer(await life.client.call_tool("list_changes", {}))["changes"]
+    return [(change["status"], step_outcomes(change)) for change in changes]
+
+
+async def undo(life: Life) -> list[str]:
+    """Take the oldest change back."""
+    changes = answer(await life.client.call_tool("list_changes", {}))["changes"]
+    undone = answer(await life.client.call_tool("undo_change", {"change_id": changes[-1]["change_id"]}))
+    return list(undone["done"])
+
+
+async def test_a_request_that_arrives_after_its_process_was_killed_is_unknown_until_then_and_done_after(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(sandbox, tmp_path) as life:
+        planned = answer(await life.client.call_tool("plan_changes", {"changes": NEW}))
+        # The first record, the first request, its answer's record and the record of the second are two moments each.
+        life.switch.arm(8, late=True)
+        await life.client.call_tool("apply_plan", {"plan_id": planned["plan_id"]})
+    assert life.switch.late is not None
+    async with process(sandbox, tmp_path) as soon:
+        changes = [await listed(soon)]
+        done = await undo(soon)
+        changes.append(await listed(soon))
+    await life.switch.late()
+    async with process(sandbox, tmp_path, AT_REST) as later:
+        changes.append(await listed(later))
+        done += await undo(later)
+        changes.append(await listed(later))
+    taken, rest = [("done", [("Delete", segment_id, "done")]) for segment_id in (96, 99)]
+    assert changes == [
+        [("interrupted", [("Create", 96, "done"), ("Create", 0, "unknown")])],
+        [taken, ("interrupted", [("Create", 96, "undone"), ("Create", 0, "unknown")])],
+        [taken, ("done", [("Create", 96, "undone"), ("Create", 99, "done")])],
+        [rest, taken, ("undone", [("Create", 96, "undone"), ("Create", 99, "undone")])],
+    ]
+    assert done == ["Delete segment «Один» (id 96)", "Delete segment «Два» (id 99)"]
+    assert sandbox.account.segments.keys() == Sandbox().account.segments.keys()
+
+
+async def test_an_entity_that_an_undo_was_creating_when_it_was_killed_is_not_created_a_second_time(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(sandbox, tmp_path) as life:
+        await life.client.call_tool("delete_segment", {"segment_id": 51})
+        [change] = answer(await life.client.call_tool("list_changes", {}))["changes"]
+        life.switch.arm(2, late=True)
+        await life.client.call_tool("undo_change", {"change_id": change["change_id"]})
+    assert life.switch.late is not None
+    async with process(sandbox, tmp_path) as soon:
+        refused = answer(await soon.client.call_tool("undo_change", {"change_id": change["change_id"]}))
+    await life.switch.late()
+    async with process(sandbox, tmp_path, AT_REST) as later:
+        changes = await listed(later)
+    assert refused["error"]["message"] == ("This change is interrupted; there is nothing to undo. Nothing was changed.")
+    assert changes == [("done", [("Create", 96, "done")]), ("undone", [("Delete", 51, "undone")])]
+    assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+
+
+async def test_of_two_processes_that_find_out_about_a_change_the_first_is_heard(tmp_path: Path) -> None:
+    (one, plans), (other, _), (third, later_plans) = (open_sqlite(tmp_path) for _ in range(3))
+    await plans.keep(Plan("p", time(), "me", (RENAME,)))
+    record = await one.begin("apply_plan", [RENAME], plan_id="p")
+    await one.close()
+    assert [left.record.id for left in await other.unsettled()] == [record.id]
+    await other.settle(record.id, {0: RENAME.done(Segment(id=51, name="A"))})
+    await third.settle(record.id, {0: RENAME.with_outcome("failed")})
+    change = await third.change(record.id)
+    assert change is not None
+    assert (change.status, [step.outcome for step in change.steps]) == ("done", ["done"])
+    assert await later_plans.plan("p", "me") is None
+    await other.close()
+    await third.close()
+
+
+async def test_a_plan_of_which_nothing_came_can_be_applied_by_the_next_process(tmp_path: Path) -> None:
+    (one, plans), (other, later_plans) = open_sqlite(tmp_path), open_sqlite(tmp_path)
+    await plans.keep(Plan("p", time(), "me", (RENAME,)))
+    record = await one.begin("apply_plan", [RENAME], plan_id="p")
+    await one.close()
+    assert await later_plans.plan("p", "me") is None
+    await other.settle(record.id, {0: RENAME.with_outcome("failed")})
+    assert await later_plans.plan("p", "me") is not None
+    await other.close()
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+async def test_looking_in_vain_does_not_put_off_the_moment_from_which_nothing_can_arrive(
+    backend: str, tmp_path: Path
+) -> None:
+    clock = Clock()
+    journal, _ = open_memory(clock=clock) if backend == "memory" else open_sqlite(tmp_path, clock=clock)
+    record = await journal.begin("create_segment", [Create(SegmentDraft(name="A"), outcome="pending")])
+    await journal.note(record.id, {}, "interrupted")
+    at_rest = []
+    for _ in range(4):
+        clock.now += 20.5
+        await journal.settle(record.id, {})
+        at_rest += [left.at_rest for left in await journal.unsettled()]
+    assert at_rest == [False, False, True, True]
+    await journal.close()

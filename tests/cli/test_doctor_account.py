@@ -1,0 +1,119 @@
+"""What the doctor finds in the account itself: name, rights, mode and limits."""
+
+from typing import Any
+
+import pytest
+
+from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
+from tests.cli.machine import ACCOUNT, Machine
+
+pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+
+NO_ADMIN = "not an administrator. Only an account administrator can make changes."
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "unauthorized": (
+        {"status": 401},
+        (
+            "amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. "
+            "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
+        ),
+    ),
+    "not paid": (
+        {"status": 402},
+        (
+            "The account's subscription does not include this, or has not been paid. "
+            "The account's owner can check the subscription in amoCRM."
+        ),
+    ),
+    "blocked": (
+        {"status": 403, "html": True},
+        (
+            "amoCRM's gateway refuses every request of this integration or address. "
+            "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support."
+        ),
+    ),
+    "limited": (
+        {"retry_after": 300},
+        "Too many requests for amoCRM. amoCRM asks to wait 300 seconds. Wait, then call again once.",
+    ),
+    "broken": ({"status": 500}, "amoCRM answered with the status 500. Try again in a minute."),
+    "no account": (
+        {"body": "[]"},
+        "amoCRM returned an unexpected response. Try again in a minute.",
+    ),
+}
+
+
+class TestAccount:
+    @pytest.mark.parametrize("how", REFUSED)
+    def test_an_account_that_cannot_be_read_ends_the_checks(self, how: str, machine: Machine) -> None:
+        fault, advice = REFUSED[how]
+        machine.sandbox.faults.add(Fault(path=ACCOUNT, skip=1, times=0, **fault))
+        healthy = machine.healthy()
+        expected = {what: healthy[what] for what in list(healthy)[:6]}
+        assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {advice}"})
+
+    def test_the_name_of_an_account_cannot_control_the_terminal(self, machine: Machine) -> None:
+        machine.sandbox.account.profile["name"] = "Shop\x1b[31m\nok rights: \u202eall\u200b"
+        _, lines = machine.seen()
+        assert lines["account"] == "ok Shop[31m ok rights: all (id 28805383)"
+
+    @pytest.mark.requirement("COMMAND-8")
+    def test_a_user_without_admin_rights_is_reported(self, machine: Machine) -> None:
+        code, lines = machine.seen(AMO_ACCESS_TOKEN=USER_TOKEN)
+        assert (code, lines) == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
+
+    @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 404}, {"status": 204}])
+    def test_a_user_who_may_not_see_users_is_no_administrator(self, fault: dict[str, Any], machine: Machine) -> None:
+        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", **fault))
+        assert machine.seen() == (1, {**machine.healthy(), "rights": f"!! {NO_ADMIN}"})
+
+    def test_rights_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
+        machine.sandbox.faults.add(Fault(path="/api/v4/users/*", body="[]"))
+        line = "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."
+        assert machine.seen() == (1, {**machine.healthy(), "rights": line})
+
+
+class TestMode:
+    def test_in_the_periodicity_mode_the_statuses_are_counted(self, machine: Machine) -> None:
+        machine.host.sandbox = Sandbox(mode="periodicity")
+        healthy = machine.healthy()
+        expected = {what: healthy[what] for what in healthy if what not in ("segments", "fields")}
+        used = len(machine.sandbox.account.statuses)
+        assert machine.seen() == (
+            0,
+            {**expected, "mode": "ok periodicity: the status tools work", "statuses": f"ok {used} of 30"},
+        )
+
+    @pytest.mark.parametrize(("mode", "shown"), [("disabled", "disabled"), ("dynamic", "dynamic")])
+    def test_a_mode_without_customers_is_reported(self, mode: str, shown: str, machine: Machine) -> None:
+        machine.sandbox.account.mode = mode
+        _, lines = machine.seen()
+        assert list(lines)[-1] == "mode"
+        assert lines["mode"] == f"!! {shown}. Switch customers on in amoCRM: segments or periodicity."
+
+    def test_an_account_without_a_mode_is_reported_as_unknown(self, machine: Machine) -> None:
+        machine.sandbox.faults.add(
+            Fault(path=ACCOUNT, skip=1, body='{"id": 1, "name": "Shop", "current_user_id": 504141}')
+        )
+        _, lines = machine.seen()
+        assert lines["mode"] == "!! unknown. Switch customers on in amoCRM: segments or periodicity."
+
+    @pytest.mark.requirement("COMMAND-8")
+    @pytest.mark.parametrize(("used", "full"), [(89, False), (90, True), (100, True)])
+    def test_a_limit_that_is_almost_reached_is_reported(self, used: int, full: bool, machine: Machine) -> None:
+        segments = machine.sandbox.account.segments
+        example = next(iter(segments.values()))
+        for number in range(used - len(segments)):
+            segments[1000 + number] = {**example, "id": 1000 + number}
+        _, lines = machine.seen()
+        todo = ". Almost full: delete segments that are not needed." if full else ""
+        assert lines["segments"] == f"{'!!' if full else 'ok'} {used} of 100{todo}"
+
+    def test_lists_that_cannot_be_read_are_reported(self, machine: Machine) -> None:
+        machine.sandbox.faults.add(Fault(path="/api/v4/customers/segments", body="[]"))
+        code, lines = machine.seen()
+        assert (code, list(lines)[-2:]) == (1, ["mode", "limits"])
+        assert lines["limits"] == "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."

@@ -1,0 +1,72 @@
+"""Signing out."""
+
+import errno
+import os
+
+import keyring
+import pytest
+
+from tests.cli.machine import Keychain, Terminal
+
+pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+
+
+class TestLogout:
+    @pytest.mark.requirement("COMMAND-7")
+    def test_signing_out_removes_the_tokens_and_the_account(self, terminal: Terminal) -> None:
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        result = terminal.run("logout")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, f"Signed out of {terminal.url}.\n", "")
+        assert terminal.nobody_is_signed_in()
+
+    def test_signing_out_without_a_named_account_means_the_latest_one(self, terminal: Terminal) -> None:
+        terminal.state.create()
+        terminal.state.remember("https://first.amocrm.ru")
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert terminal.run("logout", AMO_BASE_URL="").stdout == f"Signed out of {terminal.url}.\n"
+        assert terminal.state.signed_in() == ["https://first.amocrm.ru"]
+
+    def test_signing_out_removes_the_tokens_from_the_keychain(self, terminal: Terminal) -> None:
+        keychain = Keychain()
+        keyring.set_keyring(keychain)
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        assert terminal.run("logout").exit_code == 0
+        assert (keychain.entries, terminal.state.signed_in()) == ({}, [])
+
+    def test_signing_out_without_a_sign_in_is_refused(self, terminal: Terminal) -> None:
+        named, unnamed = terminal.run("logout"), terminal.run("logout", AMO_BASE_URL="")
+        assert [(result.exit_code, result.stdout, result.stderr) for result in (named, unnamed)] == [
+            (1, "", f"Error: nobody is signed in to {terminal.url}\n"),
+            (1, "", "Error: nobody is signed in\n"),
+        ]
+
+    def test_a_wrong_environment_is_reported(self, terminal: Terminal) -> None:
+        result = terminal.run("logout", AMO_BASE_URL="https://evil.example", AMO_CONFIRM="off")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            (
+                "Error: cannot sign out:\n"
+                "  AMO_CONFIRM must be auto, dialog or chat\n"
+                "  AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in "
+                "AMO_ALLOWED_HOSTS\n"
+            ),
+        )
+
+    def test_an_account_whose_tokens_are_gone_is_forgotten(self, terminal: Terminal) -> None:
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        terminal.file.unlink()
+        terminal.run("logout")
+        assert terminal.state.signed_in() == []
+
+    def test_a_keychain_that_stays_locked_is_reported_and_the_account_kept(self, terminal: Terminal) -> None:
+        keychain = Keychain()
+        keyring.set_keyring(keychain)
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        keychain.locked = True
+        result = terminal.run("logout")
+        assert (result.exit_code, result.stdout, result.stderr) == (
+            1,
+            "",
+            f"Error: the tokens cannot be removed from the system's keychain: {os.strerror(errno.EACCES)}\n",
+        )
+        assert terminal.state.signed_in() == [terminal.url]

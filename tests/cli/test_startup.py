@@ -1,0 +1,81 @@
+"""Starting is cheap, and none of what makes it so outlives the start."""
+
+import pytest
+
+from tests.cli.command_line import python
+
+COMMANDS = ["serve", "sandbox", "demo", "login", "logout", "doctor", "config"]
+
+RUN = """
+import contextlib, gc, sys
+from importlib import import_module
+from amo_mcp.cli import main
+
+name = sys.argv.pop(1)
+import_module(f"amo_mcp.cli.{name}").command.callback = lambda **_: print("collector on:", gc.isenabled())
+with contextlib.suppress(SystemExit):
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [*((name, [name]) for name in COMMANDS if name != "config"), ("config", ["config", "cursor"]), ("serve", [])],
+)
+def test_every_command_runs_with_the_garbage_collector_on(name: str, arguments: list[str]) -> None:
+    assert python(RUN, name, *arguments) == "collector on: True\n"
+
+
+def test_whoever_imports_the_package_keeps_their_own_collector_and_models() -> None:
+    code = (
+        "import gc; from click.testing import CliRunner; from pydantic import BaseModel; before = gc.get_threshold()\n"
+        "from amo_mcp.cli import cli\n"
+        "CliRunner().invoke(cli, ['config', 'cursor', '--sandbox'])\n"
+        "print(gc.isenabled(), gc.get_freeze_count(), gc.get_threshold() == before, BaseModel.model_config)"
+    )
+    assert python(code) == "True 0 True {}\n"
+
+
+def test_what_starting_has_built_is_not_looked_at_by_the_collector() -> None:
+    code = (
+        "import gc\n"
+        "from amo_mcp.cli import startup\n"
+        "startup.begin(); print(gc.isenabled(), gc.get_freeze_count())\n"
+        "startup.ready(); print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "built = gc.get_freeze_count(); kept = [[] for _ in range(1000)]\n"
+        "startup.serving(); print(gc.isenabled(), gc.get_freeze_count() - built >= 1000, gc.get_threshold()[0])\n"
+    )
+    assert python(code).splitlines() == ["False 0", "True True", "True True 3000"]
+
+
+def test_a_command_imports_no_other_command() -> None:
+    code = (
+        "import sys; from amo_mcp.cli import serve\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('amo_mcp.sandbox', 'amo_mcp.cli'))))"
+    )
+    assert python(code) == "['amo_mcp.cli', 'amo_mcp.cli.serve', 'amo_mcp.cli.startup']\n"
+
+
+def test_models_of_the_sdk_are_not_built_before_they_are_used() -> None:
+    code = (
+        "import sys, contextlib; from amo_mcp.cli import main; sys.argv = ['amo-mcp', '--version']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "import amo_mcp.cli.serve, mcp_types; from mcp.client.session import ClientResponse\n"
+        "print(mcp_types.CallToolResult.__pydantic_complete__, ClientResponse.pydantic_complete)"
+    )
+    assert python(code).splitlines()[1:] == ["False False"]
+
+
+def test_warming_up_builds_what_the_sdk_reads_and_writes_a_call_with() -> None:
+    code = (
+        "from amo_mcp.cli import startup; startup.begin()\n"
+        "from mcp_types import CallToolResult, TextContent\n"
+        "from mcp_types.methods import CLIENT_REQUESTS\n"
+        "from amo_mcp.server.warmup import call_models\n"
+        "models = [CallToolResult, TextContent]\n"
+        "models += [CLIENT_REQUESTS['tools/call', revision] for revision in ('2025-11-25', '2026-07-28')]\n"
+        "print([model.__pydantic_complete__ for model in models])\n"
+        "for piece in call_models(): piece()\n"
+        "print([model.__pydantic_complete__ for model in models])\n"
+    )
+    assert python(code).splitlines() == [str([False] * 4), str([True] * 4)]

@@ -1,0 +1,41 @@
+"""The backends of the journal and of the plans, as tests open them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import time
+
+from amo_mcp.changes.journal import Journal, Retention
+from amo_mcp.changes.plan import PlanStore
+from amo_mcp.paths import StateDir
+from amo_mcp.storage.memory.journal import MemoryJournal
+from amo_mcp.storage.memory.plans import MemoryPlanStore
+from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+
+ACCOUNT_ID = 28805383
+BASE_URL = "https://example.amocrm.ru"
+FILE = f"journal-{ACCOUNT_ID}.sqlite"
+LEGACY_FILE = "journal-example.amocrm.ru.sqlite"
+
+Opened = tuple[Journal, PlanStore]
+
+Open = Callable[..., Opened]
+"""Opens a backend anew: a journal and the plans that it uses up, with the keywords `clock` and `retention`."""
+
+
+async def account_id() -> int:
+    """The id of the account that the tests are about."""
+    return ACCOUNT_ID
+
+
+def open_memory(*, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:
+    """A journal that lives as long as the process."""
+    plans = MemoryPlanStore(clock=clock)
+    return MemoryJournal(plans, clock=clock, retention=retention), plans
+
+
+def open_sqlite(folder: Path, *, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:
+    """A journal in `FILE` in a folder, as a process of its own would open it."""
+    database = Database(StateDir(folder), BASE_URL, account_id)
+    return SqliteJournal(database, clock=clock, retention=retention), SqlitePlanStore(database, clock=clock)

@@ -1,0 +1,46 @@
+"""Steps that the tests of the journal record."""
+
+from dataclasses import replace
+
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
+from amo_mcp.amocrm.models import Segment
+from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update
+
+VIP = Segment.model_validate(
+    {
+        "id": 51,
+        "name": "VIP",
+        "color": "6610f2",
+        "customers_count": 48,
+        "created_at": 1589615328,
+        "updated_at": None,
+        "unknown": {"of": ["the", "future"]},
+        "custom_fields_values": [{"field_id": 7, "field_type": "date", "values": [{"value": 1700000000}]}],
+    }
+)
+
+RENAME = Update(VIP, SegmentPatch(name="Лучшие"))
+PENDING = RENAME.with_outcome("pending")
+DONE = RENAME.done(VIP)
+
+
+def segment(entity_id: int, name: str) -> Segment:
+    """A segment that is VIP but for its id and its name."""
+    return VIP.model_copy(update={"id": entity_id, "name": name})
+
+
+def created(entity_id: int, name: str, *, undoes: int | None = None, outcome: Outcome = "done") -> Step:
+    """A creation; with what it left when it is done."""
+    after = segment(entity_id, name) if outcome == "done" else None
+    return Create(SegmentDraft(name=name), after=after, outcome=outcome, undoes=undoes)
+
+
+def updated(name: str, *, undoes: int | None = None, outcome: Outcome = "done") -> Step:
+    """A renaming of VIP; with what it left when it is done."""
+    after = segment(VIP.id, name) if outcome == "done" else None
+    return replace(RENAME, after=after, outcome=outcome, undoes=undoes)
+
+
+def deleted(entity_id: int = 51, *, undoes: int | None = None, outcome: Outcome = "done") -> Step:
+    """A deletion."""
+    return Delete(segment(entity_id, "VIP"), outcome=outcome, undoes=undoes)

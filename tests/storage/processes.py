@@ -1,0 +1,88 @@
+"""Processes of their own that use the journal in a folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys, anyio
+from pathlib import Path
+from tests.storage.backends import open_sqlite
+from tests.storage.examples import PENDING, deleted
+from amo_mcp.changes.journal import UndoneMeanwhile
+from amo_mcp.changes.plan import PlanUsed
+
+def wait():
+    sys.stdin.readline()
+
+async def main():
+    what, folder = sys.argv[1], Path(sys.argv[2])
+    journal, plans = open_sqlite(folder)
+    print("ready", flush=True)
+    wait()
+    match what:
+        case "begin ten":
+            for _ in range(10):
+                await journal.begin("delete_status", [PENDING])
+        case "begin and wait":
+            print((await journal.begin("update_segment", [PENDING])).id, flush=True)
+            wait()
+        case "begin twice":
+            for _ in range(2):
+                print((await journal.begin("update_segment", [PENDING])).id, flush=True)
+                wait()
+        case "apply":
+            try:
+                await journal.begin("apply_plan", [PENDING], plan_id="p1")
+            except PlanUsed:
+                print("refused")
+        case "undo":
+            [(_, change)] = await journal.changes(1)
+            try:
+                await journal.begin("undo_change", [deleted(96, undoes=0, outcome="pending")], undoes=change.id)
+            except UndoneMeanwhile:
+                print("refused")
+    await journal.close()
+
+anyio.run(main)
+"""
+
+
+class Process:
+    """A process that waits to be told to begin.
+
+    Args:
+        what: which case of the program it does.
+        folder: where its journal is.
+    """
+
+    def __init__(self, what: str, folder: Path) -> None:
+        command = [sys.executable, "-c", PROGRAM, what, str(folder)]
+        self.popen = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.line() == "ready"
+
+    def line(self) -> str:
+        """What it says next."""
+        assert self.popen.stdout
+        return self.popen.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """Let it go on from where it waits."""
+        assert self.popen.stdin
+        self.popen.stdin.write("\n")
+        self.popen.stdin.flush()
+
+    def end(self) -> tuple[str, str, int]:
+        """What it has said since, what it complained of, and how it ended."""
+        output, errors = self.popen.communicate()
+        return output, errors, self.popen.returncode
+
+
+def at_once(what: str, folder: Path, count: int) -> list[tuple[str, str, int]]:
+    """What becomes of processes that do the same at the same time."""
+    processes = [Process(what, folder) for _ in range(count)]
+    for process in processes:
+        process.go_on()
+    return sorted(process.end() for process in processes)

@@ -1,0 +1,129 @@
+"""The contract of `ApprovalStore`, for every backend: used once, dead in time, one caller's and one channel's alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from amo_mcp.amocrm.models import Segment
+from amo_mcp.changes.steps import Delete
+from amo_mcp.confirmation.approvals import MAX_PENDING, Approval, ApprovalStore, Caller, Channel
+from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.pending import PendingChange
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from tests.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+ME, YOU = Caller(client="me"), Caller(client="you")
+CHANGE = PendingChange((Delete(Segment(id=51, name="VIP")),))
+NOT_PENDING = "No pending change matches this approval_id."
+
+BACKENDS: dict[str, Callable[[Clock], ApprovalStore]] = {"memory": MemoryApprovalStore}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=BACKENDS)
+def approvals(request: pytest.FixtureRequest, clock: Clock) -> ApprovalStore:
+    return BACKENDS[request.param](clock)
+
+
+async def opened(approvals: ApprovalStore, channel: Channel = "chat", caller: Caller = ME) -> Approval:
+    return await approvals.open(channel, caller, "delete_segment", "digest", CHANGE)
+
+
+async def refused(approvals: ApprovalStore, approval: Approval, **other: Any) -> str:
+    asked: dict[str, Any] = {"channel": approval.channel, "caller": approval.caller} | other
+    with pytest.raises(ConfirmationExpired) as caught:
+        await approvals.consume(approval.id, asked["channel"], asked["caller"])
+    return str(caught.value)
+
+
+async def test_an_approval_is_consumed_once(approvals: ApprovalStore) -> None:
+    approval = await opened(approvals)
+    assert await approvals.consume(approval.id, "chat", ME) == approval
+    assert await refused(approvals, approval) == "This question was answered already."
+
+
+async def test_of_fifty_who_consume_an_approval_at_once_one_succeeds(approvals: ApprovalStore) -> None:
+    approval = await opened(approvals)
+    outcomes: list[str] = []
+
+    async def consume() -> None:
+        try:
+            await approvals.consume(approval.id, "chat", ME)
+        except ConfirmationExpired:
+            outcomes.append("refused")
+        else:
+            outcomes.append("consumed")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(consume)
+    assert sorted(outcomes) == ["consumed", *["refused"] * 49]
+
+
+async def test_an_approval_belongs_to_its_caller_and_its_channel_alone(approvals: ApprovalStore) -> None:
+    approval = await opened(approvals, "dialog")
+    assert await refused(approvals, approval, channel="chat") == NOT_PENDING
+    assert await refused(approvals, approval, caller=YOU) == NOT_PENDING
+    assert await approvals.pending(approval.id, "dialog", ME) == approval
+    assert await approvals.consume(approval.id, "dialog", ME) == approval
+
+
+@pytest.mark.requirement("CONFIRM-9")
+async def test_an_approval_dies_after_ten_minutes(approvals: ApprovalStore, clock: Clock) -> None:
+    approval = await opened(approvals)
+    clock.now += 599.9
+    assert await approvals.consume(approval.id, "chat", ME) == approval
+    await approvals.reopen(approval)
+    clock.now += 0.1
+    assert await refused(approvals, approval) == "The confirmation expired."
+
+
+async def test_pending_questions_have_different_nonces(
+    approvals: ApprovalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = iter(["abc123", "abc123", "def456"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(drawn))
+    assert [(await opened(approvals, caller=caller)).nonce for caller in (ME, YOU)] == ["ABC123", "DEF456"]
+
+
+async def test_one_caller_cannot_crowd_out_another(approvals: ApprovalStore) -> None:
+    mine = await opened(approvals)
+    yours = [await opened(approvals, caller=YOU) for _ in range(MAX_PENDING + 1)]
+    assert await approvals.consume(mine.id, "chat", ME) == mine
+    assert await refused(approvals, yours[0]) == NOT_PENDING
+    assert await approvals.consume(yours[1].id, "chat", YOU) == yours[1]
+
+
+async def test_all_callers_together_have_at_most_two_thousand_questions(approvals: ApprovalStore) -> None:
+    waiting = [await opened(approvals, caller=Caller(client=str(number))) for number in range(2001)]
+    assert await refused(approvals, waiting[0]) == NOT_PENDING
+    assert await approvals.consume(waiting[1].id, "chat", waiting[1].caller) == waiting[1]
+
+
+async def test_a_question_that_is_long_dead_is_forgotten(approvals: ApprovalStore, clock: Clock) -> None:
+    approval = await opened(approvals)
+    clock.now += 1200
+    await opened(approvals)
+    assert await refused(approvals, approval) == NOT_PENDING
+
+
+async def test_answered_questions_are_remembered_within_bounds(approvals: ApprovalStore) -> None:
+    first = await opened(approvals)
+    await approvals.consume(first.id, "chat", ME)
+    for _ in range(2000):
+        await approvals.close(await opened(approvals))
+    assert await refused(approvals, first) == NOT_PENDING
+
+
+async def test_a_question_that_was_closed_is_answered(approvals: ApprovalStore) -> None:
+    approval = await opened(approvals)
+    await approvals.close(approval)
+    assert await refused(approvals, approval) == "This question was answered already."

@@ -1,0 +1,458 @@
+"""What the journal promises of its file, and between processes."""
+
+import os
+import signal
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from amo_mcp.changes.journal import Journal, JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.plan import Plan
+from amo_mcp.paths import StateDir
+from amo_mcp.storage.sqlite import database
+from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from tests.storage.backends import ACCOUNT_ID, BASE_URL, FILE, open_sqlite
+from tests.storage.disk import Disk
+from tests.storage.examples import DONE, PENDING, RENAME, created
+from tests.storage.processes import Process, at_once
+
+pytestmark = pytest.mark.anyio
+
+
+Open = Callable[..., Journal]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the journal in a folder, as another process would; what a test leaves open is closed."""
+    journals: list[Journal] = []
+
+    def open_journal(folder: Path = tmp_path, *, clock: Callable[[], float] = time.time) -> Journal:
+        journals.append(open_sqlite(folder, clock=clock)[0])
+        return journals[-1]
+
+    yield open_journal
+    for journal in journals:
+        await journal.close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(item.name for item in folder.iterdir())
+
+
+def locks(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.endswith(".lock")]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The permissions of each file in a folder, by the end of its name."""
+    return {item.name.rsplit(".", 1)[-1]: stat.S_IMODE(item.stat().st_mode) for item in folder.iterdir()}
+
+
+async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(opened: Open, tmp_path: Path) -> None:
+    journal = opened()
+    await journal.begin("update_segment", [RENAME])
+    assert modes(tmp_path) == {"sqlite": 0o600, "sqlite-wal": 0o600, "sqlite-shm": 0o600, "lock": 0o600}
+    connection = sqlite3.connect(tmp_path / FILE)
+    assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    connection.close()
+
+
+async def test_closing_leaves_the_file_and_the_next_process_reads_what_was_kept(opened: Open, tmp_path: Path) -> None:
+    first = opened()
+    record = await first.begin("update_segment", [PENDING])
+    await first.note(record.id, {0: DONE}, "done")
+    await first.close()
+    assert names(tmp_path) == [FILE]
+    second = opened()
+    change = await second.change(record.id)
+    await second.close()
+    assert change is not None
+    assert (change.status, change.steps) == ("done", (DONE,))
+
+
+async def test_a_journal_that_was_never_used_leaves_nothing(opened: Open, tmp_path: Path) -> None:
+    await opened().close()
+    assert names(tmp_path) == []
+
+
+async def test_journals_on_one_file_see_each_others_changes(opened: Open) -> None:
+    one, other = opened(), opened()
+    records = [await journal.begin("update_segment", [RENAME]) for journal in (one, other, one)]
+    await one.note(records[1].id, {0: DONE}, "done")
+    assert await one.changes(10) == await other.changes(10)
+    assert [(number, change.id, change.status) for number, change in await other.changes(10)] == [
+        (3, records[2].id, "running"),
+        (2, records[1].id, "done"),
+        (1, records[0].id, "running"),
+    ]
+
+
+async def test_a_change_of_a_process_that_lives_is_left_alone_and_one_that_is_gone_leaves_it_unsettled(
+    opened: Open,
+) -> None:
+    one, other = opened(), opened()
+    record = await one.begin("update_segment", [PENDING])
+    assert (await one.unsettled(), await other.unsettled()) == ([], [])
+    await one.close()
+    assert [left.record for left in await other.unsettled()] == [record]
+    await other.note(record.id, {0: DONE}, "done")
+    assert await other.unsettled() == []
+
+
+async def test_a_file_that_many_open_at_once_opens_for_all(opened: Open) -> None:
+    journals = [opened() for _ in range(8)]
+    async with anyio.create_task_group() as group:
+        for journal in journals:
+            group.start_soon(journal.begin, "update_segment", [RENAME])
+    assert len(await journals[0].changes(100)) == 8
+
+
+async def test_a_file_that_another_process_is_just_making_is_waited_for(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE making (it INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    journal = opened()
+    await journal.begin("update_segment", [RENAME])
+    assert (len(waited), len(await journal.changes(10))) == (1, 1)
+    await journal.close()
+    other.close()
+
+
+async def test_a_record_that_is_begun_is_finished_though_its_caller_is_cancelled(opened: Open) -> None:
+    scope = anyio.CancelScope()
+
+    def cancelling_clock() -> float:
+        """A clock that is read in the middle of writing."""
+        anyio.from_thread.run_sync(scope.cancel)
+        return 1_800_000_000.0
+
+    journal = opened(clock=cancelling_clock)
+    with scope:
+        await journal.begin("update_segment", [RENAME])
+        await anyio.lowlevel.checkpoint()
+        pytest.fail("the cancellation was lost")
+    assert [change.steps for _, change in await journal.changes(10)] == [(RENAME,)]
+
+
+def vanish(folder: Path) -> None:
+    for item in folder.iterdir():
+        item.unlink()
+
+
+def database_vanishes(folder: Path) -> None:
+    (folder / FILE).unlink()
+
+
+def log_vanishes(folder: Path) -> None:
+    (folder / f"{FILE}-wal").unlink()
+
+
+def is_replaced(folder: Path) -> None:
+    vanish(folder)
+    connection = sqlite3.connect(folder / FILE)
+    connection.execute("CREATE TABLE others (it INTEGER)")
+    connection.close()
+
+
+@pytest.mark.parametrize("spoil", [vanish, database_vanishes, is_replaced])
+async def test_a_change_is_recorded_in_the_file_that_is_at_the_path_whatever_became_of_the_one_that_was_open(
+    opened: Open, spoil: Callable[[Path], None], tmp_path: Path
+) -> None:
+    journal, other = opened(), opened()
+    await journal.begin("update_segment", [RENAME])
+    await other.begin("update_segment", [RENAME])
+    spoil(tmp_path)
+    record = await journal.begin("update_segment", [PENDING])
+    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    third = opened()
+    assert await third.unsettled() == []
+    second = await other.begin("update_segment", [PENDING])
+    for reader in (journal, other, third):
+        assert [change.id for _, change in await reader.changes(10)] == [second.id, record.id]
+        await reader.close()
+    assert names(tmp_path) == [FILE]
+
+
+async def test_what_was_recorded_is_kept_when_the_write_ahead_log_is_removed(opened: Open, tmp_path: Path) -> None:
+    journal = opened()
+    first = await journal.begin("update_segment", [RENAME])
+    log_vanishes(tmp_path)
+    second = await journal.begin("update_segment", [RENAME])
+    other = opened()
+    assert [change.id for _, change in await other.changes(10)] == [second.id, first.id]
+
+
+async def test_a_change_whose_record_was_removed_cannot_be_noted_so_that_nothing_more_is_sent(
+    opened: Open, tmp_path: Path
+) -> None:
+    journal = opened()
+    record = await journal.begin("update_segment", [PENDING, RENAME])
+    vanish(tmp_path)
+    with pytest.raises(JournalUnusable, match="the change that is being made is not in it any more") as caught:
+        await journal.note(record.id, {0: DONE})
+    assert caught.value.begun
+
+
+async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(opened: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    journal = opened(folder)
+    record = await journal.begin("update_segment", [RENAME])
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(JournalUnusable, match="No such file or directory") as caught:
+        await journal.begin("update_segment", [RENAME])
+    assert not caught.value.begun
+    with pytest.raises(JournalUnusable):
+        await journal.changes(10)
+    (tmp_path / "elsewhere").rename(folder)
+    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+
+
+async def test_a_file_that_is_removed_while_a_change_begins_lets_it_fail(opened: Open, tmp_path: Path) -> None:
+    def removing_clock() -> float:
+        (tmp_path / FILE).unlink(missing_ok=True)
+        return 1_800_000_000.0
+
+    journal = opened(clock=removing_clock)
+    with pytest.raises(JournalUnusable, match="its file was removed while it was being written"):
+        await journal.begin("update_segment", [RENAME])
+
+
+def is_a_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def is_no_database(file: Path) -> None:
+    file.write_bytes(b"not a journal" * 100)
+
+
+def is_of_the_future(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+
+
+def has_an_odd_table(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE changes (it INTEGER)")
+    connection.close()
+
+
+UNUSABLE: dict[str, Callable[[Path], None]] = {
+    "unable to open database file": is_a_folder,
+    "file is not a database": is_no_database,
+    "a later version of amo-mcp has written it; update amo-mcp": is_of_the_future,
+    "no such column": has_an_odd_table,
+}
+
+USES: dict[str, Callable[[Journal], Awaitable[object]]] = {
+    "begin": lambda journal: journal.begin("update_segment", [RENAME]),
+    "note": lambda journal: journal.note("c000000000000", {}, "done"),
+    "settle": lambda journal: journal.settle("c000000000000", {}),
+    "changes": lambda journal: journal.changes(10),
+    "page": lambda journal: journal.page(10),
+    "change": lambda journal: journal.change("c000000000000"),
+    "unsettled": lambda journal: journal.unsettled(),
+    "recreated_ids": lambda journal: journal.recreated_ids(),
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+@pytest.mark.parametrize("use", USES)
+async def test_a_file_that_cannot_be_used_is_an_unusable_journal_for_every_use(
+    opened: Open, use: str, reason: str, tmp_path: Path
+) -> None:
+    UNUSABLE[reason](tmp_path / FILE)
+    journal = opened()
+    with pytest.raises(JournalUnusable, match=reason) as caught:
+        await USES[use](journal)
+    assert (reason in caught.value.reason, caught.value.begun) == (True, use == "note")
+
+
+async def test_a_file_that_was_mended_is_used_at_once(opened: Open, tmp_path: Path) -> None:
+    is_no_database(tmp_path / FILE)
+    journal = opened()
+    with pytest.raises(JournalUnusable):
+        await journal.begin("update_segment", [RENAME])
+    (tmp_path / FILE).unlink()
+    await journal.begin("update_segment", [RENAME])
+    await journal.close()
+    assert names(tmp_path) == [FILE]
+
+
+async def test_on_a_full_disk_nothing_begins_and_once_there_is_room_everything_goes_on(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, journal = Disk(monkeypatch), opened()
+    await journal.begin("update_segment", [RENAME])
+    disk.fill()
+    failures: list[JournalUnusable] = []
+    for _ in range(100):
+        try:
+            await journal.begin("update_segment", [RENAME] * 10)
+        except JournalUnusable as error:
+            failures.append(error)
+    begun = 101 - len(failures)
+    assert {(error.reason, error.begun) for error in failures} == {("database or disk is full", False)}
+    assert [number for number, _ in await journal.changes(1000)] == [*range(begun, 0, -1)]
+    disk.free()
+    await journal.begin("update_segment", [RENAME])
+    assert [number for number, _ in await journal.changes(1)] == [begun + 1]
+
+
+@pytest.mark.parametrize(
+    "record", ["{", "[]", "{}", '{"kind": "segment", "action": "update", "outcome": "done", "undoes": null}']
+)
+async def test_a_record_that_cannot_be_read_is_an_unusable_journal(opened: Open, record: str, tmp_path: Path) -> None:
+    journal = opened()
+    change = await journal.begin("update_segment", [RENAME])
+    connection = sqlite3.connect(tmp_path / FILE)
+    with connection:
+        connection.execute("UPDATE steps SET record = ?", (record,))
+    connection.close()
+    with pytest.raises(JournalUnusable):
+        await journal.change(change.id)
+
+
+async def test_lock_files_of_killed_processes_are_removed_and_others_stay(opened: Open, tmp_path: Path) -> None:
+    living = opened()
+    await living.changes(1)
+    [kept] = locks(tmp_path)
+    dead = f"journal-{ACCOUNT_ID}-0123456789abcdef.lock"
+    others = ["journal-2-0123456789abcdef.lock", "sign-in-example.amocrm.ru.lock"]
+    for name in (dead, *others):
+        (tmp_path / name).touch()
+    journal = opened()
+    await journal.changes(1)
+    assert dead not in locks(tmp_path)
+    assert {kept, *others} < {*locks(tmp_path)}
+    await journal.close()
+    await living.close()
+    assert locks(tmp_path) == others
+
+
+async def test_each_account_behind_the_address_has_its_own_file_and_a_change_ends_where_it_began(
+    tmp_path: Path,
+) -> None:
+    account = 1
+
+    async def account_id() -> int:
+        return account
+
+    journal = SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
+    first = await journal.begin("update_segment", [PENDING])
+    account = 2
+    assert await journal.changes(10) == []
+    with pytest.raises(UndoneMeanwhile):
+        await journal.begin("undo_change", [RENAME], undoes=first.id)
+    await journal.note(first.id, {0: DONE}, "done")
+    second = await journal.begin("update_segment", [PENDING])
+    account = 1
+    assert [(change.id, change.status) for _, change in await journal.changes(10)] == [(first.id, "done")]
+    await journal.note(second.id, {0: DONE}, "done")
+    await journal.close()
+    assert names(tmp_path) == ["journal-1.sqlite", "journal-2.sqlite"]
+
+
+async def test_a_change_ends_in_the_journal_even_when_the_account_cannot_be_asked_for_its_id(tmp_path: Path) -> None:
+    fails = False
+
+    async def account_id() -> int:
+        if fails:
+            raise ConnectionError
+        return ACCOUNT_ID
+
+    journal = SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
+    record = await journal.begin("update_segment", [PENDING])
+    fails = True
+    with pytest.raises(ConnectionError):
+        await journal.begin("update_segment", [PENDING])
+    await journal.note(record.id, {0: DONE}, "done")
+    fails = False
+    assert [(change.id, change.status) for _, change in await journal.changes(10)] == [(record.id, "done")]
+    await journal.close()
+
+
+async def test_a_database_that_is_removed_while_two_processes_have_it_open_is_made_anew_for_both(
+    opened: Open,
+    tmp_path: Path,
+) -> None:
+    process, journal = Process("begin twice", tmp_path), opened()
+    await journal.begin("update_segment", [RENAME])
+    process.go_on()
+    process.line()
+    database_vanishes(tmp_path)
+    ids = [(await journal.begin("update_segment", [RENAME])).id]
+    process.go_on()
+    ids.append(process.line())
+    ids.append((await journal.begin("update_segment", [RENAME])).id)
+    assert [change.id for _, change in await journal.changes(10)] == ids[::-1]
+    process.go_on()
+    assert process.end() == ("", "", 0)
+    await journal.close()
+    assert names(tmp_path) == [FILE]
+
+
+async def test_processes_that_begin_changes_at_the_same_time_lose_none(opened: Open, tmp_path: Path) -> None:
+    assert at_once("begin ten", tmp_path, 2) == [("", "", 0)] * 2
+    journal = opened()
+    assert [number for number, _ in await journal.changes(100)] == list(range(20, 0, -1))
+    assert len(await journal.unsettled()) == 20
+
+
+async def test_of_processes_that_apply_one_plan_at_once_one_begins(tmp_path: Path) -> None:
+    journal, plans = open_sqlite(tmp_path)
+    await plans.keep(Plan("p1", time.time(), "me", (RENAME,)))
+    assert at_once("apply", tmp_path, 3) == [("", "", 0), ("refused\n", "", 0), ("refused\n", "", 0)]
+    assert len(await journal.changes(10)) == 1
+    await journal.close()
+
+
+async def test_of_processes_that_undo_one_change_at_once_one_begins(opened: Open, tmp_path: Path) -> None:
+    journal = opened()
+    record = await journal.begin("create_segment", [created(96, "A")])
+    await journal.note(record.id, {}, "done")
+    assert at_once("undo", tmp_path, 2) == [("", "", 0), ("refused\n", "", 0)]
+    assert len(await journal.changes(10)) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="killed by signal")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+async def test_what_a_killed_process_left_unfinished_is_found_by_those_that_live_and_its_lock_goes(
+    opened: Open, name: str, tmp_path: Path
+) -> None:
+    process = Process("begin and wait", tmp_path)
+    process.go_on()
+    change_id = process.line()
+    journal = opened()
+    assert await journal.unsettled() == []
+    os.kill(process.popen.pid, getattr(signal, name))
+    assert process.end()[2] == -getattr(signal, name)
+    assert len(locks(tmp_path)) == 2
+    assert [left.record.id for left in await journal.unsettled()] == [change_id]
+    await journal.close()
+    last = opened()
+    await last.changes(1)
+    assert len(locks(tmp_path)) == 1
+    await last.close()
+    assert names(tmp_path) == [FILE]
