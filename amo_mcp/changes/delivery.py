@@ -130,7 +130,12 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
     first = steps[0]
     if isinstance(first, Create):
         creations = [step for step in steps if isinstance(step, Create)]
-        return _created(await read_all(client, first.kind), creations)
+        listed = await read_all(client, first.kind)
+        created = _created(listed, creations)
+        if created is None and listed.unreadable:
+            # What cannot be read may be what was created.
+            raise Indeterminate
+        return created
     try:
         now = await read_one(client, first.kind, first.before.id)
     except NotFound:

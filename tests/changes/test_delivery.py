@@ -12,7 +12,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Segment, Status, comparable
+from amo_mcp.amocrm.models import Listing, Segment, Status, comparable
 from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write, was_read_back
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
@@ -36,11 +36,12 @@ class Account:
     def __init__(self, *entities: Entity, failure: Exception | None = None) -> None:
         self.entities = entities
         self.failure = failure
+        self.unreadable: tuple[int, ...] = ()
 
-    async def segments(self) -> Sequence[Entity]:
+    async def segments(self) -> Listing[Entity]:
         if self.failure:
             raise self.failure
-        return self.entities
+        return Listing(self.entities, self.unreadable)
 
     async def segment(self, entity_id: int) -> Entity:
         for entity in await self.segments():
@@ -98,6 +99,12 @@ async def test_a_creation_is_found_by_what_is_new_and_of_its_name_and_colour(
 ) -> None:
     expected = done(step, after=outcome) if isinstance(outcome, list) else outcome
     assert await verified(Account(*now), step) == expected
+
+
+async def test_a_creation_may_have_made_what_cannot_be_read() -> None:
+    account = Account(VIP)
+    account.unreadable = (96,)
+    assert await verified(account, create("Новые")) == "indeterminate"
 
 
 async def test_several_statuses_are_found_together_in_the_order_in_which_they_were_sent() -> None:
