@@ -305,7 +305,7 @@ async def test_a_plan_that_was_used_up_and_a_change_that_was_undone_are_not_carr
         await nothing_happens(shop, again, UndoneMeanwhile, undoes=record.id)
 
 
-async def test_what_cannot_be_recorded_is_not_sent(sandbox: Sandbox) -> None:
+async def test_a_change_that_cannot_be_recorded_is_not_sent(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
         shop.journal.fails_at = "begin pending"
         await nothing_happens(shop, [Delete(await shop.segment(51))], JournalUnusable)
@@ -422,7 +422,7 @@ async def test_a_cancellation_lets_the_step_that_was_sent_come_to_its_end_and_st
     ]
 
 
-async def test_what_was_left_unfinished_is_found_out_before_anything_else(sandbox: Sandbox) -> None:
+async def test_an_unfinished_change_is_settled_before_the_next_one_begins(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
         pending = (await rename(shop, 51, "А")).with_outcome("pending")
         left = await shop.journal.begin("update_segment", [pending])

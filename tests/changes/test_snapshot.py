@@ -90,7 +90,7 @@ async def test_a_segment_whose_count_was_not_shown_is_not_deleted_once_it_has_cu
         ({"updated_at": None, "account_id": 7}, ()),
     ],
 )
-async def test_what_a_person_set_in_a_segment_counts_and_nothing_else(
+async def test_a_segment_differs_by_what_a_person_set_in_it_and_by_nothing_else(
     edit: dict[str, Any], settings: tuple[str, ...]
 ) -> None:
     now = VIP.model_copy(update=edit)

@@ -77,7 +77,9 @@ async def shared(
 
 
 @pytest.mark.requirement("PLAN-4", "PLAN-5")
-async def test_what_a_colleague_renames_while_a_plan_runs_is_not_overwritten(era: str, sandbox: Sandbox) -> None:
+async def test_a_segment_that_a_colleague_renames_while_a_plan_runs_is_not_overwritten(
+    era: str, sandbox: Sandbox
+) -> None:
     colleague = Colleague(sandbox)
     colleague.edits(2, 54, name="Чужое")
     async with shared(sandbox, era, colleague, seconds=SLOW) as (served, client):
@@ -158,7 +160,7 @@ async def test_a_segment_that_a_colleague_edits_fills_or_deletes_while_a_plan_ru
     assert (54 in sandbox.account.segments) == (edit is not None)
 
 
-async def test_what_was_done_before_a_colleague_stopped_the_plan_is_taken_back_and_their_edit_stays(
+async def test_steps_that_were_done_before_an_edit_stopped_the_plan_are_undone_and_the_edit_stays(
     era: str, sandbox: Sandbox
 ) -> None:
     before = settings(sandbox, without=[54])
@@ -267,7 +269,7 @@ async def test_of_two_overlapping_plans_the_one_that_comes_late_stops_and_both_c
 
 @pytest.mark.requirement("UNDO-3")
 @pytest.mark.parametrize("seconds", [0.0, SLOW])
-async def test_what_a_colleague_edits_while_an_undo_runs_is_not_overwritten(
+async def test_a_segment_that_a_colleague_edits_while_an_undo_runs_is_not_overwritten(
     era: str, seconds: float, sandbox: Sandbox
 ) -> None:
     before = deepcopy(sandbox.account.segments)
