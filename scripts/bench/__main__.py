@@ -173,25 +173,29 @@ def sizes() -> Iterator[Figure]:
             yield Figure(f"{name} of a full account", len(_compact(ours.call(name))), "bytes", 0.0)
 
 
-def pace() -> Iterator[Figure]:
-    """A hundred changes by one plan at 7 requests a second: the shortest time that the limit allows, over the time."""
+def pace(action: str, method: str, wanted: float) -> Iterator[Figure]:
+    """A hundred changes by one plan at 7 requests a second: the shortest time that the limit allows, over the time.
+
+    The plan reads the account again while it runs: every two seconds, and before every deletion.
+    """
     with sandbox(100) as (url, environment):
         del environment["AMO_RATE_LIMIT"]
         headers = {"Authorization": f"Bearer {environment['AMO_ACCESS_TOKEN']}"}
         with Stdio(*_OURS, **{**environment, "AMO_CONFIRM": "chat"}) as ours:
             ids = [segment["id"] for segment in ours.call("list_segments", {"limit": 100})["segments"]]
-            changes = [
-                {"action": "update", "kind": "segment", "id": number, "name": f"Новый {number}"} for number in ids
-            ]
+            changes = [{"action": action, "kind": "segment", "id": number} for number in ids]
+            if action == "update":
+                changes = [{**change, "name": f"Новый {change['id']}"} for change in changes]
             plan = ours.call("plan_changes", {"changes": changes})
             asked = ours.ask("tools/call", {"name": "apply_plan", "arguments": {"plan_id": plan["plan_id"]}})
             approval = asked["structuredContent"]["error"]["approval_id"]
             applied = ours.call("confirm_change", {"approval_id": approval})
         assert len(applied["done"]) == len(ids)
         requests = httpx2.get(f"{url}/_sandbox/requests", headers=headers).json()
-        at = [request["at"] for request in requests if request["method"] == "PATCH"]
+        at = [request["at"] for request in requests if request["method"] == method]
     shortest = (len(at) - 1) // 7
-    yield Figure("100 changes at 7 a second: pace kept", round(shortest / (at[-1] - at[0]), 4), "×", 0.0, "≥ 0.95")
+    kept = round(shortest / (at[-1] - at[0]), 4)
+    yield Figure(f"100 {action}s by one plan: share of 7 a second", kept, "×", 0.0, f"≥ {wanted}")
 
 
 def _compact(value: Any) -> bytes:
@@ -244,7 +248,8 @@ def main() -> None:
             throughput(max(3, 20 // part)),
             memory(10_000 // part),
             sizes(),
-            pace(),
+            pace("update", "PATCH", 0.9),
+            pace("delete", "DELETE", 0.45),
         ):
             for item in found:
                 figures.append(item)
