@@ -15,7 +15,7 @@ from amo_mcp.changes.executor import LimitReached
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import Difference, TargetChanged
-from amo_mcp.changes.steps import LIMITS
+from amo_mcp.changes.steps import LIMITS, PLURALS, kind_of
 from amo_mcp.confirmation import errors as confirmation
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -43,8 +43,6 @@ Code = Literal[
 ]
 
 NOTHING_CHANGED = "Nothing was changed."
-
-PLURALS = {"segment": "segments", "status": "statuses"}
 
 _MAX_DETAIL = 300
 _MAX_DETAIL_IN_MESSAGE = 120
@@ -258,7 +256,7 @@ def _explain_target_changed(error: TargetChanged) -> Failure:
 
 def describe(difference: Difference) -> str:
     """A difference in words, such as "segment «VIP» (id 51): name and color have changed."."""
-    target = f"{difference.kind} {quote(difference.before.name)} (id {difference.before.id})"
+    target = f"{kind_of(difference.before)} {quote(difference.before.name)} (id {difference.before.id})"
     if difference.now is None:
         return f"{target} is gone."
     *names, last = difference.settings

@@ -24,9 +24,9 @@ class Snapshot:
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
 
-    def find(self, entity: Entity, kind: Kind) -> Entity | None:
-        """The entity of the same kind and id, if it is still there."""
-        return self.entities.get(kind, {}).get(entity.id)
+    def target(self, step: Update | Delete) -> Entity | None:
+        """What the step changes or deletes, if it is still there."""
+        return self.entities.get(step.kind, {}).get(step.before.id)
 
     def ids(self, kind: Kind) -> tuple[int, ...]:
         """The ids of all entities of a kind."""
@@ -38,13 +38,11 @@ class Difference:
     """How an entity is no longer what a step was made for.
 
     Attributes:
-        kind: segment or status.
         before: the entity as the step knows it.
         now: the entity as it is; None when it is gone.
         settings: the names of what differs, such as `color`.
     """
 
-    kind: Kind
     before: Entity
     now: Entity | None
     settings: tuple[str, ...] = ()
@@ -108,11 +106,11 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
     for step in steps:
         if isinstance(step, Create):
             continue
-        now = snapshot.find(step.before, step.kind)
+        now = snapshot.target(step)
         if now is None:
-            differences.append(Difference(step.kind, step.before, None))
+            differences.append(Difference(step.before, None))
         elif names := _changed_settings(step, now, positions=positions):
-            differences.append(Difference(step.kind, step.before, now, names))
+            differences.append(Difference(step.before, now, names))
     return differences
 
 

@@ -10,6 +10,7 @@ from mcp.server import ServerRequestContext
 from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import NOT_PENDING, Approval, ApprovalStore, Caller, Channel
 from amo_mcp.confirmation.dialog import (
     INPUT_REQUIRED_SINCE,
@@ -20,7 +21,6 @@ from amo_mcp.confirmation.dialog import (
     show_dialog,
 )
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired
-from amo_mcp.confirmation.pending import PendingChange
 
 Ctx = ServerRequestContext[Any, Any]
 

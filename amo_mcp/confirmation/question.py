@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Step, title_of
 from amo_mcp.confirmation.diff import headline, setting_lines
-from amo_mcp.confirmation.pending import PendingChange, PendingPlan, PendingUndo
 from amo_mcp.text import quote_unless_code, sanitize
 
 MAX_SHOWN_STEPS = 25
@@ -41,17 +41,16 @@ class Question:
 def question_of(change: PendingChange) -> Question:
     """The question about a change."""
     lines: Iterable[str]
-    match change:
-        case PendingPlan():
-            title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
-            lines = _plan_lines(change)
-        case PendingUndo():
-            title = f"Undo {change.tool} of {datetime.fromtimestamp(change.at, UTC):%Y-%m-%d %H:%M} UTC"
-            lines = _undo_lines(change)
-        case _:
-            [step] = change.steps
-            title = title_of(step)
-            lines = [_about(step), *setting_lines(step, change.fields), *_lost(step)]
+    if change.plan_id is not None:
+        title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
+        lines = _plan_lines(change)
+    elif change.undoes is not None:
+        title = f"Undo {change.undone_tool} of {datetime.fromtimestamp(change.undone_at, UTC):%Y-%m-%d %H:%M} UTC"
+        lines = _undo_lines(change)
+    else:
+        [step] = change.steps
+        title = title_of(step)
+        lines = [_about(step), *setting_lines(step, change.fields), *_lost(step)]
     return Question(sanitize(title, _MAX_LINE), tuple(sanitize(line, _MAX_LINE) for line in lines if line))
 
 
@@ -86,7 +85,7 @@ def _lost(step: Step) -> Iterator[str]:
             yield "Its conditions cannot be set again through the API."
 
 
-def _plan_lines(change: PendingPlan) -> Iterator[str]:
+def _plan_lines(change: PendingChange) -> Iterator[str]:
     """Counts, then every step with what it sets; of a long plan the steps with the most customers first."""
     counts = Counter(step.action for step in change.steps)
     summary = ", ".join(f"{counts[verb]} to {verb}" for verb in ("delete", "update", "create") if counts[verb])
@@ -97,7 +96,7 @@ def _plan_lines(change: PendingPlan) -> Iterator[str]:
     yield from _step_lines(change, numbered, "none with more customers affected")
 
 
-def _undo_lines(change: PendingUndo) -> Iterator[str]:
+def _undo_lines(change: PendingChange) -> Iterator[str]:
     yield from _step_lines(change, list(enumerate(change.steps, 1)), "in this order")
     yield from change.not_restored[:MAX_SHOWN_STEPS]
     if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:

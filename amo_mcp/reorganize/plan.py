@@ -5,7 +5,7 @@ Pure functions over what was read; nothing here asks the account or changes it.
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,13 +29,11 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, exceeds_limit, fields_of
+from amo_mcp.changes.steps import LIMITS, PLURALS, Create, Delete, Entity, Kind, Step, Update, exceeds_limit, fields_of
 from amo_mcp.text import quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
-
-_PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
 
 class PlannedChange(ApiInput):
@@ -55,14 +53,6 @@ class PlannedChange(ApiInput):
     ] = None
 
 
-class InvalidPlan(Exception):
-    """Changes that cannot be a plan; `problems` has a path into the changes for each reason."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problems")
-        self.problems = problems
-
-
 def make_plan(
     changes: Sequence[PlannedChange], account: Snapshot, *, made: float, owner: str
 ) -> tuple[Plan, list[str]]:
@@ -75,7 +65,7 @@ def make_plan(
         owner: whose plan it is.
 
     Raises:
-        InvalidPlan: a change does not fit the account, or two change one entity.
+        InvalidValues: a change does not fit the account, or two change one entity.
     """
     problems: list[Problem] = []
     steps = [_step(f"changes.{index}", change, account, problems) for index, change in enumerate(changes)]
@@ -89,7 +79,7 @@ def make_plan(
     if not problems:
         problems += _beyond_limits(sound, account)
     if problems:
-        raise InvalidPlan(problems)
+        raise InvalidValues(problems)
     ordered = _ordered(sound, account)
     plan = Plan(f"p{secrets.token_hex(6)}", made, owner, tuple(ordered), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
@@ -188,7 +178,7 @@ def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
         actions = Counter(step.action for step in steps if step.kind == kind)
         left = len(entities) + actions["create"] - actions["delete"]
         if actions["create"] and left > LIMITS[kind]:
-            detail = f"there would be {left} {_PLURALS[kind]}, and an account holds at most {LIMITS[kind]}"
+            detail = f"there would be {left} {PLURALS[kind]}, and an account holds at most {LIMITS[kind]}"
             problems.append(Problem("changes", detail))
     return problems
 
@@ -233,7 +223,7 @@ def _namesakes(steps: Sequence[Step], account: Snapshot) -> Iterator[str]:
         for folded, count in Counter(_folded(name) for name in later).items():
             if count > 1 and folded in given:
                 name = next(name for name in later if _folded(name) == folded)
-                yield f"{_number(count)} {_PLURALS[kind]} will be named {quote(name.strip())}."
+                yield f"{_number(count)} {PLURALS[kind]} will be named {quote(name.strip())}."
 
 
 def _folded(name: str) -> str:

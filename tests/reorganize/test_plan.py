@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
@@ -18,7 +19,7 @@ from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Up
 from amo_mcp.confirmation.question import customers_affected
 from amo_mcp.failures import describe
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
-from amo_mcp.reorganize.plan import InvalidPlan, PlannedChange, make_plan, requests_of
+from amo_mcp.reorganize.plan import PlannedChange, make_plan, requests_of
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
@@ -57,7 +58,7 @@ def planned(*changes: Mapping[str, Any], of: Snapshot | None = None) -> Plan:
 
 
 def refused(*changes: Mapping[str, Any], of: Snapshot | None = None) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidPlan) as caught:
+    with pytest.raises(InvalidValues) as caught:
         planned(*changes, of=of)
     return [(problem.path, problem.detail) for problem in caught.value.problems]
 
@@ -448,5 +449,5 @@ def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st
 def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]:
     try:
         return planned(*changes), []
-    except InvalidPlan as error:
+    except InvalidValues as error:
         return None, [problem.path for problem in error.problems]

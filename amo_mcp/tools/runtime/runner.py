@@ -110,11 +110,8 @@ class Runner:
         return await self._carry_out(approval, account)
 
     async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
-        change = approval.change
-        execution = await account.execute(
-            approval.tool, change.steps, fields=change.fields, undoes=change.undoes, plan_id=change.plan_id
-        )
-        return self._tools[approval.tool].definition.output.of(execution, change)
+        execution = await account.execute(approval.tool, approval.change)
+        return self._tools[approval.tool].definition.output.of(execution, approval.change)
 
     async def _carry_out_or_reopen(self, approval: Approval, account: AmoAccount) -> Output:
         """A yes that could not be acted on, because amoCRM was not to be had, is not used up."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import Approval, Caller
-from amo_mcp.confirmation.pending import PendingChange
 
 READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 CREATE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
