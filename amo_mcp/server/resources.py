@@ -4,7 +4,6 @@ Each says what its tool says. All of them are served from what was read a moment
 resource of a full account costs three requests.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -70,16 +69,15 @@ async def read_resource(account: AmoAccount, uri: str) -> str | None:
         JournalUnusable: the journal cannot be read.
     """
     answer = await _answer(account, uri)
-    if answer is None:
-        return None
-    content = answer.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return None if answer is None else answer.model_dump_json(exclude_none=True, exclude_unset=True)
 
 
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
     match uri:
         case "amo://account":
-            return await _overview(account)
+            from amo_mcp.tools.account import overview
+
+            return await overview(account.cached, account.host)
         case "amo://palette":
             return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
         case "amo://changes":
@@ -115,18 +113,6 @@ def _check_mode(account: AmoAccount, needed: str) -> None:
     known = account.cached.known_mode
     if known not in ("", needed):
         raise ModeDisabled(needed, known)
-
-
-async def _overview(account: AmoAccount) -> BaseModel:
-    from amo_mcp.tools.account import overview, segments_usage, statuses_usage
-
-    cached = account.cached
-    details, usage = await cached.account(), []
-    if details.customers_mode == "segments":
-        usage = segments_usage(len(await cached.segments()), len(await cached.segment_fields()))
-    if details.customers_mode == "periodicity":
-        usage = statuses_usage(len(await cached.statuses()))
-    return overview(account, details, usage)
 
 
 def _resource(uri: str, name: str, title: str, description: str, changed: datetime | None = None) -> Resource:

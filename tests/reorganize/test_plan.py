@@ -405,10 +405,10 @@ def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(
 ) -> None:
     of = state(*segments, *statuses, fields=FIELDS) if segments or statuses else Snapshot({"segment": {}, "status": {}})
     for finding in [*audit_segments(segments, FIELDS), *audit_statuses(statuses)]:
-        if finding.changes:
-            steps = planned(*finding.changes, of=of).steps
+        if finding.suggested_changes:
+            steps = planned(*finding.suggested_changes, of=of).steps
             assert [(step.action, step.kind, step.target_id) for step in steps] == [
-                (item["action"], item["kind"], item["id"]) for item in finding.changes
+                (item["action"], item["kind"], item["id"]) for item in finding.suggested_changes
             ]
 
 
