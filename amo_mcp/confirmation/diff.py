@@ -4,11 +4,11 @@ What differs is always shown. What is left out of a long text or a long list is 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, Status, iso_utc
-from amo_mcp.changes.steps import Delete, Step, Update, summary_of
+from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
+from amo_mcp.changes.field_values import readable_value
+from amo_mcp.changes.steps import Delete, Step, Update, payload_of, summary_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 MAX_SHOWN_TEXT = 80
@@ -43,10 +43,8 @@ def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
         step: what is to be done.
         fields: the definitions of the custom fields that it sets.
     """
-    if isinstance(step, Delete):
-        return []
     before = step.before if isinstance(step, Update) else None
-    payload = (step.patch if isinstance(step, Update) else step.draft).to_payload()
+    payload = payload_of(step)
     lines = []
     if before is not None and "name" in payload:
         lines.append(_texts("Name", before.name, payload["name"]))
@@ -80,37 +78,12 @@ def _field_line(
     name = definition.name if definition else (held.get("field_name") if held else None) or str(sent["field_id"])
     field_type = definition.type if definition else (held.get("field_type") if held else None)
     choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
-    before = [value_text(value, field_type, choices) for value in (held["values"] if held else [])]
-    after = [value_text(value, field_type, choices) for value in sent["values"] or []]
+    before = [readable_value(value, field_type, choices) for value in (held["values"] if held else [])]
+    after = [readable_value(value, field_type, choices) for value in sent["values"] or []]
     label = f"Field {quote(name)}"
     if len(before) <= 1 and len(after) <= 1:
         return _texts(label, None if creating else "".join(before), "".join(after))
     return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
-
-
-def value_text(value: FieldValue | Mapping[str, Any], field_type: str | None, choices: Mapping[int, str]) -> str:
-    """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC.
-
-    Args:
-        value: a value as the API gives or takes it.
-        field_type: the type of its field, if it is known.
-        choices: the texts of the field's choices, by id.
-    """
-    choice, content = value.get("enum_id"), value.get("value")
-    if choice is not None:
-        return choices.get(choice) or (str(content) if content is not None else f"choice {choice}")
-    if isinstance(content, bool):
-        return "yes" if content else "no"
-    if field_type in ("date", "date_time") and isinstance(content, int):
-        try:
-            moment = datetime.fromtimestamp(content, UTC)
-        except (OverflowError, OSError, ValueError):
-            return str(content)
-        # Which zone a day is counted in is not documented; UTC is assumed.
-        return f"{moment:%Y-%m-%d}" if field_type == "date" else iso_utc(moment)
-    if isinstance(content, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in content.items() if item not in (None, ""))
-    return "" if content is None else str(content)
 
 
 def _line(label: str, before: str | None, after: str) -> str:
