@@ -24,12 +24,10 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_snapshot, read_targets
 from amo_mcp.changes.steps import (
-    LIMITS,
     ChangeRecord,
     Create,
     Delete,
     Kind,
-    Outcome,
     Step,
     exceeds_limit,
     overall_status,
@@ -45,20 +43,18 @@ Progress = Callable[[float, float, str], Awaitable[None]]
 """Is told how far a change of several steps is: steps done, steps in all, and what comes next."""
 
 
+@dataclass(eq=False)
 class LimitReached(Exception):
     """The account has no room for what was to be created; nothing was sent.
 
     Attributes:
-        kind: segment or status.
         held: how many there are.
         wanted: how many were to be created.
     """
 
-    def __init__(self, kind: Kind, held: int, wanted: int) -> None:
-        super().__init__(f"{held} of {LIMITS[kind]}")
-        self.kind = kind
-        self.held = held
-        self.wanted = wanted
+    kind: Kind
+    held: int
+    wanted: int
 
 
 @dataclass(frozen=True)
@@ -129,12 +125,11 @@ class Executor:
         try:
             for span in (first, *others):
                 await self._report(span.start, begun)
-                failure = await run.batch(span)
-                if failure is not None:
-                    break
+                await run.batch(span)
                 await anyio.lowlevel.checkpoint()
-            else:
-                await self._report(len(begun), begun)
+            await self._report(len(begun), begun)
+        except (AmoError, TargetChanged) as error:
+            failure = error
         finally:
             status = overall_status(run.steps)
             await self.journal.note(record.id, {}, status)
@@ -166,33 +161,38 @@ class _Run:
     snapshot: Snapshot
     read_at: float
 
-    async def batch(self, span: range) -> AmoError | TargetChanged | None:
-        """Compare, record, send and record the steps that go in one request; why they failed, if they did."""
-        if span.start:
-            try:
-                await self._prepare(span)
-            except (AmoError, TargetChanged) as error:
-                return error
-        with anyio.CancelScope(shield=True):
-            if span.start:
-                await self._note(span)
-            failure = await self._send(span)
-            # Recorded before anybody is told: who hears of a change can read it in the journal.
-            await self._note(span)
-            batch = self.steps[span.start : span.stop]
-            if batch[0].outcome != "failed":
-                ids = tuple(step.target_id for step in batch if step.target_id is not None)
-                adds_or_removes = batch[0].action != "update"
-                await self.executor.events.publish(ChangeEvent(batch[0].kind, ids, adds_or_removes))
-        return failure
-
-    async def _prepare(self, span: range) -> None:
-        """Let the steps stand on the account as it is now.
+    async def batch(self, span: range) -> None:
+        """Compare, record, send and record the steps that go in one request.
 
         Raises:
             TargetChanged: somebody changed a target meanwhile.
-            AmoError: the account cannot be read.
+            AmoError: why they failed, or why the account cannot be read.
         """
+        if span.start:
+            await self._prepare(span)
+        failure: AmoError | None = None
+        with anyio.CancelScope(shield=True):
+            if span.start:
+                await self._note(span)
+            batch = self.steps[span.start : span.stop]
+            try:
+                batch = await deliver(self.executor.client, batch)
+            except (Refused, Unavailable) as error:
+                batch, failure = [step.with_outcome("failed") for step in batch], error
+            except OutcomeUnknown as error:
+                batch, failure = [step.with_outcome("unknown") for step in batch], error
+            self.steps[span.start : span.stop] = batch
+            # Recorded before anybody is told: who hears of a change can read it in the journal.
+            await self._note(span)
+            if batch[0].outcome != "failed":
+                ids = tuple(step.target_id for step in batch if step.target_id is not None)
+                event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
+                await self.executor.events.publish(event)
+        if failure is not None:
+            raise failure
+
+    async def _prepare(self, span: range) -> None:
+        """Let the steps stand on the account as it is now."""
         batch = self.steps[span.start : span.stop]
         now = self.executor.clock()
         if now - self.read_at > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
@@ -201,17 +201,6 @@ class _Run:
         if differences := drift(batch, self.snapshot):
             raise TargetChanged(differences)
         self.steps[span.start : span.stop] = _pending(batch, self.snapshot, self.steps)
-
-    async def _send(self, span: range) -> AmoError | None:
-        batch = self.steps[span.start : span.stop]
-        failure: AmoError | None = None
-        try:
-            results = await deliver(self.executor.client, batch)
-        except (Refused, Unavailable, OutcomeUnknown) as error:
-            outcome: Outcome = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
-            results, failure = [step.with_outcome(outcome) for step in batch], error
-        self.steps[span.start : span.stop] = results
-        return failure
 
     async def _note(self, span: range) -> None:
         await self.executor.journal.note(self.change_id, {position: self.steps[position] for position in span})

@@ -48,6 +48,7 @@ class Difference:
     settings: tuple[str, ...] = ()
 
 
+@dataclass(eq=False)
 class TargetChanged(Exception):
     """The account is no longer what a person was shown; the steps that it concerns were not sent.
 
@@ -56,10 +57,8 @@ class TargetChanged(Exception):
         reason: why, in a sentence, where the differences do not say it.
     """
 
-    def __init__(self, differences: Sequence[Difference] = (), reason: str = "") -> None:
-        super().__init__(reason)
-        self.differences = tuple(differences)
-        self.reason = reason
+    differences: Sequence[Difference] = ()
+    reason: str = ""
 
 
 async def read_all(client: AmoClient, kind: Kind) -> Sequence[Entity]:

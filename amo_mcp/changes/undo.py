@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,36 +44,26 @@ def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], r
         account: the account as it is now: entities by kind and id, of every kind that the change has.
         recreated: by which an entity that was deleted and created again is taken for the one that it was.
     """
-    parts = [
-        _inverse(step, position, account.get(step.kind, {}), recreated)
-        for position, step in reversed([*enumerate(record.steps)])
-    ]
-    return Undo(
-        tuple(chain.from_iterable(part.steps for part in parts)),
-        tuple(chain.from_iterable(part.not_restored for part in parts)),
-        tuple(chain.from_iterable(part.conflicts for part in parts)),
-    )
+    undo = Undo()
+    for position, step in reversed([*enumerate(record.steps)]):
+        part = _inverse(step, account.get(step.kind, {}), recreated)
+        steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
+        undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
+    return undo
 
 
-def _inverse(step: Step, position: int, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
-    if step.outcome in ("pending", "unknown"):
-        return Undo(not_restored=(_not_known(step),))
-    if step.outcome != "done":
+def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
+    if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
-    if isinstance(step, Delete):
-        undo = _recreate(step)
-    elif step.after is None:
-        undo = Undo(not_restored=(_not_known(step),))
-    else:
-        current = entities.get(step.after.id) or entities.get(recreated.current_id(step.kind, step.after.id))
-        undo = _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
-    return replace(undo, steps=tuple(replace(inverse, undoes=position) for inverse in undo.steps))
-
-
-def _not_known(step: Step) -> str:
-    # What was done may be unknown, or whether it was undone since.
-    was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
-    return f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+    if step.outcome == "done" and isinstance(step, Delete):
+        return _recreate(step)
+    if step.outcome != "done" or isinstance(step, Delete) or step.after is None:
+        # What was done may be unknown, or whether it was undone since.
+        was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
+        known = f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+        return Undo(not_restored=(known,))
+    current = entities.get(step.after.id) or entities.get(recreated.current_id(step.kind, step.after.id))
+    return _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
 
 
 def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
@@ -133,9 +122,8 @@ def _recreate(step: Delete) -> Undo:
             available_products_price_types=before.available_products_price_types or None,
             **settings,
         )
-        count = before.customers_count
-        members = f"Its {count} customers do not come back into it, nor do its conditions."
-        lost = (members if count else "Its conditions do not come back.",)
+        members = f"Its {before.customers_count} customers do not come back into it, nor do its conditions."
+        lost = (members if before.customers_count else "Its conditions do not come back.",)
     return Undo((Create(draft),), (f"{_title(step)} comes back with a new id.", *lost, *unwritable))
 
 

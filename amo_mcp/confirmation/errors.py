@@ -9,6 +9,8 @@ NotConfirmed
 ```
 """
 
+from dataclasses import dataclass
+
 
 class NotConfirmed(Exception):
     """Base of the reasons; the text is a sentence for the reader."""
@@ -22,6 +24,7 @@ class CannotAsk(NotConfirmed):
     """No dialog can be shown, and the two-step form is not allowed here."""
 
 
+@dataclass(eq=False)
 class ConfirmationRequired(NotConfirmed):
     """The change waits for `confirm_change`.
 
@@ -31,11 +34,9 @@ class ConfirmationRequired(NotConfirmed):
         expires: when the answer comes too late, in Unix seconds.
     """
 
-    def __init__(self, preview: str, approval_id: str, expires: float) -> None:
-        super().__init__("A person has to agree first.")
-        self.preview = preview
-        self.approval_id = approval_id
-        self.expires = expires
+    preview: str
+    approval_id: str
+    expires: float
 
 
 class ConfirmationExpired(NotConfirmed):

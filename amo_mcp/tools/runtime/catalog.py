@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mcp_types import Tool, ToolAnnotations
+from mcp_types import Tool
 
 if TYPE_CHECKING:
     from amo_mcp.tools.runtime.tool import ToolDefinition
@@ -57,21 +57,7 @@ class CatalogEntry:
 def catalog() -> dict[str, CatalogEntry]:
     """Every tool by name, in the order of `tools/list`."""
     tools = json.loads(FILE.read_bytes())["tools"]
-    return {name: _entry(name, listed) for name, listed in tools.items()}
-
-
-def _entry(name: str, listed: dict[str, Any]) -> CatalogEntry:
-    return CatalogEntry(
-        listed["module"],
-        Tool(
-            name=name,
-            title=listed["title"],
-            description=listed["description"],
-            input_schema=listed["input"],
-            output_schema=listed["output"],
-            annotations=ToolAnnotations(**listed["annotations"]),
-        ),
-    )
+    return {name: CatalogEntry(listed.pop("module"), Tool(name=name, **listed)) for name, listed in tools.items()}
 
 
 def generate() -> str:
@@ -84,8 +70,12 @@ def generate() -> str:
             "title": definition.title,
             "description": definition.description,
             "annotations": definition.annotations.model_dump(mode="json", exclude_none=True),
-            "input": inline(definition.arguments.model_json_schema(schema_generator=PlainJsonSchema), closed=True),
-            "output": inline(definition.output.model_json_schema(schema_generator=PlainJsonSchema), closed=False),
+            "input_schema": inline(
+                definition.arguments.model_json_schema(schema_generator=PlainJsonSchema), closed=True
+            ),
+            "output_schema": inline(
+                definition.output.model_json_schema(schema_generator=PlainJsonSchema), closed=False
+            ),
         }
         for module in (f"amo_mcp.tools.{name}" for name in MODULES)
         for definition in import_module(module).TOOLS

@@ -104,24 +104,18 @@ class ToolDefinition:
 
     @cached_property
     def _injected(self) -> dict[str, _Injected]:
-        found = {
-            name: [item for item in get_args(hint) if isinstance(item, _Injected)] for name, hint in self._hints.items()
-        }
-        return {name: items[0] for name, items in found.items() if items}
+        hints = self._hints.items()
+        return {name: item for name, hint in hints for item in get_args(hint) if isinstance(item, _Injected)}
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
         """The arguments that the model gives."""
-        parameters = inspect.signature(self.fn).parameters.values()
-        fields = {
-            parameter.name: (
-                self._hints[parameter.name],
-                ... if parameter.default is parameter.empty else parameter.default,
-            )
-            for parameter in parameters
-            if parameter.name not in self._injected
+        fields: dict[str, Any] = {
+            name: (self._hints[name], ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in inspect.signature(self.fn).parameters.items()
+            if name not in self._injected
         }
-        return create_model(f"{self.name}Arguments", **cast("dict[str, Any]", fields))
+        return create_model(f"{self.name}Arguments", **fields)
 
     @property
     def asks(self) -> bool:
