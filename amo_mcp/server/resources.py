@@ -15,8 +15,13 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
+from amo_mcp.changes.steps import Entity
 from amo_mcp.server.uris import ACCOUNT, CHANGES, MIME_TYPE, PALETTE, SEGMENTS, STATUSES
 from amo_mcp.text import sanitize
+from amo_mcp.tools.account import overview
+from amo_mcp.tools.changes import change_list
+from amo_mcp.tools.segments import segment_list
+from amo_mcp.tools.statuses import status_list
 
 _ENTITY = re.compile(r"amo://(segments|statuses)/([1-9][0-9]{0,18})")
 
@@ -73,34 +78,25 @@ async def read_resource(account: AmoAccount, uri: str) -> str | None:
 
 
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
+    reads = account.cached
     match uri:
         case "amo://account":
-            from amo_mcp.tools.account import overview
-
-            return await overview(account.cached, account.host)
+            return await overview(reads, account.host)
         case "amo://palette":
             return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
         case "amo://changes":
-            from amo_mcp.tools.changes import change_list
-
             await account.recover()
             return await change_list(account)
         case "amo://segments":
-            from amo_mcp.tools.segments import segment_list
-
             _check_mode(account, "segments")
-            return segment_list(await account.cached.segments())
+            return segment_list(await reads.segments())
         case "amo://statuses":
-            from amo_mcp.tools.statuses import status_list
-
             _check_mode(account, "periodicity")
-            return status_list(await account.cached.statuses())
+            return status_list(await reads.statuses())
     match = _ENTITY.fullmatch(uri)
     if match is None:
         return None
-    entities: Sequence[Segment | Status] = await (
-        account.cached.segments() if match[1] == "segments" else account.cached.statuses()
-    )
+    entities: Sequence[Entity] = await (reads.segments() if match[1] == "segments" else reads.statuses())
     return next((entity for entity in entities if entity.id == int(match[2])), None)
 
 
@@ -126,6 +122,6 @@ def _resource(uri: str, name: str, title: str, description: str, changed: dateti
     )
 
 
-def _entity(collection: str, kind: str, entity: Segment | Status, changed: datetime | None) -> Resource:
+def _entity(collection: str, kind: str, entity: Entity, changed: datetime | None) -> Resource:
     name = sanitize(entity.name) or f"{kind} {entity.id}"
     return _resource(f"{collection}/{entity.id}", name, name, f"{kind} {entity.id}", changed)
