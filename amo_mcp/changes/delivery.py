@@ -11,6 +11,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
+from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
@@ -178,10 +179,11 @@ def _became(now: Entity, step: Update) -> bool:
 
 def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the entity has the custom field values that were sent."""
-    values = (
-        {field["field_id"]: field["values"] for field in now.custom_fields_values} if isinstance(now, Segment) else {}
+    held = fields_by_id(now)
+    return all(
+        _same_values(held[field["field_id"]]["values"] if field["field_id"] in held else [], field["values"] or [])
+        for field in fields
     )
-    return all(_same_values(values.get(field["field_id"], []), field["values"] or []) for field in fields)
 
 
 def _same_values(have: Sequence[FieldValue], sent: Sequence[Mapping[str, Any]]) -> bool:

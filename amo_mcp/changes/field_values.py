@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time
 from types import MappingProxyType
 from typing import Any
 
-from amo_mcp.amocrm.models import FieldValue, FieldValues, iso_utc
+from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment, iso_utc
 from amo_mcp.text import quote
 
 DOCUMENTED_TYPES = frozenset(
@@ -23,6 +23,11 @@ DOCUMENTED_TYPES = frozenset(
 """Types of the custom fields that a segment can have (reference: "Примеры заполнения полей")."""
 
 _MAX_SHOWN = 5
+
+
+def fields_by_id(entity: object) -> dict[int, FieldValues]:
+    """The custom fields of a segment by their ids; nothing else has any."""
+    return {field["field_id"]: field for field in entity.custom_fields_values} if isinstance(entity, Segment) else {}
 
 
 def same_values(one: FieldValues | None, other: FieldValues | None) -> bool:

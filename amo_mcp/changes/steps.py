@@ -161,14 +161,21 @@ def summary_of(step: Step) -> str:
     return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
 
 
+def customers_affected(steps: Iterable[Step]) -> int:
+    """Customers of the segments that the steps delete."""
+    deleted = [step.before for step in steps if isinstance(step, Delete)]
+    return sum(entity.customers_count or 0 for entity in deleted if isinstance(entity, Segment))
+
+
 def payload_of(step: Step) -> dict[str, Any]:
     """What is sent; nothing for a deletion."""
     return {} if isinstance(step, Delete) else (step.draft if isinstance(step, Create) else step.patch).to_payload()
 
 
-def field_ids(steps: Iterable[Step]) -> set[int]:
-    """The custom fields that the steps set."""
-    return {field["field_id"] for step in steps for field in payload_of(step).get("custom_fields_values", ())}
+def field_ids(steps: Iterable[Step]) -> list[int]:
+    """The custom fields that the steps set, in order."""
+    fields = (field for step in steps for field in payload_of(step).get("custom_fields_values", ()))
+    return list(dict.fromkeys(field["field_id"] for field in fields))
 
 
 def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tuple[CustomField, ...]:

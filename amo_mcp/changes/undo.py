@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.field_values import readable_values, same_values, values_to_send
+from amo_mcp.amocrm.models import Status
+from amo_mcp.changes.field_values import fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _JOINERS = "\u200c\u200d"
@@ -71,7 +71,7 @@ def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
     if current is None:
         return Undo(not_restored=(f"{_title(step)} is gone already; there is nothing to take away.",))
     names = ("name", "color", _PRICES)
-    fields = {*_fields_of(left), *_fields_of(current)}
+    fields = {*fields_by_id(left), *fields_by_id(current)}
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields)))
 
 
@@ -81,7 +81,7 @@ def _restore(step: Update, left: Entity, current: Entity | None) -> Undo:
         return Undo(conflicts=(f"{_title(step)} is gone; it cannot be changed back.",))
     # The account renumbers positions, so that another one proves no change.
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
-    conflicts = tuple(_conflicts(step, left, current, names, _fields_of(step.patch)))
+    conflicts = tuple(_conflicts(step, left, current, names, field_ids([step])))
     patch, not_restored = _patch_back(step)
     steps = (Update(current, patch),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
@@ -94,8 +94,8 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ..
     writable, unwritable = _writable(step, settings)
     if isinstance(before, Status):
         return StatusPatch(**writable), unwritable
-    fields = _fields_of(before)
-    if changed := _fields_of(step.patch):
+    fields = fields_by_id(before)
+    if changed := field_ids([step]):
         writable[_FIELDS] = [
             {"field_id": field_id, "values": values_to_send(fields.get(field_id))} for field_id in changed
         ]
@@ -161,11 +161,12 @@ def _conflicts(
         if name in left.model_fields_set and _comparable(was) != _comparable(now):
             yield _conflict(step, name, _readable(name, was), _readable(name, now))
     if _FIELDS in left.model_fields_set:
-        before, after = _fields_of(left), _fields_of(current)
+        before, after = fields_by_id(left), fields_by_id(current)
         for field_id in field_ids:
             was, now = before.get(field_id), after.get(field_id)
             if not same_values(was, now):
-                field_name = (now or was or {}).get("field_name")
+                known = now or was
+                field_name = known.get("field_name") if known else None
                 label = f"field {quote(field_name) if field_name else field_id}"
                 yield _conflict(step, label, readable_values(was), readable_values(now))
 
@@ -187,13 +188,6 @@ def _readable(name: str, setting: Any) -> str:
     if isinstance(setting, list):
         return sanitize(", ".join(map(str, setting)))
     return quote_unless_code(setting) if name == "color" else quote(str(setting))
-
-
-def _fields_of(item: Entity | SegmentPatch | StatusPatch) -> dict[int, Any]:
-    """Custom fields by their ids; a status has none."""
-    if isinstance(item, Segment | SegmentPatch):
-        return {field["field_id"]: field for field in item.custom_fields_values or []}
-    return {}
 
 
 def _title(step: Step) -> str:

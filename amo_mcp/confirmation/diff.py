@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
-from amo_mcp.changes.field_values import readable_value
-from amo_mcp.changes.steps import Delete, Step, Update, payload_of, summary_of
+from amo_mcp.changes.field_values import fields_by_id, readable_value
+from amo_mcp.changes.steps import Delete, Step, Update, customers_affected, payload_of, summary_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 MAX_SHOWN_TEXT = 80
@@ -26,8 +26,8 @@ _EMPTY = "empty"
 
 def headline(step: Step) -> str:
     """What a step does to what: `Change segment «VIP» (id 51)`."""
-    customers = f", {_customers(step.before)} customers" if isinstance(step, Delete) and step.kind == "segment" else ""
-    return summary_of(step) + customers
+    is_counted = isinstance(step, Delete) and step.kind == "segment"
+    return summary_of(step) + (f", {customers_affected([step])} customers" if is_counted else "")
 
 
 def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
@@ -37,12 +37,7 @@ def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
 
 
 def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
-    """What a step sets, a line a setting.
-
-    Args:
-        step: what is to be done.
-        fields: the definitions of the custom fields that it sets.
-    """
+    """What a step sets, a line a setting; `fields` are the definitions of the custom fields that it sets."""
     before = step.before if isinstance(step, Update) else None
     payload = payload_of(step)
     lines = []
@@ -53,22 +48,14 @@ def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
     if "color" in payload:
         lines.append(_line("Colour", quote_unless_code(before.color) if before else None, payload["color"]))
     if (prices := payload.get("available_products_price_types")) is not None:
-        held = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
-        lines.append(_lists("Price fields", held, [str(item) for item in prices]))
-    fields_before = before.custom_fields_values if isinstance(before, Segment) else None
-    return [*lines, *_field_lines(payload.get("custom_fields_values", []), fields_before, fields)]
-
-
-def _field_lines(
-    sent: Sequence[Mapping[str, Any]], held: Sequence[FieldValues] | None, fields: Sequence[CustomField]
-) -> list[str]:
-    """A line a field; `held` is None in a creation."""
-    values_before = {field["field_id"]: field for field in held or ()}
+        was = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
+        lines.append(_lists("Price fields", was, [str(item) for item in prices]))
+    held_fields = fields_by_id(before)
     definitions = {field.id: field for field in fields}
-    return [
-        _field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None)
-        for item in sent
-    ]
+    for sent in payload.get("custom_fields_values", []):
+        held = held_fields.get(sent["field_id"])
+        lines.append(_field_line(sent, held, definitions.get(sent["field_id"]), creating=before is None))
+    return lines
 
 
 def _field_line(
@@ -91,11 +78,8 @@ def _line(label: str, before: str | None, after: str) -> str:
 
     The words between the two keep the order, whichever direction a script runs.
     """
-    return (
-        f"{label}: {after or _EMPTY}"
-        if before is None
-        else f"{label}: was {before or _EMPTY} → will be {after or _EMPTY}"
-    )
+    now = after or _EMPTY
+    return f"{label}: {now}" if before is None else f"{label}: was {before or _EMPTY} → will be {now}"
 
 
 def _texts(label: str, before: str | None, after: str) -> str:
@@ -150,7 +134,3 @@ def _some(items: Sequence[str], unchanged: int) -> str:
     if unchanged:
         parts.append(f"{unchanged} unchanged")
     return ", ".join(parts)
-
-
-def _customers(entity: object) -> int:
-    return (entity.customers_count or 0) if isinstance(entity, Segment) else 0

@@ -13,9 +13,8 @@ from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import LIFETIME
 from amo_mcp.changes.snapshot import TargetChanged, drift, read_snapshot
-from amo_mcp.changes.steps import Kind
+from amo_mcp.changes.steps import Kind, customers_affected
 from amo_mcp.confirmation.diff import on_one_line
-from amo_mcp.confirmation.question import customers_affected
 from amo_mcp.failures import NOTHING_CHANGED, Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize

@@ -15,8 +15,7 @@ from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.executor import LimitReached, check_room
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot, drift
-from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update
-from amo_mcp.confirmation.question import customers_affected
+from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
 from amo_mcp.failures import describe
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
 from amo_mcp.reorganize.plan import PlannedChange, make_plan, requests_of
