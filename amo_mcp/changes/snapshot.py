@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Segment, comparable
-from amo_mcp.changes.field_values import same_values
+from amo_mcp.changes.field_values import fields_by_id, same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
 
 _FIELDS = "custom_fields_values"
@@ -116,8 +116,8 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
 def differing_settings(before: Entity, now: Entity) -> list[str]:
     """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
     was, is_now = comparable(before), comparable(now)
-    fields, fields_now = ({field["field_id"]: field for field in reading.pop(_FIELDS, [])} for reading in (was, is_now))
-    names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+    fields, fields_now = fields_by_id(before), fields_by_id(now)
+    names = [name for name in {**was, **is_now} if name != _FIELDS and was.get(name) != is_now.get(name)]
     if any(not same_values(fields.get(key), fields_now.get(key)) for key in {**fields, **fields_now}):
         names.append(_FIELDS)
     return names

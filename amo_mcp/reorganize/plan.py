@@ -29,7 +29,19 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import LIMITS, PLURALS, Create, Delete, Entity, Kind, Step, Update, exceeds_limit, fields_of
+from amo_mcp.changes.steps import (
+    LIMITS,
+    PLURALS,
+    Create,
+    Delete,
+    Entity,
+    Kind,
+    Step,
+    Update,
+    exceeds_limit,
+    fields_of,
+    payload_of,
+)
 from amo_mcp.text import quote
 
 MAX_CHANGES = 130
@@ -69,12 +81,12 @@ def make_plan(
     """
     problems: list[Problem] = []
     steps = [_step(f"changes.{index}", change, account, problems) for index, change in enumerate(changes)]
-    seen: Counter[tuple[Kind, int]] = Counter()
+    seen: set[tuple[Kind, int]] = set()
     for index, change in enumerate(changes):
         if change.id is not None:
-            seen[change.kind, change.id] += 1
-            if seen[change.kind, change.id] > 1:
+            if (change.kind, change.id) in seen:
                 problems.append(Problem(f"changes.{index}.id", "is changed by another change of this plan"))
+            seen.add((change.kind, change.id))
     sound = [step for step in steps if step is not None]
     if not problems:
         problems += _beyond_limits(sound, account)
@@ -109,7 +121,11 @@ def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Pr
     if len(problems) > count:
         return None
     if before is None:
-        return _creation(path, change, values, problems)
+        required = ("name",) if change.kind == "segment" else ("name", "sort")
+        missing = [name for name in required if name not in values]
+        problems += [Problem(f"{path}.{name}", f"is required to create a {change.kind}") for name in missing]
+        draft = SegmentDraft if change.kind == "segment" else StatusDraft
+        return None if missing else Create(draft(**values))
     if change.action == "update":
         if values:
             return Update(before, SegmentPatch(**values) if change.kind == "segment" else StatusPatch(**values))
@@ -162,15 +178,6 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
     return values
 
 
-def _creation(path: str, change: PlannedChange, values: dict[str, Any], problems: list[Problem]) -> Step | None:
-    required = ("name",) if change.kind == "segment" else ("name", "sort")
-    missing = [name for name in required if name not in values]
-    problems += [Problem(f"{path}.{name}", f"is required to create a {change.kind}") for name in missing]
-    if missing:
-        return None
-    return Create(SegmentDraft(**values) if change.kind == "segment" else StatusDraft(**values))
-
-
 def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
     """What there would be too many of at the end."""
     problems = []
@@ -203,7 +210,7 @@ def _warnings(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _changes_nothing(step: Update) -> bool:
-    payload = step.patch.to_payload()
+    payload = payload_of(step)
     return "custom_fields_values" not in payload and all(
         getattr(step.before, name, None) == value for name, value in payload.items()
     )
@@ -212,23 +219,19 @@ def _changes_nothing(step: Update) -> bool:
 def _namesakes(steps: Sequence[Step], account: Snapshot) -> Iterator[str]:
     """Names that several entities will have, if a step gives them; case-blind."""
     for kind, entities in account.entities.items():
-        names = {entity.id: entity.name for entity in entities.values()}
         own = [step for step in steps if step.kind == kind]
-        names |= {step.before.id: step.patch.name for step in own if isinstance(step, Update) and step.patch.name}
-        deleted = {step.before.id for step in own if isinstance(step, Delete)}
-        created = [step.draft.name for step in own if isinstance(step, Create)]
-        later = [*(name for entity_id, name in names.items() if entity_id not in deleted), *created]
-        given = {_folded(step.patch.name) for step in own if isinstance(step, Update) and step.patch.name}
-        given |= {_folded(name) for name in created}
+        payloads = {step.target_id or -place: payload_of(step) for place, step in enumerate(own)}
+        given = {key: payload["name"] for key, payload in payloads.items() if "name" in payload}
+        deleted = {step.target_id for step in own if isinstance(step, Delete)}
+        names = {entity.id: entity.name for entity in entities.values()} | given
+        later = [name for key, name in names.items() if key not in deleted]
+        folded_given = {_folded(name) for name in given.values()}
         for folded, count in Counter(_folded(name) for name in later).items():
-            if count > 1 and folded in given:
+            if count > 1 and folded in folded_given:
                 name = next(name for name in later if _folded(name) == folded)
-                yield f"{_number(count)} {PLURALS[kind]} will be named {quote(name.strip())}."
+                number = {2: "Two", 3: "Three"}.get(count, str(count))
+                yield f"{number} {PLURALS[kind]} will be named {quote(name.strip())}."
 
 
 def _folded(name: str) -> str:
     return name.strip().casefold()
-
-
-def _number(count: int) -> str:
-    return {2: "Two", 3: "Three"}.get(count, str(count))
