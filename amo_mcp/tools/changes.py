@@ -60,8 +60,7 @@ class Undone(Applied):
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         not_restored = [sanitize(sentence, 300) for sentence in change.not_restored]
-        answer = super().of(execution, change)
-        return answer.model_copy(update={"not_restored": not_restored}) if not_restored else answer
+        return super().of(execution, change).model_copy(update={"not_restored": not_restored or None})
 
 
 @tool("List changes", READ)
@@ -79,11 +78,8 @@ async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
     page = [change_of(record) for _, record in found[:limit] if record.status != "running"]
-    return ChangeList(
-        changes=page,
-        **({"next_cursor": cursor_after(found[limit - 1][0])} if len(found) > limit else {}),
-        **({"dropped": dropped} if dropped else {}),
-    )
+    next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
+    return ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
 
 
 def change_of(record: ChangeRecord) -> Change:
@@ -96,7 +92,7 @@ def change_of(record: ChangeRecord) -> Change:
         tool=record.tool,
         summary=first if len(steps) == 1 else f"{first} and {len(steps) - 1} more",
         status=record.status,
-        **({"steps": steps} if len(steps) > 1 else {}),
+        steps=steps if len(steps) > 1 else None,
     )
 
 

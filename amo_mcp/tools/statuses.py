@@ -62,11 +62,13 @@ async def create_statuses(
 ) -> CreatedStatuses:
     """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
     execution = await account.execute("create_statuses", PendingChange(tuple(Create(draft) for draft in statuses)))
-    answer = CreatedStatuses(statuses=execution.created(Status), change_id=execution.record.id)
-    if all(was_read_back(status) for status in answer.statuses):
-        return answer
+    created = execution.created(Status)
     note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
-    return answer.model_copy(update={"note": note})
+    return CreatedStatuses(
+        statuses=created,
+        change_id=execution.record.id,
+        note=None if all(map(was_read_back, created)) else note,
+    )
 
 
 @tool("Change a status", DESTRUCTIVE)
