@@ -25,9 +25,6 @@ class AmoAccount:
 
     Attributes:
         client: the API; what is read through it is fresh.
-        journal: every change that was made through this server.
-        plans: plans that wait to be applied.
-        events: who is told of changes.
         cached: what was read a moment ago, shared by all calls.
         requests_per_second: the pace that the account is kept to.
         report: who is told how far the current call is.

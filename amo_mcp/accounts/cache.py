@@ -86,10 +86,7 @@ class ReadCache:
 
 
 class CachedReads:
-    """The account, its segments, statuses and fields, at most `FRESH_SECONDS` old.
-
-    Every method can raise `amo_mcp.amocrm.errors.AmoError`.
-    """
+    """The account, its segments, statuses and fields, at most `FRESH_SECONDS` old; each read can raise `AmoError`."""
 
     def __init__(self, client: AmoClient, cache: ReadCache | None = None) -> None:
         self._client = client

@@ -59,12 +59,7 @@ class LimitReached(Exception):
 
 @dataclass(frozen=True)
 class Execution:
-    """What came of a change.
-
-    Attributes:
-        record: the change as it was recorded.
-        failure: why it stopped before its end; None when every step is done.
-    """
+    """What came of a change, as it was recorded; `failure` is why it stopped before its end, if it did."""
 
     record: ChangeRecord
     failure: AmoError | TargetChanged | None = None
@@ -81,15 +76,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Executor:
-    """Carries out the changes of one account.
-
-    Attributes:
-        client: the API.
-        journal: where every change is recorded before it is sent.
-        events: who is told of it.
-        progress: who is told how far a change of several steps is.
-        clock: gives monotonic seconds.
-    """
+    """Carries out the changes of one account; `clock` gives monotonic seconds."""
 
     client: AmoClient
     journal: Journal
@@ -207,11 +194,7 @@ class _Run:
 
 
 def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
-    """Look whether the account has room for what the steps create, at every moment on the way.
-
-    Raises:
-        LimitReached: it has not.
-    """
+    """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
     for kind, wanted in sorted(created.items()):
         held = len(snapshot.ids(kind))

@@ -14,12 +14,7 @@ _FIELDS = "custom_fields_values"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was read of the account.
-
-    Attributes:
-        entities: by kind and id.
-        fields: the custom fields of segments, where they were asked for.
-    """
+    """Entities by kind and id, and the custom fields of segments where they were asked for."""
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
@@ -67,11 +62,7 @@ async def read_all(client: AmoClient, kind: Kind) -> Sequence[Entity]:
 
 
 async def read_one(client: AmoClient, kind: Kind, entity_id: int) -> Entity:
-    """One entity.
-
-    Raises:
-        NotFound: it is not there.
-    """
+    """One entity; NotFound is raised when it is not there."""
     return await client.segment(entity_id) if kind == "segment" else await client.status(entity_id)
 
 

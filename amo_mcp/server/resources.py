@@ -67,12 +67,7 @@ async def _entities(account: AmoAccount) -> tuple[Sequence[Segment], Sequence[St
 
 
 async def read_resource(account: AmoAccount, uri: str) -> str | None:
-    """What the resource says, as compact JSON; None when there is no such resource.
-
-    Raises:
-        AmoError: the account cannot be read.
-        JournalUnusable: the journal cannot be read.
-    """
+    """What the resource says, as compact JSON; None when there is no such resource."""
     answer = await _answer(account, uri)
     return None if answer is None else answer.model_dump_json(exclude_none=True, exclude_unset=True)
 
@@ -101,11 +96,7 @@ async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
 
 
 def _check_mode(account: AmoAccount, needed: str) -> None:
-    """Do not ask for what the account, as it was read a moment ago, does not have.
-
-    Raises:
-        ModeDisabled: the account is in another mode.
-    """
+    """Raise ModeDisabled when the account, as it was read a moment ago, is in another mode than `needed`."""
     known = account.cached.known_mode
     if known not in ("", needed):
         raise ModeDisabled(needed, known)

@@ -28,14 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs the tools of one server.
-
-    Attributes:
-        account: what they work on.
-        asker: asks a person before a change is carried out.
-        tools: every tool by name.
-        read_only: refuse the tools that write.
-    """
+    """Runs the tools of one server, which are here by name; with `read_only` those that write are refused."""
 
     account: AmoAccount
     asker: Asker

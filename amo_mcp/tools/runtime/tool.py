@@ -53,8 +53,7 @@ class Call:
     """What a tool may know of its call beside the arguments.
 
     Attributes:
-        account: the account that the call works on, which reports progress to the caller.
-        caller: who calls.
+        account: what the call works on, which reports progress to the caller.
         confirm: consumes the approval of that id, which waits for this caller's `confirm_change`.
     """
 
@@ -76,13 +75,7 @@ CurrentCall = Annotated[Call, _Injected(lambda call: call)]
 
 @dataclass(frozen=True)
 class ToolDefinition:
-    """A tool as its module declares it.
-
-    Attributes:
-        fn: what is called; its name and docstring are the tool's, its annotations the schemas.
-        title: for people.
-        annotations: for clients.
-    """
+    """A tool as its module declares it: the name and docstring of `fn` are its own, the annotations its schemas."""
 
     fn: Callable[..., Any]
     title: str
