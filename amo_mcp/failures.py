@@ -183,7 +183,7 @@ def explain(error: Exception) -> Failure | None:
         case confirmation.ConfirmationRequired():
             return Failure(
                 "confirmation_required",
-                f"A person has to agree first. {NOTHING_CHANGED}",
+                f"{error} {NOTHING_CHANGED}",
                 "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
                 extra={
                     "preview": error.preview,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
 from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
@@ -70,10 +70,12 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             return [step.done(_new_only([await client.create_segment(draft)], step)[0])]
         case Create():
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
-        case Update(before=before, patch=patch) as step:
-            if isinstance(patch, SegmentPatch):
-                return [step.done(await client.update_segment(before.id, patch))]
+        case Update(before=Segment() as before, patch=SegmentPatch() as patch) as step:
+            return [step.done(await client.update_segment(before.id, patch))]
+        case Update(before=Status() as before, patch=StatusPatch() as patch) as step:
             return [step.done(await client.update_status(before.id, patch))]
+        case Update() as step:
+            raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
         case Delete(before=before) as step:
             await (client.delete_segment if step.kind == "segment" else client.delete_status)(before.id)
             return [step.with_outcome("done")]
@@ -120,7 +122,12 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
     first = steps[0]
     if isinstance(first, Create):
         creations = [step for step in steps if isinstance(step, Create)]
-        return _created(await read_all(client, first.kind), creations)
+        listed = await read_all(client, first.kind)
+        created = _created(listed, creations)
+        if created is None and listed.unreadable:
+            # What cannot be read may be what was created.
+            raise Indeterminate
+        return created
     try:
         now = await read_one(client, first.kind, first.before.id)
     except NotFound:

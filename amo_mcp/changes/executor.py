@@ -119,8 +119,8 @@ class Executor:
             failure = error
         finally:
             status = overall_status(run.steps)
-            await self.journal.note(record.id, {}, status)
             with anyio.CancelScope(shield=True):
+                await self.journal.note(record.id, {}, status)
                 await self.events.publish(ChangeEvent("journal"))
         execution = Execution(replace(record, steps=tuple(run.steps), status=status), failure)
         if failure is not None and not execution.done:
@@ -169,12 +169,14 @@ class _Run:
             except OutcomeUnknown as error:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
             self.steps[span.start : span.stop] = batch
-            # Recorded before anybody is told: who hears of a change can read it in the journal.
-            await self._note(span)
-            if batch[0].outcome != "failed":
-                ids = tuple(step.target_id for step in batch if step.target_id is not None)
-                event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
-                await self.executor.events.publish(event)
+            try:
+                # Recorded before anybody is told: who hears of a change can read it in the journal.
+                await self._note(span)
+            finally:
+                if batch[0].outcome != "failed":
+                    ids = tuple(step.target_id for step in batch if step.target_id is not None)
+                    event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
+                    await self.executor.events.publish(event)
         if failure is not None:
             raise failure
 

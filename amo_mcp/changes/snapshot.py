@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
-from amo_mcp.amocrm.models import CustomField, Segment, comparable
+from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status, comparable
 from amo_mcp.changes.field_values import fields_by_id, same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
 
@@ -43,7 +43,6 @@ class Difference:
     settings: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
 class TargetChanged(Exception):
     """The account is no longer what a person was shown; the steps that it concerns were not sent.
 
@@ -52,12 +51,14 @@ class TargetChanged(Exception):
         reason: why, in a sentence, where the differences do not say it.
     """
 
-    differences: Sequence[Difference] = ()
-    reason: str = ""
+    def __init__(self, differences: Sequence[Difference] = (), reason: str = "") -> None:
+        super().__init__(reason)
+        self.differences = tuple(differences)
+        self.reason = reason
 
 
-async def read_all(client: AmoClient, kind: Kind) -> Sequence[Entity]:
-    """All entities of a kind."""
+async def read_all(client: AmoClient, kind: Kind) -> Listing[Segment] | Listing[Status]:
+    """All entities of a kind that can be read."""
     return await client.segments() if kind == "segment" else await client.statuses()
 
 

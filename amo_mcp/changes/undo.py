@@ -55,15 +55,20 @@ def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], r
 def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
     if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
-    if step.outcome == "done" and isinstance(step, Delete):
-        return _recreate(step)
-    if step.outcome != "done" or isinstance(step, Delete) or step.after is None:
+    known = step.before if isinstance(step, Delete) else step.after
+    if step.outcome != "done" or known is None:
         # What was done may be unknown, or whether it was undone since.
         was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
-        known = f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
-        return Undo(not_restored=(known,))
-    current = entities.get(step.after.id) or entities.get(recreated.current_id(step.kind, step.after.id))
-    return _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
+        unclear = f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+        return Undo(not_restored=(unclear,))
+    current = entities.get(known.id) or entities.get(recreated.current_id(step.kind, known.id))
+    match step:
+        case Create():
+            return _remove(step, known, current)
+        case Update():
+            return _restore(step, known, current)
+        case Delete():
+            return _recreate(step, current)
 
 
 def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
@@ -102,8 +107,11 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ..
     return SegmentPatch(**writable), unwritable
 
 
-def _recreate(step: Delete) -> Undo:
-    """Create what was deleted once more."""
+def _recreate(step: Delete, current: Entity | None) -> Undo:
+    """Create what was deleted once more, unless another change has brought it back."""
+    if current is not None:
+        there = "" if current.id == step.before.id else f" as id {current.id}"
+        return Undo(not_restored=(f"{_title(step)} is there already{there}; there is nothing to create.",))
     before = step.before
     settings, unwritable = _writable(step, {"name": before.name, "color": before.color or None})
     draft: SegmentDraft | StatusDraft

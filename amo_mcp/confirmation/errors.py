@@ -9,8 +9,6 @@ NotConfirmed
 ```
 """
 
-from dataclasses import dataclass
-
 
 class NotConfirmed(Exception):
     """Base of the reasons; the text is a sentence for the reader."""
@@ -24,7 +22,6 @@ class CannotAsk(NotConfirmed):
     """No dialog can be shown, and the two-step form is not allowed here."""
 
 
-@dataclass(eq=False)
 class ConfirmationRequired(NotConfirmed):
     """The change waits for `confirm_change`.
 
@@ -34,9 +31,11 @@ class ConfirmationRequired(NotConfirmed):
         expires: when the answer comes too late, in Unix seconds.
     """
 
-    preview: str
-    approval_id: str
-    expires: float
+    def __init__(self, preview: str, approval_id: str, expires: float) -> None:
+        super().__init__("A person has to agree first.")
+        self.preview = preview
+        self.approval_id = approval_id
+        self.expires = expires
 
 
 class ConfirmationExpired(NotConfirmed):
