@@ -19,11 +19,7 @@ ID_STEP = 3
 
 
 def check_mode(mode: str) -> str:
-    """The same `mode`.
-
-    Raises:
-        ValueError: it is not one of `MODES`.
-    """
+    """The same `mode`, or a ValueError when it is not one of `MODES`."""
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
     return mode

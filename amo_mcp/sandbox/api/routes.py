@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from amo_mcp.sandbox.account import Account, JsonObject
 from amo_mcp.sandbox.api import body, segments, statuses
-from amo_mcp.sandbox.api.access import is_admin, require_admin
+from amo_mcp.sandbox.api.access import is_admin
 from amo_mcp.sandbox.api.problems import ProblemError, not_found
 from amo_mcp.sandbox.api.rendering import collection, linked, page, url_of
 
@@ -70,10 +70,8 @@ class Api:
         """One route, for `mode` only; it responds with the document of `endpoint`, or with 204 for None."""
 
         async def respond(request: Request) -> Response:
-            if method == "GET":
-                is_admin(request, self.issued)
-            else:
-                require_admin(request, self.issued)
+            if not is_admin(request, self.issued) and method != "GET":
+                raise ProblemError(HTTPStatus.FORBIDDEN)
             if mode and self.account.mode != mode:
                 raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
             document = await endpoint(request)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from amo_mcp.sandbox.account import Account, JsonObject, Mode
-from amo_mcp.sandbox.api.access import require_admin
+from amo_mcp.sandbox.api.access import is_admin
 from amo_mcp.sandbox.api.problems import ProblemError
 from amo_mcp.sandbox.documents import read
 from amo_mcp.sandbox.faults.faults import Fault, Faults
@@ -112,7 +112,8 @@ class Control:
 
 def _route(method: str, path: str, endpoint: _Endpoint) -> Route:
     async def respond(request: Request) -> Response:
-        require_admin(request)
+        if not is_admin(request):
+            raise ProblemError(HTTPStatus.FORBIDDEN)
         document = await endpoint(request)
         return Response(status_code=HTTPStatus.NO_CONTENT) if document is None else JSONResponse(document)
 

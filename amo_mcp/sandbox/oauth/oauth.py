@@ -85,12 +85,9 @@ class OAuth:
         `host` is the `api_domain` claim of the access token.
         """
         time = self._clock()
-        issued = time - self.access_lifetime if expired else time
-        expires = issued + self.access_lifetime
-        access = self._access_token(host, issued, expires)
-        refresh = _opaque()
-        # Adding and subtracting the lifetime can leave a rounding error, and an expired token that still lives.
-        self._state.access_tokens[access] = min(expires, time) if expired else expires
+        issued, expires = (time - self.access_lifetime, time) if expired else (time, time + self.access_lifetime)
+        access, refresh = self._access_token(host, issued, expires), _opaque()
+        self._state.access_tokens[access] = expires
         self._state.refresh_tokens[refresh] = time + REFRESH_LIFETIME
         self._changed()
         return access, refresh
