@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -111,11 +111,9 @@ async def relocate(app: ASGIApp, oauth: OAuth, scope: Scope, receive: Receive, s
 
     The response is a 301 with an empty body (assumed), whatever the token, unless the request is to the new host.
     """
-    host = oauth.moved_to
-    relocated = host and scope["type"] == "http" and scope["path"].startswith("/api/")
-    if not relocated or host == HTTPConnection(scope).url.netloc:
+    url = HTTPConnection(scope).url
+    if oauth.moved_to in (None, url.netloc) or not url.path.startswith("/api/"):
         await app(scope, receive, send)
-        return
-    query = scope["query_string"].decode("latin-1")
-    location = f"https://{host}{quote(scope['path'])}{'?' if query else ''}{query}"
-    await Response(status_code=HTTPStatus.MOVED_PERMANENTLY, headers={"Location": location})(scope, receive, send)
+    else:
+        location = url.replace(scheme="https", netloc=oauth.moved_to)
+        await RedirectResponse(location, HTTPStatus.MOVED_PERMANENTLY)(scope, receive, send)
