@@ -199,11 +199,7 @@ class Session:
         raise error
 
     async def _exchange(self, request: _Request, token: SecretStr | None = None) -> _Exchanged:
-        """Send the request once, in its slot.
-
-        In a long pause the limiter lets nothing through, not even the refreshing of a token: that would get the account
-        blocked.
-        """
+        """Send the request once, in its slot; in a long pause not even a token is refreshed, nor anything else sent."""
         method, path = request.method, request.path
         started = self._clock()
         try:

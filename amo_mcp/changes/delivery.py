@@ -77,7 +77,7 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
         case Update(before=Segment(), patch=SegmentPatch() as patch) as step:
             return [step.done(await client.update_segment(step.before.id, patch))]
-        case Update(patch=StatusPatch() as patch) as step:
+        case Update(before=Status(), patch=StatusPatch() as patch) as step:
             return [step.done(await client.update_status(step.before.id, patch))]
         case Delete(before=Segment()) as deletion:
             await client.delete_segment(deletion.before.id)
@@ -130,7 +130,12 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
     first = steps[0]
     if isinstance(first, Create):
         creations = [step for step in steps if isinstance(step, Create)]
-        return _created(await read_all(client, first.kind), creations)
+        listed = await read_all(client, first.kind)
+        created = _created(listed, creations)
+        if created is None and listed.unreadable:
+            # What cannot be read may be what was created.
+            raise Indeterminate
+        return created
     try:
         now = await read_one(client, first.kind, first.before.id)
     except NotFound:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
-from amo_mcp.amocrm.models import CustomField, Segment, comparable
+from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status, comparable
 from amo_mcp.changes.field_values import same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
 
@@ -64,8 +64,8 @@ class TargetChanged(Exception):
         self.reason = reason
 
 
-async def read_all(client: AmoClient, kind: Kind) -> Sequence[Entity]:
-    """All entities of a kind."""
+async def read_all(client: AmoClient, kind: Kind) -> Listing[Segment] | Listing[Status]:
+    """All entities of a kind that can be read."""
     return await client.segments() if kind == "segment" else await client.statuses()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +13,7 @@ import pytest
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
-from amo_mcp.amocrm.models import Segment
+from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.storage.memory.events import MemoryChangeEvents
@@ -56,8 +55,8 @@ class Watched:
     async def segment(self, segment_id: int) -> Segment:
         return self._segments[segment_id]
 
-    async def segments(self) -> Sequence[Segment]:
-        return [*self._segments.values()]
+    async def segments(self) -> Listing[Segment]:
+        return Listing(self._segments.values())
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         self.look()

@@ -263,8 +263,27 @@ async def test_an_undo_can_be_undone_and_then_done_again(era: str, sandbox: Sand
     assert statuses == ["done", "done", "undone", "undone"]
 
 
+async def test_a_deletion_whose_entity_came_back_through_another_undo_is_not_undone_a_second_time(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era, Person()) as client:
+        deleted = await done(client, "delete_segment", segment_id=51)
+        deleted_again = await undo(client, await undo(client, deleted))
+        await undo(client, deleted)
+        failure = await refused(client, "undo_change", change_id=deleted_again["change_id"])
+    assert failure == {
+        "code": "conflict",
+        "message": f"This change is done; there is nothing to undo. {NOTHING}",
+        "retryable": False,
+        "not_restored": ["segment «VIP» (id 96) is there already as id 99; there is nothing to create."],
+    }
+    assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+
+
 @pytest.mark.requirement("UNDO-3")
-async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_undo_refuses_to_overwrite_a_later_edit_and_names_both_values(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     person = Person()
     async with serve(sandbox) as served, served.client(era, person) as client:
         change = await done(client, "update_segment", segment_id=51, name="Лучшие", color="ae003f")
@@ -284,7 +303,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox:
     assert (served.writes(), len(person.asked)) == ([], 1)
 
 
-async def test_what_changes_while_the_person_reads_the_question_stops_the_undo(
+async def test_an_edit_made_while_the_person_reads_the_question_stops_the_undo(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     person = Person()
@@ -300,7 +319,9 @@ async def test_what_changes_while_the_person_reads_the_question_stops_the_undo(
     assert (failure["code"], sandbox.account.segments[51]["name"]) == ("target_changed", "Чужое")
 
 
-async def test_an_unknown_change_is_said_to_be_unknown(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_undoing_an_unknown_change_is_not_found_and_sends_nothing(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, served.client(era, Person()) as client:
         failure = await refused(client, "undo_change", change_id="made-up")
     assert failure == {
@@ -312,7 +333,7 @@ async def test_an_unknown_change_is_said_to_be_unknown(era: str, sandbox: Sandbo
     assert served.requests() == []
 
 
-async def test_without_a_yes_nothing_is_taken_back(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_undo_without_a_yes_changes_nothing(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, served.client(era, Person("decline")) as client:
         created = await done(client, "create_segment", name="Новые")
         assert (await refused(client, "undo_change", change_id=created["change_id"]))["code"] == "declined"
@@ -390,7 +411,9 @@ async def test_an_undo_that_fails_in_the_middle_says_what_was_done_and_what_not(
     assert not {status["name"] for status in periodicity.account.statuses.values()} & set("ABC")
 
 
-async def test_a_lost_answer_is_looked_for_and_the_change_is_done(era: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_write_whose_answer_was_lost_is_looked_for_and_listed_as_done(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, served.client(era, Person()) as client:
         sandbox.faults.add(Fault(method="POST", status=500, after_effect=True))
         created = await done(client, "create_segment", name="Новые")

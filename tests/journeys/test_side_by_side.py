@@ -114,7 +114,7 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
     assert settings(sandbox) == settings(Sandbox())
 
 
-async def test_what_was_updated_and_then_deleted_is_whole_again_when_both_are_undone(
+async def test_a_segment_that_was_updated_and_then_deleted_is_whole_again_when_both_are_undone(
     era: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     before = settings(sandbox)

@@ -40,8 +40,9 @@ async def request():
         await anyio.sleep(random.uniform(shortest, longest))
         if death:
             os._exit(9)
+        answered = time.time()
         await slot.release()
-        spans.append([sent, time.time()])
+        spans.append([sent, answered])
 
 
 async def main():
@@ -91,7 +92,7 @@ async def test_two_processes_never_let_more_than_the_limit_into_a_second_and_kee
         file = tmp_path / f"rate-limit-{attempt}.sqlite"
         spans = await run(file, processes=2, requests=14, answers=(0.02, 0.02))
         assert len(spans) == 28
-        assert busiest_second(spans) == LIMIT
+        assert busiest_second(spans) <= LIMIT
         # The first 7 go at once, and each further 7 take a second at best.
         paces.append(3 / (spans[-1][0] - spans[0][0]))
         if paces[-1] >= 0.95:

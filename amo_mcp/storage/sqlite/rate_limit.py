@@ -88,7 +88,7 @@ class _SharedSlots(SlotTable):
         self._slots: SqliteSlots | None = None
         self._alone = MemorySlots(min(count, ALONE_PER_SECOND), timeout=timeout, clock=clock)
         self._is_alone = False
-        self._is_told = False
+        self._is_warned = False
         self._failed_at = 0.0
         self._delay = 0.0
 
@@ -155,7 +155,7 @@ class _SharedSlots(SlotTable):
         """
         from amo_mcp.storage.sqlite.slots import SlotsBusy, SlotsUnusable, remove
 
-        looks, failed = (_MAX_BUSY_AGAIN if self._is_told else _MAX_BUSY), False
+        looks, failed = (_MAX_BUSY_AGAIN if self._is_warned else _MAX_BUSY), False
         while True:
             try:
                 result = operation(self._opened())
@@ -173,9 +173,9 @@ class _SharedSlots(SlotTable):
                     raise
                 failed = True
             else:
-                if self._is_told:
+                if self._is_warned:
                     logger.warning("The rate limit is shared with other processes again")
-                    self._is_told = False
+                    self._is_warned = False
                 return result
 
     def _opened(self) -> "SqliteSlots":
@@ -203,14 +203,14 @@ class _SharedSlots(SlotTable):
     def _go_alone(self, reason: str) -> None:
         """Send by this process alone for a while. Others may have sent requests in the last second."""
         self.close()
-        if not self._is_told:
+        if not self._is_warned:
             logger.warning(
                 "The rate limit cannot be shared with other processes (%s): this one sends very few until it can",
                 reason,
             )
             if self._delay:
                 self._alone.occupy()
-        self._is_told = self._is_alone = True
+        self._is_warned = self._is_alone = True
         self._failed_at = self._clock()
 
 
