@@ -137,7 +137,6 @@ def _field(
 
 def _segments() -> list[JsonObject]:
     # A row ends with the custom fields' values by name (as a list where the field has enums), or as in a response.
-    columns = ("id", "name", "color", "customers_count", "created_at", "updated_at", "available_products_price_types")
     # fmt: off
     rows: list[tuple[Any, ...]] = [
         (51, "VIP", "6610f2", 48, 1589615328, 1591089010, [288891], {
@@ -195,12 +194,18 @@ def _segments() -> list[JsonObject]:
     # fmt: on
     return [
         {
-            **dict(zip(columns, plain, strict=True)),
+            "id": segment_id,
+            "created_at": created_at,
+            "updated_at": updated_at,
             "account_id": ACCOUNT_ID,
+            "name": name,
+            "color": color,
+            "available_products_price_types": prices,
+            "customers_count": customers,
             "custom_fields_values": values
             and [_filled(field, values[field["name"]]) for field in _fields() if field["name"] in values],
         }
-        for *plain, values in rows
+        for segment_id, name, color, customers, created_at, updated_at, prices, values in rows
     ]
 
 
