@@ -1,4 +1,4 @@
-"""What drives a server in the bench: as little of its own as can be, so that the server's time is what is seen."""
+"""Clients that drive a server in the bench. They do little work themselves, so that the server's time is measured."""
 
 import json
 import os
