@@ -421,7 +421,7 @@ class TestUnavailable:
         assert caught.value.reason == "could not be reached; check the address and the network"
         assert world.kept == kept.model_copy(update={"base_url": "http://127.0.0.1:1"})
 
-    async def test_through_the_transport_it_is_told_and_not_repeated(self, world: World) -> None:
+    async def test_a_failed_refresh_is_reported_through_the_session_and_not_repeated(self, world: World) -> None:
         world.sign_in(lives=0)
         world.sandbox.faults.add(Fault(path="/oauth2/*", status=503, times=0))
         with pytest.raises(Unavailable):

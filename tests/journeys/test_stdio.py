@@ -59,7 +59,7 @@ async def test_a_client_without_dialogs_confirms_in_two_steps(era: str) -> None:
 
 
 @pytest.mark.requirement("CONFIRM-7")
-async def test_with_dialogs_only_it_cannot_ask(era: str) -> None:
+async def test_with_dialogs_only_a_client_without_them_cannot_be_asked(era: str) -> None:
     server = started("serve", "--sandbox", "--confirm", "dialog")
     async with Client(server, mode=ERAS[era], cache=None) as client:
         assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == "cannot_ask"
