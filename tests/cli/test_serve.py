@@ -240,7 +240,9 @@ class TestStdio:
         with process(start=way) as running:
             say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
             answers = [hear(running) for _ in range(31)]
-            assert {told["id"]: "tools" in told["result"] for told in answers[1:]} == dict.fromkeys(range(1, 31), True)
+            assert {heard["id"]: "tools" in heard["result"] for heard in answers[1:]} == dict.fromkeys(
+                range(1, 31), True
+            )
             say(running, {"jsonrpc": "2.0", "id": 31, "method": "ping"})
             assert hear(running) == {"jsonrpc": "2.0", "id": 31, "result": {}}
 

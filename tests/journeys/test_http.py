@@ -91,8 +91,8 @@ async def over_http(served: Served, host: str = "127.0.0.1") -> AsyncIterator[At
 
 
 def client(at: At, era: str, person: Any = None, name: str = "tests") -> Client:
-    told = Implementation(name=name, version="1")
-    return Client(at.url, mode=ERAS[era], elicitation_callback=person, client_info=told, cache=None)
+    info = Implementation(name=name, version="1")
+    return Client(at.url, mode=ERAS[era], elicitation_callback=person, client_info=info, cache=None)
 
 
 @pytest.mark.requirement("HTTP-1", "HTTP-6")
@@ -391,9 +391,9 @@ class TestTheEnd:
             asking = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
             sent = {**ACCEPT, "mcp-session-id": session, "mcp-protocol-version": OLD}
             async with http.stream("POST", at.url, json=asking, headers=sent) as stream:
-                told = stream.aiter_lines()
-                assert await anext(told) == "event: message"
-                assert "elicitation/create" in await anext(told)
+                lines = stream.aiter_lines()
+                assert await anext(lines) == "event: message"
+                assert "elicitation/create" in await anext(lines)
                 await at.stop()
-                assert "".join([line async for line in told]) == ""
+                assert "".join([line async for line in lines]) == ""
         assert served.writes() == []
