@@ -48,12 +48,12 @@ class LimitReached(Exception):
     """The account has no room for what was to be created; nothing was sent.
 
     Attributes:
-        held: how many there are.
+        count: how many there are.
         wanted: how many were to be created.
     """
 
     kind: Kind
-    held: int
+    count: int
     wanted: int
 
 
@@ -95,7 +95,8 @@ class Executor:
             PlanUsed: the plan was carried out already.
             UndoneMeanwhile: what the steps take back was taken back already.
             JournalUnusable: the change cannot be recorded.
-            AmoError: nothing was done, and why.
+            OutcomeUnknown: the first batch may have been made; the record says so.
+            AmoError: any other one; nothing was done.
         """
         steps = change.steps
         await recover(self.client, self.journal)
@@ -199,9 +200,9 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
     for kind, wanted in sorted(created.items()):
-        held = len(snapshot.ids(kind))
-        if exceeds_limit(kind, held, steps):
-            raise LimitReached(kind, held, wanted)
+        count = len(snapshot.ids(kind))
+        if exceeds_limit(kind, count, steps):
+            raise LimitReached(kind, count, wanted)
 
 
 def _check_targets(change: PendingChange, snapshot: Snapshot) -> None:

@@ -30,6 +30,12 @@ def fields_by_id(entity: object) -> dict[int, FieldValues]:
     return {field["field_id"]: field for field in entity.custom_fields_values} if isinstance(entity, Segment) else {}
 
 
+def field_label(field_id: int, *readings: FieldValues | None) -> str:
+    """A field as a person reads it: `field «Скидка»`, or `field 9` where no reading has a name."""
+    name = next((field["field_name"] for field in readings if field and field.get("field_name")), None)
+    return f"field {quote(name) if name else field_id}"
+
+
 def same_values(one: FieldValues | None, other: FieldValues | None) -> bool:
     """Whether a field has the same values in two readings; one that is not there has none."""
     readings = [field for field in (one, other) if field is not None]

@@ -3,7 +3,6 @@
 Pure functions over what was read; nothing here asks the account or changes it.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -39,10 +38,11 @@ from amo_mcp.changes.steps import (
     Step,
     Update,
     exceeds_limit,
+    field_ids,
     fields_of,
     payload_of,
 )
-from amo_mcp.text import quote
+from amo_mcp.text import counted, quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
@@ -66,13 +66,14 @@ class PlannedChange(ApiInput):
 
 
 def make_plan(
-    changes: Sequence[PlannedChange], account: Snapshot, *, made: float, owner: str
+    changes: Sequence[PlannedChange], account: Snapshot, *, plan_id: str, made: float, owner: str
 ) -> tuple[Plan, list[str]]:
     """The plan of `changes` in an account that is as it was read, and what a person should know of it.
 
     Args:
         changes: what is wanted, in order.
         account: everything of the kinds that they touch, and the custom fields where they set any.
+        plan_id: the plan's id.
         made: the present, in Unix seconds.
         owner: whose plan it is.
 
@@ -93,7 +94,7 @@ def make_plan(
     if problems:
         raise InvalidValues(problems)
     ordered = _ordered(sound, account)
-    plan = Plan(f"p{secrets.token_hex(6)}", made, owner, tuple(ordered), fields_of(ordered, account.fields))
+    plan = Plan(plan_id, made, owner, tuple(ordered), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
@@ -101,10 +102,11 @@ def requests_of(steps: Sequence[Step], per_second: int) -> int:
     """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
     The account is read for the question, before the first write, before every later deletion, and whenever what was
-    read has grown too old; statuses that were created are read back.
+    read has grown too old; the definitions of custom fields are read before the first write, where the steps set any;
+    statuses that were created are read back.
     """
     kinds = len({step.kind for step in steps})
-    sent, read_at = kinds, 0.0
+    sent, read_at = kinds + bool(field_ids(steps)), 0.0
     for number, span in enumerate(spans(steps)):
         step, now = steps[span.start], max(0, sent - per_second) / per_second
         if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
@@ -202,7 +204,7 @@ def _warnings(steps: Sequence[Step]) -> Iterator[str]:
         name = quote(step.name)
         match step:
             case Delete(before=Segment(customers_count=count)) if count:
-                yield f"{name} has {count} customers; its members cannot be restored."
+                yield f"{name} has {counted(count, 'customer')}; its members cannot be restored."
             case Delete(before=Status()):
                 yield f"The customers of the status {name} will move to others by their conditions."
             case Update() if _changes_nothing(step):

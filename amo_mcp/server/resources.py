@@ -1,7 +1,7 @@
 """`amo://` resources: what there is, and what each says.
 
-Each says what its tool says. All of them are served from what was read a moment ago, so that a client that reads every
-resource of a full account costs three requests.
+Each but the palette returns what its tool returns. All but the changes come from recent reads, so that a client that
+reads every resource of a full account costs three requests.
 """
 
 import re

@@ -15,7 +15,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
-from amo_mcp.failures import NOTHING_CHANGED, Failure
+from amo_mcp.failures import Failure
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
@@ -108,19 +108,19 @@ async def undo_change(
     await account.recover()
     record = await account.journal.change(change_id)
     if record is None:
-        raise Failure("not_found", f"There is no such change. {NOTHING_CHANGED}", "list_changes has the change_ids.")
+        raise Failure("not_found", "There is no such change.", "list_changes has the change_ids.")
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
     undo = invert(record, snapshot.entities, await account.journal.recreated_ids())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
             "conflict",
-            f"This change is {record.status}; there is nothing to undo. {NOTHING_CHANGED}",
+            f"This change is {record.status}; there is nothing to undo.",
             extra=_sentences("not_restored", undo.not_restored),
         )
     if undo.conflicts:
         raise Failure(
             "conflict",
-            f"Something was changed since, and undoing would overwrite it. {NOTHING_CHANGED}",
+            "Something was changed since, and undoing would overwrite it.",
             "Show differences to the person. What they want can be done with the other tools.",
             extra=_sentences("differences", undo.conflicts),
         )

@@ -11,11 +11,11 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import Text
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.plan import LIFETIME
+from amo_mcp.changes.plan import LIFETIME, new_id
 from amo_mcp.changes.snapshot import TargetChanged, drift, read_snapshot
 from amo_mcp.changes.steps import Kind, customers_affected
 from amo_mcp.confirmation.diff import on_one_line
-from amo_mcp.failures import NOTHING_CHANGED, Failure
+from amo_mcp.failures import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
@@ -50,7 +50,7 @@ async def plan_changes(
     await _check_mode(account, kinds)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    plan, warnings = make_plan(changes, snapshot, made=time.time(), owner=_owner(call))
+    plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=_owner(call))
     await account.plans.keep(plan)
     rate = account.requests_per_second
     requests = requests_of(plan.steps, rate)
@@ -78,8 +78,7 @@ async def apply_plan(
     if plan is None:
         raise Failure(
             "not_found",
-            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was. "
-            f"{NOTHING_CHANGED}",
+            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was.",
             "Make a new one with plan_changes.",
         )
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))

@@ -283,7 +283,7 @@ async def test_where_there_is_no_room_for_what_is_created_nothing_is_sent(sandbo
         create, delete = [Create(SegmentDraft(name=name)) for name in "АБ"], Delete(await shop.segment(66))
         error = await nothing_happens(shop, [*create, delete], LimitReached)
         assert isinstance(error, LimitReached)
-        assert (error.kind, error.held, error.wanted) == ("segment", 99, 2)
+        assert (error.kind, error.count, error.wanted) == ("segment", 99, 2)
         assert (await shop.execute("tool", [delete, *create])).failure is None
 
 

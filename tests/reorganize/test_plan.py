@@ -13,7 +13,7 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.executor import LimitReached, check_room
-from amo_mcp.changes.plan import Plan
+from amo_mcp.changes.plan import Plan, new_id
 from amo_mcp.changes.snapshot import Snapshot, drift
 from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
 from amo_mcp.failures import describe
@@ -49,7 +49,7 @@ def change(words: str, **more: Any) -> dict[str, Any]:
 
 def made(*changes: Mapping[str, Any], of: Snapshot | None = None) -> tuple[Plan, list[str]]:
     checked = [PlannedChange.model_validate(item) for item in changes]
-    return make_plan(checked, of or state(), made=1_800_000_000.0, owner="somebody")
+    return make_plan(checked, of or state(), plan_id="p000000000001", made=1_800_000_000.0, owner="somebody")
 
 
 def planned(*changes: Mapping[str, Any], of: Snapshot | None = None) -> Plan:
@@ -84,9 +84,13 @@ def test_a_plan_holds_its_steps_whole_and_who_made_it_when() -> None:
         Update(CLOSED, StatusPatch(sort=0)),
     )
     assert (plan.made, plan.owner, plan.fields) == (1_800_000_000.0, "somebody", (DISCOUNT,))
-    assert plan.id != planned(change("delete segment 54")).id
+    assert plan.id == "p000000000001"
+
+
+def test_the_ids_of_plans_differ_and_begin_with_a_letter() -> None:
     # An id of digits alone, or like 12e456, is a number to some clients.
-    assert re.fullmatch("p[0-9a-f]{12}", plan.id)
+    assert re.fullmatch("p[0-9a-f]{12}", new_id())
+    assert new_id() != new_id()
 
 
 SET_NOTHING = "update needs at least one field"
@@ -361,14 +365,14 @@ OF_ALL = (
         ((VIP, NEW, WARM, CLOSED), []),
         ((VIP, NEW, WARM), []),
         ((VIP.model_copy(update={"customers_count": 1}), NEW, WARM.model_copy(update={"sort": 9})), []),
-        ((NEW, WARM), ["segment «VIP» (id 51) is gone."]),
+        ((NEW, WARM), ["segment «VIP» (id 51) is no longer there."]),
         (
             (VIP.model_copy(update={"name": "Другие", "color": "10599d"}), NEW, WARM),
-            ["segment «VIP» (id 51): name and color have changed."],
+            ["segment «VIP» (id 51): name and colour have changed."],
         ),
         (
             (VIP, NEW.model_copy(update={"customers_count": 2}), WARM),
-            ["segment «Новички» (id 54): customers_count has changed."],
+            ["segment «Новички» (id 54): customer count has changed."],
         ),
         (
             (
@@ -377,8 +381,8 @@ OF_ALL = (
                 WARM.model_copy(update={"conditions": [1]}),
             ),
             [
-                "segment «Новички» (id 54): available_products_price_types has changed.",
-                "status «Тёплые» (id 10): conditions has changed.",
+                "segment «Новички» (id 54): price fields have changed.",
+                "status «Тёплые» (id 10): conditions have changed.",
             ],
         ),
     ],
@@ -393,7 +397,7 @@ def test_room_that_somebody_took_since_is_missed_before_anything_is_sent() -> No
     check_room(plan.steps, state(*many("segment", 99)))
     with pytest.raises(LimitReached) as caught:
         check_room(plan.steps, state(*many("segment", 100)))
-    assert (caught.value.kind, caught.value.held, caught.value.wanted) == ("segment", 100, 1)
+    assert (caught.value.kind, caught.value.count, caught.value.wanted) == ("segment", 100, 1)
 
 
 @pytest.mark.requirement("TOOL-21")

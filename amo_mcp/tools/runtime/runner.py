@@ -17,7 +17,7 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import RateLimited, Unavailable
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, Ctx, caller_of
-from amo_mcp.failures import NOTHING_CHANGED, Failure, explain, internal_error
+from amo_mcp.failures import Failure, explain, internal_error
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
@@ -63,7 +63,7 @@ class Runner:
         if self.read_only and entry.writes:
             raise Failure(
                 "read_only",
-                f"This server was started read-only. {NOTHING_CHANGED}",
+                "This server was started read-only.",
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
         account = self.account.reporting(_reporter(ctx))
