@@ -41,6 +41,7 @@ Code = Literal[
     "read_only",
     "internal",
 ]
+"""The closed set of codes of a failed call."""
 
 NOTHING_CHANGED = "Nothing was changed."
 
@@ -104,7 +105,7 @@ def invalid_arguments(fields: Sequence[tuple[str, str]]) -> Failure:
 
 
 def internal_error() -> Failure:
-    """The failure for a mistake of our own; nothing of it is told."""
+    """The failure for a mistake of our own; the caller learns nothing of it."""
     return Failure(
         "internal",
         "Internal error.",

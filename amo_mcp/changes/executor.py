@@ -39,8 +39,8 @@ _EntityT = TypeVar("_EntityT", Segment, Status)
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
-Progress = Callable[[float, float, str], Awaitable[None]]
-"""Is told how far a change of several steps is: steps done, steps in all, and what comes next."""
+Report = Callable[[float, float | None, str], Awaitable[None]]
+"""Is told how far a call is: progress, its total where that is known, and a message."""
 
 
 @dataclass(eq=False)
@@ -81,7 +81,7 @@ class Executor:
     client: AmoClient
     journal: Journal
     events: ChangeEvents
-    progress: Progress | None = None
+    report: Report | None = None
     clock: Callable[[], float] = time.monotonic
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
@@ -112,10 +112,10 @@ class Executor:
         failure: AmoError | TargetChanged | None = None
         try:
             for span in (first, *others):
-                await self._report(span.start, begun)
+                await self._report_step(span.start, begun)
                 await run.batch(span)
                 await anyio.lowlevel.checkpoint()
-            await self._report(len(begun), begun)
+            await self._report_step(len(begun), begun)
         except (AmoError, TargetChanged) as error:
             failure = error
         finally:
@@ -128,9 +128,9 @@ class Executor:
             raise failure
         return execution
 
-    async def _report(self, place: int, steps: Sequence[Step]) -> None:
-        if self.progress is not None and len(steps) > 1:
-            await self.progress(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
+    async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
+        if self.report is not None and len(steps) > 1:
+            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
 
 
 @dataclass

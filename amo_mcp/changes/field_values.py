@@ -68,7 +68,7 @@ def readable_value(
     """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC; empty for none.
 
     Args:
-        value: a value as the API gives or takes it; of a type that is not documented, all that it consists of is told.
+        value: a value as the API gives or takes it; of a type that is not documented, it is shown whole.
         field_type: the type of its field, if it is known.
         choices: the texts of the field's choices, by id.
     """
@@ -81,7 +81,8 @@ def readable_value(
     if field_type in ("date", "date_time") and type(content) is int:
         with suppress(OverflowError, OSError, ValueError):
             moment = datetime.fromtimestamp(content, UTC)
-            # Which zone a day is counted in is not documented; UTC is assumed.
+            # A public report says that a day is kept at midnight of the account's zone. That zone is not read here:
+            # UTC is assumed.
             is_day = field_type == "date" and moment.time() == time()
             return f"{moment:%Y-%m-%d}" if is_day else iso_utc(moment)
     return "" if content is None else _readable(content)

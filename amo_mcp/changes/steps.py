@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
+from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
@@ -25,6 +26,9 @@ LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 """How many of a kind one account holds."""
 
 PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
+
+MODES: Mapping[Kind, str] = {"segment": "segments", "status": "periodicity"}
+"""The customers mode in which an account has entities of a kind."""
 
 _MODELS: Mapping[Kind, tuple[type[Entity], type[SegmentDraft | StatusDraft], type[SegmentPatch | StatusPatch]]] = {
     "segment": (Segment, SegmentDraft, SegmentPatch),
@@ -152,6 +156,12 @@ Step = Create | Update | Delete
 | what tells that it is new | `existing_ids` | | |
 | the entity as the API answered it | `after` | `after` | |
 """
+
+
+def check_mode(kind: Kind, mode: str) -> None:
+    """Raise ModeDisabled when an account in `mode` has no entities of the kind; an empty mode is not known."""
+    if mode not in ("", MODES[kind]):
+        raise ModeDisabled(MODES[kind], mode)
 
 
 def kind_of(entity: Entity) -> Kind:

@@ -12,7 +12,6 @@ from pydantic import Field
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import (
-    ApiInput,
     EntityId,
     Name,
     SegmentDraft,
@@ -20,9 +19,10 @@ from amo_mcp.amocrm.inputs import (
     Sort,
     StatusDraft,
     StatusPatch,
+    StrictInput,
     Text,
 )
-from amo_mcp.amocrm.limits import segment_color, status_color
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
@@ -48,7 +48,7 @@ MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
 
 
-class PlannedChange(ApiInput):
+class PlannedChange(StrictInput):
     """One change of a plan, flat: what applies depends on `action` and `kind`."""
 
     action: Annotated[Literal["create", "update", "delete"], Field(description="create, update or delete")]
@@ -58,7 +58,7 @@ class PlannedChange(ApiInput):
     sort: Annotated[Sort | None, Field(description="Position of a status")] = None
     color: Annotated[Text | None, Field(description="Colour, as in the create tools")] = None
     custom_fields_values: Annotated[
-        list[FieldInput] | None, Field(max_length=30, description="As in create_segment")
+        list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="As in create_segment")
     ] = None
     available_products_price_types: Annotated[
         list[EntityId] | None, Field(max_length=250, description="As in create_segment")
@@ -98,7 +98,7 @@ def make_plan(
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
-def requests_of(steps: Sequence[Step], per_second: int) -> int:
+def requests_of(steps: Sequence[Step], requests_per_second: int) -> int:
     """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
     The account is read for the question, before the first write, before every later deletion, and whenever what was
@@ -108,7 +108,7 @@ def requests_of(steps: Sequence[Step], per_second: int) -> int:
     kinds = len({step.kind for step in steps})
     sent, read_at = kinds + bool(field_ids(steps)), 0.0
     for number, span in enumerate(spans(steps)):
-        step, now = steps[span.start], max(0, sent - per_second) / per_second
+        step, now = steps[span.start], max(0, sent - requests_per_second) / requests_per_second
         if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
             sent, read_at = sent + kinds, now
         sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
