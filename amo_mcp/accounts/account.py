@@ -24,7 +24,7 @@ class AmoAccount:
         client: the API; what is read through it is fresh.
         cached: what was read a moment ago, shared by all calls.
         requests_per_second: the pace that the account is kept to.
-        report: who is told how far the current call is.
+        report: reports how far the current call is; None when nobody listens.
         clock: gives monotonic seconds, by which what was read grows old.
     """
 
@@ -59,7 +59,7 @@ class AmoAccount:
         return urlsplit(self.client.base_url).netloc
 
     def reporting(self, report: Report) -> Self:
-        """The account for one call, which is told how long it waits and how far it is."""
+        """The account for one call: `report` is called when it waits, and when it goes on."""
 
         async def on_wait(seconds: float, reason: str) -> None:
             await report(0, None, f"Waiting {seconds:.0f} s for {reason}")

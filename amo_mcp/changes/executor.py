@@ -40,7 +40,7 @@ MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Is told how far a call is: progress, its total where that is known, and a message."""
+"""Reports how far a call is: progress, its total where that is known, and a message."""
 
 
 @dataclass(eq=False)
@@ -171,7 +171,7 @@ class _Run:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
             self.steps[span.start : span.stop] = batch
             try:
-                # Recorded before anybody is told: who hears of a change can read it in the journal.
+                # Recorded before the event is published: who hears of a change can read it in the journal.
                 await self._note(span)
             finally:
                 if batch[0].outcome != "failed":

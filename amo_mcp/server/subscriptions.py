@@ -50,7 +50,7 @@ class _Client:
 
 
 class Subscriptions:
-    """Everybody who wants to hear of changes."""
+    """The clients that are notified of changes."""
 
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()

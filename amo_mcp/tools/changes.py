@@ -21,7 +21,7 @@ from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
-PAGE = 20
+DEFAULT_PAGE_SIZE = 20
 """Changes on one page, when no limit is given."""
 
 
@@ -71,10 +71,10 @@ async def list_changes(
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""
     await account.recover()
-    return await change_list(account, limit or PAGE, parse_cursor(cursor))
+    return await change_list(account, limit or DEFAULT_PAGE_SIZE, parse_cursor(cursor))
 
 
-async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None = None) -> ChangeList:
+async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
     page = [change_of(record) for _, record in found[:limit] if record.status != "running"]
