@@ -192,7 +192,7 @@ class OAuthTokenSource(TokenSource):
                 },
             )
         except SignInFailed as error:
-            logger.warning("The sign-in could not be renewed: %s", error)
+            logger.warning("The sign-in could not be refreshed: %s", error)
             raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN) from error
         return _from_response(tokens, self._clock())
 

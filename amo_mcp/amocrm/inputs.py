@@ -16,10 +16,14 @@ _DIGITS = re.compile(r"-?[0-9]{1,20}")
 _UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
-class ApiInput(BaseModel):
-    """Something that the API accepts: nothing unknown, and only what was given is sent."""
+class StrictInput(BaseModel):
+    """Something that a caller gives, with nothing unknown in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class ApiInput(StrictInput):
+    """Something that the API accepts; only what was given is sent."""
 
     def to_payload(self) -> dict[str, Any]:
         """The body to send: what was given, `None` left out."""

@@ -13,10 +13,10 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
-from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.cli.wording import explained
-from amo_mcp.compose.account import credential_store, open_account, rate_limiter
+from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
 from amo_mcp.text import sanitize
@@ -27,7 +27,6 @@ _MAX_SKEW = 30.0
 _EXPIRES_SOON = 7 * 86_400.0
 """Seconds of life below which a long-lived token has to be replaced."""
 
-_ALMOST_FULL = 0.9
 """The used part of a limit from which it is reported."""
 
 
@@ -149,7 +148,7 @@ def _clock(date: str | None) -> Line:
 async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
         return _long_lived(expiry(settings.access_token))
-    store = credential_store(settings, settings.base_url)
+    store = sign_in_store(settings, settings.base_url)
     if await store.load() is None:
         return Line("sign-in", f"nothing readable in {store.place}", "Run amo-mcp login.")
     return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")
@@ -198,5 +197,5 @@ async def _mode_and_limits(account: AmoAccount, profile: Account) -> AsyncIterat
 
 
 def _limit(kind: str, used: int, limit: int) -> Line:
-    advice = f"Almost full: delete {kind} that are not needed." if used >= limit * _ALMOST_FULL else ""
+    advice = f"Almost full: delete {kind} that are not needed." if used >= limit * ALMOST_FULL else ""
     return Line(kind, f"{used} of {limit}", advice)

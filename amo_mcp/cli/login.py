@@ -11,7 +11,7 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.cli.consent import ask_for_consent, pasted_code
 from amo_mcp.cli.wording import explained
-from amo_mcp.compose.account import credential_store
+from amo_mcp.compose.account import sign_in_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, Settings, is_loopback, load_settings
 
@@ -93,7 +93,7 @@ async def _sign_in(settings: Settings, integration: Integration, pasted: str | N
         )
     finally:
         await http.aclose()
-    store = credential_store(settings, base_url)
+    store = sign_in_store(settings, base_url)
     try:
         await store.save(credentials)
     except OSError as error:

@@ -12,7 +12,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
-from amo_mcp.storage import credentials
+from amo_mcp.storage.credentials import credential_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.sqlite.database import Database
 from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -38,7 +38,7 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit)
 
 
 def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
@@ -53,19 +53,19 @@ def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAcc
     session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
     plans = MemoryPlanStore()
     client, journal = AmoClient(session), MemoryJournal(plans)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit)
 
 
 def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
     """The operator's token, or what `amo-mcp login` stored."""
     if settings.access_token is not None:
         return LongLivedToken(settings.access_token)
-    return OAuthTokenSource(credential_store(settings, settings.base_url), http, allowed=settings.allowed)
+    return OAuthTokenSource(sign_in_store(settings, settings.base_url), http, allowed=settings.allowed)
 
 
-def credential_store(settings: Settings, base_url: str) -> CredentialStore:
+def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:
     """Where the sign-in to the account at `base_url` is, or is to be kept."""
-    return credentials.credential_store(base_url, settings.state.path)
+    return credential_store(base_url, settings.state)
 
 
 def rate_limiter(settings: ServingSettings) -> SqliteRateLimiter:

@@ -1,1 +1,1 @@
-"""What keeps things: the implementations of the protocols that other rooms declare."""
+"""The implementations of the protocols that other rooms declare."""

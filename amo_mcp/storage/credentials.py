@@ -214,16 +214,15 @@ class KeychainCredentialStore(_LockedStore):
         return True
 
 
-def credential_store(base_url: str, folder: Path) -> CredentialStore:
+def credential_store(base_url: str, state: StateDir) -> CredentialStore:
     """Where the sign-in for `base_url` is, or is to be kept.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
 
     Args:
         base_url: the account's address.
-        folder: the state directory.
+        state: the state directory.
     """
-    state = StateDir(folder)
     path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)
     spill = path.with_suffix(".unsaved.json")
     if _CredentialFile(path).exists:

@@ -308,7 +308,7 @@ class TestUse:
 
 
 class TestRefused:
-    async def test_a_refused_token_is_renewed_once_and_the_request_repeated(self, world: World) -> None:
+    async def test_a_refused_token_is_refreshed_once_and_the_request_repeated(self, world: World) -> None:
         kept = world.sign_in()
         world.sandbox.oauth.revoke(kept.access_token.get_secret_value())
         session = world.session()
@@ -373,7 +373,7 @@ class TestRefused:
         with caplog.at_level(logging.DEBUG, "amo_mcp"):
             await unauthorized(world.tokens().token())
         assert [record.getMessage() for record in caplog.records] == [
-            "The sign-in could not be renewed: example.amocrm.ru refused it (status 401)"
+            "The sign-in could not be refreshed: example.amocrm.ru refused it (status 401)"
         ]
 
 

@@ -80,7 +80,7 @@ class Machine:
         http = HttpTransport(timeout=5.0, direct=True)
         try:
             return await OAuthTokenSource(
-                credential_store(self.url, self.state.path),
+                credential_store(self.url, self.state),
                 http,
                 allowed=lambda address: allowed_base_url(address, ()),
             ).token()

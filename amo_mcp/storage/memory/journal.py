@@ -112,7 +112,8 @@ class MemoryJournal(Journal):
         if new:
             self._put(row, new)
             self._end(row, status)
-        row.status = status
+        else:
+            row.status = status
 
     @override
     async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
