@@ -104,10 +104,15 @@ class ApiModel(BaseModel):
         return value
 
 
-class Account(ApiModel):
-    """The account (`GET /account`)."""
+class ApiEntity(ApiModel):
+    """Something that has an id."""
 
     id: int
+
+
+class Account(ApiEntity):
+    """The account (`GET /account`)."""
+
     name: StrOrNull = ""
     subdomain: StrOrNull = ""
     customers_mode: StrOrNull = ""
@@ -120,21 +125,19 @@ class Rights(ApiModel):
     is_admin: BoolOrNull = False
 
 
-class User(ApiModel):
+class User(ApiEntity):
     """A user of the account."""
 
-    id: int
     rights: Rights = Rights()
 
 
-class Status(ApiModel):
+class Status(ApiEntity):
     """One status of customers, in the periodicity mode (reference: "Список статусов покупателей").
 
     `type`: 0 ordinary, 1 purchase expected, 2 did not purchase, 3 closed, 4 purchased recently. `conditions` is opaque
     and read-only: the API can neither create nor change conditions.
     """
 
-    id: int
     name: StrOrNull
     sort: IntOrNull = 0
     color: StrOrNull = ""
@@ -178,10 +181,9 @@ def _with_iso_date(value: FieldValue) -> FieldValue:
     return {**value, "value": iso_utc(moment)} if moment else value
 
 
-class Segment(ApiModel):
+class Segment(ApiEntity):
     """One segment of customers, in the segments mode (reference: "Список сегментов покупателей")."""
 
-    id: int
     name: StrOrNull
     color: StrOrNull = ""
     customers_count: int | None = None
@@ -202,28 +204,25 @@ class Segment(ApiModel):
         )
 
 
-class FieldChoice(ApiModel):
+class FieldChoice(ApiEntity):
     """One choice of a select, multiselect or radiobutton field."""
 
-    id: int
     value: StrOrNull = ""
     code: str | None = None
 
 
-class CustomField(ApiModel):
+class CustomField(ApiEntity):
     """The definition of a custom field that segments can have."""
 
-    id: int
     name: StrOrNull = ""
     type: StrOrNull = ""
     code: str | None = None
     enums: Annotated[list[FieldChoice], _null_as([])] = []
 
 
-class CreatedStatus(ApiModel):
+class CreatedStatus(ApiEntity):
     """What creating a status answers: only its id and the echo of `request_id`."""
 
-    id: int
     request_id: str | None = None
 
 
