@@ -35,12 +35,7 @@ _EntityT = TypeVar("_EntityT", bound=ApiEntity)
 
 
 class AmoClient:
-    """The API of one account.
-
-    Args:
-        session: what sends the requests.
-        on_wait: is told when a request of this client has to wait.
-    """
+    """The API of one account; `on_wait` is told when a request of this client has to wait."""
 
     def __init__(self, session: Session, on_wait: OnWait | None = None) -> None:
         self._session = session

@@ -3,7 +3,7 @@
 Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
 from itertools import chain
@@ -171,14 +171,12 @@ class FieldValues(TypedDict):
     values: Annotated[list[FieldValue], _null_as([]), Field(default_factory=list)]
 
 
-def with_iso_dates(values: Sequence[FieldValue], field_type: str | None) -> Sequence[FieldValue]:
-    """The values as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
-    return [_with_iso_date(value) for value in values] if field_type in ("date", "date_time") else values
-
-
-def _with_iso_date(value: FieldValue) -> FieldValue:
-    moment = _from_unix(value.get("value"))
-    return {**value, "value": iso_utc(moment)} if moment else value
+def _with_iso_dates(field: FieldValues) -> FieldValues:
+    """The values of a field as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
+    if field.get("field_type") not in ("date", "date_time"):
+        return field
+    moments = [(value, _from_unix(value.get("value"))) for value in field["values"]]
+    return {**field, "values": [{**value, "value": iso_utc(at)} if at else value for value, at in moments]}
 
 
 class Segment(ApiEntity):
@@ -199,9 +197,7 @@ class Segment(ApiEntity):
 
     @field_serializer("custom_fields_values", mode="wrap", when_used="json")
     def _fields_with_iso_dates(self, fields: list[FieldValues], write: SerializerFunctionWrapHandler) -> Any:
-        return write(
-            [{**field, "values": with_iso_dates(field["values"], field.get("field_type"))} for field in fields]
-        )
+        return write([_with_iso_dates(field) for field in fields])
 
 
 class FieldChoice(ApiEntity):

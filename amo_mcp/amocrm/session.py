@@ -106,16 +106,7 @@ class _Exchanged(NamedTuple):
 
 
 class Session:
-    """The requests of one account.
-
-    Args:
-        base_url: the account's address, such as `https://example.amocrm.ru`.
-        tokens: where the bearer token comes from.
-        http: what carries the requests.
-        limiter: when a request may be sent.
-        sleep: waits for seconds.
-        clock: gives seconds that only go forward.
-    """
+    """The requests of one account, whose address is `base_url`, such as `https://example.amocrm.ru`."""
 
     def __init__(
         self,

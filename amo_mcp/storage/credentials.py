@@ -181,13 +181,9 @@ class KeychainCredentialStore(FileCredentialStore):
 
 
 def credential_store(base_url: str, folder: Path) -> CredentialStore:
-    """Where the sign-in for `base_url` is, or is to be kept.
+    """Where the sign-in for `base_url` is, or is to be kept, in the state directory where it is not the keychain.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
-
-    Args:
-        base_url: the account's address.
-        folder: the state directory.
     """
     state = StateDir(folder)
     path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)

@@ -70,13 +70,7 @@ class SlotTable(Protocol):
 
 
 class SlotRateLimiter(RateLimiter):
-    """Requests of one process, in the order of their asking, through the slots of a table.
-
-    Args:
-        slots: the table.
-        per_second: how many slots it has.
-        sleep: waits for seconds.
-    """
+    """Requests of one process, in the order of their asking, through the slots of a table, `per_second` of them."""
 
     def __init__(
         self, slots: SlotTable, per_second: int, *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep

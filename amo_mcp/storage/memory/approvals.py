@@ -28,12 +28,7 @@ _MAX_REMEMBERED = 2000
 
 
 class MemoryApprovalStore(ApprovalStore):
-    """The pending questions of one process.
-
-    Args:
-        clock: gives Unix seconds.
-        lifetime: seconds that a question waits.
-    """
+    """The pending questions of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
         self.lifetime = lifetime

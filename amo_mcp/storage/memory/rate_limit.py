@@ -12,11 +12,7 @@ from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, SlotTable, Wait
 
 
 class Unlimited(RateLimiter):
-    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept all the same.
-
-    Args:
-        clock: gives seconds that only go forward.
-    """
+    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,13 +43,7 @@ class _Row:
 
 
 class MemorySlots(SlotTable):
-    """Slots of one process.
-
-    Args:
-        count: how many there are.
-        timeout: seconds after which a request has failed.
-        clock: gives Unix seconds.
-    """
+    """Slots of one process; `timeout` is in seconds, after which a request has failed."""
 
     def __init__(self, count: int, *, timeout: float, clock: Callable[[], float] = time.time) -> None:
         self._slots = [_Row() for _ in range(count)]

@@ -38,11 +38,6 @@ class SqliteJournal(Journal):
     """The journal of the account that a database is of.
 
     A change is recorded in the file in which it was begun, whichever account is behind the address by then.
-
-    Args:
-        database: where it is kept.
-        clock: gives Unix seconds.
-        retention: how long changes are kept.
     """
 
     def __init__(

@@ -15,12 +15,7 @@ from amo_mcp.storage.sqlite.records import dump, load
 
 
 class SqlitePlanStore(PlanStore):
-    """The plans of the account that a database is of.
-
-    Args:
-        database: where they are kept.
-        clock: gives Unix seconds.
-    """
+    """The plans of the account that a database is of."""
 
     def __init__(self, database: Database | MemoryDatabase, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
