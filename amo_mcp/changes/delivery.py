@@ -77,7 +77,7 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
         case Update(before=Segment(), patch=SegmentPatch() as patch) as step:
             return [step.done(await client.update_segment(step.before.id, patch))]
-        case Update(patch=StatusPatch() as patch) as step:
+        case Update(before=Status(), patch=StatusPatch() as patch) as step:
             return [step.done(await client.update_status(step.before.id, patch))]
         case Delete(before=Segment()) as deletion:
             await client.delete_segment(deletion.before.id)

@@ -148,8 +148,8 @@ class Executor:
                 await self._report(len(begun), begun)
         finally:
             status = overall_status(run.steps)
-            await self._journal.note(record.id, {}, status)
             with anyio.CancelScope(shield=True):
+                await self._journal.note(record.id, {}, status)
                 await self._events.publish(ChangeEvent("journal"))
         execution = Execution(replace(record, steps=tuple(run.steps), status=status), failure)
         if failure is not None and not execution.done:
@@ -192,10 +192,12 @@ class _Run:
             if span.start:
                 await self._note(span)
             failure = await self._send(span)
-            # Recorded before anybody is told: who hears of a change can read it in the journal.
-            await self._note(span)
-            if self.steps[span.start].outcome != "failed":
-                await self.events.publish(_event(self.steps[span.start : span.stop]))
+            try:
+                # Recorded before anybody is told: who hears of a change can read it in the journal.
+                await self._note(span)
+            finally:
+                if self.steps[span.start].outcome != "failed":
+                    await self.events.publish(_event(self.steps[span.start : span.stop]))
         return failure
 
     async def _prepare(self, span: range) -> None:

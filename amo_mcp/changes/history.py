@@ -95,7 +95,7 @@ class _Event:
         position: the step.
         outcome: what the step became.
         after: the entity that the later change left behind, if it left one.
-        sent: whether the later change sent anything for this step; else there was nothing to take away.
+        sent: whether the later change sent anything for this step; else the entity was gone already, or back already.
     """
 
     number: int
@@ -110,7 +110,7 @@ def _current_steps(entry: JournalEntry, recreated: RecreatedIds) -> list[Step]:
     steps = [*entry.record.steps]
     for event in sorted(_events(entry), key=lambda event: event.number):
         step = steps[event.position]
-        if event.sent or (step.outcome in _TURNED and not _is_back(step, event.number, recreated)):
+        if event.sent or (step.outcome in _TURNED and not _is_outdated(event, step, recreated)):
             steps[event.position] = _with_event(step, event)
     return steps
 
@@ -121,10 +121,10 @@ def _with_event(step: Step, event: _Event) -> Step:
     return replace(step, outcome=event.outcome, after=event.after)
 
 
-def _is_back(step: Step, number: int, recreated: RecreatedIds) -> bool:
+def _is_outdated(event: _Event, step: Step, recreated: RecreatedIds) -> bool:
     """Whether what had gone when there was nothing to take away has come back since."""
-    entity = step.before if isinstance(step, Delete) else step.after
-    return entity is not None and recreated.came_back(step.kind, entity.id, number)
+    entity, gone = (step.before, "done") if isinstance(step, Delete) else (step.after, "undone")
+    return event.outcome == gone and entity is not None and recreated.came_back(step.kind, entity.id, event.number)
 
 
 def _events(entry: JournalEntry) -> Iterator[_Event]:

@@ -62,13 +62,18 @@ def _inverse(step: Step, position: int, entities: Mapping[int, Entity], recreate
     if step.outcome != "done":
         return Undo()
     if isinstance(step, Delete):
-        undo = _recreate(step)
+        undo = _recreate(step, _find(step.before, step.kind, entities, recreated))
     elif step.after is None:
         undo = Undo(not_restored=(_not_known(step),))
     else:
-        current = entities.get(step.after.id) or entities.get(recreated.current_id(step.kind, step.after.id))
+        current = _find(step.after, step.kind, entities, recreated)
         undo = _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
     return replace(undo, steps=tuple(replace(inverse, undoes=position) for inverse in undo.steps))
+
+
+def _find(entity: Entity, kind: Kind, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Entity | None:
+    """An entity as it is now, under whichever of its ids it is there."""
+    return entities.get(entity.id) or entities.get(recreated.current_id(kind, entity.id))
 
 
 def _not_known(step: Step) -> str:
@@ -113,8 +118,11 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ..
     return SegmentPatch(**writable), unwritable
 
 
-def _recreate(step: Delete) -> Undo:
-    """Create what was deleted once more."""
+def _recreate(step: Delete, current: Entity | None) -> Undo:
+    """Create what was deleted once more, unless another change has brought it back."""
+    if current is not None:
+        there = "" if current.id == step.before.id else f" as id {current.id}"
+        return Undo(not_restored=(f"{_title(step)} is there already{there}; there is nothing to create.",))
     before = step.before
     settings, unwritable = _writable(step, {"name": before.name, "color": before.color or None})
     draft: SegmentDraft | StatusDraft

@@ -1,6 +1,7 @@
 """What came of a write whose answer was lost: the account shows that it was made, that it was not, or neither."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -8,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import NotFound, Unavailable
+from amo_mcp.amocrm.errors import NotFound, OutcomeUnknown, Unavailable
+from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status, comparable
-from amo_mcp.changes.delivery import Indeterminate, verify_write
+from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write, was_read_back
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
+from amo_mcp.sandbox import Fault, Sandbox
+from tests.conftest import session_at
 
 pytestmark = pytest.mark.anyio
 
@@ -212,3 +216,113 @@ async def test_a_namesake_that_was_there_before_is_never_taken_for_the_new_one(
         assert found == done(step, after=new)
     else:
         assert found == "indeterminate"
+
+
+@dataclass
+class Sent:
+    """What delivering steps to a sandbox came to.
+
+    Attributes:
+        methods: the requests that were sent.
+        result: the steps, done; or the error.
+    """
+
+    methods: list[str]
+    result: list[Step] | Exception
+
+
+async def delivered(sandbox: Sandbox, *steps: Step) -> Sent:
+    http = HttpTransport(timeout=20, app=sandbox.app)
+    result: list[Step] | Exception
+    try:
+        result = await deliver(AmoClient(session_at("http://127.0.0.1", http)), steps)
+    except (OutcomeUnknown, Unavailable) as error:
+        result = error
+    finally:
+        await http.aclose()
+    return Sent([request.method for request in sandbox.requests], result)
+
+
+def new_segment(sandbox: Sandbox) -> Create:
+    return create("Новые", existing=[*sandbox.account.segments])
+
+
+async def test_a_creation_that_was_not_made_is_sent_once_more_and_then_given_up(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("POST", status=500))
+    sent = await delivered(sandbox, new_segment(sandbox))
+    assert sent.methods == ["POST", "GET", "POST"]
+    assert isinstance(sent.result, list)
+    assert [step.target_id for step in sent.result] == [96]
+    sandbox.requests.clear()
+    sandbox.faults.add(Fault("POST", status=500, times=2))
+    sent = await delivered(sandbox, new_segment(sandbox))
+    assert sent.methods == ["POST", "GET", "POST", "GET"]
+    assert isinstance(sent.result, Unavailable)
+
+
+async def test_a_creation_that_was_made_and_whose_answer_was_lost_is_not_sent_again(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("POST", status=500, after_effect=True))
+    sent = await delivered(sandbox, new_segment(sandbox))
+    assert sent.methods == ["POST", "GET"]
+    assert isinstance(sent.result, list)
+    assert [(step.outcome, step.target_id) for step in sent.result] == [("done", 96)]
+
+
+async def test_a_write_that_the_gateway_may_still_pass_on_is_unknown_and_not_sent_again(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("POST", status=504))
+    sent = await delivered(sandbox, new_segment(sandbox))
+    assert sent.methods == ["POST", "GET"]
+    assert isinstance(sent.result, OutcomeUnknown)
+
+
+async def test_a_lost_answer_is_unknown_where_the_account_cannot_be_read(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("POST", status=500, after_effect=True))
+    sandbox.faults.add(Fault("GET", status=403, times=0))
+    sent = await delivered(sandbox, new_segment(sandbox))
+    assert isinstance(sent.result, OutcomeUnknown)
+    assert len(sandbox.account.segments) == 16
+
+
+async def test_created_statuses_are_read_back_and_left_as_they_were_sent_where_that_fails(
+    periodicity: Sandbox,
+) -> None:
+    existing = tuple(periodicity.account.statuses)
+    read = await delivered(periodicity, *[Create(StatusDraft(name=name, sort=1), existing) for name in "АБ"])
+    periodicity.faults.add(Fault("GET", status=503, times=0))
+    existing = tuple(periodicity.account.statuses)
+    unread = await delivered(periodicity, Create(StatusDraft(name="В", sort=1), existing))
+    created = [step.after for item in (read, unread) for step in cast("list[Create]", item.result)]
+    assert [(status.name, was_read_back(status)) for status in created if isinstance(status, Status)] == [
+        ("А", True),
+        ("Б", True),
+        ("В", False),
+    ]
+
+
+def test_only_creations_of_statuses_in_a_row_go_in_one_request() -> None:
+    rename, deletion, status, segment = (
+        update(StatusPatch(name="А"), WARM),
+        Delete(WARM),
+        create_status("А"),
+        create("А"),
+    )
+    steps: list[Step] = [status, status, rename, status, deletion, segment, segment, status]
+    assert [(span.start, span.stop) for span in spans(steps)] == [
+        (0, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+        (5, 6),
+        (6, 7),
+        (7, 8),
+    ]
+    assert [*spans([])] == []
+
+
+@pytest.mark.parametrize(("patch", "before"), [(StatusPatch(name="А"), VIP), (SegmentPatch(name="А"), WARM)])
+async def test_a_patch_of_the_other_kind_is_never_sent(
+    patch: SegmentPatch | StatusPatch, before: Entity, sandbox: Sandbox
+) -> None:
+    with pytest.raises(TypeError):
+        await delivered(sandbox, update(patch, before))
+    assert sandbox.requests == []

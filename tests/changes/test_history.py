@@ -90,6 +90,13 @@ def test_a_deletion_whose_undo_had_nothing_to_undo_is_done_again_until_the_entit
     ]
 
 
+def test_a_deletion_that_was_back_already_when_the_rest_was_undone_stays_undone_when_it_comes_back_again() -> None:
+    undo = entry(3, step("update", 7, undoes=1))
+    change = entry(1, step("delete", 51), step("update", 7), undos=(undo,))
+    assert outcomes(change, RecreatedIds([(2, "segment", 51, 96)])) == ["undone", "undone"]
+    assert outcomes(change, RecreatedIds([(2, "segment", 51, 96), (5, "segment", 96, 99)])) == ["undone", "undone"]
+
+
 def test_what_was_found_to_be_done_only_after_the_undo_began_is_not_undone() -> None:
     undo = entry(3, step("delete", 96, undoes=0))
     change = entry(1, step("create", 96), step("create", 99), undos=(undo,))

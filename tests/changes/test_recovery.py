@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
 import pytest
 
+from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.plan import Plan
-from amo_mcp.changes.steps import Create, Update
-from amo_mcp.sandbox import Sandbox
+from amo_mcp.changes.recovery import recover
+from amo_mcp.changes.steps import Create, Delete, Step, Update
+from amo_mcp.sandbox import Fault, Sandbox
 from tests.clock import Clock
-from tests.conftest import Person, answer
+from tests.conftest import Person, answer, session_at
 from tests.journeys.lives import AT_REST, Life, StepOutcome, living, step_outcomes
 from tests.storage.backends import open_memory, open_sqlite
 
@@ -89,6 +93,66 @@ async def test_an_entity_that_an_undo_was_creating_when_it_was_killed_is_not_cre
     assert refused["error"]["message"] == ("This change is interrupted; there is nothing to undo. Nothing was changed.")
     assert changes == [("done", [("Create", 96, "done")]), ("undone", [("Delete", 51, "undone")])]
     assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+
+
+@dataclass
+class Left:
+    """A change that a process left unfinished, on an account in process.
+
+    Attributes:
+        later: how many seconds ago it was recorded as pending.
+    """
+
+    sandbox: Sandbox
+    step: Step
+    later: float = 0.0
+
+    async def recovered(self) -> tuple[str, list[str]]:
+        """The status that it is found to have, and the outcomes of its steps."""
+        clock = Clock()
+        journal, _ = open_memory(clock=clock)
+        record = await journal.begin("tool", [self.step.with_outcome("pending")])
+        await journal.note(record.id, {}, "interrupted")
+        clock.now += self.later
+        http = HttpTransport(timeout=20, app=self.sandbox.app)
+        await recover(AmoClient(session_at("http://127.0.0.1", http)), journal)
+        await http.aclose()
+        found = await journal.change(record.id)
+        assert found is not None
+        return found.status, [step.outcome for step in found.steps]
+
+
+@pytest.mark.parametrize("later", [0.0, AT_REST])
+async def test_a_step_that_was_made_is_found_at_once(later: float, sandbox: Sandbox) -> None:
+    sandbox.account.segments[51]["name"] = "A"
+    assert await Left(sandbox, RENAME, later).recovered() == ("done", ["done"])
+
+
+async def test_a_step_that_was_not_made_stays_pending_until_its_request_cannot_arrive_any_more(
+    sandbox: Sandbox,
+) -> None:
+    step = Update(Segment.model_validate(sandbox.account.segments[51]), SegmentPatch(name="A"))
+    assert await Left(sandbox, step).recovered() == ("interrupted", ["pending"])
+    assert await Left(sandbox, step, AT_REST).recovered() == ("failed", ["failed"])
+
+
+async def test_a_step_of_which_the_account_shows_neither_stays_pending_and_is_unknown_in_the_end(
+    sandbox: Sandbox,
+) -> None:
+    step = Update(Segment.model_validate(sandbox.account.segments[51]), SegmentPatch(name="A"))
+    sandbox.account.segments[51]["color"] = "ae003f"
+    assert await Left(sandbox, step).recovered() == ("interrupted", ["pending"])
+    assert await Left(sandbox, step, AT_REST).recovered() == ("interrupted", ["unknown"])
+
+
+async def test_a_step_whose_account_cannot_be_read_stays_pending_however_old_it_is(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("GET", times=0, status=403))
+    assert await Left(sandbox, RENAME, AT_REST).recovered() == ("interrupted", ["pending"])
+
+
+async def test_a_deletion_of_what_is_gone_was_made(sandbox: Sandbox) -> None:
+    deleted = Segment.model_validate(sandbox.account.segments.pop(51))
+    assert await Left(sandbox, Delete(deleted)).recovered() == ("done", ["done"])
 
 
 async def test_of_two_processes_that_find_out_about_a_change_the_first_is_heard(tmp_path: Path) -> None:

@@ -370,6 +370,15 @@ def test_a_deleted_segment_is_created_again_and_what_does_not_come_back_is_said(
     )
 
 
+def test_what_was_deleted_and_came_back_through_another_undo_is_not_created_twice() -> None:
+    back = VIP.model_copy(update={"id": 99})
+    recreated = RecreatedIds([(2, "segment", 51, 96), (4, "segment", 51, 99)])
+    for step, title in ((deleted(VIP), "«VIP» (id 51)"), (deleted(VIP.model_copy(update={"id": 96})), "«VIP» (id 96)")):
+        sentence = f"segment {title} is there already as id 99; there is nothing to create."
+        assert undone(step, current=(back,), recreated=recreated) == Undo(not_restored=(sentence,))
+        assert undone(step, current=(), recreated=recreated).steps != ()
+
+
 def test_a_bare_segment_comes_back_bare() -> None:
     undo = undone(deleted(Segment(id=5, name="Пустой")), current=())
     assert sent(undo) == [{"name": "Пустой"}]

@@ -99,7 +99,8 @@ const withDialog = await connected({ elicitation: {} }, async (connection) => {
   says = { action: "accept", content: { confirm: true } };
   const renamed = await answer(connection, "update_segment", { segment_id: 51, name: "Лучшие" });
 
-  const changes = ["Первые", "Вторые"].map((name) => ({ action: "create", kind: "segment", name }));
+  const names = Array.from({ length: 30 }, (_, number) => `Группа ${number}`);
+  const changes = names.map((name) => ({ action: "create", kind: "segment", name }));
   const { plan_id } = await answer(connection, "plan_changes", { changes });
   const progress = [];
   const onprogress = ({ progress: done, total, message }) => progress.push([done, total, message]);

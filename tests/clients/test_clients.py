@@ -67,9 +67,10 @@ def test_the_typescript_clients_do_the_main_job(library: str, era: str, carrier:
     assert {"amo://account", "amo://palette", "amo://segments", "amo://segments/51"} <= set(uris)
     # In the newer era the 2.x client reports by itself that it answers a dialog.
     progress = [step for step in seen.pop("progress") if "input required" not in step[2]]
-    assert progress[:2] == [[0, 2, "Create segment «Первые»"], [1, 2, "Create segment «Вторые»"]]
     # These clients forget who wants to know as soon as they see the answer, which may come in one piece with the last.
-    assert progress[2:] in ([[2, 2, "Done"]], [])
+    steps = [[number, 30, f"Create segment «Группа {number}»"] for number in range(30)]
+    assert progress == [*steps, [30, 30, "Done"]][: len(progress)]
+    assert progress
     assert seen == {
         "version": VERSIONS[era],
         "server": "amo-mcp",
@@ -82,12 +83,12 @@ def test_the_typescript_clients_do_the_main_job(library: str, era: str, carrier:
         "prompt": True,
         "refused": ["declined", "declined"],
         "renamed": "Лучшие",
-        "applied": 2,
+        "applied": 30,
         "asked": [
             {"question": "Delete segment «VIP»?", "fields": ["confirm"]},
             {"question": "Delete segment «VIP»?", "fields": ["confirm"]},
             {"question": "Change segment «VIP»?", "fields": ["confirm"]},
-            {"question": "Apply a plan of 2 changes?", "fields": ["confirm"]},
+            {"question": "Apply a plan of 30 changes?", "fields": ["confirm"]},
         ],
         "withoutDialog": [WITHOUT_DIALOG[carrier], 54] if carrier == "stdio" else [WITHOUT_DIALOG[carrier]],
     }

@@ -263,6 +263,23 @@ async def test_an_undo_can_be_undone_and_then_done_again(era: str, sandbox: Sand
     assert statuses == ["done", "done", "undone", "undone"]
 
 
+async def test_a_deletion_whose_entity_came_back_through_another_undo_is_not_undone_a_second_time(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era, Person()) as client:
+        deleted = await done(client, "delete_segment", segment_id=51)
+        deleted_again = await undo(client, await undo(client, deleted))
+        await undo(client, deleted)
+        failure = await refused(client, "undo_change", change_id=deleted_again["change_id"])
+    assert failure == {
+        "code": "conflict",
+        "message": f"This change is done; there is nothing to undo. {NOTHING}",
+        "retryable": False,
+        "not_restored": ["segment «VIP» (id 96) is there already as id 99; there is nothing to create."],
+    }
+    assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+
+
 @pytest.mark.requirement("UNDO-3")
 async def test_what_somebody_changed_since_is_not_overwritten(era: str, sandbox: Sandbox, serve: Serve) -> None:
     person = Person()

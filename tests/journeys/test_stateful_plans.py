@@ -210,11 +210,20 @@ class Story(RuleBasedStateMachine):
     @rule(wanted=CHANGES, trouble=TROUBLE, meanwhile=EDIT)
     def plan(self, wanted: list[tuple[str, int]], trouble: Trouble, meanwhile: Edit | None) -> None:
         """Plan changes and apply them, whoever edits before the yes or between the steps."""
+        self.plan_under(wanted, trouble, meanwhile)
+
+    def plan_under(self, wanted: list[tuple[str, int]], trouble: Trouble, meanwhile: Edit | None) -> None:
         changes = self.changes(wanted)
         if changes:
             planned = self.call("plan_changes", changes=changes)
             self.meanwhile = meanwhile
             self.forget_names(self.under(trouble, "apply_plan", plan_id=planned["plan_id"]))
+
+    @precondition(lambda self: self.across)
+    @rule(wanted=st.lists(st.tuples(ACTIONS, st.integers(0, 30)), min_size=3, max_size=5), pick=st.integers(0, 30))
+    def collide(self, wanted: list[tuple[str, int]], pick: int) -> None:
+        """Apply a plan of which somebody else edits a target between the first two steps, and nothing else is wrong."""
+        self.plan_under(wanted, Trouble(), Edit(1, "delete" if pick % 2 else "update", pick))
 
     @rule(wanted=CHANGES, trouble=TROUBLE)
     def write(self, wanted: list[tuple[str, int]], trouble: Trouble) -> None:
@@ -360,11 +369,13 @@ class Story(RuleBasedStateMachine):
         if undo.status == "done":
             for position, outcome in enumerate(self.outcomes[change_id]):
                 if outcome == "done" and position not in positions:
-                    created = undone.steps[position]
-                    assert isinstance(created, Create)
-                    assert created.after is not None
+                    step = undone.steps[position]
+                    if isinstance(step, Create):
+                        assert step.after is not None
+                        self.gone[change_id, position] = step.after.id
+                    else:
+                        assert isinstance(step, Delete), "only what is gone or is back already needs nothing"
                     self.outcomes[change_id][position] = "undone"
-                    self.gone[change_id, position] = created.after.id
                     self.became(change_id, position, "undone", again=False)
 
     def come_back(self, entity_id: int) -> None:
@@ -404,11 +415,22 @@ class Story(RuleBasedStateMachine):
         for change_id in [item for item in reversed(self.outcomes) if item not in self.undos]:
             if "done" in self.outcomes[change_id]:
                 self.under(Trouble(), "undo_change", change_id=change_id)
-                assert self.across or "done" not in self.outcomes[change_id]
+                assert self.across or "done" not in self.outcomes[change_id] or self.came_back_otherwise(change_id)
         assert {entity_id: self.entities[entity_id]["name"] for entity_id in self.renamed} == self.renamed
         if not self.across:
             assert settings(self.sandbox, without=self.others) == self.start
             self.seen["brought back"] += 1
+
+    def came_back_otherwise(self, change_id: str) -> bool:
+        """Whether all that is left of a change are deletions of what another undo has brought back."""
+        change = self.portal.call(self.life.journal.change, change_id)
+        recreated = self.portal.call(self.life.journal.recreated_ids)
+        assert change is not None
+        return all(
+            isinstance(step, Delete) and recreated.current_id(step.kind, step.before.id) in self.entities
+            for step in change.steps
+            if step.outcome == "done"
+        )
 
 
 def done_in(change: Json) -> set[tuple[str, int]]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from amo_mcp.amocrm.errors import Unavailable
-from amo_mcp.amocrm.inputs import LaxInt, SegmentPatch, Text
+from amo_mcp.amocrm.inputs import LAX, LaxInt, SegmentPatch, Text
 from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.steps import Update
 from amo_mcp.confirmation.ask import Asker
@@ -61,7 +61,7 @@ class Renamed(Output):
 
 @tool("Add two numbers", READ)
 async def add_numbers(
-    first: Annotated[LaxInt, Field(ge=0, description="A number")],
+    first: Annotated[Annotated[int, Field(ge=0), LAX], Field(description="A number")],
     account: CurrentAccount,
     call: CurrentCall,
     second: Annotated[LaxInt | None, Field(description="Another, 2 if there is none")] = None,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ElicitResult, InputRequiredResult, TextContent
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import ERAS, Person, Serve, answer, error
@@ -143,6 +143,30 @@ async def test_a_confirmed_change_is_answered_by_the_output_of_the_tool_that_ask
             "after": "Лучшие",
             "fields": 0,
         }
+
+
+async def test_the_state_of_one_call_does_not_confirm_another(sandbox: Sandbox, serve: Serve) -> None:
+    """Where nothing seals the state, the runner looks itself."""
+    yes: dict[str, Any] = {"confirm": ElicitResult(action="accept", content={"confirm": True})}
+    async with (
+        serve(sandbox) as served,
+        Client(server_of(served), mode="2026-07-28", elicitation_callback=Person(), cache=None) as client,
+    ):
+
+        async def rename(name: str, state: str | None = None) -> CallToolResult | InputRequiredResult:
+            return await client.session.call_tool(
+                "rename_segment",
+                {"segment_id": 51, "name": name},
+                input_responses=yes if state else None,
+                request_state=state,
+                allow_input_required=True,
+            )
+
+        asked = await rename("Лучшие")
+        assert isinstance(asked, InputRequiredResult)
+        assert error(await rename("Худшие", asked.request_state))["code"] == "confirmation_expired"
+        assert served.writes() == []
+        assert answer(await rename("Лучшие", asked.request_state))["after"] == "Лучшие"
 
 
 async def test_a_read_only_runner_refuses_what_writes_before_looking_at_the_arguments(

@@ -1,0 +1,385 @@
+"""Somebody edits the account in amoCRM while a plan or an undo is running: nothing of theirs is overwritten."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from amo_mcp.sandbox import Fault, Sandbox
+from tests.clock import Clock
+from tests.conftest import Person, Served, answer, error
+from tests.journeys.lives import Interruption, Json, serving, settings
+from tests.journeys.test_plans import NOTHING, SEGMENTS, STATUSES, apply, newest, outcomes, plan
+from tests.storage.backends import open_memory
+
+pytestmark = pytest.mark.anyio
+
+SLOW = 2.1
+"""Seconds that a request takes after which everything that was read is too old."""
+
+LISTED = f"GET {SEGMENTS}?page=1&limit=250"
+AFTERWARDS = "What was done stays; undo_change takes it back, a new plan does the rest."
+
+RENAMES: list[Json] = [
+    {"action": "update", "kind": "segment", "id": 66, "name": "Первые"},
+    {"action": "update", "kind": "segment", "id": 51, "name": "Вторые"},
+    {"action": "update", "kind": "segment", "id": 54, "name": "Третьи"},
+]
+DELETIONS: list[Json] = [{"action": "delete", "kind": "segment", "id": segment_id} for segment_id in (66, 51, 54)]
+
+
+class Colleague:
+    """Somebody who edits the account just after a write of ours."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._edits: dict[int, Callable[[], Any]] = {}
+        self._writes = 0
+
+    def after(self, write: int, edit: Callable[[], Any]) -> None:
+        """Do something after that write, counted from now on, the first being 1."""
+        self._edits[self._writes + write] = edit
+
+    def edits(self, write: int, segment_id: int, **values: Any) -> None:
+        """Edit a segment after that write."""
+        self.after(write, lambda: self.sandbox.account.segments[segment_id].update(values))
+
+    def deletes(self, write: int, segment_id: int) -> None:
+        """Delete a segment after that write."""
+        self.after(write, lambda: self.sandbox.account.segments.pop(segment_id))
+
+    def on_write(self, _: str) -> None:
+        """Have our write noticed."""
+        self._writes += 1
+        if edit := self._edits.pop(self._writes, None):
+            edit()
+
+
+@asynccontextmanager
+async def shared(
+    sandbox: Sandbox, era: str, colleague: Colleague, *, seconds: float = 0.0, person: Person | None = None
+) -> AsyncIterator[tuple[Served, Client]]:
+    """A server and its client on an account that is shared with a colleague; each request takes so many seconds."""
+    clock = Clock()
+
+    def on_request() -> None:
+        clock.now += seconds
+
+    wire = Interruption(sandbox.app, on_request=on_request, on_write=colleague.on_write)
+    async with (
+        serving(sandbox, *open_memory(), wire, clock) as served,
+        served.client(era, person or Person()) as client,
+    ):
+        yield served, client
+
+
+@pytest.mark.requirement("PLAN-4", "PLAN-5")
+async def test_what_a_colleague_renames_while_a_plan_runs_is_not_overwritten(era: str, sandbox: Sandbox) -> None:
+    colleague = Colleague(sandbox)
+    colleague.edits(2, 54, name="Чужое")
+    async with shared(sandbox, era, colleague, seconds=SLOW) as (served, client):
+        planned = await plan(client, RENAMES)
+        sandbox.requests.clear()
+        applied = answer(await apply(client, planned))
+        listed = await newest(client)
+    assert served.requests() == [
+        LISTED,
+        LISTED,
+        f"PATCH {SEGMENTS}/66",
+        LISTED,
+        f"PATCH {SEGMENTS}/51",
+        LISTED,
+    ]
+    assert applied == {
+        "change_id": applied["change_id"],
+        "status": "stopped",
+        "done": ["Change segment «новички» (id 66)", "Change segment «VIP» (id 51)"],
+        "not_done": ["Change segment «vip клиенты» (id 54): planned"],
+        "reason": "target_changed",
+        "message": "It stopped there: segment «vip клиенты» (id 54): name has changed. That step changed nothing. "
+        f"{AFTERWARDS}",
+    }
+    assert (listed["status"], outcomes(listed)) == ("interrupted", ["done", "done", "planned"])
+    assert sandbox.account.segments[54]["name"] == "Чужое"
+
+
+async def test_updates_that_follow_each_other_within_two_seconds_stand_on_one_reading_of_the_account(
+    era: str, sandbox: Sandbox
+) -> None:
+    async with shared(sandbox, era, Colleague(sandbox), seconds=0.6) as (served, client):
+        planned = await plan(client, RENAMES)
+        sandbox.requests.clear()
+        answer(await apply(client, planned))
+    assert served.requests() == [
+        LISTED,
+        LISTED,
+        f"PATCH {SEGMENTS}/66",
+        f"PATCH {SEGMENTS}/51",
+        f"PATCH {SEGMENTS}/54",
+    ]
+
+
+SEGMENT_EDITS: list[tuple[Json | None, str]] = [
+    ({"name": "Чужое"}, "segment «vip клиенты» (id 54): name has changed."),
+    ({"color": "ae003f"}, "segment «vip клиенты» (id 54): color has changed."),
+    ({"customers_count": 505}, "segment «vip клиенты» (id 54): customers_count has changed."),
+    (
+        {"name": "Чужое", "customers_count": 505},
+        "segment «vip клиенты» (id 54): name and customers_count have changed.",
+    ),
+    (None, "segment «vip клиенты» (id 54) is gone."),
+]
+
+
+@pytest.mark.requirement("PLAN-4", "PLAN-5")
+@pytest.mark.parametrize(("edit", "difference"), SEGMENT_EDITS)
+async def test_a_segment_that_a_colleague_edits_fills_or_deletes_while_a_plan_runs_is_not_deleted(
+    era: str, edit: Json | None, difference: str, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+    if edit is None:
+        colleague.deletes(2, 54)
+    else:
+        colleague.edits(2, 54, **edit)
+    async with shared(sandbox, era, colleague) as (served, client):
+        applied = answer(await apply(client, await plan(client, DELETIONS)))
+        listed = await newest(client)
+    assert (applied["status"], applied["reason"], applied["not_done"]) == (
+        "stopped",
+        "target_changed",
+        ["Delete segment «vip клиенты» (id 54): planned"],
+    )
+    assert applied["message"] == f"It stopped there: {difference} That step changed nothing. {AFTERWARDS}"
+    assert outcomes(listed) == ["done", "done", "planned"]
+    assert served.writes() == [f"DELETE {SEGMENTS}/66", f"DELETE {SEGMENTS}/51"]
+    assert (54 in sandbox.account.segments) == (edit is not None)
+
+
+async def test_what_was_done_before_a_colleague_stopped_the_plan_is_taken_back_and_their_edit_stays(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = settings(sandbox, without=[54])
+    colleague = Colleague(sandbox)
+    colleague.edits(2, 54, name="Чужое")
+    async with shared(sandbox, era, colleague) as (_, client):
+        applied = answer(await apply(client, await plan(client, [*RENAMES[:2], DELETIONS[2]])))
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert undone == {
+        "change_id": undone["change_id"],
+        "status": "done",
+        "done": ["Change segment «Вторые» (id 51)", "Change segment «Первые» (id 66)"],
+    }
+    assert settings(sandbox, without=[54]) == before
+    assert sandbox.account.segments[54]["name"] == "Чужое"
+
+
+async def test_a_segment_that_loses_customers_while_a_plan_runs_is_deleted_and_recorded_as_it_was_then(
+    era: str, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+    colleague.edits(1, 51, customers_count=47, updated_at=1_750_000_000)
+    async with shared(sandbox, era, colleague) as (_, client):
+        applied = answer(await apply(client, await plan(client, DELETIONS[:2])))
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert applied["done"] == ["Delete segment «новички» (id 66)", "Delete segment «VIP» (id 51)"]
+    assert "Its 47 customers do not come back into it, nor do its conditions." in undone["not_restored"]
+
+
+async def test_customers_who_enter_a_segment_do_not_stop_its_being_renamed(era: str, sandbox: Sandbox) -> None:
+    colleague = Colleague(sandbox)
+    colleague.edits(2, 54, customers_count=505)
+    async with shared(sandbox, era, colleague, seconds=SLOW) as (_, client):
+        applied = answer(await apply(client, await plan(client, RENAMES)))
+    assert applied["status"] == "done"
+
+
+async def test_a_segment_that_the_plan_itself_creates_or_a_colleague_creates_does_not_stop_it(
+    era: str, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+    model = sandbox.account.segments[51]
+    colleague.after(1, lambda: sandbox.account.segments.update({1000: {**deepcopy(model), "id": 1000}}))
+    new = [{"action": "create", "kind": "segment", "name": name} for name in ("Первые", "Вторые")]
+    async with shared(sandbox, era, colleague, seconds=SLOW) as (_, client):
+        applied = answer(await apply(client, await plan(client, [*new, DELETIONS[0]])))
+    assert applied["done"] == [
+        "Create segment «Первые» (id 96)",
+        "Create segment «Вторые» (id 99)",
+        "Delete segment «новички» (id 66)",
+    ]
+
+
+async def test_a_creation_whose_answer_is_lost_is_not_taken_for_what_a_colleague_created_before_it(
+    era: str, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+    model = sandbox.account.segments[51]
+    namesake = {**deepcopy(model), "id": 1000, "name": "Вторые"}
+    colleague.after(1, lambda: sandbox.account.segments.update({1000: namesake}))
+    new = [{"action": "create", "kind": "segment", "name": name} for name in ("Первые", "Вторые")]
+    async with shared(sandbox, era, colleague, seconds=SLOW) as (_, client):
+        planned = await plan(client, new)
+        sandbox.faults.add(Fault("POST", skip=1, status=500, after_effect=True))
+        applied = answer(await apply(client, planned))
+    assert applied["done"] == ["Create segment «Первые» (id 96)", "Create segment «Вторые» (id 99)"]
+
+
+async def test_of_two_overlapping_plans_the_one_that_comes_late_stops_and_both_can_be_undone(
+    era: str, sandbox: Sandbox
+) -> None:
+    before = settings(sandbox)
+    journal = open_memory()
+    overlapping: list[Json] = []
+
+    async def apply_the_other(_: str) -> None:
+        if not overlapping:
+            overlapping.append({})
+            overlapping[0] = answer(await apply(second, theirs))
+
+    clock = Clock()
+
+    def on_request() -> None:
+        clock.now += SLOW
+
+    wire = Interruption(sandbox.app, on_request=on_request, on_write=apply_the_other)
+    async with (
+        serving(sandbox, *journal, wire, clock) as one,
+        serving(sandbox, *journal) as other,
+        one.client(era, Person()) as first,
+        other.client(era, Person()) as second,
+    ):
+        ours = await plan(first, RENAMES)
+        theirs = await plan(second, [{**RENAMES[2], "name": "Их"}])
+        applied = answer(await apply(first, ours))
+        undone = [
+            answer(await first.call_tool("undo_change", {"change_id": change["change_id"]}))
+            for change in (applied, *overlapping)
+        ]
+    assert [change["status"] for change in (applied, *overlapping)] == ["stopped", "done"]
+    assert applied["reason"] == "target_changed"
+    assert applied["done"] == ["Change segment «новички» (id 66)", "Change segment «VIP» (id 51)"]
+    assert [len(change["done"]) for change in undone] == [2, 1]
+    assert settings(sandbox) == before
+
+
+@pytest.mark.requirement("UNDO-3")
+@pytest.mark.parametrize("seconds", [0.0, SLOW])
+async def test_what_a_colleague_edits_while_an_undo_runs_is_not_overwritten(
+    era: str, seconds: float, sandbox: Sandbox
+) -> None:
+    before = deepcopy(sandbox.account.segments)
+    colleague = Colleague(sandbox)
+    changes = RENAMES if seconds else [{"action": "create", "kind": "segment", "name": f"Н{n}"} for n in range(3)]
+    target = 66 if seconds else 96
+    async with shared(sandbox, era, colleague, seconds=seconds) as (_, client):
+        applied = answer(await apply(client, await plan(client, changes)))
+        colleague.edits(1, target, name="Чужое")
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+        listed = answer(await client.call_tool("list_changes", {}))["changes"]
+        conflict = error(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert (undone["status"], undone["reason"], len(undone["done"])) == ("stopped", "target_changed", 2)
+    assert undone["message"].startswith(
+        f"It stopped there: segment «{'Первые' if seconds else 'Н0'}» (id {target}): name"
+    )
+    assert [outcomes(change) for change in listed] == [["done", "done", "planned"], ["done", "undone", "undone"]]
+    assert (conflict["code"], len(conflict["differences"])) == ("conflict", 1)
+    assert sandbox.account.segments[target]["name"] == "Чужое"
+    assert {key: item["name"] for key, item in sandbox.account.segments.items() if key != target} == {
+        key: item["name"] for key, item in before.items() if key != target
+    }
+
+
+@pytest.mark.requirement("UNDO-3")
+@pytest.mark.parametrize("when", ["while the person reads the question", "between two steps"])
+async def test_a_segment_that_customers_entered_is_not_deleted_by_an_undo(
+    era: str, when: str, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+
+    def say_yes(question: str) -> str:
+        if question.startswith("Undo") and when == "while the person reads the question":
+            sandbox.account.segments[96]["customers_count"] = 500
+        return "yes"
+
+    changes = [{"action": "create", "kind": "segment", "name": name} for name in ("Первые", "Вторые")]
+    async with shared(sandbox, era, colleague, person=Person(say_yes)) as (_, client):
+        applied = answer(await apply(client, await plan(client, changes)))
+        if when == "between two steps":
+            colleague.edits(1, 96, customers_count=500)
+        result = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    if when == "between two steps":
+        assert (result["status"], result["reason"]) == ("stopped", "target_changed")
+        assert result["done"] == ["Delete segment «Вторые» (id 99)"]
+    else:
+        assert (result["error"]["code"], result["error"]["differences"]) == (
+            "target_changed",
+            ["segment «Первые» (id 96): customers_count has changed."],
+        )
+        assert result["error"]["message"].endswith(NOTHING)
+    assert sandbox.account.segments[96]["customers_count"] == 500
+
+
+async def test_an_undo_deletes_a_segment_that_customers_entered_before_the_question_since_the_question_says_so(
+    era: str, sandbox: Sandbox
+) -> None:
+    person = Person()
+    async with shared(sandbox, era, Colleague(sandbox), person=person) as (_, client):
+        created = answer(await client.call_tool("create_segment", {"name": "Новые"}))
+        sandbox.account.segments[96]["customers_count"] = 500
+        undone = answer(await client.call_tool("undo_change", {"change_id": created["change_id"]}))
+    [asked] = person.asked
+    assert asked.message.splitlines()[1:] == ["1. Delete segment «Новые» (id 96), 500 customers"]
+    assert undone["done"] == ["Delete segment «Новые» (id 96)"]
+
+
+STATUS_CHANGES: list[Json] = [
+    {"action": "update", "kind": "status", "id": 4740013, "name": "Помол"},
+    {"action": "create", "kind": "status", "name": "Новые", "sort": 1},
+    {"action": "create", "kind": "status", "name": "Тёплые", "sort": 2},
+    {"action": "delete", "kind": "status", "id": 4740019},
+]
+
+
+@pytest.mark.requirement("PLAN-5")
+async def test_a_status_that_a_colleague_renames_while_a_plan_runs_is_not_deleted(
+    era: str, periodicity: Sandbox
+) -> None:
+    colleague = Colleague(periodicity)
+    colleague.after(2, lambda: periodicity.account.statuses[4740019].update(name="Чужое"))
+    async with shared(periodicity, era, colleague) as (served, client):
+        planned = await plan(client, STATUS_CHANGES)
+        periodicity.requests.clear()
+        applied = answer(await apply(client, planned))
+    assert (applied["status"], applied["reason"], len(applied["done"])) == ("stopped", "target_changed", 3)
+    assert applied["not_done"] == ["Delete status «Подписка на зерно» (id 4740019): planned"]
+    assert served.requests() == [
+        *[f"GET {STATUSES}"] * 2,
+        f"PATCH {STATUSES}/4740013",
+        f"POST {STATUSES}",
+        *[f"GET {STATUSES}"] * 2,
+    ]
+    assert periodicity.account.statuses[4740019]["name"] == "Чужое"
+
+
+async def test_statuses_that_move_while_a_plan_of_them_runs_do_not_stop_it(era: str, periodicity: Sandbox) -> None:
+    colleague = Colleague(periodicity)
+    colleague.after(1, lambda: periodicity.account.statuses[4740019].update(sort=9))
+    async with shared(periodicity, era, colleague, seconds=SLOW) as (_, client):
+        applied = answer(await apply(client, await plan(client, STATUS_CHANGES)))
+    assert applied["status"] == "done"
+    assert len(applied["done"]) == 4
+
+
+async def test_an_account_that_cannot_be_read_between_two_steps_stops_the_plan_and_what_was_done_stays(
+    era: str, sandbox: Sandbox
+) -> None:
+    async with shared(sandbox, era, Colleague(sandbox)) as (served, client):
+        planned = await plan(client, DELETIONS)
+        sandbox.faults.add(Fault("GET", skip=2, times=4, status=503))
+        applied = answer(await apply(client, planned))
+    assert (applied["status"], applied["reason"]) == ("stopped", "unavailable")
+    assert applied["done"] == ["Delete segment «новички» (id 66)"]
+    assert served.writes() == [f"DELETE {SEGMENTS}/66"]
