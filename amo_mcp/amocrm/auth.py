@@ -77,10 +77,7 @@ class CredentialStore(Protocol):
         ...
 
     async def delete(self) -> bool:
-        """Forget it.
-
-        Returns:
-            Whether there was anything.
+        """Forget it; whether there was anything.
 
         Raises:
             OSError: it cannot be deleted.
