@@ -195,8 +195,9 @@ def account_on(
     clock: Callable[[], float] = time.monotonic,
 ) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
-    database = MemoryDatabase()
-    journal, plans = journal or SqliteJournal(database), plans or SqlitePlanStore(database)
+    if journal is None or plans is None:
+        database = MemoryDatabase()
+        journal, plans = journal or SqliteJournal(database), plans or SqlitePlanStore(database)
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
 
 
