@@ -14,7 +14,7 @@ from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
 from amo_mcp.storage import credentials
 from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
@@ -44,16 +44,14 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
 def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
     """The embedded sandbox: everything is kept in memory, and nothing is paced."""
     from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-    from amo_mcp.storage.memory.journal import MemoryJournal
-    from amo_mcp.storage.memory.plans import MemoryPlanStore
     from amo_mcp.storage.memory.rate_limit import Unlimited
 
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
     stack.push_async_callback(http.aclose)
     session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-    plans = MemoryPlanStore()
-    client, journal = AmoClient(session), MemoryJournal(plans)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    database = MemoryDatabase()
+    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
+    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
 
 
 def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:

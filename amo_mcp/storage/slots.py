@@ -70,13 +70,7 @@ class SlotTable(Protocol):
 
 
 class SlotRateLimiter(RateLimiter):
-    """Requests of one process, in the order of their asking, through the slots of a table.
-
-    Args:
-        slots: the table.
-        per_second: how many slots it has.
-        sleep: waits for seconds.
-    """
+    """Requests of one process, in the order of their asking, through the slots of a table, `per_second` of them."""
 
     def __init__(
         self, slots: SlotTable, per_second: int, *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -103,11 +97,27 @@ class SlotRateLimiter(RateLimiter):
             await self._tell(on_wait)
             await self._prepared.acquire()
             place.callback(self._prepared.release)
-            lease = _Lease(self, place)
+            lease: str | None = None
+
+            async def release() -> None:
+                nonlocal lease
+                if lease is not None:
+                    with anyio.CancelScope(shield=True):
+                        await self._slots.release(lease)
+                    lease = None
+
+            async def acquire() -> None:
+                nonlocal lease
+                # The HTTP library may begin a request anew, on another connection.
+                await release()
+                # Its place in the queue is given up with the taking.
+                with place:
+                    lease = await self._take()
+
             try:
-                yield Slot(lease.acquire, lease.release)
+                yield Slot(acquire, release)
             finally:
-                await lease.release()
+                await release()
 
     @override
     async def pause(self, seconds: float) -> None:
@@ -117,19 +127,14 @@ class SlotRateLimiter(RateLimiter):
         """Seconds for which nobody can send, because the API asked for that; 0 when it did not."""
         return await self._slots.pause_left()
 
-    async def take(self) -> str:
+    async def _take(self) -> str:
         """Take a slot when it is this request's turn, and give the name that it is held under."""
-        name = f"{self._process}-{next(self._numbers)}"
+        lease = f"{self._process}-{next(self._numbers)}"
         async with self._in_order:
-            while (wait := await self._slots.take(name)) is not None:
+            while (wait := await self._slots.take(lease)) is not None:
                 _refuse_long(wait.pause)
                 await self._sleep(wait.seconds)
-        return name
-
-    async def give_back(self, name: str) -> None:
-        """Release a slot, also when the request was cancelled."""
-        with anyio.CancelScope(shield=True):
-            await self._slots.release(name)
+        return lease
 
     def _leave(self) -> None:
         self._waiting -= 1
@@ -143,26 +148,6 @@ class SlotRateLimiter(RateLimiter):
             await on_wait(pause, "amoCRM, which asked for a pause")
         elif (expected := (self._waiting - 1) / self._per_second) >= _WORTH_TELLING:
             await on_wait(expected, "amoCRM's request limit")
-
-
-class _Lease:
-    """The slot of one request; its place in the queue is given up with the taking."""
-
-    def __init__(self, limiter: SlotRateLimiter, place: ExitStack) -> None:
-        self._limiter = limiter
-        self._place = place
-        self._name: str | None = None
-
-    async def acquire(self) -> None:
-        # The HTTP library may begin a request anew, on another connection.
-        await self.release()
-        with self._place:
-            self._name = await self._limiter.take()
-
-    async def release(self) -> None:
-        if self._name is not None:
-            await self._limiter.give_back(self._name)
-            self._name = None
 
 
 def _refuse_long(pause: float) -> None:

@@ -5,27 +5,28 @@ write-ahead log waits for no writer, so that reading happens on the event loop o
 """
 
 import os
+import sqlite3
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.paths import StateDir
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from amo_mcp.storage.sqlite.process_lock import ProcessLock
+from amo_mcp.storage.sqlite.creation import ensure_exists
+from amo_mcp.storage.sqlite.files import Identity, identity_of
+from amo_mcp.storage.sqlite.process_lock import ProcessLock, is_gone, remove_dead_locks
+from amo_mcp.storage.sqlite.schema import upgrade
 
 _T = TypeVar("_T")
 
-Work = Callable[["sqlite3.Connection"], _T]
+Work = Callable[[sqlite3.Connection], _T]
 """What is done with an open database."""
 
 _MAX_WAIT = 10.0
@@ -65,6 +66,39 @@ class Database:
             await file.close()
 
 
+class MemoryDatabase:
+    """A database of one account that lives as long as this, and that no other process sees; it is its own file."""
+
+    process = "this"
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._connection.close)
+        _set_up(self._connection)
+        with _transaction(self._connection):
+            upgrade(self._connection)
+
+    async def file(self) -> Self:
+        """See `Database.file`."""
+        return self
+
+    async def read(self, work: Work[_T]) -> _T:
+        """See `DatabaseFile.read`."""
+        return work(self._connection)
+
+    async def write(self, work: Work[_T]) -> _T:
+        """See `DatabaseFile.write`."""
+        with _transaction(self._connection):
+            return work(self._connection)
+
+    def is_gone(self, process: str) -> bool:
+        """See `DatabaseFile.is_gone`."""
+        return process != self.process
+
+    async def close(self) -> None:
+        """Do nothing: what was recorded would be lost."""
+
+
 @dataclass(frozen=True)
 class _Open:
     """The file while it is open.
@@ -73,9 +107,9 @@ class _Open:
         identity: which file it is, and which its write-ahead log, whatever their names are now.
     """
 
-    connection: "sqlite3.Connection"
-    process_lock: "ProcessLock"
-    identity: Sequence[tuple[int, int] | None]
+    connection: sqlite3.Connection
+    process_lock: ProcessLock
+    identity: Sequence[Identity | None]
 
 
 class DatabaseFile:
@@ -120,8 +154,6 @@ class DatabaseFile:
 
     def is_gone(self, process: str) -> bool:
         """Whether another process that had the file open has ended."""
-        from amo_mcp.storage.sqlite.process_lock import is_gone
-
         return is_gone(self._path, process)
 
     async def close(self) -> None:
@@ -158,20 +190,13 @@ class DatabaseFile:
         return opened
 
     def _opening(self) -> _Open:
-        import sqlite3
-
-        from amo_mcp.storage.sqlite.creation import ensure_exists
-        from amo_mcp.storage.sqlite.process_lock import ProcessLock, remove_dead_locks
-        from amo_mcp.storage.sqlite.schema import upgrade
-
         ensure_exists(self._path, self._legacy)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
-        connection.row_factory = sqlite3.Row
         lock = None
         try:
             _keep_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
+            _set_up(connection)
             # Locks are made and removed within a transaction, so that nobody removes one that is just being made.
             with _transaction(connection):
                 upgrade(connection)
@@ -191,21 +216,18 @@ class DatabaseFile:
             opened.process_lock.release()
 
 
-def _identity(path: Path) -> Sequence[tuple[int, int] | None]:
-    """Which file is at the path, and which beside it, where the write-ahead log is: device and inode of each."""
-    return [_inode(file) for file in (path, path.with_name(f"{path.name}-wal"))]
+def _identity(path: Path) -> Sequence[Identity | None]:
+    """Which file is at the path, and which beside it, where the write-ahead log is."""
+    return [identity_of(file) for file in (path, path.with_name(f"{path.name}-wal"))]
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager
-def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """A transaction: written whole at its end, or not at all."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -219,18 +241,14 @@ def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
 
 @contextmanager
 def _usable() -> Iterator[None]:
-    import sqlite3
-
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalUnusable(str(error)) from error
 
 
-def _keep_write_ahead_log(connection: "sqlite3.Connection") -> None:
+def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Where another process is just opening the same new file, SQLite refuses at once instead of waiting."""
-    import sqlite3
-
     patience = time.monotonic() + _MAX_WAIT
     while True:
         try:
