@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp.server import Server, ServerRequestContext
+from mcp.server import ServerRequestContext
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -27,9 +27,11 @@ from mcp_types import (
     ReadResourceResult,
     ServerCapabilities,
 )
+from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
+from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
 from amo_mcp.server.uris import TEMPLATES
@@ -66,7 +68,7 @@ _SEALED_SECONDS = 86_400
 """How long the SDK takes back a sealed question; longer than a question lives, so that we word its end ourselves."""
 
 
-class AmoServer(Server[Any]):
+class AmoServer(McpServer):
     """The MCP server of one account.
 
     Args:
@@ -135,8 +137,8 @@ class AmoServer(Server[Any]):
                 capability.list_changed = changes
         return capabilities
 
+    @override
     def close_subscriptions(self) -> None:
-        """Close every `subscriptions/listen` stream."""
         self._listen.close()
 
     async def _list_tools(self, _: Ctx, __: PaginatedRequestParams | None) -> ListToolsResult:
