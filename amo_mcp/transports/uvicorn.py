@@ -14,9 +14,9 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amo_mcp.listen import authority
-from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, create_app
-from amo_mcp.transports.server import McpServer
-from amo_mcp.transports.shutdown import wait_for_calls
+from amo_mcp.server.base import McpServer
+from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, HttpApp
+from amo_mcp.transports.limits import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -51,14 +51,16 @@ class HttpServer:
         address = authority(listener)
         host = address.rpartition(":")[0]
         self.url = f"http://{address}{PATH}"
-        self.app = create_app(server, hosts={*LOOPBACK_HOSTS, host})
+        self.app = HttpApp(server, hosts={*LOOPBACK_HOSTS, host})
         self._listener = listener
         self._stopped = anyio.Event()
-        self._hurried = anyio.Event()
+        self._waiting = anyio.CancelScope()
 
     def stop(self) -> None:
         """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""
-        (self._hurried if self._stopped.is_set() else self._stopped).set()
+        if self._stopped.is_set():
+            self._waiting.cancel()
+        self._stopped.set()
 
     async def serve(self, started: Callable[[], None]) -> None:
         """Serve until Ctrl-C, SIGTERM or `stop`; `started` is called once requests are answered.
@@ -93,7 +95,9 @@ class HttpServer:
                 started()
                 await self._stopped.wait()
                 self.app.drain()
-                await wait_for_calls(self.app.all_answered, self._hurried.wait)
+                self._waiting.deadline = anyio.current_time() + SHUTDOWN_SECONDS
+                with self._waiting:
+                    await self.app.all_answered()
                 await self.app.end()
                 server.should_exit = True
                 await anyio.sleep_forever()

@@ -246,8 +246,8 @@ class TestStdio:
         listings = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 31)]
         impatient = (
             "-c",
-            "from amo_mcp import cli; from amo_mcp.transports import shutdown, stdio;"
-            "shutdown.SHUTDOWN_SECONDS = stdio._LAST_ANSWERS_SECONDS = 0.2; cli.main()",
+            "from amo_mcp import cli; from amo_mcp.transports import stdio;"
+            "stdio.SHUTDOWN_SECONDS = stdio._LAST_ANSWERS_SECONDS = 0.2; cli.main()",
         )
         with process(start=impatient, AMO_LOG_LEVEL="INFO") as running:
             say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
