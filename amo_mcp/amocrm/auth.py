@@ -25,7 +25,7 @@ from amo_mcp.amocrm.session import TokenSource
 
 logger = logging.getLogger(__name__)
 
-LOGIN = "Run `amo-mcp login` on the machine of this server."
+LOGIN_HINT = "Run `amo-mcp login` on the machine of this server."
 
 _TOKEN_PATH = "/oauth2/access_token"
 _SUBDOMAIN_PATH = "/oauth2/account/current/subdomain"
@@ -111,7 +111,7 @@ class OAuthTokenSource(TokenSource):
         clock: gives Unix seconds.
     """
 
-    hint = LOGIN
+    hint = LOGIN_HINT
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class OAuthTokenSource(TokenSource):
                 await self._save(self._unsaved)
             kept = await self._store.load()
             if kept is None:
-                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN)
+                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT)
             if kept.expires - _EARLY > self._clock() and kept.access_token != refused:
                 self._current = kept
                 return kept
@@ -185,8 +185,8 @@ class OAuthTokenSource(TokenSource):
                 self._clock,
             )
         except SignInFailed as error:
-            logger.warning("The sign-in could not be renewed: %s", error)
-            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN) from error
+            logger.warning("The sign-in could not be refreshed: %s", error)
+            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT) from error
 
     async def _current_address(self, kept: Credentials) -> str | None:
         """Ask the host that the token names for the account's address; nothing of a response is trusted unchecked."""
@@ -210,7 +210,7 @@ class OAuthTokenSource(TokenSource):
             await self._store.save(credentials)
         except OSError as error:
             logger.error("The sign-in cannot be kept in %s: %s", self._store.place, type(error).__name__)
-            reason = "was not asked, because the new sign-in cannot be kept; check the state folder"
+            reason = "was not asked, because the new sign-in cannot be kept; check the state directory (AMO_STATE_DIR)"
             raise Unavailable(reason) from error
         self._unsaved = None
         self._current = credentials

@@ -58,10 +58,8 @@ class AmoClient:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
         return _one(Account, await self._request("GET", _ACCOUNT))
 
-    async def user(self, user_id: int | None) -> User:
+    async def user(self, user_id: int) -> User:
         """One user (`GET /users/{id}`)."""
-        if user_id is None:
-            raise NotFound(204)
         return _one(User, await self._request("GET", f"{_USERS}/{user_id}"))
 
     async def statuses(self) -> Listing[Status]:

@@ -174,7 +174,11 @@ def _number(text: str) -> str:
 
 
 def _day(text: str) -> int:
-    """Midnight UTC of the day, in Unix seconds (assumed: which time zone the account counts in is not documented)."""
+    """Midnight of the day, in Unix seconds.
+
+    According to a public report a date is kept at midnight of the account's time zone; until that zone is read, UTC is
+    assumed.
+    """
     try:
         day = date.fromisoformat(text.strip())
     except ValueError:
@@ -183,7 +187,7 @@ def _day(text: str) -> int:
 
 
 def _moment(text: str) -> int:
-    """Unix seconds of an ISO 8601 moment; without an offset it is UTC."""
+    """Unix seconds of an ISO 8601 moment; without an offset UTC is assumed."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:

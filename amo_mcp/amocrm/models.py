@@ -54,7 +54,7 @@ def iso_utc(moment: datetime) -> str:
 
 
 def _null_as(empty: object) -> BeforeValidator:
-    """Read `null` as this value; of a list, also the `{}` of a language whose lists and maps are one."""
+    """Read `null` as this value; of a list, also `{}`: PHP encodes an empty array either way."""
 
     def read(value: Any) -> Any:
         if value is None or (value == {} and isinstance(empty, list)):
@@ -78,7 +78,10 @@ Timestamp = Annotated[datetime | None, WrapValidator(_moment), WithJsonSchema({"
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
 IntOrNull = Annotated[int, _null_as(0)]
+"""A number of the API, where `null` is as good as 0."""
+
 BoolOrNull = Annotated[bool, _null_as(empty=False)]
+"""A yes or no of the API, where `null` is as good as no."""
 
 StrOrNull = Annotated[str, _null_as("")]
 """Text of the API, where `null` is as good as empty."""

@@ -8,8 +8,9 @@ What is tried again, by meaning:
 - a failure of the API (any 5xx): a read;
 - 403 never: trying again makes a block last longer.
 
-Paths are put under the account's base URL, and the absolute `_links` of responses are never followed, so that the token
-goes to the operator's host alone.
+The token goes to the configured host alone or, after the account was renamed, to its new address; both must be under
+amocrm.ru, amocrm.com or kommo.com, or be named in `AMO_ALLOWED_HOSTS`. The absolute `_links` of responses are never
+followed.
 """
 
 import logging
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 4
+"""How often one request is sent at most."""
+
 MAX_RETRYING = 45.0
 """Seconds after which no new attempt begins."""
 
@@ -86,7 +89,7 @@ class _Request:
     """What is asked for; the same in every attempt.
 
     Attributes:
-        lost: an attempt whose answer was lost: it may still arrive, whatever the next one is told.
+        lost: an attempt whose answer was lost: it may still arrive, whatever the answer to the next one.
     """
 
     method: str
@@ -106,7 +109,10 @@ class _Exchanged(NamedTuple):
 
 
 class Session:
-    """The requests of one account, whose address is `base_url`, such as `https://example.amocrm.ru`."""
+    """The requests of one account, whose address is `base_url`, such as `https://example.amocrm.ru`.
+
+    `clock` gives monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -246,7 +252,7 @@ class Session:
             error = state.outcome.exception() if state.outcome else None
             return _wait_asked_for(error) if isinstance(error, RateLimited) else backoff(state)
 
-        async def say_wait(state: "RetryCallState") -> None:
+        async def report_wait(state: "RetryCallState") -> None:
             seconds = state.next_action.sleep if state.next_action else 0.0
             logger.info("Trying again in %.1f s", seconds)
             if request.on_wait is not None:
@@ -257,7 +263,7 @@ class Session:
             stop=lambda state: state.attempt_number >= MAX_ATTEMPTS or self._clock() >= until,
             wait=wait,
             retry=retry_if_exception(lambda error: _is_worth_repeating(request.method, error)),
-            before_sleep=say_wait,
+            before_sleep=report_wait,
             reraise=True,
         )
 

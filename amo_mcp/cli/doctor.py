@@ -1,4 +1,7 @@
-"""`amo-mcp doctor`: checks everything the server needs, one line each, ok or with what to do. It writes nothing."""
+"""`amo-mcp doctor`: checks everything the server needs, one line each, ok or with what to do.
+
+It changes nothing in the account.
+"""
 
 import time
 from collections.abc import AsyncIterator
@@ -83,7 +86,7 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
         yield await _rate_limit(settings)
         host, clock = await _host_and_clock(settings)
         yield host
-        if host.advice:
+        if clock is None:
             return
         yield clock
         yield await _sign_in(settings)
@@ -120,16 +123,14 @@ async def _rate_limit(settings: ServingSettings) -> Line:
     return Line("rate limit", f"{limit}, shared by all processes on this machine")
 
 
-async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line]:
-    """Whether the host answers at all, without a token, and what its clock says."""
+async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line | None]:
+    """Whether the host answers at all, without a token, and what its clock says when it does."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     try:
         response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
-        line = Line(
-            "host", f"amoCRM {error.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
-        )
-        return line, line
+        advice = "Check AMO_BASE_URL, the network, and that its certificate is valid."
+        return Line("host", f"amoCRM {error.reason}", advice), None
     finally:
         await http.aclose()
     secure = "TLS" if settings.base_url.startswith("https:") else "plain http, on this machine"
@@ -170,6 +171,8 @@ def _long_lived(expires: float | None) -> Line:
 async def _rights(account: AmoAccount, profile: Account) -> Line:
     """Whether the user is an administrator: read from the user, not tried out."""
     not_admin = Line("rights", "not an administrator", "Only an account administrator can make changes.")
+    if profile.current_user_id is None:
+        return not_admin
     try:
         user = await account.client.user(profile.current_user_id)
     except (Forbidden, NotFound):

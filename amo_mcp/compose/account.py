@@ -12,7 +12,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
-from amo_mcp.storage import credentials
+from amo_mcp.storage.credentials import choose_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -63,7 +63,7 @@ def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource
 
 def credential_store(settings: Settings, base_url: str) -> CredentialStore:
     """Where the sign-in to the account at `base_url` is, or is to be kept."""
-    return credentials.credential_store(base_url, settings.state.path)
+    return choose_store(base_url, settings.state)
 
 
 def rate_limiter(settings: ServingSettings) -> SqliteRateLimiter:

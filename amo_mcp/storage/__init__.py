@@ -1,1 +1,1 @@
-"""What keeps things: the implementations of the protocols that other rooms declare."""
+"""Implementations of the protocols of other rooms: in memory, in SQLite files, in the keychain."""

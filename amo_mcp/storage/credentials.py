@@ -180,12 +180,11 @@ class KeychainCredentialStore(FileCredentialStore):
         return True
 
 
-def credential_store(base_url: str, folder: Path) -> CredentialStore:
+def choose_store(base_url: str, state: StateDir) -> CredentialStore:
     """Where the sign-in for `base_url` is, or is to be kept, in the state directory where it is not the keychain.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
     """
-    state = StateDir(folder)
     path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)
     spill = path.with_suffix(".unsaved.json")
     kept, spilled = FileCredentialStore(path, lock), FileCredentialStore(spill, lock)

@@ -26,7 +26,8 @@ MAX_SLEEP = 1.0
 MAX_PAUSE = 3600.0
 """Seconds; should the API ask for a longer pause, it is asked again after these."""
 
-_WORTH_TELLING = 2.0
+_MIN_REPORTED = 2.0
+"""Seconds from which a wait is reported."""
 
 
 class Wait(NamedTuple):
@@ -94,7 +95,7 @@ class SlotRateLimiter(RateLimiter):
         with ExitStack() as place:
             self._waiting += 1
             place.callback(self._leave)
-            await self._tell(on_wait)
+            await self._report_wait(on_wait)
             await self._prepared.acquire()
             place.callback(self._prepared.release)
             lease: str | None = None
@@ -128,7 +129,7 @@ class SlotRateLimiter(RateLimiter):
         return await self._slots.pause_left()
 
     async def _take(self) -> str:
-        """Take a slot when it is this request's turn, and give the name that it is held under."""
+        """Take a slot when it is this request's turn, and give the name under which it is taken."""
         lease = f"{self._process}-{next(self._numbers)}"
         async with self._in_order:
             while (wait := await self._slots.take(lease)) is not None:
@@ -139,14 +140,14 @@ class SlotRateLimiter(RateLimiter):
     def _leave(self) -> None:
         self._waiting -= 1
 
-    async def _tell(self, on_wait: OnWait | None) -> None:
+    async def _report_wait(self, on_wait: OnWait | None) -> None:
         pause = await self.pause_left()
         _refuse_long(pause)
         if on_wait is None:
             return
-        if pause >= _WORTH_TELLING:
+        if pause >= _MIN_REPORTED:
             await on_wait(pause, "amoCRM, which asked for a pause")
-        elif (expected := (self._waiting - 1) / self._per_second) >= _WORTH_TELLING:
+        elif (expected := (self._waiting - 1) / self._per_second) >= _MIN_REPORTED:
             await on_wait(expected, "amoCRM's request limit")
 
 

@@ -87,7 +87,7 @@ def _id_of_long(line: bytes) -> RequestId | None:
 
 
 def _id_in(members: dict[str, Any]) -> RequestId | None:
-    """The id, where it can be told that it is one of a request: an answer to the client's own id is never made up."""
+    """The id, where it surely is one of a request: an answer to the client's own id is never made up."""
     match members:
         case {"method": str(), "id": int() as number} if not isinstance(number, bool):
             return number

@@ -52,7 +52,7 @@ class Database:
         """The file of the account, opened when it is first used.
 
         Raises:
-            AmoError: the account's id cannot be told.
+            AmoError: the account's id cannot be read.
         """
         account = await self._account_id()
         if account not in self._files:
@@ -100,14 +100,14 @@ class MemoryDatabase:
 
 
 @dataclass(frozen=True)
-class _Open:
+class _Connection:
     """The file while it is open.
 
     Attributes:
         identity: which file it is, and which its write-ahead log, whatever their names are now.
     """
 
-    connection: sqlite3.Connection
+    sqlite: sqlite3.Connection
     process_lock: ProcessLock
     identity: Sequence[Identity | None]
 
@@ -129,7 +129,7 @@ class DatabaseFile:
         self.process = os.urandom(8).hex()
         self._path = path
         self._legacy = legacy
-        self._open: _Open | None = None
+        self._connection: _Connection | None = None
         self._one_at_a_time = anyio.Lock()
 
     async def read(self, work: Work[_T]) -> _T:
@@ -138,11 +138,11 @@ class DatabaseFile:
         Raises:
             JournalUnusable: it cannot be opened or read.
         """
-        if not self._is_open():
-            return await self._in_thread(lambda: work(self._opened().connection))
+        if not self._is_current():
+            return await self._in_thread(lambda: work(self._ensure_open().sqlite))
         async with self._one_at_a_time:
             with _usable():
-                return work(self._opened().connection)
+                return work(self._ensure_open().sqlite)
 
     async def write(self, work: Work[_T]) -> _T:
         """Do `work` in a transaction: written whole and durably when this returns, or not at all.
@@ -158,7 +158,7 @@ class DatabaseFile:
 
     async def close(self) -> None:
         """Close the file, if it is open."""
-        if self._open is not None:
+        if self._connection is not None:
             await self._in_thread(self._close)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -170,26 +170,26 @@ class DatabaseFile:
         return done
 
     def _write(self, work: Work[_T]) -> _T:
-        opened = self._opened()
-        with _transaction(opened.connection):
-            done = work(opened.connection)
-        if not self._is_open():
+        opened = self._ensure_open()
+        with _transaction(opened.sqlite):
+            done = work(opened.sqlite)
+        if not self._is_current():
             raise JournalUnusable("its file was removed while it was being written")
         return done
 
-    def _is_open(self) -> bool:
+    def _is_current(self) -> bool:
         """Whether the file at the path is the one that is open."""
-        opened, identity = self._open, _identity(self._path)
+        opened, identity = self._connection, _identity(self._path)
         return opened is not None and identity[0] is not None and identity == opened.identity
 
-    def _opened(self) -> _Open:
-        opened = self._open
-        if opened is None or not self._is_open():
+    def _ensure_open(self) -> _Connection:
+        opened = self._connection
+        if opened is None or not self._is_current():
             self._close()
-            opened = self._open = self._opening()
+            opened = self._connection = self._connect()
         return opened
 
-    def _opening(self) -> _Open:
+    def _connect(self) -> _Connection:
         ensure_exists(self._path, self._legacy)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
         lock = None
@@ -207,12 +207,12 @@ class DatabaseFile:
             if lock is not None:
                 lock.release()
             raise
-        return _Open(connection, lock, _identity(self._path))
+        return _Connection(connection, lock, _identity(self._path))
 
     def _close(self) -> None:
-        if self._open is not None:
-            opened, self._open = self._open, None
-            opened.connection.close()
+        if self._connection is not None:
+            opened, self._connection = self._connection, None
+            opened.sqlite.close()
             opened.process_lock.release()
 
 
@@ -249,12 +249,12 @@ def _usable() -> Iterator[None]:
 
 def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Where another process is just opening the same new file, SQLite refuses at once instead of waiting."""
-    patience = time.monotonic() + _MAX_WAIT
+    deadline = time.monotonic() + _MAX_WAIT
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
