@@ -38,8 +38,10 @@ async def _demo(answer: Callable[[], ElicitResult]) -> None:
         _show_question(params.message)
         return await anyio.to_thread.run_sync(answer)
 
+    # Without the operator's own account: the demo stays in its sandbox.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "amo_mcp", "serve", "--sandbox"], env=_environment()
+        command=sys.executable, args=["-m", "amo_mcp", "serve", "--sandbox"], env=environment
     )
     client = Client(server, elicitation_callback=ask, client_info=Implementation(name="demo", version=__version__))
     async with client:
@@ -176,8 +178,3 @@ def _ask_in_terminal() -> ElicitResult:
 def _answer_yes() -> ElicitResult:
     click.echo("    Yes? y " + click.style("(no terminal, so the demo answers yes)", dim=True))
     return ElicitResult(action="accept", content={"confirm": True})
-
-
-def _environment() -> dict[str, str]:
-    """The environment without the operator's own account: the demo stays in its sandbox."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}

@@ -5,6 +5,7 @@ It changes nothing in the account.
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -157,15 +158,12 @@ async def _sign_in(settings: ServingSettings) -> Line:
 
 
 def _long_lived(expires: float | None) -> Line:
-    unknown = Line("sign-in", "a long-lived token, expiry unknown")
-    if expires is None:
-        return unknown
-    try:
-        until = iso_utc(datetime.fromtimestamp(expires, UTC))
-    except (ValueError, OverflowError, OSError):
-        return unknown
-    advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
-    return Line("sign-in", f"a long-lived token, until {until}", advice)
+    if expires is not None:
+        with suppress(ValueError, OverflowError, OSError):
+            until = iso_utc(datetime.fromtimestamp(expires, UTC))
+            advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
+            return Line("sign-in", f"a long-lived token, until {until}", advice)
+    return Line("sign-in", "a long-lived token, expiry unknown")
 
 
 async def _rights(account: AmoAccount, profile: Account) -> Line:

@@ -34,7 +34,12 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     base_url = settings.base_url
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
     stack.push_async_callback(http.aclose)
-    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter(settings)))
+    tokens: TokenSource = (
+        OAuthTokenSource(credential_store(settings, base_url), http, allowed=settings.allowed)
+        if settings.access_token is None
+        else LongLivedToken(settings.access_token)
+    )
+    client = AmoClient(Session(base_url, tokens, http, rate_limiter(settings)))
     database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
@@ -52,13 +57,6 @@ def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAcc
     database = MemoryDatabase()
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
-
-
-def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
-    """The operator's token, or what `amo-mcp login` stored."""
-    if settings.access_token is not None:
-        return LongLivedToken(settings.access_token)
-    return OAuthTokenSource(credential_store(settings, settings.base_url), http, allowed=settings.allowed)
 
 
 def credential_store(settings: Settings, base_url: str) -> CredentialStore:

@@ -25,10 +25,8 @@ async def open_server(
 ) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
-    Args:
-        settings: what the operator chose.
-        transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
-        warmed_up: called once everything that the first call needs has been brought in.
+    Over stdio the two-step confirmation is allowed by default. `warmed_up` is called once everything that the first
+    call needs has been brought in.
     """
     async with AsyncExitStack() as stack, anyio.create_task_group() as group:
 

@@ -90,7 +90,7 @@ class HttpApp:
 
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""
-        for session_id in self.sessions.ids:
+        for session_id in list(self.sessions):
             await self._end_session(session_id)
         for call, in_session in list(self._calls.items()):
             if not in_session:

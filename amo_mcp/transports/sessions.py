@@ -11,13 +11,8 @@ _Use = Literal["call", "stream"]
 class Sessions(OrderedDict[str, Counter[_Use]]):
     """What each open session has under way (calls, and streams on which its client listens), by id.
 
-    The one that was used last is the last.
+    They are in the order in which they were last used: the one idle longest is the first.
     """
-
-    @property
-    def ids(self) -> list[str]:
-        """The ids, the one idle longest first."""
-        return list(self)
 
     @property
     def streams(self) -> int:

@@ -62,12 +62,8 @@ def _claim(fd: int, instead: int) -> int:
 async def serve_stdio(server: McpServer, stdin: int, stdout: int) -> None:
     """Serve one client until its input ends, it does not read any more, or Ctrl-C or SIGTERM comes.
 
-    After a signal, calls under way have `SHUTDOWN_SECONDS` to finish; a second signal ends them at once.
-
-    Args:
-        server: what is served.
-        stdin: the descriptor of the client's lines: a pipe, a socket, a terminal or a file.
-        stdout: the descriptor of the answers.
+    The descriptors can be pipes, sockets, terminals or files. After a signal, calls under way have `SHUTDOWN_SECONDS`
+    to finish; a second signal ends them at once.
     """
     await _Connection(server, stdout).serve(descriptors.chunks_of(stdin))
 

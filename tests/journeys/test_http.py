@@ -54,14 +54,14 @@ class At:
 
     @property
     def sessions(self) -> list[str]:
-        return self.serving.app.sessions.ids
+        return list(self.serving.app.sessions)
 
     def has_a_stream(self) -> bool:
         """Whether a client of the older era has the stream on which it hears; it opens it when it has begun."""
         return bool(self.serving.app.sessions.streams)
 
     async def run(self) -> None:
-        await self.serving.serve(self.ready.set)
+        await self.serving.serve_until_stopped(self.ready.set)
         self.ended.set()
 
     async def stop(self) -> None:

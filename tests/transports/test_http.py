@@ -190,7 +190,7 @@ class TestSessions:
             assert await caller.is_open(first)
             third = await caller.open()
             assert [await caller.is_open(item) for item in (first, second, third)] == [True, False, True]
-            assert caller.app.sessions.ids == [first, third]
+            assert list(caller.app.sessions) == [first, third]
 
     async def test_a_session_whose_client_listens_outlives_one_whose_client_does_not(self) -> None:
         async with served(max_sessions=2) as caller:
@@ -198,11 +198,11 @@ class TestSessions:
             stream = caller.listen(first)
             await stream.until(lambda: stream.status)
             second, third = await caller.open(), await caller.open()
-            assert caller.app.sessions.ids == [first, third]
+            assert list(caller.app.sessions) == [first, third]
             streams = [caller.listen(third)]
             await streams[0].until(lambda: streams[0].status)
             fourth = await caller.open()
-            assert caller.app.sessions.ids == [third, fourth]
+            assert list(caller.app.sessions) == [third, fourth]
             assert not await caller.is_open(second)
             assert stream.complete
 

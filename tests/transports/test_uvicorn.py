@@ -37,7 +37,7 @@ class At:
         return self.server.url.removesuffix("/mcp") + "/healthz"
 
     async def run(self) -> None:
-        await self.server.serve(self.ready.set)
+        await self.server.serve_until_stopped(self.ready.set)
         self.ended.set()
 
     async def ends(self) -> None:
@@ -214,7 +214,7 @@ class TestTheEnd:
         with listen("127.0.0.1", 0) as listener:
             server = HttpServer(mcp, listener)
             async with anyio.create_task_group() as group:
-                group.start_soon(server.serve, lambda: None)
+                group.start_soon(server.serve_until_stopped, lambda: None)
                 await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
         assert not mcp.closing.is_set()
