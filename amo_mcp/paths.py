@@ -1,4 +1,4 @@
-"""The state directory (`AMO_STATE_DIR`), shared by all processes on this machine, and the names of an account's files in it."""
+"""The state directory (`AMO_STATE_DIR`), shared by all processes on this machine, and the files of an account in it."""
 
 import errno
 import json

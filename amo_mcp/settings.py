@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         """The state directory, shared by all processes on this machine."""
         return StateDir(self.state_dir)
 
-    def allowed(self, address: str) -> str:
+    def checked_base_url(self, address: str) -> str:
         """`address` as a base URL, when the token may be sent there.
 
         Raises:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from amo_mcp.cli.wording import wrong_environment
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
 _WHERE = {
@@ -42,7 +43,7 @@ def command(client: str, sandbox: bool) -> None:
     try:
         settings = load_settings(Settings, sandbox=sandbox or None)
     except InvalidSettings as error:
-        raise click.ClickException("\n  ".join(["the environment is wrong:", *error.problems])) from None
+        raise wrong_environment("the environment is wrong", error) from None
     click.echo(json.dumps(configuration(client, settings), indent=2, ensure_ascii=False))
     click.echo(f"Put this into {_WHERE[client]}.", err=True)
     if _needs_token(settings):

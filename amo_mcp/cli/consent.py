@@ -80,7 +80,7 @@ def _granted(parameters: Mapping[str, str], settings: Settings) -> tuple[str, st
         raise SignInFailed("access was denied on the consent page")
     host = parameters.get("referer", "")
     try:
-        base_url = settings.allowed(f"http://{host}" if is_loopback(f"http://{host}") else f"https://{host}")
+        base_url = settings.checked_base_url(f"http://{host}" if is_loopback(f"http://{host}") else f"https://{host}")
     except ValueError:
         raise SignInFailed("the redirect named an account outside of amocrm.ru, amocrm.com and kommo.com") from None
     if settings.base_url not in (None, base_url):
@@ -132,6 +132,7 @@ async def _redirected(listener: socket.socket, path: str, state: str, page: str)
         with anyio.move_on_after(WAIT_FOR_CONSENT):
             await arrived.wait()
         server.should_exit = True
+        # Until the server has ended, which cancels this.
         await anyio.sleep_forever()
     if not arrived.is_set():
         raise SignInFailed("nobody answered the consent page in time")

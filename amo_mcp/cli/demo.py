@@ -55,11 +55,11 @@ async def _demo(answer: Callable[[], ElicitResult]) -> None:
         _step('"Make one for people who have not come for a year"')
         created = await _call(client, "create_segment", {"name": "Спящие: год без покупок", "color": "6461a0"})
 
-        _step('"Call it Winter sleepers instead": a person confirms every change')
+        _step('"Call it Winter sleepers instead": every change is confirmed')
         segment_id = created["segment"]["id"]
         await _call(client, "update_segment", {"segment_id": segment_id, "name": "Зимняя спячка"})
 
-        _step('"Delete the small old VIP one": and every deletion, knowing what is lost')
+        _step('"Delete the small old VIP one": the question says what is lost')
         await _call(client, "delete_segment", {"segment_id": 54})
 
         _step('"Paint segment 51 pink": a call that cannot work is explained, and nothing is sent')
@@ -140,7 +140,8 @@ def _show_segments(listed: dict[str, Any]) -> None:
     for segment in listed["segments"]:
         red, green, blue = bytes.fromhex(segment["color"])
         dot = click.style("●", fg=(red, green, blue))
-        customers = click.style(f"{segment['customers_count']:>5} customers", dim=not segment["customers_count"])
+        count = segment["customers_count"]
+        customers = click.style(f"{count:>5} customer{'' if count == 1 else 's'}", dim=not count)
         click.echo(f"    {segment['id']:>4} {dot} {sanitize(segment['name'], 40):<42}{customers}")
 
 

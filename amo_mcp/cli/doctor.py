@@ -118,7 +118,7 @@ async def _rate_limit(settings: ServingSettings) -> Line:
     limiter = rate_limiter(settings)
     async with limiter.reserve() as slot:
         await slot.acquire()
-    limit = f"{settings.rate_limit} requests per second"
+    limit = f"{settings.rate_limit} request{'' if settings.rate_limit == 1 else 's'} per second"
     if not limiter.shared:
         return Line("rate limit", f"{limit}, for this process only", "Make the state directory writable.")
     return Line("rate limit", f"{limit}, shared by all processes on this machine")

@@ -9,7 +9,7 @@ from amo_mcp.amocrm.auth import SignInFailed, exchange_code
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.cli.consent import ask_for_consent, pasted_code
-from amo_mcp.cli.wording import explained
+from amo_mcp.cli.wording import explained, wrong_environment
 from amo_mcp.compose.account import credential_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, LoginSettings, is_loopback, load_settings
@@ -36,7 +36,7 @@ def command(code: str | None) -> None:
         settings.state.create()
         anyio.run(_sign_in, settings, code)
     except InvalidSettings as error:
-        raise click.ClickException("\n  ".join(["cannot sign in:", *error.problems])) from None
+        raise wrong_environment("cannot sign in", error) from None
     except SignInFailed as error:
         hint = _REFUSED.get(error.status or 0)
         raise click.ClickException(f"cannot sign in: {error}" + (f". {hint}" if hint else "")) from None

@@ -1,10 +1,20 @@
-"""What the commands say of a failed request, in the words of the tools."""
+"""What the commands say of a failed request, in the words of the tools, and of a wrong environment."""
+
+import click
 
 from amo_mcp.amocrm.errors import AmoError
-from amo_mcp.failures import explain_api
+from amo_mcp.failures import NOTHING_CHANGED, explain
+from amo_mcp.settings import InvalidSettings
 
 
 def explained(error: AmoError) -> str:
     """What happened, and what to do: "amoCRM answered with the status 500. Try again in a minute."."""
-    answer = explain_api(error).answer["error"]
-    return f"{answer['message'].removesuffix(' Nothing was changed.')} {answer.get('hint', '')}".strip()
+    failure = explain(error)
+    assert failure is not None, "every AmoError is explained"
+    answer = failure.answer["error"]
+    return f"{answer['message'].removesuffix(NOTHING_CHANGED)}{answer.get('hint', '')}".strip()
+
+
+def wrong_environment(summary: str, error: InvalidSettings) -> click.ClickException:
+    """The end of a command, with `summary` and a line for each wrong variable."""
+    return click.ClickException("\n  ".join([f"{summary}:", *error.problems]))

@@ -35,7 +35,7 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
     stack.push_async_callback(http.aclose)
     tokens: TokenSource = (
-        OAuthTokenSource(credential_store(settings, base_url), http, allowed=settings.allowed)
+        OAuthTokenSource(credential_store(settings, base_url), http, allowed=settings.checked_base_url)
         if settings.access_token is None
         else LongLivedToken(settings.access_token)
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amo_mcp.confirmation.ask import Asker
 
 _IDLE_SECONDS = 0.05
-"""After the tools were listed: their answer goes out first."""
+"""Seconds between the answer to `tools/list` and the warm-up."""
 
 
 @asynccontextmanager

@@ -27,7 +27,11 @@ from amo_mcp.transports.sessions import Sessions
 
 PATH = "/mcp"
 LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
+"""Names of this machine, as the Host header has them."""
+
 MAX_SESSIONS = 200
+"""Sessions of 2025-11-25 that are kept by default."""
+
 BODY_SECONDS = 10.0
 """Seconds that the body of a request may take to come."""
 
@@ -159,8 +163,8 @@ class HttpApp:
     async def _end_session(self, session_id: str) -> None:
         """End a session by the DELETE that its client would send.
 
-        Ended with their manager, every open dialog is given five seconds for a cancellation that nobody carries any
-        more.
+        Not ended through the session manager: that waits five seconds per open dialog for a cancellation nobody can
+        deliver.
         """
         await self._in_process.send("DELETE", self._url, headers={_SESSION_ID: session_id})
         self.sessions.pop(session_id, None)
@@ -204,7 +208,7 @@ def _shutting_down() -> Response:
 
 
 def _security(hosts: Collection[str]) -> TransportSecuritySettings:
-    """A page that was made to resolve to this machine still names its own host."""
+    """Accept only our own hosts and origins; a rebound DNS name still sends its own."""
     return TransportSecuritySettings(
         allowed_hosts=[host for name in hosts for host in (name, f"{name}:*")],
         allowed_origins=[f"http://{host}" for name in hosts for host in (name, f"{name}:*")],

@@ -107,7 +107,10 @@ class HttpServer(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time."""
+    """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time.
+
+    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop` and `transport`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
