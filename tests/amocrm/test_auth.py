@@ -379,7 +379,7 @@ class TestRefused:
 
 class TestUnavailable:
     @pytest.mark.parametrize(
-        ("fault", "told"),
+        ("fault", "reason"),
         [
             ({"status": 500}, "answered the sign-in with the status 500 and no tokens"),
             ({"status": 500, "html": True}, "answered the sign-in with the status 500 and no tokens"),
@@ -399,14 +399,14 @@ class TestUnavailable:
         ],
     )
     async def test_without_a_usable_answer_of_the_token_endpoint_the_old_pair_is_kept_and_serves_again_later(
-        self, fault: dict[str, Any], told: str, world: World
+        self, fault: dict[str, Any], reason: str, world: World
     ) -> None:
         kept = world.sign_in(lives=0)
         world.sandbox.faults.add(Fault(path="/oauth2/*", **fault))
         tokens = world.tokens()
         with pytest.raises(Unavailable) as caught:
             await tokens.token()
-        assert caught.value.reason == told
+        assert caught.value.reason == reason
         assert world.kept == kept
         assert (await tokens.token()) != kept.access_token
         assert world.sandbox.oauth.refreshes == 1
@@ -541,7 +541,7 @@ class TestMoved:
         assert hosts[-1] == "renamed.kommo.com/oauth2/access_token"
 
     @pytest.mark.parametrize(
-        "told",
+        "answer",
         [
             {"body": '{"domain": "evil.example"}'},
             {"body": '{"domain": "amocrm.ru.evil.example"}'},
@@ -557,11 +557,11 @@ class TestMoved:
         ],
     )
     async def test_an_answer_that_is_no_new_address_of_amocrm_is_not_followed(
-        self, told: dict[str, Any], world: World
+        self, answer: dict[str, Any], world: World
     ) -> None:
         kept = world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
-        world.sandbox.faults.add(Fault(path="/oauth2/*", times=0, **told))
+        world.sandbox.faults.add(Fault(path="/oauth2/*", times=0, **answer))
         session = world.session()
         with pytest.raises(Unavailable) as caught:
             await session.request("GET", ACCOUNT)
@@ -722,15 +722,15 @@ async def test_a_whole_life_of_a_sign_in_logs_no_secret(world: World, everything
     world.sandbox.oauth.revoke(world.kept.access_token.get_secret_value())
     world.sandbox.oauth.revoke(world.kept.refresh_token.get_secret_value())
     everything_logged.lines.append(repr(await unauthorized(session.request("GET", ACCOUNT))))
-    told = "\n".join(everything_logged.lines)
-    assert "GET /api/v4/account -> 200" in told
+    logged = "\n".join(everything_logged.lines)
+    assert "GET /api/v4/account -> 200" in logged
     secrets = [
         secret.get_secret_value()
         for pair in signed_in
         for secret in (pair.access_token, pair.refresh_token, pair.client_secret)
     ]
     assert len(secrets) == 6
-    assert not [secret for secret in secrets if secret in told]
+    assert not [secret for secret in secrets if secret in logged]
 
 
 @asynccontextmanager

@@ -246,9 +246,9 @@ def unknown_keys(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
 @rule
 @given(extra=unknown_keys(Status), conditions=st.lists(st.lists(json_values(), max_size=2), max_size=2), name=st.text())
 def test_a_status_is_message_it_was_read(extra: dict[str, Any], conditions: list[Any], name: str) -> None:
-    held = {**extra, "id": 7, "name": name, "sort": 1, "color": name, "conditions": conditions, "type": 9}
-    status = Status.model_validate(held)
-    assert dumped(status) == held
+    record = {**extra, "id": 7, "name": name, "sort": 1, "color": name, "conditions": conditions, "type": 9}
+    status = Status.model_validate(record)
+    assert dumped(status) == record
     assert Status.model_validate(dumped(status)) == status
 
 
@@ -263,8 +263,8 @@ def test_a_segment_is_message_it_was_read_but_for_its_times(
     extra: dict[str, Any], times: tuple[int | None, int | None], value: Any, prices: list[int]
 ) -> None:
     fields = [{"field_id": 1, "field_type": "text", "values": [{"value": value, "kind": value}], "extra": value}]
-    held = {**extra, "id": 7, "name": "а", "custom_fields_values": fields, "available_products_price_types": prices}
-    segment = Segment.model_validate({**held, "created_at": times[0], "updated_at": times[1]})
+    record = {**extra, "id": 7, "name": "а", "custom_fields_values": fields, "available_products_price_types": prices}
+    segment = Segment.model_validate({**record, "created_at": times[0], "updated_at": times[1]})
     said = dumped(segment)
     read_back = [
         None if time is None else datetime.fromisoformat(time) for time in (said["created_at"], said["updated_at"])
@@ -273,7 +273,7 @@ def test_a_segment_is_message_it_was_read_but_for_its_times(
     assert [time and int((time - epoch).total_seconds()) for time in read_back] == [
         time and int(time) for time in times
     ]
-    assert said == {**held, "created_at": said["created_at"], "updated_at": said["updated_at"]}
+    assert said == {**record, "created_at": said["created_at"], "updated_at": said["updated_at"]}
 
 
 PLACES: dict[str, Callable[[Any], BaseModel]] = {
@@ -391,8 +391,8 @@ def test_a_position_is_any_whole_number_that_the_account_can_count(largest: Any)
 @rule
 @given(moment=st.integers(0, LAST_SECOND))
 def test_a_segment_that_was_written_as_json_is_read_back_the_same(moment: int) -> None:
-    held = {"id": 7, "name": "а", "created_at": moment, "custom_fields_values": FILLED, "extra": [1]}
-    segment = Segment.model_validate(held)
+    record = {"id": 7, "name": "а", "created_at": moment, "custom_fields_values": FILLED, "extra": [1]}
+    segment = Segment.model_validate(record)
     assert Segment.model_validate_json(segment.model_dump_json()) == segment
 
 
