@@ -35,7 +35,7 @@ _EntityT = TypeVar("_EntityT", bound=ApiEntity)
 
 
 class AmoClient:
-    """The API of one account; `on_wait` is told when a request of this client has to wait."""
+    """The API of one account; `on_wait` is called when a request of this client has to wait."""
 
     def __init__(self, session: Session, on_wait: OnWait | None = None) -> None:
         self._session = session
@@ -47,7 +47,7 @@ class AmoClient:
         return self._session.base_url
 
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
-        """A client of the same session that tells somebody else of its waits."""
+        """A client of the same session with another `on_wait`."""
         return AmoClient(self._session, on_wait)
 
     def prepare(self) -> None:

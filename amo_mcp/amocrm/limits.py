@@ -12,6 +12,9 @@ MAX_SEGMENTS = 100
 MAX_SEGMENT_FIELDS = 30
 """Custom fields that the segments of one account can have (reference: "Общая информация")."""
 
+ALMOST_FULL = 0.9
+"""The used part of a limit from which it is reported; our own choice."""
+
 STATUS_COLORS = tuple(
     "#fffeb2 #fffd7f #fff000 #ffeab2 #ffdc7f #ffce5a #ffdbdb #ffc8c8 #ff8f92 #d6eaff #c1e0ff "
     "#98cbff #ebffb1 #deff81 #87f2c0 #f9deff #f3beff #ccc8f9 #eb93ff #f2f3f4 #e6e8ea".split()

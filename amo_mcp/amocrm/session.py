@@ -151,7 +151,7 @@ class Session:
             path: the path under the base URL, such as `/api/v4/customers/segments`.
             params: the query.
             body: what to send as JSON.
-            on_wait: is told when the request has to wait.
+            on_wait: called when the request has to wait.
 
         Raises:
             Unavailable: no usable answer, and the request cannot have changed anything.

@@ -17,7 +17,7 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
-from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
+from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.cli.wording import explained
 from amo_mcp.compose.account import credential_store, open_account, rate_limiter
@@ -30,9 +30,6 @@ _MAX_SKEW = 30.0
 
 _EXPIRES_SOON = 7 * 86_400.0
 """Seconds of life below which a long-lived token has to be replaced."""
-
-_ALMOST_FULL = 0.9
-"""The used part of a limit from which it is reported."""
 
 
 @dataclass(frozen=True)
@@ -199,5 +196,5 @@ async def _mode_and_limits(account: AmoAccount, profile: Account) -> AsyncIterat
 
 
 def _limit(kind: str, used: int, limit: int) -> Line:
-    advice = f"Almost full: delete {kind} that are not needed." if used >= limit * _ALMOST_FULL else ""
+    advice = f"Almost full: delete {kind} that are not needed." if used >= limit * ALMOST_FULL else ""
     return Line(kind, f"{used} of {limit}", advice)

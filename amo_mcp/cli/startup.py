@@ -24,8 +24,8 @@ def begin() -> None:
     - Models are built when they are first used (110 ms). The SDK declares hundreds, for two revisions of the protocol
       of which a client speaks one. pydantic documents `defer_build` for a class; it is set on the base of all of them.
     - So are type adapters (50 ms). pydantic has no public switch for an adapter that somebody else makes, such as
-      the SDK's of a union of models: this is a private name. Without it only starting is slower. Beside it the package
-      uses names of uvicorn that are not documented: see `sandbox/serving.py` and `transports/uvicorn.py`.
+      the SDK's of a union of models: this is the one private name in the package (`sandbox/serving.py` and
+      `transports/uvicorn.py` use public ones that uvicorn does not document). Without it only starting is slower.
 
     Both pydantic switches end when the SDK builds its models on first use by itself, which its main branch does; the
     next release of `mcp` that has it is where these lines go.

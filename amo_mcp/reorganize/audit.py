@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Self
 
-from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.amocrm.limits import (
+    ALMOST_FULL,
+    MAX_SEGMENT_FIELDS,
+    MAX_SEGMENTS,
+    MAX_STATUSES,
+    SEGMENT_COLORS,
+    STATUS_COLORS,
+)
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind
 from amo_mcp.text import quote, quote_unless_code
@@ -19,7 +26,6 @@ from amo_mcp.text import quote, quote_unless_code
 NEAR = 86.0
 """Likeness of two names, from 0 to 100, from which they count as near-duplicates."""
 
-_ALMOST_FULL = 0.9
 _RARELY_FILLED = 0.1
 _SHORTEST_NEAR = 5
 _LOOKALIKES = str.maketrans("abcehkmoptxyіѕԁ", "авсенкмортхуіѕԁ")
@@ -260,7 +266,7 @@ def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
 
 
 def _full(kind: str, held: int, limit: int) -> Iterator[Finding]:
-    if held >= limit * _ALMOST_FULL:
+    if held >= limit * ALMOST_FULL:
         yield Finding("limit_close", kind, (), f"{held} of at most {limit} are used.", "high")
 
 

@@ -29,7 +29,8 @@ class HttpServer(uvicorn.Server):
     """An MCP server over HTTP.
 
     uvicorn ends the application last, when its connections are closed. So a signal does not make it exit: what is
-    under way ends while the connections are open, and only then uvicorn is told to.
+    under way ends while the connections are open, and only then uvicorn exits. It documents neither `startup` nor
+    `handle_exit`.
 
     Args:
         server: what is served, with its account open.
