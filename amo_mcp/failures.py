@@ -15,7 +15,7 @@ from amo_mcp.changes.executor import LimitReached
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import Difference, TargetChanged
-from amo_mcp.changes.steps import LIMITS
+from amo_mcp.changes.steps import LIMITS, PLURALS, kind_of
 from amo_mcp.confirmation import errors as confirmation
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -43,8 +43,6 @@ Code = Literal[
 ]
 
 NOTHING_CHANGED = "Nothing was changed."
-
-PLURALS = {"segment": "segments", "status": "statuses"}
 
 _MAX_DETAIL = 300
 _MAX_DETAIL_IN_MESSAGE = 120
@@ -109,17 +107,96 @@ def internal_error() -> Failure:
     )
 
 
+_UNCHANGED: Mapping[type[Exception], tuple[Code, str, str]] = {
+    amo.NotFound: (
+        "not_found",
+        "No segment or status in this account has that id.",
+        "List the segments or statuses to find the id.",
+    ),
+    amo.Unauthorized: (
+        "unauthorized",
+        "amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked.",
+        "{error.hint}",
+    ),
+    amo.PaymentRequired: (
+        "payment_required",
+        "The account's subscription does not include this, or has not been paid.",
+        "The account's owner can check the subscription in amoCRM.",
+    ),
+    amo.Forbidden: (
+        "forbidden",
+        "The signed-in user may not do this: only an account administrator can make changes.",
+        "Use a token of an administrator.",
+    ),
+    amo.Blocked: (
+        "blocked",
+        "amoCRM's gateway refuses every request of this integration or address.",
+        "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support.",
+    ),
+    confirmation.Declined: ("declined", "{error}", "Do not call the tool again unless the person asks for it."),
+    confirmation.CannotAsk: (
+        "cannot_ask",
+        "{error}",
+        "Use a client that shows dialogs (elicitation), or have the operator allow AMO_CONFIRM=chat.",
+    ),
+    confirmation.ConfirmationExpired: (
+        "confirmation_expired",
+        "{error}",
+        "If it is still wanted, call the tool again to ask anew.",
+    ),
+}
+"""Code, message and hint of the errors after which nothing was changed, and of which there is no more to say."""
+
+
 def explain(error: Exception) -> Failure | None:
     """The failure that `error` means to the caller; None when it is a mistake of our own."""
+    if words := _UNCHANGED.get(type(error)):
+        code, message, hint = words
+        return Failure(code, f"{message.format(error=error)} {NOTHING_CHANGED}", hint.format(error=error))
     match error:
         case Failure():
             return error
-        case amo.AmoError():
-            return explain_api(error)
-        case confirmation.NotConfirmed():
-            return _explain_confirmation(error)
+        case amo.Unavailable():
+            hint, retryable = error.hint or "Try again in a minute.", not error.hint
+            return Failure("unavailable", f"amoCRM {error.reason}. {NOTHING_CHANGED}", hint, retryable=retryable)
+        case amo.OutcomeUnknown():
+            return Failure(
+                "outcome_unknown",
+                f"The change was sent, but amoCRM {error.reason}: it may or may not have been made.",
+                "Read or list the target to see what is there before anything is sent again.",
+            )
+        case amo.ModeDisabled():
+            needed, actual = f"the customers mode `{error.needed}`", _mode(error.actual)
+            message = f"This needs {needed}, and the account is in {actual}. {NOTHING_CHANGED}"
+            return Failure("mode_disabled", message, _other_mode(error.actual))
+        case amo.RateLimited():
+            wait = "" if error.retry_after is None else f" amoCRM asks to wait {error.retry_after:g} seconds."
+            return Failure(
+                "rate_limited",
+                f"Too many requests for amoCRM.{wait} {NOTHING_CHANGED}",
+                "Wait, then call again once.",
+                retryable=True,
+                extra={} if error.retry_after is None else {"retry_after": error.retry_after},
+            )
+        case amo.Refused():
+            return _rejected(error)
+        case confirmation.ConfirmationRequired():
+            return Failure(
+                "confirmation_required",
+                f"{error} {NOTHING_CHANGED}",
+                "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
+                extra={
+                    "preview": error.preview,
+                    "approval_id": error.approval_id,
+                    "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
+                },
+            )
         case TargetChanged():
-            return _explain_target_changed(error)
+            return _target_changed(error.reason, error.differences)
+        case PlanUsed():
+            return _target_changed("The plan was applied already.")
+        case UndoneMeanwhile():
+            return _target_changed("It was undone already, or is just being undone.")
         case LimitReached():
             limit, kinds = LIMITS[error.kind], PLURALS[error.kind]
             return Failure(
@@ -128,86 +205,12 @@ def explain(error: Exception) -> Failure | None:
                 f"{NOTHING_CHANGED}",
                 f"Delete {kinds} that are not needed, or create fewer.",
             )
-        case PlanUsed():
-            return _explain_target_changed(TargetChanged(reason="The plan was applied already."))
-        case UndoneMeanwhile():
-            return _explain_target_changed(TargetChanged(reason="It was undone already, or is just being undone."))
         case JournalUnusable():
-            return _explain_journal(error)
+            return _journal_unusable(error)
         case InvalidValues():
             return invalid_arguments([(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems])
         case _:
             return None
-
-
-def explain_api(error: amo.AmoError) -> Failure:
-    """The failure that an error of the API means; there is one for each leaf of the tree."""
-    match error:
-        case amo.Unavailable():
-            return Failure(
-                "unavailable",
-                f"amoCRM {error.reason}. {NOTHING_CHANGED}",
-                error.hint or "Try again in a minute.",
-                retryable=not error.hint,
-            )
-        case amo.OutcomeUnknown():
-            return Failure(
-                "outcome_unknown",
-                f"The change was sent, but amoCRM {error.reason}: it may or may not have been made.",
-                "Read or list the target to see what is there before anything is sent again.",
-            )
-        case amo.NotFound():
-            return Failure(
-                "not_found",
-                f"No segment or status in this account has that id. {NOTHING_CHANGED}",
-                "List the segments or statuses to find the id.",
-            )
-        case amo.Unauthorized():
-            return Failure(
-                "unauthorized",
-                f"amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. {NOTHING_CHANGED}",
-                error.hint,
-            )
-        case amo.PaymentRequired():
-            return Failure(
-                "payment_required",
-                f"The account's subscription does not include this, or has not been paid. {NOTHING_CHANGED}",
-                "The account's owner can check the subscription in amoCRM.",
-            )
-        case amo.Forbidden():
-            return Failure(
-                "forbidden",
-                "The signed-in user may not do this: only an account administrator can make changes. "
-                f"{NOTHING_CHANGED}",
-                "Use a token of an administrator.",
-            )
-        case amo.Blocked():
-            return Failure(
-                "blocked",
-                f"amoCRM's gateway refuses every request of this integration or address. {NOTHING_CHANGED}",
-                "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support.",
-            )
-        case amo.ModeDisabled():
-            return Failure(
-                "mode_disabled",
-                f"This needs the customers mode `{error.needed}`, and the account is in {_mode(error.actual)}. "
-                f"{NOTHING_CHANGED}",
-                _other_mode(error.actual),
-            )
-        case amo.RateLimited():
-            wait = "" if error.retry_after is None else f" amoCRM asks to wait {error.retry_after:g} seconds."
-            extra: dict[str, Any] = {} if error.retry_after is None else {"retry_after": error.retry_after}
-            return Failure(
-                "rate_limited",
-                f"Too many requests for amoCRM.{wait} {NOTHING_CHANGED}",
-                "Wait, then call again once.",
-                retryable=True,
-                extra=extra,
-            )
-        case amo.Refused():
-            return _rejected(error)
-        case _:
-            return internal_error()
 
 
 def _rejected(error: amo.Refused) -> Failure:
@@ -232,7 +235,7 @@ def _other_mode(mode: str) -> str:
     return hints.get(mode, "Customers have to be switched on in amoCRM's settings.")
 
 
-def _explain_journal(error: JournalUnusable) -> Failure:
+def _journal_unusable(error: JournalUnusable) -> Failure:
     """What cannot be recorded is not sent."""
     effect = "It failed part-way: changes already sent may have been made." if error.begun else NOTHING_CHANGED
     return Failure(
@@ -244,13 +247,13 @@ def _explain_journal(error: JournalUnusable) -> Failure:
     )
 
 
-def _explain_target_changed(error: TargetChanged) -> Failure:
-    differences = [describe(difference) for difference in error.differences[:_MAX_DIFFERENCES]]
-    gone = differences and all(difference.now is None for difference in error.differences)
+def _target_changed(reason: str, found: Sequence[Difference] = ()) -> Failure:
+    differences = [describe(difference) for difference in found[:_MAX_DIFFERENCES]]
+    gone = found and all(difference.now is None for difference in found)
     changed = "It is no longer there." if gone else "It has changed since the question was asked."
     return Failure(
         "target_changed",
-        f"{error.reason or changed} {NOTHING_CHANGED}",
+        f"{reason or changed} {NOTHING_CHANGED}",
         "Read it again and, if it is still wanted, start over.",
         extra={"differences": differences} if differences else None,
     )
@@ -258,36 +261,9 @@ def _explain_target_changed(error: TargetChanged) -> Failure:
 
 def describe(difference: Difference) -> str:
     """A difference in words, such as "segment «VIP» (id 51): name and color have changed."."""
-    target = f"{difference.kind} {quote(difference.before.name)} (id {difference.before.id})"
+    target = f"{kind_of(difference.before)} {quote(difference.before.name)} (id {difference.before.id})"
     if difference.now is None:
         return f"{target} is gone."
     *names, last = difference.settings
     listed = f"{', '.join(names)} and {last}" if names else last
     return f"{target}: {listed} {'have' if names else 'has'} changed."
-
-
-def _explain_confirmation(error: confirmation.NotConfirmed) -> Failure:
-    message = f"{error} {NOTHING_CHANGED}"
-    match error:
-        case confirmation.ConfirmationRequired():
-            return Failure(
-                "confirmation_required",
-                message,
-                "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
-                extra={
-                    "preview": error.preview,
-                    "approval_id": error.approval_id,
-                    "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
-                },
-            )
-        case confirmation.Declined():
-            return Failure("declined", message, "Do not call the tool again unless the person asks for it.")
-        case confirmation.CannotAsk():
-            return Failure(
-                "cannot_ask",
-                message,
-                "Use a client that shows dialogs (elicitation), or have the operator allow AMO_CONFIRM=chat.",
-            )
-        case _:
-            hint = "If it is still wanted, call the tool again to ask anew."
-            return Failure("confirmation_expired", message, hint)

@@ -1,20 +1,19 @@
 """One amoCRM account as the server holds it: fresh reads, reads of a moment ago, and writes made safe."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
 
 from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.executor import Execution, Executor
 from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.steps import Step
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """Is told how far a call is: progress, its total where that is known, and a message."""
@@ -26,9 +25,6 @@ class AmoAccount:
 
     Attributes:
         client: the API; what is read through it is fresh.
-        journal: every change that was made through this server.
-        plans: plans that wait to be applied.
-        events: who is told of changes.
         cached: what was read a moment ago, shared by all calls.
         requests_per_second: the pace that the account is kept to.
         report: who is told how far the current call is.
@@ -73,18 +69,9 @@ class AmoAccount:
 
         return replace(self, client=self.client.reporting(on_wait), report=report)
 
-    async def execute(
-        self,
-        tool: str,
-        steps: Sequence[Step],
-        *,
-        fields: Sequence[CustomField] = (),
-        undoes: str | None = None,
-        plan_id: str | None = None,
-    ) -> Execution:
+    async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""
-        executor = Executor(self.client, self.journal, self.events, self.report, self.clock)
-        return await executor.execute(tool, steps, fields=fields, undoes=undoes, plan_id=plan_id)
+        return await Executor(self.client, self.journal, self.events, self.report, self.clock).execute(tool, change)
 
     async def recover(self) -> None:
         """Find out what came of changes that were left unfinished."""

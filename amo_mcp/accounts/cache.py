@@ -32,10 +32,12 @@ class ReadCache:
 
     Args:
         clock: gives monotonic seconds.
+        seconds: how long a response is fresh.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = FRESH_SECONDS) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._kept: dict[str, tuple[float, Any]] = {}
         self._pending: dict[str, _Pending] = {}
 
@@ -63,7 +65,7 @@ class ReadCache:
         self._kept.clear()
 
     def _is_fresh(self, key: str) -> bool:
-        return key in self._kept and self._clock() - self._kept[key][0] < FRESH_SECONDS
+        return key in self._kept and self._clock() - self._kept[key][0] < self._seconds
 
     async def _fetch(self, key: str, fetch: Callable[[], Awaitable[_T]]) -> _T:
         pending = self._pending[key] = _Pending()
@@ -84,10 +86,7 @@ class ReadCache:
 
 
 class CachedReads:
-    """The account, its segments, statuses and fields, at most `FRESH_SECONDS` old.
-
-    Every method can raise `amo_mcp.amocrm.errors.AmoError`.
-    """
+    """The account, its segments, statuses and fields, at most `FRESH_SECONDS` old; each read can raise `AmoError`."""
 
     def __init__(self, client: AmoClient, cache: ReadCache | None = None) -> None:
         self._client = client

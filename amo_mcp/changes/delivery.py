@@ -11,6 +11,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
+from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
@@ -51,22 +52,16 @@ async def deliver(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
         try:
             return await _send(client, steps)
         except OutcomeUnknown as lost:
-            done = await _verified(client, lost, steps)
+            try:
+                done = await verify_write(client, steps)
+            except AmoError as error:
+                raise lost from error
             if done is not None:
                 return done
+            if not lost.settled:
+                raise
             if not attempts:
                 raise Unavailable(lost.reason) from lost
-
-
-async def _verified(client: AmoClient, lost: OutcomeUnknown, steps: Sequence[Step]) -> list[Step] | None:
-    """The steps, done, after a lost answer; None when they were surely not made."""
-    try:
-        done = await verify_write(client, steps)
-    except AmoError as error:
-        raise lost from error
-    if done is None and not lost.settled:
-        raise lost
-    return done
 
 
 async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
@@ -75,18 +70,15 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             return [step.done(_new_only([await client.create_segment(draft)], step)[0])]
         case Create():
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
-        case Update(before=Segment(), patch=SegmentPatch() as patch) as step:
-            return [step.done(await client.update_segment(step.before.id, patch))]
-        case Update(before=Status(), patch=StatusPatch() as patch) as step:
-            return [step.done(await client.update_status(step.before.id, patch))]
-        case Delete(before=Segment()) as deletion:
-            await client.delete_segment(deletion.before.id)
-            return [deletion.with_outcome("done")]
-        case Delete() as deletion:
-            await client.delete_status(deletion.before.id)
-            return [deletion.with_outcome("done")]
+        case Update(before=Segment() as before, patch=SegmentPatch() as patch) as step:
+            return [step.done(await client.update_segment(before.id, patch))]
+        case Update(before=Status() as before, patch=StatusPatch() as patch) as step:
+            return [step.done(await client.update_status(before.id, patch))]
         case Update() as step:
             raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
+        case Delete(before=before) as step:
+            await (client.delete_segment if step.kind == "segment" else client.delete_status)(before.id)
+            return [step.with_outcome("done")]
 
 
 async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[Step]:
@@ -183,10 +175,11 @@ def _became(now: Entity, step: Update) -> bool:
 
 def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the entity has the custom field values that were sent."""
-    values = (
-        {field["field_id"]: field["values"] for field in now.custom_fields_values} if isinstance(now, Segment) else {}
+    held = fields_by_id(now)
+    return all(
+        _same_values(held[field["field_id"]]["values"] if field["field_id"] in held else [], field["values"] or [])
+        for field in fields
     )
-    return all(_same_values(values.get(field["field_id"], []), field["values"] or []) for field in fields)
 
 
 def _same_values(have: Sequence[FieldValue], sent: Sequence[Mapping[str, Any]]) -> bool:

@@ -6,22 +6,24 @@ transition is in the journal before anything else happens: a process that dies l
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.amocrm.models import CustomField
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import deliver, spans
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
 from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_snapshot, read_targets
 from amo_mcp.changes.steps import (
-    LIMITS,
     ChangeRecord,
     Create,
     Delete,
@@ -32,6 +34,8 @@ from amo_mcp.changes.steps import (
     summary_of,
 )
 
+_EntityT = TypeVar("_EntityT", Segment, Status)
+
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
@@ -39,30 +43,23 @@ Progress = Callable[[float, float, str], Awaitable[None]]
 """Is told how far a change of several steps is: steps done, steps in all, and what comes next."""
 
 
+@dataclass(eq=False)
 class LimitReached(Exception):
     """The account has no room for what was to be created; nothing was sent.
 
     Attributes:
-        kind: segment or status.
         held: how many there are.
         wanted: how many were to be created.
     """
 
-    def __init__(self, kind: Kind, held: int, wanted: int) -> None:
-        super().__init__(f"{held} of {LIMITS[kind]}")
-        self.kind = kind
-        self.held = held
-        self.wanted = wanted
+    kind: Kind
+    held: int
+    wanted: int
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What came of a change.
-
-    Attributes:
-        record: the change as it was recorded.
-        failure: why it stopped before its end; None when every step is done.
-    """
+    """What came of a change, as it was recorded; `failure` is why it stopped before its end, if it did."""
 
     record: ChangeRecord
     failure: AmoError | TargetChanged | None = None
@@ -72,51 +69,25 @@ class Execution:
         """The steps that were made."""
         return [step for step in self.record.steps if step.outcome == "done"]
 
+    def created(self, model: type[_EntityT]) -> list[_EntityT]:
+        """The segments or the statuses that were created."""
+        return [step.after for step in self.done if isinstance(step, Create) and isinstance(step.after, model)]
 
+
+@dataclass(frozen=True)
 class Executor:
-    """Carries out the changes of one account.
+    """Carries out the changes of one account; `clock` gives monotonic seconds."""
 
-    Args:
-        client: the API.
-        journal: where every change is recorded before it is sent.
-        events: who is told of it.
-        progress: who is told how far a change of several steps is.
-        clock: gives monotonic seconds.
-    """
+    client: AmoClient
+    journal: Journal
+    events: ChangeEvents
+    progress: Progress | None = None
+    clock: Callable[[], float] = time.monotonic
 
-    def __init__(
-        self,
-        client: AmoClient,
-        journal: Journal,
-        events: ChangeEvents,
-        progress: Progress | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._client = client
-        self._journal = journal
-        self._events = events
-        self._progress = progress
-        self._clock = clock
-
-    async def execute(
-        self,
-        tool: str,
-        steps: Sequence[Step],
-        *,
-        fields: Sequence[CustomField] = (),
-        undoes: str | None = None,
-        plan_id: str | None = None,
-    ) -> Execution:
+    async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Do one step after the other; the first that fails is the last.
 
         A cancellation stops between two batches: what was sent is brought to its end and recorded.
-
-        Args:
-            tool: the tool that does it.
-            steps: what to do, in order, each with its target as a person was shown it.
-            fields: the custom fields that the steps set, as they were defined then.
-            undoes: the change that the steps take back.
-            plan_id: the plan that is used up, unless nothing comes of it.
 
         Raises:
             TargetChanged: the account is no longer what a person was shown; nothing was sent.
@@ -126,39 +97,39 @@ class Executor:
             JournalUnusable: the change cannot be recorded.
             AmoError: nothing was done, and why.
         """
-        await recover(self._client, self._journal)
-        read_at = self._clock()
-        snapshot = await read_targets(self._client, steps, with_fields=bool(fields))
-        _check_targets(steps, fields, snapshot)
+        steps = change.steps
+        await recover(self.client, self.journal)
+        read_at = self.clock()
+        snapshot = await read_targets(self.client, steps, with_fields=bool(change.fields))
+        _check_targets(change, snapshot)
         check_room(steps, snapshot)
         first, *others = spans(steps)
         # The first batch is pending with the record itself: that saves a commit for each change of one step.
         begun = [*_pending(steps[: first.stop], snapshot, ()), *steps[first.stop :]]
-        record = await self._journal.begin(tool, begun, undoes=undoes, plan_id=plan_id)
-        run = _Run(self._client, self._journal, self._events, record.id, begun, snapshot, read_at, self._clock)
+        record = await self.journal.begin(tool, begun, undoes=change.undoes, plan_id=change.plan_id)
+        run = _Run(self, record.id, begun, snapshot, read_at)
         failure: AmoError | TargetChanged | None = None
         try:
             for span in (first, *others):
                 await self._report(span.start, begun)
-                failure = await run.batch(span)
-                if failure is not None:
-                    break
+                await run.batch(span)
                 await anyio.lowlevel.checkpoint()
-            else:
-                await self._report(len(begun), begun)
+            await self._report(len(begun), begun)
+        except (AmoError, TargetChanged) as error:
+            failure = error
         finally:
             status = overall_status(run.steps)
             with anyio.CancelScope(shield=True):
-                await self._journal.note(record.id, {}, status)
-                await self._events.publish(ChangeEvent("journal"))
+                await self.journal.note(record.id, {}, status)
+                await self.events.publish(ChangeEvent("journal"))
         execution = Execution(replace(record, steps=tuple(run.steps), status=status), failure)
         if failure is not None and not execution.done:
             raise failure
         return execution
 
     async def _report(self, place: int, steps: Sequence[Step]) -> None:
-        if self._progress is not None and len(steps) > 1:
-            await self._progress(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
+        if self.progress is not None and len(steps) > 1:
+            await self.progress(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
 
 
 @dataclass
@@ -169,88 +140,75 @@ class _Run:
         steps: every step with what is known of it by now.
         snapshot: the account as it was read last.
         read_at: when reading it began, in monotonic seconds.
-        clock: gives them.
     """
 
-    client: AmoClient
-    journal: Journal
-    events: ChangeEvents
+    executor: Executor
     change_id: str
     steps: list[Step]
     snapshot: Snapshot
     read_at: float
-    clock: Callable[[], float]
 
-    async def batch(self, span: range) -> AmoError | TargetChanged | None:
-        """Compare, record, send and record the steps that go in one request; why they failed, if they did."""
+    async def batch(self, span: range) -> None:
+        """Compare, record, send and record the steps that go in one request.
+
+        Raises:
+            TargetChanged: somebody changed a target meanwhile.
+            AmoError: why they failed, or why the account cannot be read.
+        """
         if span.start:
-            try:
-                await self._prepare(span)
-            except (AmoError, TargetChanged) as error:
-                return error
+            await self._prepare(span)
+        failure: AmoError | None = None
         with anyio.CancelScope(shield=True):
             if span.start:
                 await self._note(span)
-            failure = await self._send(span)
+            batch = self.steps[span.start : span.stop]
+            try:
+                batch = await deliver(self.executor.client, batch)
+            except (Refused, Unavailable) as error:
+                batch, failure = [step.with_outcome("failed") for step in batch], error
+            except OutcomeUnknown as error:
+                batch, failure = [step.with_outcome("unknown") for step in batch], error
+            self.steps[span.start : span.stop] = batch
             try:
                 # Recorded before anybody is told: who hears of a change can read it in the journal.
                 await self._note(span)
             finally:
-                if self.steps[span.start].outcome != "failed":
-                    await self.events.publish(_event(self.steps[span.start : span.stop]))
-        return failure
+                if batch[0].outcome != "failed":
+                    ids = tuple(step.target_id for step in batch if step.target_id is not None)
+                    event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
+                    await self.executor.events.publish(event)
+        if failure is not None:
+            raise failure
 
     async def _prepare(self, span: range) -> None:
-        """Let the steps stand on the account as it is now.
-
-        Raises:
-            TargetChanged: somebody changed a target meanwhile.
-            AmoError: the account cannot be read.
-        """
+        """Let the steps stand on the account as it is now."""
         batch = self.steps[span.start : span.stop]
-        now = self.clock()
+        now = self.executor.clock()
         if now - self.read_at > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
             self.read_at = now
-            self.snapshot = await read_snapshot(self.client, sorted({step.kind for step in self.steps}))
+            self.snapshot = await read_snapshot(self.executor.client, sorted({step.kind for step in self.steps}))
         if differences := drift(batch, self.snapshot):
             raise TargetChanged(differences)
         self.steps[span.start : span.stop] = _pending(batch, self.snapshot, self.steps)
 
-    async def _send(self, span: range) -> AmoError | None:
-        batch = self.steps[span.start : span.stop]
-        failure: AmoError | None = None
-        try:
-            results = await deliver(self.client, batch)
-        except (Refused, Unavailable) as error:
-            results, failure = [step.with_outcome("failed") for step in batch], error
-        except OutcomeUnknown as error:
-            results, failure = [step.with_outcome("unknown") for step in batch], error
-        self.steps[span.start : span.stop] = results
-        return failure
-
     async def _note(self, span: range) -> None:
-        await self.journal.note(self.change_id, {position: self.steps[position] for position in span})
+        await self.executor.journal.note(self.change_id, {position: self.steps[position] for position in span})
 
 
 def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
-    """Look whether the account has room for what the steps create, at every moment on the way.
-
-    Raises:
-        LimitReached: it has not.
-    """
-    for kind in sorted({step.kind for step in steps if isinstance(step, Create)}):
+    """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
+    created = Counter(step.kind for step in steps if isinstance(step, Create))
+    for kind, wanted in sorted(created.items()):
         held = len(snapshot.ids(kind))
         if exceeds_limit(kind, held, steps):
-            raise LimitReached(
-                kind, held, len([step for step in steps if isinstance(step, Create) and step.kind == kind])
-            )
+            raise LimitReached(kind, held, wanted)
 
 
-def _check_targets(steps: Sequence[Step], fields: Sequence[CustomField], snapshot: Snapshot) -> None:
-    if differences := drift(steps, snapshot, positions=len(steps) == 1):
+def _check_targets(change: PendingChange, snapshot: Snapshot) -> None:
+    if differences := drift(change.steps, snapshot, positions=len(change.steps) == 1):
         raise TargetChanged(differences)
     definitions = {field.id: field for field in snapshot.fields}
-    if any(definitions.get(field.id) != field for field in fields):
+    if any(definitions.get(field.id) != field for field in change.fields):
         raise TargetChanged(reason="The definition of a custom field has changed.")
 
 
@@ -263,12 +221,5 @@ def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step])
             existing = tuple({*snapshot.ids(step.kind), *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
         else:
-            pending.append(
-                replace(step, before=snapshot.find(step.before, step.kind) or step.before, outcome="pending")
-            )
+            pending.append(replace(step, before=snapshot.target(step) or step.before, outcome="pending"))
     return pending
-
-
-def _event(batch: Sequence[Step]) -> ChangeEvent:
-    ids = tuple(step.target_id for step in batch if step.target_id is not None)
-    return ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")

@@ -6,10 +6,12 @@ known, so they are compared whole, and sent back as they were.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, time
+from types import MappingProxyType
 from typing import Any
 
-from amo_mcp.amocrm.models import FieldValue, FieldValues, iso_utc
+from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment, iso_utc
 from amo_mcp.text import quote
 
 DOCUMENTED_TYPES = frozenset(
@@ -20,14 +22,18 @@ DOCUMENTED_TYPES = frozenset(
 )
 """Types of the custom fields that a segment can have (reference: "Примеры заполнения полей")."""
 
-_DATES = ("date", "date_time")
 _MAX_SHOWN = 5
+
+
+def fields_by_id(entity: object) -> dict[int, FieldValues]:
+    """The custom fields of a segment by their ids; nothing else has any."""
+    return {field["field_id"]: field for field in entity.custom_fields_values} if isinstance(entity, Segment) else {}
 
 
 def same_values(one: FieldValues | None, other: FieldValues | None) -> bool:
     """Whether a field has the same values in two readings; one that is not there has none."""
     readings = [field for field in (one, other) if field is not None]
-    documented = all(_is_documented(field) for field in readings)
+    documented = all(_is_documented(field.get("field_type")) for field in readings)
     first, second = (_counted(field, documented=documented) for field in (one, other))
     return first == second
 
@@ -36,7 +42,7 @@ def values_to_send(field: FieldValues | None) -> list[dict[str, Any]] | None:
     """The values in the form in which they are written; None clears the field."""
     if field is None or not field["values"]:
         return None
-    if not _is_documented(field):
+    if not _is_documented(field.get("field_type")):
         return [dict(value) for value in field["values"]]
     return [_to_send(value) for value in field["values"]]
 
@@ -45,13 +51,38 @@ def readable_values(field: FieldValues | None) -> str:
     """The values for a sentence: `«15»`, `«Mail», «Telephone»`, or `empty`."""
     if field is None or not field["values"]:
         return "empty"
-    texts = [quote(_readable_value(value, field)) for value in field["values"]]
+    texts = [quote(readable_value(value, field.get("field_type")) or "empty") for value in field["values"]]
     more = len(texts) - _MAX_SHOWN
     return ", ".join(texts[:_MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _is_documented(field: FieldValues) -> bool:
-    return field.get("field_type") in (None, *DOCUMENTED_TYPES)
+def readable_value(
+    value: Mapping[str, Any], field_type: str | None, choices: Mapping[int, str] = MappingProxyType({})
+) -> str:
+    """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC; empty for none.
+
+    Args:
+        value: a value as the API gives or takes it; of a type that is not documented, all that it consists of is told.
+        field_type: the type of its field, if it is known.
+        choices: the texts of the field's choices, by id.
+    """
+    parts = {key: part for key, part in value.items() if part is not None}
+    if not _is_documented(field_type) and parts.keys() != {"value"}:
+        return _readable(parts)
+    choice, content = parts.get("enum_id"), parts.get("value")
+    if choice is not None:
+        return choices.get(choice) or _readable(content or parts.get("enum_code") or f"choice {choice}")
+    if field_type in ("date", "date_time") and type(content) is int:
+        with suppress(OverflowError, OSError, ValueError):
+            moment = datetime.fromtimestamp(content, UTC)
+            # Which zone a day is counted in is not documented; UTC is assumed.
+            is_day = field_type == "date" and moment.time() == time()
+            return f"{moment:%Y-%m-%d}" if is_day else iso_utc(moment)
+    return "" if content is None else _readable(content)
+
+
+def _is_documented(field_type: str | None) -> bool:
+    return field_type in (None, *DOCUMENTED_TYPES)
 
 
 def _counted(field: FieldValues | None, *, documented: bool) -> Sequence[Any]:
@@ -68,24 +99,6 @@ def _counted(field: FieldValues | None, *, documented: bool) -> Sequence[Any]:
 def _to_send(value: FieldValue) -> dict[str, Any]:
     choice = value.get("enum_id")
     return {"value": value.get("value")} if choice is None else {"enum_id": choice}
-
-
-def _readable_value(value: FieldValue, field: FieldValues) -> str:
-    parts = {key: part for key, part in value.items() if part is not None}
-    if _is_documented(field) or parts.keys() == {"value"}:
-        content = parts.get("value", parts.get("enum_code", parts.get("enum_id")))
-        return _readable(_moment(content) if field.get("field_type") in _DATES else content)
-    return _readable(parts)
-
-
-def _moment(content: object) -> object:
-    """Unix seconds as ISO 8601 in UTC; anything else as it is."""
-    if isinstance(content, bool) or not isinstance(content, int):
-        return content
-    try:
-        return iso_utc(datetime.fromtimestamp(content, UTC))
-    except (OverflowError, OSError, ValueError):
-        return content
 
 
 def _readable(content: object) -> str:

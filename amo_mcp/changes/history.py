@@ -88,12 +88,9 @@ def still_open(recorded: Sequence[Step], found: Mapping[int, Step]) -> dict[int,
 
 @dataclass(frozen=True)
 class _Event:
-    """What a later change did to a step.
+    """What the later change `number` made of the step at `position`.
 
     Attributes:
-        number: the later change.
-        position: the step.
-        outcome: what the step became.
         after: the entity that the later change left behind, if it left one.
         sent: whether the later change sent anything for this step; else the entity was gone already, or back already.
     """

@@ -9,7 +9,7 @@ reads the account, and records what came of them (`settle`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from amo_mcp.changes.history import RecreatedIds
@@ -19,6 +19,7 @@ AT_REST = 60.0
 """Seconds after which a request that was broken off is surely not being worked on any more."""
 
 
+@dataclass(eq=False)
 class JournalUnusable(Exception):
     """The journal cannot be read or written, and without it nothing is changed.
 
@@ -27,10 +28,8 @@ class JournalUnusable(Exception):
         begun: whether it was usable when a change was begun, of which something may have been sent.
     """
 
-    def __init__(self, reason: str, *, begun: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.begun = begun
+    reason: str
+    begun: bool = field(default=False, kw_only=True)
 
 
 class UndoneMeanwhile(Exception):

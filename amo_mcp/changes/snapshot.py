@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status, comparable
-from amo_mcp.changes.field_values import same_values
+from amo_mcp.changes.field_values import fields_by_id, same_values
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
 
 _FIELDS = "custom_fields_values"
@@ -14,19 +14,14 @@ _FIELDS = "custom_fields_values"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was read of the account.
-
-    Attributes:
-        entities: by kind and id.
-        fields: the custom fields of segments, where they were asked for.
-    """
+    """Entities by kind and id, and the custom fields of segments where they were asked for."""
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
 
-    def find(self, entity: Entity, kind: Kind) -> Entity | None:
-        """The entity of the same kind and id, if it is still there."""
-        return self.entities.get(kind, {}).get(entity.id)
+    def target(self, step: Update | Delete) -> Entity | None:
+        """What the step changes or deletes, if it is still there."""
+        return self.entities.get(step.kind, {}).get(step.before.id)
 
     def ids(self, kind: Kind) -> tuple[int, ...]:
         """The ids of all entities of a kind."""
@@ -38,13 +33,11 @@ class Difference:
     """How an entity is no longer what a step was made for.
 
     Attributes:
-        kind: segment or status.
         before: the entity as the step knows it.
         now: the entity as it is; None when it is gone.
         settings: the names of what differs, such as `color`.
     """
 
-    kind: Kind
     before: Entity
     now: Entity | None
     settings: tuple[str, ...] = ()
@@ -70,11 +63,7 @@ async def read_all(client: AmoClient, kind: Kind) -> Listing[Segment] | Listing[
 
 
 async def read_one(client: AmoClient, kind: Kind, entity_id: int) -> Entity:
-    """One entity.
-
-    Raises:
-        NotFound: it is not there.
-    """
+    """One entity; NotFound is raised when it is not there."""
     return await client.segment(entity_id) if kind == "segment" else await client.status(entity_id)
 
 
@@ -108,19 +97,19 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
     for step in steps:
         if isinstance(step, Create):
             continue
-        now = snapshot.find(step.before, step.kind)
+        now = snapshot.target(step)
         if now is None:
-            differences.append(Difference(step.kind, step.before, None))
+            differences.append(Difference(step.before, None))
         elif names := _changed_settings(step, now, positions=positions):
-            differences.append(Difference(step.kind, step.before, now, names))
+            differences.append(Difference(step.before, now, names))
     return differences
 
 
 def differing_settings(before: Entity, now: Entity) -> list[str]:
     """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
     was, is_now = comparable(before), comparable(now)
-    fields, fields_now = ({field["field_id"]: field for field in reading.pop(_FIELDS, [])} for reading in (was, is_now))
-    names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+    fields, fields_now = fields_by_id(before), fields_by_id(now)
+    names = [name for name in {**was, **is_now} if name != _FIELDS and was.get(name) != is_now.get(name)]
     if any(not same_values(fields.get(key), fields_now.get(key)) for key in {**fields, **fields_now}):
         names.append(_FIELDS)
     return names

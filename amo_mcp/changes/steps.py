@@ -1,7 +1,8 @@
 """A change as the journal and the account know it: steps, each of one action on one entity."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
@@ -21,9 +22,12 @@ Entity = Segment | Status
 LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 """How many of a kind one account holds."""
 
-_ENTITIES: Mapping[Kind, type[Entity]] = {"segment": Segment, "status": Status}
-_DRAFTS: Mapping[Kind, type[SegmentDraft | StatusDraft]] = {"segment": SegmentDraft, "status": StatusDraft}
-_PATCHES: Mapping[Kind, type[SegmentPatch | StatusPatch]] = {"segment": SegmentPatch, "status": StatusPatch}
+PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
+
+_MODELS: Mapping[Kind, tuple[type[Entity], type[SegmentDraft | StatusDraft], type[SegmentPatch | StatusPatch]]] = {
+    "segment": (Segment, SegmentDraft, SegmentPatch),
+    "status": (Status, StatusDraft, StatusPatch),
+}
 _VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
@@ -61,6 +65,32 @@ class _Writes(_Common):
 
 
 @dataclass(frozen=True)
+class _Existing(_Common):
+    """A step for an entity that is there.
+
+    Attributes:
+        before: the entity as it was, whole.
+    """
+
+    before: Entity
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+        return kind_of(self.before)
+
+    @property
+    def name(self) -> str:
+        """The name before."""
+        return self.before.name
+
+    @property
+    def target_id(self) -> int:
+        """Which one."""
+        return self.before.id
+
+
+@dataclass(frozen=True)
 class Create(_Writes):
     """Create a segment or a status.
 
@@ -90,59 +120,18 @@ class Create(_Writes):
 
 
 @dataclass(frozen=True)
-class Update(_Writes):
-    """Change settings of a segment or a status.
-
-    Attributes:
-        before: the entity as it was, whole.
-        patch: what is sent.
-    """
+class Update(_Writes, _Existing):
+    """Change settings of a segment or a status; `patch` is what is sent."""
 
     action: ClassVar[Action] = "update"
-    before: Entity
     patch: SegmentPatch | StatusPatch
-
-    @property
-    def kind(self) -> Kind:
-        """What is changed."""
-        return kind_of(self.before)
-
-    @property
-    def name(self) -> str:
-        """The name before."""
-        return self.before.name
-
-    @property
-    def target_id(self) -> int:
-        """Which one."""
-        return self.before.id
 
 
 @dataclass(frozen=True)
-class Delete(_Common):
-    """Delete a segment or a status.
-
-    Attributes:
-        before: the entity as it was, whole.
-    """
+class Delete(_Existing):
+    """Delete a segment or a status."""
 
     action: ClassVar[Action] = "delete"
-    before: Entity
-
-    @property
-    def kind(self) -> Kind:
-        """What is deleted."""
-        return kind_of(self.before)
-
-    @property
-    def name(self) -> str:
-        """The name before."""
-        return self.before.name
-
-    @property
-    def target_id(self) -> int:
-        """Which one."""
-        return self.before.id
 
 
 Step = Create | Update | Delete
@@ -172,18 +161,24 @@ def summary_of(step: Step) -> str:
     return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
 
 
-def field_ids(steps: Sequence[Step]) -> set[int]:
-    """The custom fields that the steps set."""
-    inputs = [step.draft if isinstance(step, Create) else step.patch for step in steps if not isinstance(step, Delete)]
-    return {
-        field["field_id"]
-        for written in inputs
-        if isinstance(written, SegmentPatch)
-        for field in written.custom_fields_values or []
-    }
+def customers_affected(steps: Iterable[Step]) -> int:
+    """Customers of the segments that the steps delete."""
+    deleted = [step.before for step in steps if isinstance(step, Delete)]
+    return sum(entity.customers_count or 0 for entity in deleted if isinstance(entity, Segment))
 
 
-def fields_of(steps: Sequence[Step], definitions: Sequence[CustomField]) -> tuple[CustomField, ...]:
+def payload_of(step: Step) -> dict[str, Any]:
+    """What is sent; nothing for a deletion."""
+    return {} if isinstance(step, Delete) else (step.draft if isinstance(step, Create) else step.patch).to_payload()
+
+
+def field_ids(steps: Iterable[Step]) -> list[int]:
+    """The custom fields that the steps set, in order."""
+    fields = (field for step in steps for field in payload_of(step).get("custom_fields_values", ()))
+    return list(dict.fromkeys(field["field_id"] for field in fields))
+
+
+def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tuple[CustomField, ...]:
     """The definitions of the custom fields that the steps set."""
     used = field_ids(steps)
     return tuple(field for field in definitions if field.id in used)
@@ -196,7 +191,7 @@ def to_record(step: Step) -> dict[str, Any]:
         record["before"] = _whole(step.before)
     if not isinstance(step, Delete):
         record["after"] = None if step.after is None else _whole(step.after)
-        record["payload"] = (step.draft if isinstance(step, Create) else step.patch).to_payload()
+        record["payload"] = payload_of(step)
     if isinstance(step, Create):
         record["existing_ids"] = list(step.existing_ids)
     return record
@@ -204,24 +199,21 @@ def to_record(step: Step) -> dict[str, Any]:
 
 def from_record(record: Mapping[str, Any]) -> Step:
     """The step of a record that `to_record` made."""
-    kind: Kind = record["kind"]
-    entity = _ENTITIES[kind]
+    entity, draft, patch = _MODELS[record["kind"]]
+    known = {"outcome": record["outcome"], "undoes": record["undoes"]}
+    if record["action"] == "delete":
+        return Delete(entity.model_validate(record["before"]), **known)
     after = None if record.get("after") is None else entity.model_validate(record["after"])
-    outcome, undoes = record["outcome"], record["undoes"]
-    match record["action"]:
-        case "create":
-            draft = _DRAFTS[kind].model_validate(record["payload"])
-            return Create(draft, tuple(record["existing_ids"]), after=after, outcome=outcome, undoes=undoes)
-        case "update":
-            before, patch = entity.model_validate(record["before"]), _PATCHES[kind].model_validate(record["payload"])
-            return Update(before, patch, after=after, outcome=outcome, undoes=undoes)
-        case _:
-            return Delete(entity.model_validate(record["before"]), outcome=outcome, undoes=undoes)
+    if record["action"] == "create":
+        existing = tuple(record["existing_ids"])
+        return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
+    before = entity.model_validate(record["before"])
+    return Update(before, patch.model_validate(record["payload"]), after=after, **known)
 
 
 def _whole(entity: Entity) -> dict[str, Any]:
     told = entity.model_dump(mode="python", exclude_unset=True)
-    return {name: int(value.timestamp()) if hasattr(value, "timestamp") else value for name, value in told.items()}
+    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in told.items()}
 
 
 @dataclass(frozen=True)

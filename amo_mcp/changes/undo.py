@@ -3,17 +3,16 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.field_values import readable_values, same_values, values_to_send
+from amo_mcp.amocrm.models import Status
+from amo_mcp.changes.field_values import fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _JOINERS = "\u200c\u200d"
@@ -45,41 +44,31 @@ def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], r
         account: the account as it is now: entities by kind and id, of every kind that the change has.
         recreated: by which an entity that was deleted and created again is taken for the one that it was.
     """
-    parts = [
-        _inverse(step, position, account.get(step.kind, {}), recreated)
-        for position, step in reversed([*enumerate(record.steps)])
-    ]
-    return Undo(
-        tuple(chain.from_iterable(part.steps for part in parts)),
-        tuple(chain.from_iterable(part.not_restored for part in parts)),
-        tuple(chain.from_iterable(part.conflicts for part in parts)),
-    )
+    undo = Undo()
+    for position, step in reversed([*enumerate(record.steps)]):
+        part = _inverse(step, account.get(step.kind, {}), recreated)
+        steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
+        undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
+    return undo
 
 
-def _inverse(step: Step, position: int, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
-    if step.outcome in ("pending", "unknown"):
-        return Undo(not_restored=(_not_known(step),))
-    if step.outcome != "done":
+def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
+    if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
-    if isinstance(step, Delete):
-        undo = _recreate(step, _find(step.before, step.kind, entities, recreated))
-    elif step.after is None:
-        undo = Undo(not_restored=(_not_known(step),))
-    else:
-        current = _find(step.after, step.kind, entities, recreated)
-        undo = _remove(step, step.after, current) if isinstance(step, Create) else _restore(step, step.after, current)
-    return replace(undo, steps=tuple(replace(inverse, undoes=position) for inverse in undo.steps))
-
-
-def _find(entity: Entity, kind: Kind, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Entity | None:
-    """An entity as it is now, under whichever of its ids it is there."""
-    return entities.get(entity.id) or entities.get(recreated.current_id(kind, entity.id))
-
-
-def _not_known(step: Step) -> str:
-    # What was done may be unknown, or whether it was undone since.
-    was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
-    return f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+    known = step.before if isinstance(step, Delete) else step.after
+    if step.outcome != "done" or known is None:
+        # What was done may be unknown, or whether it was undone since.
+        was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
+        unclear = f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+        return Undo(not_restored=(unclear,))
+    current = entities.get(known.id) or entities.get(recreated.current_id(step.kind, known.id))
+    match step:
+        case Create():
+            return _remove(step, known, current)
+        case Update():
+            return _restore(step, known, current)
+        case Delete():
+            return _recreate(step, current)
 
 
 def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
@@ -87,7 +76,7 @@ def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
     if current is None:
         return Undo(not_restored=(f"{_title(step)} is gone already; there is nothing to take away.",))
     names = ("name", "color", _PRICES)
-    fields = {*_fields_of(left), *_fields_of(current)}
+    fields = {*fields_by_id(left), *fields_by_id(current)}
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields)))
 
 
@@ -97,7 +86,7 @@ def _restore(step: Update, left: Entity, current: Entity | None) -> Undo:
         return Undo(conflicts=(f"{_title(step)} is gone; it cannot be changed back.",))
     # The account renumbers positions, so that another one proves no change.
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
-    conflicts = tuple(_conflicts(step, left, current, names, _fields_of(step.patch)))
+    conflicts = tuple(_conflicts(step, left, current, names, field_ids([step])))
     patch, not_restored = _patch_back(step)
     steps = (Update(current, patch),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
@@ -110,8 +99,8 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ..
     writable, unwritable = _writable(step, settings)
     if isinstance(before, Status):
         return StatusPatch(**writable), unwritable
-    fields = _fields_of(before)
-    if changed := _fields_of(step.patch):
+    fields = fields_by_id(before)
+    if changed := field_ids([step]):
         writable[_FIELDS] = [
             {"field_id": field_id, "values": values_to_send(fields.get(field_id))} for field_id in changed
         ]
@@ -141,9 +130,8 @@ def _recreate(step: Delete, current: Entity | None) -> Undo:
             available_products_price_types=before.available_products_price_types or None,
             **settings,
         )
-        count = before.customers_count
-        members = f"Its {count} customers do not come back into it, nor do its conditions."
-        lost = (members if count else "Its conditions do not come back.",)
+        members = f"Its {before.customers_count} customers do not come back into it, nor do its conditions."
+        lost = (members if before.customers_count else "Its conditions do not come back.",)
     return Undo((Create(draft),), (f"{_title(step)} comes back with a new id.", *lost, *unwritable))
 
 
@@ -181,11 +169,12 @@ def _conflicts(
         if name in left.model_fields_set and _comparable(was) != _comparable(now):
             yield _conflict(step, name, _readable(name, was), _readable(name, now))
     if _FIELDS in left.model_fields_set:
-        before, after = _fields_of(left), _fields_of(current)
+        before, after = fields_by_id(left), fields_by_id(current)
         for field_id in field_ids:
             was, now = before.get(field_id), after.get(field_id)
             if not same_values(was, now):
-                field_name = (now or was or {}).get("field_name")
+                known = now or was
+                field_name = known.get("field_name") if known else None
                 label = f"field {quote(field_name) if field_name else field_id}"
                 yield _conflict(step, label, readable_values(was), readable_values(now))
 
@@ -207,13 +196,6 @@ def _readable(name: str, setting: Any) -> str:
     if isinstance(setting, list):
         return sanitize(", ".join(map(str, setting)))
     return quote_unless_code(setting) if name == "color" else quote(str(setting))
-
-
-def _fields_of(item: Entity | SegmentPatch | StatusPatch) -> dict[int, Any]:
-    """Custom fields by their ids; a status has none."""
-    if isinstance(item, Segment | SegmentPatch):
-        return {field["field_id"]: field for field in item.custom_fields_values or []}
-    return {}
 
 
 def _title(step: Step) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from amo_mcp.confirmation.pending import PendingChange
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.question import Question, question_of
 
 LIFETIME = 600.0

@@ -4,38 +4,33 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from mcp.server import ServerRequestContext
 from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.confirmation import dialog
 from amo_mcp.confirmation.approvals import NOT_PENDING, Approval, ApprovalStore, Caller, Channel
-from amo_mcp.confirmation.dialog import (
-    INPUT_REQUIRED_SINCE,
-    answer_in,
-    can_show_dialog,
-    check_answer,
-    dialog_result,
-    show_dialog,
-)
+from amo_mcp.confirmation.dialog import INPUT_REQUIRED_SINCE
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired
-from amo_mcp.confirmation.pending import PendingChange
 
 Ctx = ServerRequestContext[Any, Any]
 
 
+@dataclass(frozen=True)
 class Asker:
     """Asks a person before a change is carried out.
 
-    Args:
+    Attributes:
         approvals: the pending questions.
         chat: whether `confirm_change` may stand in for a dialog that the client cannot show.
     """
 
-    def __init__(self, approvals: ApprovalStore, *, chat: bool) -> None:
-        self.approvals = approvals
-        self._chat = chat
+    approvals: ApprovalStore
+    chat: bool
 
     def channel(self, ctx: Ctx) -> Channel:
         """How the person behind this call is asked.
@@ -43,9 +38,9 @@ class Asker:
         Raises:
             CannotAsk: there is no way.
         """
-        if can_show_dialog(ctx):
+        if dialog.can_show_dialog(ctx):
             return "dialog"
-        if self._chat:
+        if self.chat:
             return "chat"
         raise CannotAsk("This needs a person's confirmation, and the client cannot show a dialog.")
 
@@ -61,18 +56,15 @@ class Asker:
         if channel == "chat":
             raise ConfirmationRequired(approval.question.text, approval.id, approval.expires)
         if ctx.protocol_version >= INPUT_REQUIRED_SINCE:
-            return dialog_result(approval)
+            return dialog.dialog_result(approval)
         async with self._ends_with_the_call(approval):
-            await show_dialog(ctx, approval, self.approvals.lifetime)
+            await dialog.show_dialog(ctx, approval, self.approvals.lifetime)
             return await self.approvals.consume(approval.id, channel, caller)
 
     async def resume(self, ctx: Ctx, state: str, responses: dict[str, Any] | None) -> Approval | InputRequiredResult:
         """Go on with a call that comes again with an answer (2026-07-28); without one it is asked again.
 
-        Args:
-            ctx: the call.
-            state: the state of `dialog_result`, unsealed.
-            responses: what the client answers.
+        `state` is the one of `dialog_result`, unsealed.
 
         Raises:
             NotConfirmed: anything but a yes, or the question is no longer pending.
@@ -81,11 +73,11 @@ class Asker:
         approval = await self.approvals.pending(state, "dialog", caller)
         if approval.request_digest != _digest(ctx):
             raise ConfirmationExpired(NOT_PENDING)
-        answer = answer_in(responses)
+        answer = dialog.answer_in(responses)
         if answer is None:
-            return dialog_result(approval)
+            return dialog.dialog_result(approval)
         async with self._ends_with_the_call(approval):
-            check_answer(answer)
+            dialog.check_answer(answer)
             return await self.approvals.consume(approval.id, "dialog", caller)
 
     async def confirm(self, ctx: Ctx, approval_id: str) -> Approval:

@@ -4,11 +4,11 @@ What differs is always shown. What is left out of a long text or a long list is 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from amo_mcp.amocrm.models import CustomField, FieldValue, FieldValues, Segment, Status, iso_utc
-from amo_mcp.changes.steps import Delete, Step, Update, summary_of
+from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
+from amo_mcp.changes.field_values import fields_by_id, readable_value
+from amo_mcp.changes.steps import Delete, Step, Update, customers_affected, payload_of, summary_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 MAX_SHOWN_TEXT = 80
@@ -26,8 +26,8 @@ _EMPTY = "empty"
 
 def headline(step: Step) -> str:
     """What a step does to what: `Change segment «VIP» (id 51)`."""
-    customers = f", {_customers(step.before)} customers" if isinstance(step, Delete) and step.kind == "segment" else ""
-    return summary_of(step) + customers
+    is_counted = isinstance(step, Delete) and step.kind == "segment"
+    return summary_of(step) + (f", {customers_affected([step])} customers" if is_counted else "")
 
 
 def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
@@ -37,16 +37,9 @@ def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
 
 
 def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
-    """What a step sets, a line a setting.
-
-    Args:
-        step: what is to be done.
-        fields: the definitions of the custom fields that it sets.
-    """
-    if isinstance(step, Delete):
-        return []
+    """What a step sets, a line a setting; `fields` are the definitions of the custom fields that it sets."""
     before = step.before if isinstance(step, Update) else None
-    payload = (step.patch if isinstance(step, Update) else step.draft).to_payload()
+    payload = payload_of(step)
     lines = []
     if before is not None and "name" in payload:
         lines.append(_texts("Name", before.name, payload["name"]))
@@ -55,22 +48,14 @@ def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
     if "color" in payload:
         lines.append(_line("Colour", quote_unless_code(before.color) if before else None, payload["color"]))
     if (prices := payload.get("available_products_price_types")) is not None:
-        held = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
-        lines.append(_lists("Price fields", held, [str(item) for item in prices]))
-    fields_before = before.custom_fields_values if isinstance(before, Segment) else None
-    return [*lines, *_field_lines(payload.get("custom_fields_values", []), fields_before, fields)]
-
-
-def _field_lines(
-    sent: Sequence[Mapping[str, Any]], held: Sequence[FieldValues] | None, fields: Sequence[CustomField]
-) -> list[str]:
-    """A line a field; `held` is None in a creation."""
-    values_before = {field["field_id"]: field for field in held or ()}
+        was = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
+        lines.append(_lists("Price fields", was, [str(item) for item in prices]))
+    held_fields = fields_by_id(before)
     definitions = {field.id: field for field in fields}
-    return [
-        _field_line(item, values_before.get(item["field_id"]), definitions.get(item["field_id"]), creating=held is None)
-        for item in sent
-    ]
+    for sent in payload.get("custom_fields_values", []):
+        held = held_fields.get(sent["field_id"])
+        lines.append(_field_line(sent, held, definitions.get(sent["field_id"]), creating=before is None))
+    return lines
 
 
 def _field_line(
@@ -80,37 +65,12 @@ def _field_line(
     name = definition.name if definition else (held.get("field_name") if held else None) or str(sent["field_id"])
     field_type = definition.type if definition else (held.get("field_type") if held else None)
     choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
-    before = [value_text(value, field_type, choices) for value in (held["values"] if held else [])]
-    after = [value_text(value, field_type, choices) for value in sent["values"] or []]
+    before = [readable_value(value, field_type, choices) for value in (held["values"] if held else [])]
+    after = [readable_value(value, field_type, choices) for value in sent["values"] or []]
     label = f"Field {quote(name)}"
     if len(before) <= 1 and len(after) <= 1:
         return _texts(label, None if creating else "".join(before), "".join(after))
     return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
-
-
-def value_text(value: FieldValue | Mapping[str, Any], field_type: str | None, choices: Mapping[int, str]) -> str:
-    """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC.
-
-    Args:
-        value: a value as the API gives or takes it.
-        field_type: the type of its field, if it is known.
-        choices: the texts of the field's choices, by id.
-    """
-    choice, content = value.get("enum_id"), value.get("value")
-    if choice is not None:
-        return choices.get(choice) or (str(content) if content is not None else f"choice {choice}")
-    if isinstance(content, bool):
-        return "yes" if content else "no"
-    if field_type in ("date", "date_time") and isinstance(content, int):
-        try:
-            moment = datetime.fromtimestamp(content, UTC)
-        except (OverflowError, OSError, ValueError):
-            return str(content)
-        # Which zone a day is counted in is not documented; UTC is assumed.
-        return f"{moment:%Y-%m-%d}" if field_type == "date" else iso_utc(moment)
-    if isinstance(content, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in content.items() if item not in (None, ""))
-    return "" if content is None else str(content)
 
 
 def _line(label: str, before: str | None, after: str) -> str:
@@ -118,11 +78,8 @@ def _line(label: str, before: str | None, after: str) -> str:
 
     The words between the two keep the order, whichever direction a script runs.
     """
-    return (
-        f"{label}: {after or _EMPTY}"
-        if before is None
-        else f"{label}: was {before or _EMPTY} → will be {after or _EMPTY}"
-    )
+    now = after or _EMPTY
+    return f"{label}: {now}" if before is None else f"{label}: was {before or _EMPTY} → will be {now}"
 
 
 def _texts(label: str, before: str | None, after: str) -> str:
@@ -177,7 +134,3 @@ def _some(items: Sequence[str], unchanged: int) -> str:
     if unchanged:
         parts.append(f"{unchanged} unchanged")
     return ", ".join(parts)
-
-
-def _customers(entity: object) -> int:
-    return (entity.customers_count or 0) if isinstance(entity, Segment) else 0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.steps import Create, Delete, Step, title_of
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.steps import Delete, Entity, Step, Update, customers_affected, title_of
 from amo_mcp.confirmation.diff import headline, setting_lines
-from amo_mcp.confirmation.pending import PendingChange, PendingPlan, PendingUndo
 from amo_mcp.text import quote_unless_code, sanitize
 
 MAX_SHOWN_STEPS = 25
@@ -41,52 +41,39 @@ class Question:
 def question_of(change: PendingChange) -> Question:
     """The question about a change."""
     lines: Iterable[str]
-    match change:
-        case PendingPlan():
-            title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
-            lines = _plan_lines(change)
-        case PendingUndo():
-            title = f"Undo {change.tool} of {datetime.fromtimestamp(change.at, UTC):%Y-%m-%d %H:%M} UTC"
-            lines = _undo_lines(change)
-        case _:
-            [step] = change.steps
-            title = title_of(step)
-            lines = [_about(step), *setting_lines(step, change.fields), *_lost(step)]
-    return Question(sanitize(title, _MAX_LINE), tuple(sanitize(line, _MAX_LINE) for line in lines if line))
-
-
-def _about(step: Step) -> str:
-    """The entity of a single change: its id, and what a deletion takes with it."""
-    entity = None if isinstance(step, Create) else step.before
-    color = quote_unless_code(entity.color) or "none" if entity is not None else ""
-    match entity:
-        case Segment() if step.action == "delete":
-            filled = len([field for field in entity.custom_fields_values if field["values"]])
-            return f"Segment id {entity.id}, colour {color}, filled fields: {filled}."
-        case Segment():
-            return f"Segment id {entity.id}, customers: {_count(entity)}."
-        case Status() if step.action == "delete":
-            return f"Status id {entity.id}, position {entity.sort}, colour {color}."
-        case Status():
-            return f"Status id {entity.id}."
-        case _:
-            return ""
-
-
-def _lost(step: Step) -> Iterator[str]:
-    """What is lost with a deletion."""
-    if not isinstance(step, Delete):
-        return
-    if isinstance(step.before, Segment):
-        yield f"Customers in it: {_count(step.before)}. They stay in the account, without this segment."
-        yield "Its members and its conditions cannot be restored."
+    if change.plan_id is not None:
+        title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
+        lines = _plan_lines(change)
+    elif change.undoes is not None:
+        title = f"Undo {change.undone_tool} of {datetime.fromtimestamp(change.undone_at, UTC):%Y-%m-%d %H:%M} UTC"
+        lines = _undo_lines(change)
     else:
-        yield "Its customers will be moved to other statuses by their conditions, within some time."
-        if any(step.before.conditions):
-            yield "Its conditions cannot be set again through the API."
+        [step] = change.steps
+        title = title_of(step)
+        lines = [*_about(step), *setting_lines(step, change.fields)]
+    return Question(sanitize(title, _MAX_LINE), tuple(sanitize(line, _MAX_LINE) for line in lines))
 
 
-def _plan_lines(change: PendingPlan) -> Iterator[str]:
+def _about(step: Step) -> Iterator[str]:
+    """The entity of a single change: its id, and what a deletion takes with it."""
+    match step:
+        case Delete(before=Segment() as segment):
+            filled = len([field for field in segment.custom_fields_values if field["values"]])
+            yield f"Segment id {segment.id}, colour {_color(segment)}, filled fields: {filled}."
+            yield f"Customers in it: {_count(segment)}. They stay in the account, without this segment."
+            yield "Its members and its conditions cannot be restored."
+        case Delete(before=Status() as status):
+            yield f"Status id {status.id}, position {status.sort}, colour {_color(status)}."
+            yield "Its customers will be moved to other statuses by their conditions, within some time."
+            if any(status.conditions):
+                yield "Its conditions cannot be set again through the API."
+        case Update(before=Segment() as segment):
+            yield f"Segment id {segment.id}, customers: {_count(segment)}."
+        case Update():
+            yield f"Status id {step.before.id}."
+
+
+def _plan_lines(change: PendingChange) -> Iterator[str]:
     """Counts, then every step with what it sets; of a long plan the steps with the most customers first."""
     counts = Counter(step.action for step in change.steps)
     summary = ", ".join(f"{counts[verb]} to {verb}" for verb in ("delete", "update", "create") if counts[verb])
@@ -97,7 +84,7 @@ def _plan_lines(change: PendingPlan) -> Iterator[str]:
     yield from _step_lines(change, numbered, "none with more customers affected")
 
 
-def _undo_lines(change: PendingUndo) -> Iterator[str]:
+def _undo_lines(change: PendingChange) -> Iterator[str]:
     yield from _step_lines(change, list(enumerate(change.steps, 1)), "in this order")
     yield from change.not_restored[:MAX_SHOWN_STEPS]
     if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
@@ -112,10 +99,8 @@ def _step_lines(change: PendingChange, numbered: Sequence[tuple[int, Step]], res
         yield f"and {more} more, {rest}"
 
 
-def customers_affected(steps: Sequence[Step]) -> int:
-    """Customers of the segments that the steps delete."""
-    deleted = [step.before for step in steps if isinstance(step, Delete)]
-    return sum(entity.customers_count or 0 for entity in deleted if isinstance(entity, Segment))
+def _color(entity: Entity) -> str:
+    return quote_unless_code(entity.color) or "none"
 
 
 def _count(segment: Segment) -> str:

@@ -5,19 +5,16 @@ Plain functions over what was read; nothing here asks the account.
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind
 from amo_mcp.text import quote, quote_unless_code
-
-Sureness = Literal["high", "medium", "low"]
-"""How sure a finding is."""
 
 NEAR = 86.0
 """Likeness of two names, from 0 to 100, from which they count as near-duplicates."""
@@ -41,17 +38,19 @@ class Finding:
     """One thing that could be better.
 
     Attributes:
+        kind: segment, status or field.
         ids: what it is about.
         reason: a sentence.
-        changes: what could be done, as `plan_changes` takes it.
+        confidence: high, medium or low.
+        suggested_changes: what could be done, as `plan_changes` takes it.
     """
 
     problem: str
-    kind: Kind | Literal["field"]
+    kind: str
     ids: tuple[int, ...]
     reason: str
-    confidence: Sureness
-    changes: tuple[Mapping[str, Any], ...] = ()
+    confidence: str
+    suggested_changes: tuple[Mapping[str, Any], ...] = ()
 
 
 def audit_segments(segments: Sequence[Segment], fields: Sequence[CustomField]) -> list[Finding]:
@@ -149,30 +148,24 @@ def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
 
 
 def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
-    kept = min(alike, key=lambda entity: (-_customers(entity), not getattr(entity, "is_default", False), entity.id))
-    rest = [entity for entity in alike if entity is not kept and not getattr(entity, "is_default", False)]
-    empty = [entity for entity in rest if isinstance(entity, Status) or not _customers(entity)]
+    kept = min(alike, key=lambda entity: (-_customers(entity), not _is_system(entity), entity.id))
+    empty = [entity for entity in alike if entity is not kept and not _is_system(entity) and not _customers(entity)]
     return Finding(
-        problem="near_duplicate_names",
-        kind=kind,
-        ids=tuple(sorted(entity.id for entity in alike)),
-        reason=f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
-        confidence="high" if score == 100.0 else "medium",
-        changes=tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
+        "near_duplicate_names",
+        kind,
+        _ids(alike),
+        f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
+        "high" if score == 100.0 else "medium",
+        tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
     )
 
 
 def _empty(segments: Sequence[Segment], reported: set[int]) -> Iterator[Finding]:
     for segment in segments:
         if segment.customers_count == 0 and segment.id not in reported:
-            yield Finding(
-                problem="empty_segment",
-                kind="segment",
-                ids=(segment.id,),
-                reason=f"{quote(segment.name)} has no customers.",
-                confidence="medium",
-                changes=({"action": "delete", "kind": "segment", "id": segment.id},),
-            )
+            deletion = {"action": "delete", "kind": "segment", "id": segment.id}
+            reason = f"{quote(segment.name)} has no customers."
+            yield Finding("empty_segment", "segment", (segment.id,), reason, "medium", (deletion,))
 
 
 def _color_clashes(kind: Kind, entities: Sequence[Entity], palette: Sequence[str]) -> Iterator[Finding]:
@@ -183,34 +176,26 @@ def _color_clashes(kind: Kind, entities: Sequence[Entity], palette: Sequence[str
     free = iter([color for color in palette if color not in by_color])
     for color, same in by_color.items():
         if len(same) > 1 and color:
-            offered = [(entity, next(free, None)) for entity in same[1:]]
-            yield Finding(
-                problem="color_clash",
-                kind=kind,
-                ids=tuple(sorted(entity.id for entity in same)),
-                reason=f"{len(same)} of one colour ({quote_unless_code(color)}): {_names(same)}.",
-                confidence="low",
-                changes=tuple(
-                    {"action": "update", "kind": kind, "id": entity.id, "color": new} for entity, new in offered if new
-                ),
-            )
+            offered = zip(same[1:], free, strict=False)
+            changes = tuple({"action": "update", "kind": kind, "id": one.id, "color": new} for one, new in offered)
+            reason = f"{len(same)} of one colour ({quote_unless_code(color)}): {_names(same)}."
+            yield Finding("color_clash", kind, _ids(same), reason, "low", changes)
 
 
 def _naming_drift(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding]:
     """Names with stray spaces, underscores, emoji or words of two scripts, and how they would be clean."""
     for entity in entities:
-        reasons = [*_drifts(entity.name)]
+        drifts = [*_drifts(entity.name)]
         clean = _cleaned(entity.name)
-        if reasons and clean:
+        if drifts and clean:
+            renaming = {"action": "update", "kind": kind, "id": entity.id, "name": clean}
             yield Finding(
-                problem="naming_drift",
-                kind=kind,
-                ids=(entity.id,),
-                reason=f"{quote(entity.name)} has {' and '.join(reasons)}.",
-                confidence="high" if reasons == ["stray spaces"] else "medium",
-                changes=({"action": "update", "kind": kind, "id": entity.id, "name": clean},)
-                if clean != entity.name
-                else (),
+                "naming_drift",
+                kind,
+                (entity.id,),
+                f"{quote(entity.name)} has {' and '.join(drifts)}.",
+                "high" if drifts == ["stray spaces"] else "medium",
+                (renaming,) if clean != entity.name else (),
             )
 
 
@@ -251,52 +236,40 @@ def _cyrillic(word: str) -> str:
 
 
 def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -> Iterator[Finding]:
-    filled: dict[int, int] = defaultdict(int)
-    for segment in segments:
-        for held in segment.custom_fields_values:
-            filled[held["field_id"]] += bool(held["values"])
+    filled = Counter(held["field_id"] for one in segments for held in one.custom_fields_values if held["values"])
     for field in sorted(fields, key=lambda item: item.id):
         count = filled[field.id]
         if segments and count <= len(segments) * _RARELY_FILLED:
-            yield Finding(
-                problem="unused_field",
-                kind="field",
-                ids=(field.id,),
-                reason=f"The field {quote(field.name)} is filled in {count} of {len(segments)} segments.",
-                confidence="medium" if count == 0 else "low",
-            )
+            reason = f"The field {quote(field.name)} is filled in {count} of {len(segments)} segments."
+            yield Finding("unused_field", "field", (field.id,), reason, "low" if count else "medium")
 
 
 def _sort_gaps(statuses: Sequence[Status]) -> Iterator[Finding]:
     places = [status.sort for status in statuses]
     if places and places != list(range(places[0], places[0] + len(places))):
-        yield Finding(
-            problem="sort_gaps",
-            kind="status",
-            ids=tuple(status.id for status in statuses),
-            reason=f"The positions are not one after the other: {', '.join(map(str, places))}.",
-            confidence="low",
-        )
+        reason = f"The positions are not one after the other: {', '.join(map(str, places))}."
+        yield Finding("sort_gaps", "status", tuple(status.id for status in statuses), reason, "low")
 
 
 def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
     used = [status.color for status in statuses if status.color]
     free = [color for color in STATUS_COLORS if color not in used]
     if free and len({*used}) < len(used):
-        yield Finding(
-            problem="unused_colors",
-            kind="status",
-            ids=(),
-            reason=f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}.",
-            confidence="low",
-        )
+        reason = f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}."
+        yield Finding("unused_colors", "status", (), reason, "low")
 
 
-def _full(kind: Kind | Literal["field"], held: int, limit: int) -> Iterator[Finding]:
+def _full(kind: str, held: int, limit: int) -> Iterator[Finding]:
     if held >= limit * _ALMOST_FULL:
-        yield Finding(
-            problem="limit_close", kind=kind, ids=(), reason=f"{held} of at most {limit} are used.", confidence="high"
-        )
+        yield Finding("limit_close", kind, (), f"{held} of at most {limit} are used.", "high")
+
+
+def _ids(entities: Sequence[Entity]) -> tuple[int, ...]:
+    return tuple(sorted(entity.id for entity in entities))
+
+
+def _is_system(entity: Entity) -> bool:
+    return isinstance(entity, Status) and entity.is_default
 
 
 def _names(entities: Sequence[Entity]) -> str:

@@ -5,7 +5,7 @@ Pure functions over what was read; nothing here asks the account or changes it.
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,13 +29,23 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, exceeds_limit, fields_of
+from amo_mcp.changes.steps import (
+    LIMITS,
+    PLURALS,
+    Create,
+    Delete,
+    Entity,
+    Kind,
+    Step,
+    Update,
+    exceeds_limit,
+    fields_of,
+    payload_of,
+)
 from amo_mcp.text import quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
-
-_PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
 
 class PlannedChange(ApiInput):
@@ -55,14 +65,6 @@ class PlannedChange(ApiInput):
     ] = None
 
 
-class InvalidPlan(Exception):
-    """Changes that cannot be a plan; `problems` has a path into the changes for each reason."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problems")
-        self.problems = problems
-
-
 def make_plan(
     changes: Sequence[PlannedChange], account: Snapshot, *, made: float, owner: str
 ) -> tuple[Plan, list[str]]:
@@ -75,21 +77,21 @@ def make_plan(
         owner: whose plan it is.
 
     Raises:
-        InvalidPlan: a change does not fit the account, or two change one entity.
+        InvalidValues: a change does not fit the account, or two change one entity.
     """
     problems: list[Problem] = []
     steps = [_step(f"changes.{index}", change, account, problems) for index, change in enumerate(changes)]
-    seen: Counter[tuple[Kind, int]] = Counter()
+    seen: set[tuple[Kind, int]] = set()
     for index, change in enumerate(changes):
         if change.id is not None:
-            seen[change.kind, change.id] += 1
-            if seen[change.kind, change.id] > 1:
+            if (change.kind, change.id) in seen:
                 problems.append(Problem(f"changes.{index}.id", "is changed by another change of this plan"))
+            seen.add((change.kind, change.id))
     sound = [step for step in steps if step is not None]
     if not problems:
         problems += _beyond_limits(sound, account)
     if problems:
-        raise InvalidPlan(problems)
+        raise InvalidValues(problems)
     ordered = _ordered(sound, account)
     plan = Plan(f"p{secrets.token_hex(6)}", made, owner, tuple(ordered), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
@@ -119,7 +121,11 @@ def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Pr
     if len(problems) > count:
         return None
     if before is None:
-        return _creation(path, change, values, problems)
+        required = ("name",) if change.kind == "segment" else ("name", "sort")
+        missing = [name for name in required if name not in values]
+        problems += [Problem(f"{path}.{name}", f"is required to create a {change.kind}") for name in missing]
+        draft = SegmentDraft if change.kind == "segment" else StatusDraft
+        return None if missing else Create(draft(**values))
     if change.action == "update":
         if values:
             return Update(before, SegmentPatch(**values) if change.kind == "segment" else StatusPatch(**values))
@@ -172,15 +178,6 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
     return values
 
 
-def _creation(path: str, change: PlannedChange, values: dict[str, Any], problems: list[Problem]) -> Step | None:
-    required = ("name",) if change.kind == "segment" else ("name", "sort")
-    missing = [name for name in required if name not in values]
-    problems += [Problem(f"{path}.{name}", f"is required to create a {change.kind}") for name in missing]
-    if missing:
-        return None
-    return Create(SegmentDraft(**values) if change.kind == "segment" else StatusDraft(**values))
-
-
 def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
     """What there would be too many of at the end."""
     problems = []
@@ -188,7 +185,7 @@ def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
         actions = Counter(step.action for step in steps if step.kind == kind)
         left = len(entities) + actions["create"] - actions["delete"]
         if actions["create"] and left > LIMITS[kind]:
-            detail = f"there would be {left} {_PLURALS[kind]}, and an account holds at most {LIMITS[kind]}"
+            detail = f"there would be {left} {PLURALS[kind]}, and an account holds at most {LIMITS[kind]}"
             problems.append(Problem("changes", detail))
     return problems
 
@@ -213,7 +210,7 @@ def _warnings(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _changes_nothing(step: Update) -> bool:
-    payload = step.patch.to_payload()
+    payload = payload_of(step)
     return "custom_fields_values" not in payload and all(
         getattr(step.before, name, None) == value for name, value in payload.items()
     )
@@ -222,23 +219,19 @@ def _changes_nothing(step: Update) -> bool:
 def _namesakes(steps: Sequence[Step], account: Snapshot) -> Iterator[str]:
     """Names that several entities will have, if a step gives them; case-blind."""
     for kind, entities in account.entities.items():
-        names = {entity.id: entity.name for entity in entities.values()}
         own = [step for step in steps if step.kind == kind]
-        names |= {step.before.id: step.patch.name for step in own if isinstance(step, Update) and step.patch.name}
-        deleted = {step.before.id for step in own if isinstance(step, Delete)}
-        created = [step.draft.name for step in own if isinstance(step, Create)]
-        later = [*(name for entity_id, name in names.items() if entity_id not in deleted), *created]
-        given = {_folded(step.patch.name) for step in own if isinstance(step, Update) and step.patch.name}
-        given |= {_folded(name) for name in created}
+        payloads = {step.target_id or -place: payload_of(step) for place, step in enumerate(own)}
+        given = {key: payload["name"] for key, payload in payloads.items() if "name" in payload}
+        deleted = {step.target_id for step in own if isinstance(step, Delete)}
+        names = {entity.id: entity.name for entity in entities.values()} | given
+        later = [name for key, name in names.items() if key not in deleted]
+        folded_given = {_folded(name) for name in given.values()}
         for folded, count in Counter(_folded(name) for name in later).items():
-            if count > 1 and folded in given:
+            if count > 1 and folded in folded_given:
                 name = next(name for name in later if _folded(name) == folded)
-                yield f"{_number(count)} {_PLURALS[kind]} will be named {quote(name.strip())}."
+                number = {2: "Two", 3: "Three"}.get(count, str(count))
+                yield f"{number} {PLURALS[kind]} will be named {quote(name.strip())}."
 
 
 def _folded(name: str) -> str:
     return name.strip().casefold()
-
-
-def _number(count: int) -> str:
-    return {2: "Two", 3: "Three"}.get(count, str(count))

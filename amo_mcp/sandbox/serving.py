@@ -11,7 +11,7 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from amo_mcp.listen import listen
+from amo_mcp.listen import authority, listen
 from amo_mcp.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def serve(
         OSError: the address can not be listened on.
     """
     with listen(host, port) as listener:
-        url = _url(listener)
+        url = f"http://{authority(listener)}"
         server = _Server(sandbox, lambda: started(url) if started else None)
         try:
             await server.serve([listener])
@@ -53,7 +53,7 @@ def running(sandbox: Sandbox, port: int = 0) -> Iterator[str]:
         thread.start()
         ready.wait()
         try:
-            yield _url(listener)
+            yield f"http://{authority(listener)}"
         finally:
             server.should_exit = True
             thread.join()
@@ -98,8 +98,3 @@ class _Server(uvicorn.Server):
         # uvicorn's own would raise the signal again after a clean stop, and end in a KeyboardInterrupt.
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -5,28 +5,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import mcp_types as types
 from mcp.server import ServerRequestContext
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.lowlevel import NotificationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
-from mcp_types import (
-    CallToolRequestParams,
-    CallToolResult,
-    CompleteRequestParams,
-    CompleteResult,
-    GetPromptRequestParams,
-    GetPromptResult,
-    InputRequiredResult,
-    ListPromptsResult,
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ListToolsResult,
-    PaginatedRequestParams,
-    ReadResourceRequestParams,
-    ReadResourceResult,
-    ServerCapabilities,
-)
 from typing_extensions import override
 
 from amo_mcp import __version__
@@ -116,53 +99,45 @@ class AmoServer(McpServer):
         account.events.subscribe(self._subscriptions.on_change)
         return Handlers(account, asker, catalog(), read_only=self._read_only)
 
-    def get_capabilities(
-        self,
-        notification_options: NotificationOptions | None = None,
-        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
-        extensions: dict[str, dict[str, Any]] | None = None,
-        *,
-        protocol_version: str | None = None,
-    ) -> ServerCapabilities:
-        """What is served: in both eras the list of resources changes, and those of tools and prompts do not."""
-        capabilities = super().get_capabilities(
-            notification_options, experimental_capabilities, extensions, protocol_version=protocol_version
-        )
-        for capability, changes in (
-            (capabilities.resources, True),
-            (capabilities.tools, False),
-            (capabilities.prompts, False),
-        ):
+    @override
+    def get_capabilities(self, *args: Any, **kwargs: Any) -> types.ServerCapabilities:
+        # In both eras the list of resources changes, and those of tools and prompts do not.
+        capabilities = super().get_capabilities(*args, **kwargs)
+        for capability in (capabilities.resources, capabilities.tools, capabilities.prompts):
             if capability is not None:
-                capability.list_changed = changes
+                capability.list_changed = capability is capabilities.resources
         return capabilities
 
     @override
     def close_subscriptions(self) -> None:
         self._listen.close()
 
-    async def _list_tools(self, _: Ctx, __: PaginatedRequestParams | None) -> ListToolsResult:
+    async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         self.tools_listed.set()
         tools = [entry.listed for entry in catalog().values() if not (self._read_only and entry.writes)]
-        return ListToolsResult(tools=tools)
+        return types.ListToolsResult(tools=tools)
 
-    async def _call_tool(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        return await self.handlers.call_tool(ctx, params)
+    async def _call_tool(
+        self, ctx: Ctx, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        return await self.handlers.call(ctx, params)
 
-    async def _list_resources(self, _: Ctx, __: PaginatedRequestParams | None) -> ListResourcesResult:
+    async def _list_resources(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
         return await self.handlers.list_resources()
 
-    async def _list_resource_templates(self, _: Ctx, __: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
-        return ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
+    async def _list_resource_templates(
+        self, _: Ctx, __: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
 
-    async def _read_resource(self, _: Ctx, params: ReadResourceRequestParams) -> ReadResourceResult:
+    async def _read_resource(self, _: Ctx, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         return await self.handlers.read_resource(params)
 
-    async def _list_prompts(self, _: Ctx, __: PaginatedRequestParams | None) -> ListPromptsResult:
-        return ListPromptsResult(prompts=self._prompts.listed())
+    async def _list_prompts(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=self._prompts.listed())
 
-    async def _get_prompt(self, _: Ctx, params: GetPromptRequestParams) -> GetPromptResult:
+    async def _get_prompt(self, _: Ctx, params: types.GetPromptRequestParams) -> types.GetPromptResult:
         return self._prompts.get(params.name, params.arguments)
 
-    async def _complete(self, _: Ctx, params: CompleteRequestParams) -> CompleteResult:
+    async def _complete(self, _: Ctx, params: types.CompleteRequestParams) -> types.CompleteResult:
         return await self.handlers.complete(params)

@@ -1,12 +1,13 @@
 """Completion of `segment_id` and `status_id`: ids by their beginning, or by any part of a name, best first."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mcp_types import Completion
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError
-from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.steps import Entity
 
 MAX_COMPLETIONS = 100
 """Values of one completion (the protocol's limit)."""
@@ -14,10 +15,12 @@ MAX_COMPLETIONS = 100
 
 async def complete(account: AmoAccount, argument: str, typed: str) -> Completion:
     """The ids that `typed` may become; none of another argument, or while the account cannot be read."""
-    try:
-        entities = await _entities(account, argument)
-    except AmoError:
-        entities = []
+    entities: Sequence[Entity] = []
+    with suppress(AmoError):
+        if argument == "segment_id":
+            entities = await account.cached.segments()
+        if argument == "status_id":
+            entities = await account.cached.statuses()
     ranked = sorted(
         (rank, entity.name.casefold(), entity.id)
         for entity in entities
@@ -27,15 +30,7 @@ async def complete(account: AmoAccount, argument: str, typed: str) -> Completion
     return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
 
 
-async def _entities(account: AmoAccount, argument: str) -> Sequence[Segment | Status]:
-    if argument == "segment_id":
-        return await account.cached.segments()
-    if argument == "status_id":
-        return await account.cached.statuses()
-    return []
-
-
-def _rank(entity: Segment | Status, typed: str) -> int | None:
+def _rank(entity: Entity, typed: str) -> int | None:
     """How well an entity fits what was typed: 0 is best, None not at all."""
     name, entity_id = entity.name.casefold(), str(entity.id)
     fits = (

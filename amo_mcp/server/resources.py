@@ -4,7 +4,6 @@ Each says what its tool says. All of them are served from what was read a moment
 resource of a full account costs three requests.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,8 +15,13 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
+from amo_mcp.changes.steps import Entity
 from amo_mcp.server.uris import ACCOUNT, CHANGES, MIME_TYPE, PALETTE, SEGMENTS, STATUSES
 from amo_mcp.text import sanitize
+from amo_mcp.tools.account import overview
+from amo_mcp.tools.changes import change_list
+from amo_mcp.tools.segments import segment_list
+from amo_mcp.tools.statuses import status_list
 
 _ENTITY = re.compile(r"amo://(segments|statuses)/([1-9][0-9]{0,18})")
 
@@ -63,70 +67,39 @@ async def _entities(account: AmoAccount) -> tuple[Sequence[Segment], Sequence[St
 
 
 async def read_resource(account: AmoAccount, uri: str) -> str | None:
-    """What the resource says, as compact JSON; None when there is no such resource.
-
-    Raises:
-        AmoError: the account cannot be read.
-        JournalUnusable: the journal cannot be read.
-    """
+    """What the resource says, as compact JSON; None when there is no such resource."""
     answer = await _answer(account, uri)
-    if answer is None:
-        return None
-    content = answer.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return None if answer is None else answer.model_dump_json(exclude_none=True, exclude_unset=True)
 
 
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
+    reads = account.cached
     match uri:
         case "amo://account":
-            return await _overview(account)
+            return await overview(reads, account.host)
         case "amo://palette":
             return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
         case "amo://changes":
-            from amo_mcp.tools.changes import change_list
-
             await account.recover()
             return await change_list(account)
         case "amo://segments":
-            from amo_mcp.tools.segments import segment_list
-
             _check_mode(account, "segments")
-            return segment_list(await account.cached.segments())
+            return segment_list(await reads.segments())
         case "amo://statuses":
-            from amo_mcp.tools.statuses import status_list
-
             _check_mode(account, "periodicity")
-            return status_list(await account.cached.statuses())
+            return status_list(await reads.statuses())
     match = _ENTITY.fullmatch(uri)
     if match is None:
         return None
-    entities: Sequence[Segment | Status] = await (
-        account.cached.segments() if match[1] == "segments" else account.cached.statuses()
-    )
+    entities: Sequence[Entity] = await (reads.segments() if match[1] == "segments" else reads.statuses())
     return next((entity for entity in entities if entity.id == int(match[2])), None)
 
 
 def _check_mode(account: AmoAccount, needed: str) -> None:
-    """Do not ask for what the account, as it was read a moment ago, does not have.
-
-    Raises:
-        ModeDisabled: the account is in another mode.
-    """
+    """Raise ModeDisabled when the account, as it was read a moment ago, is in another mode than `needed`."""
     known = account.cached.known_mode
     if known not in ("", needed):
         raise ModeDisabled(needed, known)
-
-
-async def _overview(account: AmoAccount) -> BaseModel:
-    from amo_mcp.tools.account import overview, segments_usage, statuses_usage
-
-    cached = account.cached
-    details, usage = await cached.account(), []
-    if details.customers_mode == "segments":
-        usage = segments_usage(len(await cached.segments()), len(await cached.segment_fields()))
-    if details.customers_mode == "periodicity":
-        usage = statuses_usage(len(await cached.statuses()))
-    return overview(account, details, usage)
 
 
 def _resource(uri: str, name: str, title: str, description: str, changed: datetime | None = None) -> Resource:
@@ -140,6 +113,6 @@ def _resource(uri: str, name: str, title: str, description: str, changed: dateti
     )
 
 
-def _entity(collection: str, kind: str, entity: Segment | Status, changed: datetime | None) -> Resource:
+def _entity(collection: str, kind: str, entity: Entity, changed: datetime | None) -> Resource:
     name = sanitize(entity.name) or f"{kind} {entity.id}"
     return _resource(f"{collection}/{entity.id}", name, name, f"{kind} {entity.id}", changed)

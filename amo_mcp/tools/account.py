@@ -1,10 +1,9 @@
 """The account itself and the custom fields of its segments as tools."""
 
-from collections.abc import Sequence
-
-from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.accounts.cache import CachedReads
+from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
-from amo_mcp.amocrm.models import Account, CustomField, FieldChoice, StrOrNull
+from amo_mcp.amocrm.models import FieldChoice, StrOrNull
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
@@ -47,49 +46,34 @@ class FieldList(Output):
 @tool("Get the account", READ)
 async def get_account(account: CurrentAccount) -> AccountOverview:
     """Get the account's name, host and customers mode, and how much of each limit is used."""
-    client = account.client
-    details = await client.account()
-    usage = []
-    if details.customers_mode == "segments":
-        usage = segments_usage(len(await client.segments()), len(await client.segment_fields()))
-    if details.customers_mode == "periodicity":
-        usage = statuses_usage(len(await client.statuses()))
-    return overview(account, details, usage)
+    return await overview(account.client, account.host)
+
+
+async def overview(reads: AmoClient | CachedReads, host: str) -> AccountOverview:
+    """The account as it is answered."""
+    account = await reads.account()
+    limits = []
+    if account.customers_mode == "segments":
+        segments, fields = await reads.segments(), await reads.segment_fields()
+        limits = [
+            Usage(kind="segments", used=len(segments), limit=MAX_SEGMENTS),
+            Usage(kind="segment_fields", used=len(fields), limit=MAX_SEGMENT_FIELDS),
+        ]
+    if account.customers_mode == "periodicity":
+        limits = [Usage(kind="statuses", used=len(await reads.statuses()), limit=MAX_STATUSES)]
+    return AccountOverview(
+        id=account.id, name=account.name, host=host, customers_mode=account.customers_mode, limits=limits
+    )
 
 
 @tool("List custom fields of segments", READ)
 async def list_segment_fields(account: CurrentAccount) -> FieldList:
     """List the custom fields that segments can have, with their types and choices."""
-    return field_list(await account.client.segment_fields())
-
-
-def overview(account: AmoAccount, details: Account, usage: list[Usage]) -> AccountOverview:
-    """The account as it is answered."""
-    return AccountOverview(
-        id=details.id, name=details.name, host=account.host, customers_mode=details.customers_mode, limits=usage
-    )
-
-
-def segments_usage(segments: int, fields: int) -> list[Usage]:
-    """What is used of the limits of the segments mode."""
-    return [
-        Usage(kind="segments", used=segments, limit=MAX_SEGMENTS),
-        Usage(kind="segment_fields", used=fields, limit=MAX_SEGMENT_FIELDS),
-    ]
-
-
-def statuses_usage(statuses: int) -> list[Usage]:
-    """What is used of the limit of the periodicity mode."""
-    return [Usage(kind="statuses", used=statuses, limit=MAX_STATUSES)]
-
-
-def field_list(fields: Sequence[CustomField]) -> FieldList:
-    """The fields as they are answered."""
-    listed = [
+    fields = [
         SegmentField(id=field.id, name=field.name, type=field.type, code=field.code, enums=field.enums)
-        for field in fields
+        for field in await account.client.segment_fields()
     ]
-    return FieldList(fields=listed, total=len(listed), limit=MAX_SEGMENT_FIELDS)
+    return FieldList(fields=fields, total=len(fields), limit=MAX_SEGMENT_FIELDS)
 
 
 TOOLS = (get_account, list_segment_fields)

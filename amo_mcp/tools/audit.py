@@ -1,8 +1,5 @@
 """What is wrong with the segments or statuses, and what could be done about it."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.reorganize.audit import Finding
 from amo_mcp.reorganize.audit import audit_segments as find_in_segments
@@ -10,21 +7,10 @@ from amo_mcp.reorganize.audit import audit_statuses as find_in_statuses
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
-class AuditFinding(Output):
-    """One thing that could be better."""
-
-    problem: str
-    kind: str
-    ids: list[int]
-    reason: str
-    confidence: str
-    suggested_changes: list[dict[str, Any]]
-
-
 class Audit(Output):
     """The findings, in a stable order, and how many entities were examined."""
 
-    findings: list[AuditFinding]
+    findings: list[Finding]
     examined: int
 
 
@@ -35,28 +21,12 @@ async def audit_segments(account: CurrentAccount) -> Audit:
     mode = (await client.account()).customers_mode
     if mode == "periodicity":
         statuses = await client.statuses()
-        return _audit(find_in_statuses(statuses), len(statuses))
+        return Audit(findings=find_in_statuses(statuses), examined=len(statuses))
     if mode != "segments":
         raise ModeDisabled("segments", mode)
     segments = await client.segments()
-    return _audit(find_in_segments(segments, await client.segment_fields()), len(segments))
-
-
-def _audit(findings: Sequence[Finding], examined: int) -> Audit:
-    return Audit(
-        findings=[
-            AuditFinding(
-                problem=finding.problem,
-                kind=finding.kind,
-                ids=list(finding.ids),
-                reason=finding.reason,
-                confidence=finding.confidence,
-                suggested_changes=[dict(change) for change in finding.changes],
-            )
-            for finding in findings
-        ],
-        examined=examined,
-    )
+    findings = find_in_segments(segments, await client.segment_fields())
+    return Audit(findings=findings, examined=len(segments))
 
 
 TOOLS = (audit_segments,)

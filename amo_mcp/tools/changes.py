@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.inputs import LAX, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.executor import Execution, check_room
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
-from amo_mcp.confirmation.pending import PendingChange, PendingUndo
 from amo_mcp.failures import NOTHING_CHANGED, Failure
 from amo_mcp.text import sanitize
-from amo_mcp.tools.plans import outcome_of
+from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
@@ -50,23 +51,16 @@ class ChangeList(Output):
     dropped: int | None = None
 
 
-class Undone(Output):
+class Undone(Applied):
     """What was put back, what was not, and what cannot be restored."""
 
-    change_id: str
-    status: Literal["done", "stopped"]
-    done: list[str]
-    not_done: list[str] | None = None
     not_restored: list[str] | None = None
-    reason: str | None = None
-    message: str | None = None
 
     @classmethod
+    @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
-        """What came of an undo."""
-        not_restored = change.not_restored if isinstance(change, PendingUndo) else ()
-        lost = {"not_restored": [sanitize(sentence, 300) for sentence in not_restored]} if not_restored else {}
-        return cls(**outcome_of(execution), **lost)
+        not_restored = [sanitize(sentence, 300) for sentence in change.not_restored]
+        return super().of(execution, change).model_copy(update={"not_restored": not_restored or None})
 
 
 @tool("List changes", READ)
@@ -84,11 +78,8 @@ async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
     page = [change_of(record) for _, record in found[:limit] if record.status != "running"]
-    return ChangeList(
-        changes=page,
-        **({"next_cursor": cursor_after(found[limit - 1][0])} if len(found) > limit else {}),
-        **({"dropped": dropped} if dropped else {}),
-    )
+    next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
+    return ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
 
 
 def change_of(record: ChangeRecord) -> Change:
@@ -101,7 +92,7 @@ def change_of(record: ChangeRecord) -> Change:
         tool=record.tool,
         summary=first if len(steps) == 1 else f"{first} and {len(steps) - 1} more",
         status=record.status,
-        **({"steps": steps} if len(steps) > 1 else {}),
+        steps=steps if len(steps) > 1 else None,
     )
 
 
@@ -134,10 +125,17 @@ async def undo_change(
             extra=_sentences("differences", undo.conflicts),
         )
     check_room(undo.steps, snapshot)
-    steps = tuple(undo.steps)
-    definitions = await account.client.segment_fields() if field_ids(steps) else ()
-    fields = fields_of(steps, definitions)
-    return Confirm(PendingUndo(steps, fields, record.id, record.tool, record.at, tuple(undo.not_restored)))
+    definitions = await account.client.segment_fields() if field_ids(undo.steps) else ()
+    return Confirm(
+        PendingChange(
+            undo.steps,
+            fields_of(undo.steps, definitions),
+            undoes=record.id,
+            undone_tool=record.tool,
+            undone_at=record.at,
+            not_restored=undo.not_restored,
+        )
+    )
 
 
 def _sentences(key: str, sentences: Sequence[str]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,16 +10,15 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import Text
 from amo_mcp.amocrm.models import iso_utc
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import LIFETIME
 from amo_mcp.changes.snapshot import TargetChanged, drift, read_snapshot
-from amo_mcp.changes.steps import Kind, summary_of
+from amo_mcp.changes.steps import Kind, customers_affected
 from amo_mcp.confirmation.diff import on_one_line
-from amo_mcp.confirmation.pending import PendingChange, PendingPlan
-from amo_mcp.confirmation.question import customers_affected
-from amo_mcp.failures import NOTHING_CHANGED, Failure, describe, explain, internal_error, invalid_arguments
-from amo_mcp.reorganize.plan import MAX_CHANGES, InvalidPlan, PlannedChange, make_plan, requests_of
+from amo_mcp.failures import NOTHING_CHANGED, Failure
+from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize
+from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Call, Confirm, CurrentCall, Output, tool
 
 _MAX_LINE = 4000
@@ -38,22 +37,6 @@ class PlanAnswer(Output):
     expires_at: str
 
 
-class Applied(Output):
-    """What was done, what was not, and why."""
-
-    change_id: str
-    status: Literal["done", "stopped"]
-    done: list[str]
-    not_done: list[str] | None = None
-    reason: str | None = None
-    message: str | None = None
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """What came of a plan."""
-        return cls(**outcome_of(execution))
-
-
 @tool("Plan changes", READ)
 async def plan_changes(
     changes: Annotated[
@@ -67,12 +50,7 @@ async def plan_changes(
     await _check_mode(account, kinds)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    try:
-        plan, warnings = make_plan(changes, snapshot, made=time.time(), owner=_owner(call))
-    except InvalidPlan as error:
-        raise invalid_arguments(
-            [(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems]
-        ) from None
+    plan, warnings = make_plan(changes, snapshot, made=time.time(), owner=_owner(call))
     await account.plans.keep(plan)
     rate = account.requests_per_second
     requests = requests_of(plan.steps, rate)
@@ -107,30 +85,7 @@ async def apply_plan(
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))
     if differences := drift(plan.steps, snapshot):
         raise TargetChanged(differences, "The account has changed since the plan was made.")
-    return Confirm(PendingPlan(plan.steps, plan.fields, plan.id))
-
-
-def outcome_of(execution: Execution) -> dict[str, object]:
-    """What was done, what was not and why, of a change of several steps."""
-    record, failure = execution.record, execution.failure
-    done = [sanitize(summary_of(step), 200) for step in execution.done]
-    if failure is None:
-        return {"change_id": record.id, "status": "done", "done": done}
-    worded = explain(failure) or internal_error()
-    why = str(worded)
-    if isinstance(failure, TargetChanged):
-        why = " ".join([*map(describe, failure.differences), NOTHING_CHANGED])
-    why = why.replace(NOTHING_CHANGED, "That step changed nothing.")
-    return {
-        "change_id": record.id,
-        "status": "stopped",
-        "done": done,
-        "not_done": [
-            f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in record.steps if step.outcome != "done"
-        ],
-        "reason": worded.code,
-        "message": f"It stopped there: {why} What was done stays; undo_change takes it back, a new plan does the rest.",
-    }
+    return Confirm(PendingChange(plan.steps, plan.fields, plan_id=plan.id))
 
 
 def _owner(call: Call) -> str:

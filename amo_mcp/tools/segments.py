@@ -1,7 +1,7 @@
 """The five segment endpoints as tools (reference: «Статусы и сегменты покупателей», the segments mode)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
@@ -10,10 +10,10 @@ from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
 from amo_mcp.amocrm.inputs import LAX, EntityId, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import Segment
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
-from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.failures import invalid_arguments
+from amo_mcp.tools.runtime.answers import Deleted, Updated
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
@@ -50,45 +50,6 @@ class CreatedSegment(Output):
 
     segment: Segment
     change_id: str
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """The segment as the API answered it."""
-        match execution.record.steps:
-            case (Create(after=Segment() as segment),):
-                return cls(segment=segment, change_id=execution.record.id)
-        raise TypeError("not the creation of a segment")
-
-
-class SegmentUpdate(Output):
-    """A segment before and after."""
-
-    before: Segment
-    after: Segment
-    change_id: str
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """The segment as it was and as it is now."""
-        match execution.record.steps:
-            case (Update(before=Segment() as before, after=Segment() as after),):
-                return cls(before=before, after=after, change_id=execution.record.id)
-        raise TypeError("not the update of a segment")
-
-
-class SegmentDeletion(Output):
-    """The segment as it was."""
-
-    deleted: Segment
-    change_id: str
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """The segment as it was."""
-        match execution.record.steps:
-            case (Delete(before=Segment() as before),):
-                return cls(deleted=before, change_id=execution.record.id)
-        raise TypeError("not the deletion of a segment")
 
 
 @tool("List segments", READ)
@@ -148,8 +109,9 @@ async def create_segment(
         custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
-    change = PendingChange((Create(draft),))
-    return CreatedSegment.of(await account.execute("create_segment", change.steps), change)
+    execution = await account.execute("create_segment", PendingChange((Create(draft),)))
+    [segment] = execution.created(Segment)
+    return CreatedSegment(segment=segment, change_id=execution.record.id)
 
 
 @tool("Change a segment", DESTRUCTIVE)
@@ -160,11 +122,8 @@ async def update_segment(
     color: Annotated[SegmentColor | None, Field(description="New colour, as in create_segment")] = None,
     custom_fields_values: Fields = None,
     available_products_price_types: PriceTypes = None,
-) -> Confirm[SegmentUpdate]:
+) -> Confirm[Updated[Segment]]:
     """Rename, recolour or edit a customer segment, after a person has confirmed it. Pass at least one field."""
-    if (name, color, custom_fields_values or None, available_products_price_types) == (None, None, None, None):
-        names = "name, color, custom_fields_values, available_products_price_types"
-        raise invalid_arguments([(names, "at least one of them is required")])
     definitions = await account.client.segment_fields() if custom_fields_values else []
     patch = SegmentPatch(
         name=name,
@@ -172,12 +131,14 @@ async def update_segment(
         custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
         available_products_price_types=available_products_price_types,
     )
+    if not patch.to_payload():
+        raise invalid_arguments([(", ".join(SegmentPatch.model_fields), "at least one of them is required")])
     steps = (Update(await account.client.segment(segment_id), patch),)
     return Confirm(PendingChange(steps, fields_of(steps, definitions)))
 
 
 @tool("Delete a segment", DESTRUCTIVE)
-async def delete_segment(segment_id: SegmentId, account: CurrentAccount) -> Confirm[SegmentDeletion]:
+async def delete_segment(segment_id: SegmentId, account: CurrentAccount) -> Confirm[Deleted[Segment]]:
     """Delete a customer segment, after a person has confirmed it. Its members cannot be restored."""
     return Confirm(PendingChange((Delete(await account.client.segment(segment_id)),)))
 

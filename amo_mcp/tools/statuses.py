@@ -1,7 +1,7 @@
 """The five status endpoints as tools (reference: «Статусы и сегменты покупателей», the periodicity mode)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
@@ -9,11 +9,11 @@ from amo_mcp.amocrm.inputs import EntityId, Name, Sort, StatusColor, StatusDraft
 from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update
-from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.failures import NOTHING_CHANGED, Failure, invalid_arguments
 from amo_mcp.text import quote
+from amo_mcp.tools.runtime.answers import Deleted, Updated
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 StatusId = Annotated[EntityId, Field(description="Status id")]
@@ -33,37 +33,6 @@ class CreatedStatuses(Output):
     statuses: list[Status]
     change_id: str
     note: str | None = None
-
-
-class StatusUpdate(Output):
-    """A status before and after."""
-
-    before: Status
-    after: Status
-    change_id: str
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """The status as it was and as it is now."""
-        match execution.record.steps:
-            case (Update(before=Status() as before, after=Status() as after),):
-                return cls(before=before, after=after, change_id=execution.record.id)
-        raise TypeError("not the update of a status")
-
-
-class StatusDeletion(Output):
-    """The status as it was."""
-
-    deleted: Status
-    change_id: str
-
-    @classmethod
-    def of(cls, execution: Execution, _: PendingChange) -> Self:
-        """The status as it was."""
-        match execution.record.steps:
-            case (Delete(before=Status() as before),):
-                return cls(deleted=before, change_id=execution.record.id)
-        raise TypeError("not the deletion of a status")
 
 
 @tool("List statuses", READ)
@@ -92,12 +61,14 @@ async def create_statuses(
     account: CurrentAccount,
 ) -> CreatedStatuses:
     """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
-    execution = await account.execute("create_statuses", [Create(draft) for draft in statuses])
-    created = [step.after for step in execution.done if isinstance(step, Create) and isinstance(step.after, Status)]
-    if all(was_read_back(status) for status in created):
-        return CreatedStatuses(statuses=created, change_id=execution.record.id)
+    execution = await account.execute("create_statuses", PendingChange(tuple(Create(draft) for draft in statuses)))
+    created = execution.created(Status)
     note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
-    return CreatedStatuses(statuses=created, change_id=execution.record.id, note=note)
+    return CreatedStatuses(
+        statuses=created,
+        change_id=execution.record.id,
+        note=None if all(map(was_read_back, created)) else note,
+    )
 
 
 @tool("Change a status", DESTRUCTIVE)
@@ -107,16 +78,16 @@ async def update_status(
     name: Annotated[Name | None, Field(description="New name")] = None,
     sort: Annotated[Sort | None, Field(description="New position")] = None,
     color: Annotated[StatusColor | None, Field(description="New colour, as in create_statuses")] = None,
-) -> Confirm[StatusUpdate]:
+) -> Confirm[Updated[Status]]:
     """Rename, move or recolour a customer status, after a person has confirmed it. Pass at least one field."""
     patch = StatusPatch(name=name, sort=sort, color=color)
     if not patch.to_payload():
-        raise invalid_arguments([("name, sort, color", "at least one of them is required")])
+        raise invalid_arguments([(", ".join(StatusPatch.model_fields), "at least one of them is required")])
     return Confirm(PendingChange((Update(await account.client.status(status_id), patch),)))
 
 
 @tool("Delete a status", DESTRUCTIVE)
-async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm[StatusDeletion]:
+async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm[Deleted[Status]]:
     """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
     status = await account.client.status(status_id)
     if status.is_default:

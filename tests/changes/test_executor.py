@@ -18,6 +18,7 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.changes.executor import Execution, Executor, LimitReached
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
@@ -92,6 +93,9 @@ class Workshop:
         self.client = AmoClient(session_at("http://127.0.0.1", self.http))
         self.executor = Executor(self.client, self.journal, self.events, self._report, self.monotonic)
 
+    async def execute(self, tool: str, steps: Sequence[Step], **more: Any) -> Execution:
+        return await self.executor.execute(tool, PendingChange(tuple(steps), **more))
+
     async def segment(self, segment_id: int) -> Segment:
         """A segment as it is now."""
         return Segment.model_validate(self.sandbox.account.segments[segment_id])
@@ -139,7 +143,7 @@ async def rename(shop: Workshop, segment_id: int, name: str) -> Update:
 
 async def test_a_change_of_one_step_is_read_recorded_sent_recorded_and_only_then_told_of(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
-        execution = await shop.executor.execute("delete_segment", [Delete(await shop.segment(51))])
+        execution = await shop.execute("delete_segment", [Delete(await shop.segment(51))])
     assert shop.log == [
         "GET segments/51",
         "begin pending",
@@ -161,7 +165,7 @@ async def test_every_later_step_is_pending_in_the_journal_before_it_is_sent(sand
             Create(SegmentDraft(name="Б")),
             Delete(await shop.segment(66)),
         ]
-        await shop.executor.execute("apply_plan", steps)
+        await shop.execute("apply_plan", steps)
     assert shop.log == [
         "GET segments",
         "begin pending planned planned",
@@ -189,7 +193,7 @@ async def test_every_later_step_is_pending_in_the_journal_before_it_is_sent(sand
 async def test_statuses_that_are_created_in_a_row_are_recorded_and_sent_together(periodicity: Sandbox) -> None:
     async with workshop(periodicity) as shop:
         steps = [Create(StatusDraft(name=name, sort=2)) for name in "АБВ"]
-        execution = await shop.executor.execute("create_statuses", steps)
+        execution = await shop.execute("create_statuses", steps)
     ids = [step.target_id for step in execution.done]
     assert shop.log == [
         "GET statuses",
@@ -216,7 +220,7 @@ async def test_the_recorded_entity_is_the_one_that_was_there_just_before_the_wri
         first, second = await rename(shop, 51, "А"), Delete(await shop.segment(66))
         sandbox.account.segments[51] |= {"customers_count": 1, "updated_at": 1_750_000_000}
         now = await shop.segment(51)
-        await shop.executor.execute("apply_plan", [first, second])
+        await shop.execute("apply_plan", [first, second])
         changed, deleted = (await shop.newest()).steps
     assert isinstance(changed, Update)
     assert isinstance(deleted, Delete)
@@ -229,7 +233,7 @@ async def test_a_creation_knows_every_entity_that_was_there_before_it_those_of_e
 ) -> None:
     before = {*sandbox.account.segments}
     async with workshop(sandbox) as shop:
-        await shop.executor.execute("apply_plan", [Create(SegmentDraft(name=name)) for name in "АБ"])
+        await shop.execute("apply_plan", [Create(SegmentDraft(name=name)) for name in "АБ"])
         first, second = (await shop.newest()).steps
     assert isinstance(first, Create)
     assert isinstance(second, Create)
@@ -241,7 +245,7 @@ async def nothing_happens(shop: Workshop, steps: Sequence[Step], error: type[Exc
     """Execute steps that are refused: nothing is recorded, nothing is sent, and nobody is told."""
     count = len(await shop.journal.changes(100))
     with pytest.raises(error) as caught:
-        await shop.executor.execute("tool", steps, **more)
+        await shop.execute("tool", steps, **more)
     assert len(await shop.journal.changes(100)) == count
     assert [entry for entry in shop.log if not entry.startswith("GET")] == []
     return caught.value
@@ -280,7 +284,7 @@ async def test_where_there_is_no_room_for_what_is_created_nothing_is_sent(sandbo
         error = await nothing_happens(shop, [*create, delete], LimitReached)
         assert isinstance(error, LimitReached)
         assert (error.kind, error.held, error.wanted) == ("segment", 99, 2)
-        assert (await shop.executor.execute("tool", [delete, *create])).failure is None
+        assert (await shop.execute("tool", [delete, *create])).failure is None
 
 
 async def test_an_account_that_cannot_be_read_before_the_first_step_is_left_alone(sandbox: Sandbox) -> None:
@@ -294,10 +298,10 @@ async def test_a_plan_that_was_used_up_and_a_change_that_was_undone_are_not_carr
     async with workshop(sandbox) as shop:
         step = Create(SegmentDraft(name="А"))
         await shop.plans.keep(Plan("p", shop.clock.now, "me", (step,)))
-        assert (await shop.executor.execute("apply_plan", [step], plan_id="p")).failure is None
+        assert (await shop.execute("apply_plan", [step], plan_id="p")).failure is None
         record = await shop.newest()
         taken_back = [Delete(await shop.segment(96), undoes=0)]
-        assert (await shop.executor.execute("undo_change", taken_back, undoes=record.id)).failure is None
+        assert (await shop.execute("undo_change", taken_back, undoes=record.id)).failure is None
         again = [Delete(await shop.segment(66), undoes=0)]
         shop.log.clear()
         await nothing_happens(shop, [step], PlanUsed, plan_id="p")
@@ -321,7 +325,7 @@ async def test_when_the_journal_fails_in_the_middle_nothing_more_is_sent_and_lis
         shop.journal.fails_at = fails_at
         steps = [await rename(shop, segment_id, "А") for segment_id in (51, 54, 66)]
         with pytest.raises(JournalUnusable) as caught:
-            await shop.executor.execute("apply_plan", steps)
+            await shop.execute("apply_plan", steps)
     assert caught.value.begun
     assert shop.writes() == [f"PATCH {SEGMENTS}/{segment_id}" for segment_id in changed]
     events = [entry.partition(",")[0] for entry in shop.log if entry.startswith("event")]
@@ -338,9 +342,9 @@ async def test_the_position_of_a_status_is_compared_where_a_single_change_sets_i
         account.statuses[first.id]["sort"] = account.statuses[second.id]["sort"] = 9
         shop.log.clear()
         await nothing_happens(shop, steps[:1], TargetChanged)
-        assert (await shop.executor.execute("update_status", steps[1:])).failure is None
+        assert (await shop.execute("update_status", steps[1:])).failure is None
         steps[1] = Update(await shop.client.status(second.id), StatusPatch(name="В"))
-        assert (await shop.executor.execute("apply_plan", steps)).failure is None
+        assert (await shop.execute("apply_plan", steps)).failure is None
 
 
 FAILURES: list[tuple[Fault, type[Exception], str]] = [
@@ -357,7 +361,7 @@ async def test_a_step_that_fails_is_the_last_and_says_why(
     async with workshop(sandbox) as shop:
         sandbox.faults.add(fault)
         steps = [await rename(shop, segment_id, "А") for segment_id in (51, 54, 66)]
-        execution = await shop.executor.execute("apply_plan", steps)
+        execution = await shop.execute("apply_plan", steps)
     assert isinstance(execution.failure, error)
     assert [step.outcome for step in execution.record.steps] == ["done", outcome, "planned"]
     assert execution.record == await shop.newest()
@@ -379,7 +383,7 @@ async def test_a_change_of_which_no_step_is_done_raises_why_and_is_recorded(
         steps = (await rename(shop, 51, "А"), await rename(shop, 54, "А"))
         await shop.plans.keep(Plan("p", shop.clock.now, "me", steps))
         with pytest.raises(error):
-            await shop.executor.execute("apply_plan", steps, plan_id="p")
+            await shop.execute("apply_plan", steps, plan_id="p")
         record = await shop.newest()
         can_be_applied_again = await shop.plans.plan("p", "me") is not None
     assert [step.outcome for step in record.steps] == [outcome, "planned"]
@@ -392,7 +396,7 @@ async def test_a_target_that_changes_between_two_steps_stops_the_change_before_i
 ) -> None:
     async with workshop(sandbox) as shop:
         shop.seconds, shop.on_write = 2.1, lambda _: sandbox.account.segments[66].update(name="Чужое")
-        execution = await shop.executor.execute("plan", [await rename(shop, n, "А") for n in (51, 66)])
+        execution = await shop.execute("plan", [await rename(shop, n, "А") for n in (51, 66)])
     assert isinstance(execution.failure, TargetChanged)
     assert [item.settings for item in execution.failure.differences] == [("name",)]
     assert shop.log[-4:] == [
@@ -409,7 +413,7 @@ async def test_a_cancellation_lets_the_step_that_was_sent_come_to_its_end_and_st
     async with workshop(sandbox) as shop:
         with anyio.CancelScope() as scope:
             shop.on_write = lambda _: scope.cancel()
-            await shop.executor.execute("plan", [await rename(shop, n, "А") for n in (51, 54, 66)])
+            await shop.execute("plan", [await rename(shop, n, "А") for n in (51, 54, 66)])
         record = await shop.newest()
     assert scope.cancelled_caught
     assert (record.status, [step.outcome for step in record.steps]) == ("interrupted", ["done", "planned", "planned"])
@@ -428,7 +432,7 @@ async def test_an_unfinished_change_is_settled_before_the_next_one_begins(sandbo
         left = await shop.journal.begin("update_segment", [pending])
         await shop.journal.note(left.id, {}, "interrupted")
         sandbox.account.segments[51]["name"] = "А"
-        await shop.executor.execute("create_segment", [Create(SegmentDraft(name="Б"))])
+        await shop.execute("create_segment", [Create(SegmentDraft(name="Б"))])
         settled = await shop.journal.change(left.id)
     assert settled is not None
     assert (settled.status, [step.outcome for step in settled.steps]) == ("done", ["done"])
@@ -447,7 +451,7 @@ async def full_account(seconds: float) -> AsyncIterator[Workshop]:
 
 async def sent(shop: Workshop, steps: Sequence[Step]) -> list[str]:
     """The methods of the requests that executing the steps takes."""
-    execution: Execution = await shop.executor.execute("apply_plan", steps)
+    execution: Execution = await shop.execute("apply_plan", steps)
     assert execution.failure is None
     return [request.method for request in shop.sandbox.requests]
 

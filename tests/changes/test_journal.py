@@ -15,6 +15,7 @@ from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.changes.executor import Executor
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from tests.storage.backends import FILE, open_sqlite
@@ -75,7 +76,7 @@ def executor(client: Watched, folder: Path, progress: list[tuple[float, float, s
 @pytest.mark.requirement("CHANGE-3")
 async def test_a_change_is_recorded_with_the_entity_whole_before_it_is_sent_and_marked_after(tmp_path: Path) -> None:
     client = Watched(tmp_path)
-    execution = await executor(client, tmp_path).execute("update_segment", [RENAME])
+    execution = await executor(client, tmp_path).execute("update_segment", PendingChange((RENAME,)))
     assert client.seen == [
         (
             "running",
@@ -114,7 +115,7 @@ async def test_a_change_is_recorded_with_the_entity_whole_before_it_is_sent_and_
 async def test_only_what_is_about_to_be_sent_is_pending(tmp_path: Path) -> None:
     client, progress = Watched(tmp_path), list[tuple[float, float, str]]()
     steps: list[Step] = [RENAME, Create(SegmentDraft(name="Новые")), Delete(VIP)]
-    execution = await executor(client, tmp_path, progress).execute("apply_plan", steps)
+    execution = await executor(client, tmp_path, progress).execute("apply_plan", PendingChange(tuple(steps)))
     assert [[step["outcome"] for step in recorded] for _, recorded in client.seen] == [
         ["pending", "planned", "planned"],
         ["done", "pending", "planned"],
@@ -135,7 +136,7 @@ async def test_a_refused_step_is_the_last_and_the_rest_stays_planned(tmp_path: P
     refusal = Rejected(400)
     client = Watched(tmp_path, refusal)
     with pytest.raises(Rejected) as caught:
-        await executor(client, tmp_path).execute("apply_plan", [RENAME, RENAME])
+        await executor(client, tmp_path).execute("apply_plan", PendingChange((RENAME, RENAME)))
     assert (caught.value, len(client.seen)) == (refusal, 1)
     journal, _ = open_sqlite(tmp_path)
     [(_, change)] = await journal.changes(10)
@@ -159,7 +160,7 @@ async def test_a_cancelled_change_finishes_the_step_that_was_sent_and_is_recorde
     running = Executor(cast("AmoClient", client), journal, MemoryChangeEvents())
     other: Update = replace(RENAME, patch=SegmentPatch(color="ae003f"))
     with scope:
-        await running.execute("apply_plan", [RENAME, other])
+        await running.execute("apply_plan", PendingChange((RENAME, other)))
         pytest.fail("the cancellation was lost")
     [(_, change)] = await journal.changes(10)
     assert ([step.outcome for step in change.steps], len(client.seen)) == (["done", "planned"], 1)

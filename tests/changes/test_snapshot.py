@@ -46,8 +46,8 @@ async def test_a_single_update_or_deletion_reads_only_its_target(sandbox: Sandbo
 async def test_a_target_that_is_gone_is_missing_from_what_was_read(sandbox: Sandbox, client: AmoClient) -> None:
     del sandbox.account.segments[51]
     read = await read_targets(client, [Delete(VIP)])
-    assert read.find(VIP, "segment") is None
-    assert drift([Delete(VIP)], read) == [Difference("segment", VIP, None)]
+    assert read.target(Delete(VIP)) is None
+    assert drift([Delete(VIP)], read) == [Difference(VIP, None)]
 
 
 @pytest.mark.parametrize("steps", [[Create(SegmentDraft(name="А"))], [Delete(VIP), Create(SegmentDraft(name="А"))]])
@@ -115,4 +115,4 @@ async def test_a_position_counts_only_where_it_is_asked_for_and_set(
 async def test_a_creation_never_differs_and_a_kind_that_was_not_read_has_no_entities() -> None:
     assert drift([Create(SegmentDraft(name="А"))], Snapshot({})) == []
     assert Snapshot({}).ids("segment") == ()
-    assert drift([Delete(VIP)], Snapshot({"status": {51: WARM}})) == [Difference("segment", VIP, None)]
+    assert drift([Delete(VIP)], Snapshot({"status": {51: WARM}})) == [Difference(VIP, None)]

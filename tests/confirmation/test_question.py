@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusPatch
 from amo_mcp.amocrm.models import CustomField, Segment, Status
+from amo_mcp.changes.pending import PendingChange, pending_from_record, pending_to_record
 from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.confirmation.diff import on_one_line, setting_lines
-from amo_mcp.confirmation.pending import (
-    PendingChange,
-    PendingPlan,
-    PendingUndo,
-    pending_from_record,
-    pending_to_record,
-)
 from amo_mcp.confirmation.question import question_of
 
 FIELDS = (
@@ -102,8 +96,9 @@ def three_questions(step: Step) -> list[list[str]]:
     """What the person is asked about a step alone, in a plan and in an undo: the lines that say what it sets."""
     steps = (step,)
     alone = question_of(PendingChange(steps, FIELDS)).lines[1:]
-    plan = question_of(PendingPlan(steps, FIELDS, "p1")).lines[2:]
-    undo = question_of(PendingUndo(steps, FIELDS, "c1", "update_segment", 1_800_000_000.0)).lines[1:]
+    plan = question_of(PendingChange(steps, FIELDS, plan_id="p1")).lines[2:]
+    taken_back = PendingChange(steps, FIELDS, undoes="c1", undone_tool="update_segment", undone_at=1_800_000_000.0)
+    undo = question_of(taken_back).lines[1:]
     return [list(alone), [line.removeprefix("– ") for line in plan], [line.removeprefix("– ") for line in undo]]
 
 
@@ -192,8 +187,12 @@ def test_a_creation_is_told_with_what_it_sets() -> None:
     "change",
     [
         PendingChange((Delete(SEGMENT),)),
-        PendingPlan((Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["select"][0]])),), FIELDS, "p1"),
-        PendingUndo((Create(SegmentDraft(name="А"), (1, 2)),), (), "c1", "delete_segment", 1.5, ("It is lost.",)),
+        PendingChange(
+            (Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["select"][0]])),), FIELDS, plan_id="p1"
+        ),
+        PendingChange(
+            (Create(SegmentDraft(name="А"), (1, 2)),), (), None, "c1", "delete_segment", 1.5, ("It is lost.",)
+        ),
     ],
 )
 def test_a_pending_change_is_data_to_json_and_back(change: PendingChange) -> None:

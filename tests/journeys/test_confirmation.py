@@ -19,9 +19,9 @@ from mcp_types import (
 )
 from typing_extensions import override
 
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import Approval, Caller, Channel
 from amo_mcp.confirmation.errors import ConfirmationExpired
-from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.clock import Clock

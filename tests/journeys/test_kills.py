@@ -89,8 +89,7 @@ async def undo(url: str, folder: Path, change_id: str) -> None:
         except Failure as failure:
             assert str(failure).endswith("there is nothing to undo. Nothing was changed.")
             return
-        change = asked.change
-        undone = await account.execute("undo_change", change.steps, fields=change.fields, undoes=change.undoes)
+        undone = await account.execute("undo_change", asked.change)
         assert undone.failure is None
 
 

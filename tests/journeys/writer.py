@@ -22,6 +22,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.custom_fields import FieldInput
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import StatusDraft
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.reorganize.plan import PlannedChange, make_plan
 from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -93,7 +94,7 @@ async def write(account: AmoAccount, what: str, planned: list[Any]) -> None:
             snapshot = await read_snapshot(account.client, {change.kind for change in wanted})
             plan, _ = make_plan(wanted, snapshot, made=time.time(), owner="")
             await account.plans.keep(plan)
-            await account.execute("apply_plan", plan.steps, plan_id=plan.id)
+            await account.execute("apply_plan", PendingChange(plan.steps, plan_id=plan.id))
         case _:
             [(_, newest)] = await account.journal.changes(1)
             await confirmed(account, changes.undo_change, newest.id)
@@ -103,8 +104,7 @@ async def confirmed(account: AmoAccount, tool: ToolDefinition, target: object, *
     """Carry out what a destructive tool returns."""
     returned = await tool.fn(target, account, **arguments)
     assert isinstance(returned, Confirm)
-    change = returned.change
-    await account.execute(tool.name, change.steps, fields=change.fields, undoes=change.undoes)
+    await account.execute(tool.name, returned.change)
 
 
 async def main(url: str, folder: str, what: str, planned: list[Any], at: tuple[str, str, int]) -> None:

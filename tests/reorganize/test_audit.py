@@ -58,19 +58,19 @@ def test_of_two_that_mean_the_same_the_empty_one_is_offered_for_deletion_and_not
             ids=(1, 2),
             reason="«Новички», «новички» mean the same; «новички» (id 2) is the one to keep.",
             confidence="high",
-            changes=(delete("segment", 1),),
+            suggested_changes=(delete("segment", 1),),
         )
     ]
 
 
 def test_nothing_that_has_customers_is_offered_for_deletion() -> None:
     [finding] = audit_segments([segment(1, "Новички", 3), segment(2, "новички", 9)], [])
-    assert (finding.ids, finding.changes) == ((1, 2), ())
+    assert (finding.ids, finding.suggested_changes) == ((1, 2), ())
 
 
 def test_of_two_with_as_many_customers_the_older_one_is_kept() -> None:
     [finding] = audit_segments([segment(2, "новички", 0), segment(1, "Новички", None)], [])
-    assert finding.changes == (delete("segment", 2),)
+    assert finding.suggested_changes == (delete("segment", 2),)
 
 
 @pytest.mark.requirement("TOOL-20")
@@ -157,7 +157,7 @@ def test_a_system_status_is_kept_and_never_offered_for_deletion() -> None:
             ids=(1, 2, 3),
             reason="«закрытые», «Закрытые», «ЗАКРЫТЫЕ» mean the same; «Закрытые» (id 2) is the one to keep.",
             confidence="high",
-            changes=(delete("status", 1),),
+            suggested_changes=(delete("status", 1),),
         )
     ]
 
@@ -171,7 +171,7 @@ def test_an_empty_segment_is_offered_for_deletion_and_one_whose_customers_are_un
             ids=(1,),
             reason="«ТЕСТ» has no customers.",
             confidence="medium",
-            changes=(delete("segment", 1),),
+            suggested_changes=(delete("segment", 1),),
         )
     ]
 
@@ -187,7 +187,7 @@ def test_all_but_the_first_of_one_colour_are_offered_colours_that_nobody_has() -
             ids=(1, 2, 3),
             reason=f"3 of one colour ({color}): «VIP», «Опт», «Гости».",
             confidence="low",
-            changes=(
+            suggested_changes=(
                 {"action": "update", "kind": "segment", "id": 2, "color": SEGMENT_COLORS[0]},
                 {"action": "update", "kind": "segment", "id": 3, "color": SEGMENT_COLORS[2]},
             ),
@@ -200,7 +200,7 @@ def test_when_every_colour_is_taken_a_clash_is_told_without_a_suggestion() -> No
     colors = [*SEGMENT_COLORS, SEGMENT_COLORS[0]]
     segments = [segment(i, name, color=color) for i, (name, color) in enumerate(zip(names, colors, strict=True), 1)]
     [finding] = audit_segments(segments, [])
-    assert (finding.problem, finding.ids, finding.changes) == ("color_clash", (1, 41), ())
+    assert (finding.problem, finding.ids, finding.suggested_changes) == ("color_clash", (1, 41), ())
 
 
 @pytest.mark.requirement("TOOL-20")
@@ -226,8 +226,8 @@ def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, confidenc
             kind="segment",
             ids=(1,),
             reason=f"{quote(name)} has {reason}.",
-            confidence=confidence,  # type: ignore[arg-type]
-            changes=({"action": "update", "kind": "segment", "id": 1, "name": clean},),
+            confidence=confidence,
+            suggested_changes=({"action": "update", "kind": "segment", "id": 1, "name": clean},),
         )
     ]
 
@@ -235,7 +235,7 @@ def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, confidenc
 @pytest.mark.parametrize("name", ["Dни рождения", "ßизнес", "Dни"])
 def test_a_word_that_does_not_look_cyrillic_all_through_is_told_without_a_suggestion(name: str) -> None:
     [finding] = audit_segments([segment(1, name)], [])
-    assert (finding.problem, finding.changes) == ("naming_drift", ())
+    assert (finding.problem, finding.suggested_changes) == ("naming_drift", ())
 
 
 @pytest.mark.parametrize("name", ["Группа №1", "Скидка 5 %", "Кофе 90°", "A/B", "Йод", "VIP & Ко", "☕", "__"])
@@ -344,10 +344,10 @@ def check_suggestions(things: Sequence[Segment] | Sequence[Status], findings: Se
     by_id: dict[int, Any] = {thing.id: thing for thing in things}
     for finding in findings:
         assert finding.problem == "sort_gaps" or list(finding.ids) == sorted(finding.ids)
-        changed = [change["id"] for change in finding.changes]
+        changed = [change["id"] for change in finding.suggested_changes]
         assert len(set(changed)) == len(changed)
         assert set(changed) <= set(finding.ids)
-        for change in finding.changes:
+        for change in finding.suggested_changes:
             thing = by_id[change["id"]]
             if change["action"] == "delete":
                 assert not getattr(thing, "is_default", False)
@@ -355,7 +355,7 @@ def check_suggestions(things: Sequence[Segment] | Sequence[Status], findings: Se
             else:
                 [(name, value)] = {key: change[key] for key in change.keys() - {"action", "kind", "id"}}.items()
                 assert getattr(thing, name) != value
-        deleted = [change for change in finding.changes if change["action"] == "delete"]
+        deleted = [change for change in finding.suggested_changes if change["action"] == "delete"]
         assert finding.problem == "empty_segment" or len(deleted) < len(finding.ids) or not deleted
 
 

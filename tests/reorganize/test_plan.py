@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.executor import LimitReached, check_room
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot, drift
-from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update
-from amo_mcp.confirmation.question import customers_affected
+from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
 from amo_mcp.failures import describe
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
-from amo_mcp.reorganize.plan import InvalidPlan, PlannedChange, make_plan, requests_of
+from amo_mcp.reorganize.plan import PlannedChange, make_plan, requests_of
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
@@ -57,7 +57,7 @@ def planned(*changes: Mapping[str, Any], of: Snapshot | None = None) -> Plan:
 
 
 def refused(*changes: Mapping[str, Any], of: Snapshot | None = None) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidPlan) as caught:
+    with pytest.raises(InvalidValues) as caught:
         planned(*changes, of=of)
     return [(problem.path, problem.detail) for problem in caught.value.problems]
 
@@ -404,10 +404,10 @@ def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(
 ) -> None:
     of = state(*segments, *statuses, fields=FIELDS) if segments or statuses else Snapshot({"segment": {}, "status": {}})
     for finding in [*audit_segments(segments, FIELDS), *audit_statuses(statuses)]:
-        if finding.changes:
-            steps = planned(*finding.changes, of=of).steps
+        if finding.suggested_changes:
+            steps = planned(*finding.suggested_changes, of=of).steps
             assert [(step.action, step.kind, step.target_id) for step in steps] == [
-                (item["action"], item["kind"], item["id"]) for item in finding.changes
+                (item["action"], item["kind"], item["id"]) for item in finding.suggested_changes
             ]
 
 
@@ -448,5 +448,5 @@ def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st
 def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]:
     try:
         return planned(*changes), []
-    except InvalidPlan as error:
+    except InvalidValues as error:
         return None, [problem.path for problem in error.problems]

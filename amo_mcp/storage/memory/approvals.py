@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import (
     ALREADY_ANSWERED,
     LIFETIME,
@@ -18,7 +19,6 @@ from amo_mcp.confirmation.approvals import (
     new_nonce,
 )
 from amo_mcp.confirmation.errors import ConfirmationExpired
-from amo_mcp.confirmation.pending import PendingChange
 
 _MAX_REMEMBERED = 2000
 """Questions of all callers together, and as many answered ones; the oldest gives way."""

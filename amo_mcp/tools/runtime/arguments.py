@@ -25,7 +25,14 @@ _DETAILS = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "string_unicode": "must be text",
+    "too_short": "must not be empty",
+    "too_long": "must have at most {max_length} entries",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
 }
+"""What is wrong, by pydantic's type of the error, with its context filled in."""
 
 
 def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, Any]) -> ModelT:
@@ -60,24 +67,9 @@ def _path(item: ErrorDetails) -> str:
 
 
 def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
-    context = item.get("ctx", {})
-    match item["type"]:
-        case "value_error":
-            return str(context["error"])
-        case "extra_forbidden":
-            return _unknown(str(item["loc"][-1]), _names_at(item["loc"][:-1], schema))
-        case "too_short":
-            return "must not be empty"
-        case "too_long":
-            return f"must have at most {context['max_length']} entries"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"must be at most {context['le']}"
-        case "literal_error":
-            return f"must be {context['expected']}"
-        case kind:
-            return _DETAILS.get(kind, "is not valid")
+    if item["type"] == "extra_forbidden":
+        return _unknown(str(item["loc"][-1]), _names_at(item["loc"][:-1], schema))
+    return _DETAILS.get(item["type"], "is not valid").format(**item.get("ctx", {}))
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import difflib
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import RateLimited, Unavailable
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, Ctx, caller_of
-from amo_mcp.failures import Failure, explain, internal_error
+from amo_mcp.failures import NOTHING_CHANGED, Failure, explain, internal_error
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
@@ -25,23 +26,14 @@ from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, Output
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class Runner:
-    """Runs the tools of one server.
+    """Runs the tools of one server, which are here by name; with `read_only` those that write are refused."""
 
-    Args:
-        account: what they work on.
-        asker: asks a person before a change is carried out.
-        tools: every tool by name.
-        read_only: refuse the tools that write.
-    """
-
-    def __init__(
-        self, account: AmoAccount, asker: Asker, tools: Mapping[str, CatalogEntry], *, read_only: bool = False
-    ) -> None:
-        self._account = account
-        self._asker = asker
-        self._tools = tools
-        self._read_only = read_only
+    account: AmoAccount
+    asker: Asker
+    tools: Mapping[str, CatalogEntry]
+    read_only: bool = False
 
     async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Answer `tools/call`, with one log line; whatever happens in the tool, the caller gets a closed code.
@@ -50,9 +42,13 @@ class Runner:
             MCPError: there is no such tool (-32602).
         """
         name, started, outcome = params.name, time.monotonic(), "ok"
-        entry = self._entry(name)
+        if name not in self.tools:
+            nearest = difflib.get_close_matches(name, self.tools, n=1, cutoff=0.0)
+            raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
         try:
-            answer = await self._answer(ctx, params, entry)
+            answer = await self._answer(ctx, params, self.tools[name])
+            if not isinstance(answer, InputRequiredResult):
+                answer = _result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
         except MCPError:
             raise
         except Exception as error:
@@ -61,48 +57,34 @@ class Runner:
         logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
-    def _entry(self, name: str) -> CatalogEntry:
-        """The tool of that name.
-
-        Raises:
-            MCPError: there is none.
-        """
-        if name not in self._tools:
-            nearest = difflib.get_close_matches(name, self._tools, n=1, cutoff=0.0)
-            raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
-        return self._tools[name]
-
     async def _answer(
         self, ctx: Ctx, params: CallToolRequestParams, entry: CatalogEntry
-    ) -> CallToolResult | InputRequiredResult:
-        if self._read_only and entry.writes:
+    ) -> BaseModel | InputRequiredResult:
+        if self.read_only and entry.writes:
             raise Failure(
                 "read_only",
-                "This server was started read-only. Nothing was changed.",
+                f"This server was started read-only. {NOTHING_CHANGED}",
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
-        account = self._account.reporting(_reporter(ctx))
-        answer = await self._run(entry, ctx, params, account)
-        if isinstance(answer, InputRequiredResult):
-            return answer
-        return _result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
-
-    async def _run(
-        self, entry: CatalogEntry, ctx: Ctx, params: CallToolRequestParams, account: AmoAccount
-    ) -> BaseModel | InputRequiredResult:
+        account = self.account.reporting(_reporter(ctx))
         definition = entry.definition
         arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
         if params.request_state is not None:
-            approval = await self._asker.resume(ctx, params.request_state, params.input_responses)
+            approval = await self.asker.resume(ctx, params.request_state, params.input_responses)
         else:
             if definition.asks:
-                self._asker.channel(ctx)
-            returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self._asker.confirm, ctx)))
+                self.asker.channel(ctx)
+            returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self.asker.confirm, ctx)))
             match returned:
                 case Confirm(change):
-                    approval = await self._asker.ask(ctx, definition.name, change)
+                    approval = await self.asker.ask(ctx, definition.name, change)
                 case Confirmed(approval):
-                    return await self._carry_out_or_reopen(approval, account)
+                    try:
+                        return await self._carry_out(approval, account)
+                    except (Unavailable, RateLimited):
+                        # A yes that could not be acted on, because amoCRM was not to be had, is not used up.
+                        await self.asker.approvals.reopen(approval)
+                        raise
                 case BaseModel():
                     return returned
         if isinstance(approval, InputRequiredResult):
@@ -110,19 +92,8 @@ class Runner:
         return await self._carry_out(approval, account)
 
     async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
-        change = approval.change
-        execution = await account.execute(
-            approval.tool, change.steps, fields=change.fields, undoes=change.undoes, plan_id=change.plan_id
-        )
-        return self._tools[approval.tool].definition.output.of(execution, change)
-
-    async def _carry_out_or_reopen(self, approval: Approval, account: AmoAccount) -> Output:
-        """A yes that could not be acted on, because amoCRM was not to be had, is not used up."""
-        try:
-            return await self._carry_out(approval, account)
-        except (Unavailable, RateLimited):
-            await self._asker.approvals.reopen(approval)
-            raise
+        execution = await account.execute(approval.tool, approval.change)
+        return self.tools[approval.tool].definition.output.of(execution, approval.change)
 
 
 def _reporter(ctx: Ctx) -> Any:

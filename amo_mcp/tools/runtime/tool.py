@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import Approval, Caller
-from amo_mcp.confirmation.pending import PendingChange
 
 READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 CREATE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
@@ -53,8 +53,7 @@ class Call:
     """What a tool may know of its call beside the arguments.
 
     Attributes:
-        account: the account that the call works on, which reports progress to the caller.
-        caller: who calls.
+        account: what the call works on, which reports progress to the caller.
         confirm: consumes the approval of that id, which waits for this caller's `confirm_change`.
     """
 
@@ -76,13 +75,7 @@ CurrentCall = Annotated[Call, _Injected(lambda call: call)]
 
 @dataclass(frozen=True)
 class ToolDefinition:
-    """A tool as its module declares it.
-
-    Attributes:
-        fn: what is called; its name and docstring are the tool's, its annotations the schemas.
-        title: for people.
-        annotations: for clients.
-    """
+    """A tool as its module declares it: the name and docstring of `fn` are its own, the annotations its schemas."""
 
     fn: Callable[..., Any]
     title: str
@@ -104,24 +97,18 @@ class ToolDefinition:
 
     @cached_property
     def _injected(self) -> dict[str, _Injected]:
-        found = {
-            name: [item for item in get_args(hint) if isinstance(item, _Injected)] for name, hint in self._hints.items()
-        }
-        return {name: items[0] for name, items in found.items() if items}
+        hints = self._hints.items()
+        return {name: item for name, hint in hints for item in get_args(hint) if isinstance(item, _Injected)}
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
         """The arguments that the model gives."""
-        parameters = inspect.signature(self.fn).parameters.values()
-        fields = {
-            parameter.name: (
-                self._hints[parameter.name],
-                ... if parameter.default is parameter.empty else parameter.default,
-            )
-            for parameter in parameters
-            if parameter.name not in self._injected
+        fields: dict[str, Any] = {
+            name: (self._hints[name], ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in inspect.signature(self.fn).parameters.items()
+            if name not in self._injected
         }
-        return create_model(f"{self.name}Arguments", **cast("dict[str, Any]", fields))
+        return create_model(f"{self.name}Arguments", **fields)
 
     @property
     def asks(self) -> bool:

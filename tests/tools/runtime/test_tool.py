@@ -8,9 +8,9 @@ from pydantic import Field, ValidationError
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import ChangeRecord
 from amo_mcp.confirmation.approvals import Approval, Caller
-from amo_mcp.confirmation.pending import PendingChange
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Call, CurrentAccount, Output, tool
 from tests.conftest import Serve
 from tests.tools.runtime.declared import Renamed, Sum, add_numbers, break_down, carry_out, rename_segment

@@ -1,0 +1,80 @@
+"""The answers of tools that change one entity, or carry out several steps, after a person has confirmed it."""
+
+from typing import Generic, Literal, Self, TypeVar
+
+from typing_extensions import override
+
+from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.snapshot import TargetChanged
+from amo_mcp.changes.steps import Delete, Update, summary_of
+from amo_mcp.failures import NOTHING_CHANGED, describe, explain, internal_error
+from amo_mcp.text import sanitize
+from amo_mcp.tools.runtime.tool import Output
+
+EntityT = TypeVar("EntityT", Segment, Status)
+
+
+class Updated(Output, Generic[EntityT]):
+    """An entity before and after."""
+
+    before: EntityT
+    after: EntityT
+    change_id: str
+
+    @classmethod
+    @override
+    def of(cls, execution: Execution, change: PendingChange) -> Self:
+        [step] = execution.record.steps
+        assert isinstance(step, Update)
+        return cls.model_validate({"before": step.before, "after": step.after, "change_id": execution.record.id})
+
+
+class Deleted(Output, Generic[EntityT]):
+    """An entity as it was."""
+
+    deleted: EntityT
+    change_id: str
+
+    @classmethod
+    @override
+    def of(cls, execution: Execution, change: PendingChange) -> Self:
+        [step] = execution.record.steps
+        assert isinstance(step, Delete)
+        return cls.model_validate({"deleted": step.before, "change_id": execution.record.id})
+
+
+class Applied(Output):
+    """What was done, what was not, and why."""
+
+    change_id: str
+    status: Literal["done", "stopped"]
+    done: list[str]
+    not_done: list[str] | None = None
+    reason: str | None = None
+    message: str | None = None
+
+    @classmethod
+    @override
+    def of(cls, execution: Execution, change: PendingChange) -> Self:
+        record, failure = execution.record, execution.failure
+        done = [sanitize(summary_of(step), 200) for step in execution.done]
+        if failure is None:
+            return cls(change_id=record.id, status="done", done=done)
+        worded = explain(failure) or internal_error()
+        why = str(worded)
+        if isinstance(failure, TargetChanged):
+            why = " ".join([*map(describe, failure.differences), NOTHING_CHANGED])
+        why = why.replace(NOTHING_CHANGED, "That step changed nothing.")
+        left = [step for step in record.steps if step.outcome != "done"]
+        return cls(
+            change_id=record.id,
+            status="stopped",
+            done=done,
+            not_done=[f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in left],
+            reason=worded.code,
+            message=(
+                f"It stopped there: {why} What was done stays; undo_change takes it back, a new plan does the rest."
+            ),
+        )
