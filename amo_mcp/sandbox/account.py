@@ -15,15 +15,11 @@ MODES = ("segments", "periodicity", "disabled", "unavailable", "dynamic")
 MAX_SEGMENT_FIELDS = 30
 
 # The reference's examples show ids that grow by three (5649280, then 5649283).
-_ID_STEP = 3
+ID_STEP = 3
 
 
 def check_mode(mode: str) -> str:
-    """The same `mode`.
-
-    Raises:
-        ValueError: it is not one of `MODES`.
-    """
+    """The same `mode`, or a ValueError when it is not one of `MODES`."""
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}, not one of {', '.join(MODES)}")
     return mode
@@ -72,16 +68,6 @@ class Account:
     def user_id(self, *, admin: bool) -> int:
         """The id of the first administrator, or of the first user who is not one."""
         return next(int(user["id"]) for user in self.users.values() if user["rights"]["is_admin"] is admin)
-
-    def take_segment_id(self) -> int:
-        """An id for a new segment."""
-        taken, self.next_segment_id = self.next_segment_id, self.next_segment_id + _ID_STEP
-        return taken
-
-    def take_status_id(self) -> int:
-        """An id for a new status."""
-        taken, self.next_status_id = self.next_status_id, self.next_status_id + _ID_STEP
-        return taken
 
     def document(self) -> JsonObject:
         """The whole account as JSON data, entities as lists; `Account.read` reads it back."""

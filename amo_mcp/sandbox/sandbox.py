@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -11,17 +12,16 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
+from amo_mcp.sandbox import shop
 from amo_mcp.sandbox.account import check_mode
-from amo_mcp.sandbox.api.problems import ProblemError, ProblemResponse, not_found
+from amo_mcp.sandbox.api.problems import ProblemError, not_found
 from amo_mcp.sandbox.api.routes import Api
 from amo_mcp.sandbox.faults.control import Control
 from amo_mcp.sandbox.faults.faults import Faults
-from amo_mcp.sandbox.faults.interference import Interference
-from amo_mcp.sandbox.faults.pace import Pace
-from amo_mcp.sandbox.faults.recording import Recording, Request
+from amo_mcp.sandbox.faults.interference import interfere
+from amo_mcp.sandbox.faults.recording import Recording
 from amo_mcp.sandbox.oauth.oauth import OAuth, OAuthState
-from amo_mcp.sandbox.oauth.sign_in import Relocation, SignIn
-from amo_mcp.sandbox.shop import example
+from amo_mcp.sandbox.oauth.sign_in import SignIn, relocate
 from amo_mcp.sandbox.state_file import StateFile
 
 
@@ -60,29 +60,29 @@ class Sandbox:
         check_mode(mode)
         self._file = StateFile(state_file) if state_file else None
         kept = self._file.load() if self._file else None
-        self.account, signed_in = kept or (example.account(mode, empty=empty), OAuthState())
+        self.account, signed_in = kept or (shop.account(mode, empty=empty), OAuthState())
         self.oauth = OAuth(self.account, signed_in, clock, self._save)
         self.faults = Faults()
-        self.requests: list[Request] = []
-        self._pace = Pace(self.requests, rate_limit)
+        self._recording = Recording(rate_limit)
+        self.requests = self._recording.requests
         if kept is None:
             self._save()
-        routed = Relocation(self._routed(clock), self.oauth)
-        self.app: ASGIApp = Recording(Interference(routed, self.faults), self.requests, self._pace.admit)
+        routed = partial(relocate, self._routed(clock), self.oauth)
+        self.app = self._recording.around(partial(interfere, routed, self.faults))
 
     @property
     def over_limit(self) -> int:
         """How many requests were refused for the `rate_limit`."""
-        return self._pace.over_limit
+        return self._recording.over_limit
 
     def busiest_second(self) -> int:
         """The largest number of `requests` under `/api/` that arrived within one second, wherever it begins."""
-        return self._pace.busiest_second()
+        return self._recording.busiest_second()
 
     def _routed(self, clock: Callable[[], float]) -> ASGIApp:
         api = Api(self.account, clock, self._save, self.oauth.accepts)
         sign_in = SignIn(self.account, self.oauth, clock)
-        control = Control(self.account, self.faults, self.requests, self.oauth, self._pace, self._save)
+        control = Control(self.account, self.faults, self._recording, self.oauth, self._save)
         routed = Starlette(
             routes=[*api.routes(), *sign_in.routes(), *control.routes()],
             exception_handlers={ProblemError: _refuse, HTTPException: _no_route},
@@ -98,7 +98,7 @@ class Sandbox:
 # Starlette types every handler for any exception.
 async def _refuse(_request: HttpRequest, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return ProblemResponse(error.body(), status_code=error.status)
+    return error.response()
 
 
 async def _no_route(request: HttpRequest, error: Exception) -> Response:
@@ -106,5 +106,5 @@ async def _no_route(request: HttpRequest, error: Exception) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return Response(status_code=error.status_code, headers=error.headers)
     if request.url.path.startswith("/api/"):
-        return await _refuse(request, not_found(request.method, str(request.url)))
+        return not_found(request.method, str(request.url)).response()
     return HTMLResponse("<h1>404 Not Found</h1>", status_code=HTTPStatus.NOT_FOUND)

@@ -199,7 +199,7 @@ def sandbox(segments: int) -> Iterator[tuple[str, dict[str, str]]]:
         "while len(account.segments) > wanted:\n"
         "    del account.segments[max(account.segments)]\n"
         "while len(account.segments) < wanted:\n"
-        "    number = account.take_segment_id()\n"
+        "    number, account.next_segment_id = account.next_segment_id, account.next_segment_id + 3\n"
         "    account.segments[number] = {**model, 'id': number, 'name': f'Сегмент {number}'}\n"
         "with running(sandbox) as url:\n"
         "    print(url, flush=True)\n"

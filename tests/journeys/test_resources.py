@@ -46,10 +46,10 @@ def fill(sandbox: Sandbox) -> None:
     """Make the account hold as many segments and statuses as it can."""
     account = sandbox.account
     while len(account.segments) < 100:
-        segment_id = account.take_segment_id()
+        segment_id, account.next_segment_id = account.next_segment_id, account.next_segment_id + 3
         account.segments[segment_id] = {**account.segments[54], "id": segment_id, "name": f"Сегмент {segment_id}"}
     while len(account.statuses) < 30:
-        status_id = account.take_status_id()
+        status_id, account.next_status_id = account.next_status_id, account.next_status_id + 3
         sort = len(account.statuses)
         account.statuses[status_id] = {**account.statuses[4740013], "id": status_id, "sort": sort}
 

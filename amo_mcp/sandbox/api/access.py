@@ -27,13 +27,3 @@ def is_admin(connection: HTTPConnection, issued: Callable[[str], bool] | None = 
         if token == USER_TOKEN:
             return False
     raise ProblemError(HTTPStatus.UNAUTHORIZED)
-
-
-def require_admin(connection: HTTPConnection, issued: Callable[[str], bool] | None = None) -> None:
-    """Let only the administrator through.
-
-    Raises:
-        ProblemError: 401 for an unknown token, 403 for the plain user.
-    """
-    if not is_admin(connection, issued):
-        raise ProblemError(HTTPStatus.FORBIDDEN)

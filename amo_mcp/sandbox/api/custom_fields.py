@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from amo_mcp.sandbox.account import Account, JsonObject
-from amo_mcp.sandbox.api.validation import Validation, is_integer
+from amo_mcp.sandbox.api.validation import Validation
 
 _KEY = "custom_fields_values"
 _ENUM_TYPES = ("select", "radiobutton", "multiselect")
+_Keys = tuple[tuple[str, str, str], ...]
+# How a request may name a field or an enum: the parameter, the definition's key, the type.
+_FIELD_KEYS = (("field_id", "id", "int"), ("field_code", "code", "string"))
+_ENUM_KEYS = (("enum_id", "id", "int"), ("enum_code", "code", "string"), ("value", "value", "string"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -51,52 +55,40 @@ def validate(account: Account, validation: Validation) -> None:
     given = validation.data[_KEY]
     if given is None:
         validation.values[_KEY] = None
-        return
-    if not isinstance(given, list):
-        validation.add_type_error("array", _KEY)
-        return
-    changes: Changes = {}
-    for position, entry in enumerate(given):
-        path = f"{_KEY}.{position}"
-        if not isinstance(entry, dict):
-            validation.add_type_error("object", path)
+    elif validation.check(given, "array", _KEY):
+        changes: Changes = {}
+        for position, entry in enumerate(given):
+            path = f"{_KEY}.{position}"
+            if not validation.check(entry, "object", path):
+                continue
+            field = _choice(account.fields.values(), _FIELD_KEYS, entry, path, validation, missing="field_id")
+            if "values" not in entry:
+                validation.add_error("FieldMissing", f"{path}.values")
+            elif field is not None:
+                changes[field["id"]] = _field_values(field, entry["values"], f"{path}.values", validation)
+        validation.values[_KEY] = changes
+
+
+def _choice(
+    choices: Iterable[JsonObject], keys: _Keys, item: JsonObject, path: str, validation: Validation, *, missing: str
+) -> JsonObject | None:
+    """The one of `choices` that `item` names by the first of `keys` that it has; without any, `missing` is missing."""
+    for name, known, kind in keys:
+        given = item.get(name)
+        if given is None:
             continue
-        field = _field(account, entry, path, validation)
-        if "values" not in entry:
-            validation.add_error("FieldMissing", f"{path}.values")
-        elif field is not None:
-            changes[field["id"]] = _field_values(field, entry["values"], f"{path}.values", validation)
-    validation.values[_KEY] = changes
-
-
-def _field(account: Account, entry: JsonObject, path: str, validation: Validation) -> JsonObject | None:
-    field_id, code = entry.get("field_id"), entry.get("field_code")
-    found: JsonObject | None = None
-    if field_id is not None:
-        path = f"{path}.field_id"
-        if not is_integer(field_id):
-            validation.add_type_error("int", path)
-            return None
-        found = account.fields.get(field_id)
-    elif code is not None:
-        path = f"{path}.field_code"
-        if not isinstance(code, str):
-            validation.add_type_error("string", path)
-            return None
-        found = next((field for field in account.fields.values() if field["code"] == code), None)
-    else:
-        validation.add_error("FieldMissing", f"{path}.field_id")
+        if validation.check(given, kind, f"{path}.{name}"):
+            for choice in choices:
+                if choice.get(known) == given:
+                    return choice
+            validation.add_error("NotSupportedChoice", f"{path}.{name}")
         return None
-    if found is None:
-        validation.add_error("NotSupportedChoice", path)
-    return found
+    validation.add_error("FieldMissing", f"{path}.{missing}")
+    return None
 
 
 def _field_values(field: JsonObject, given: Any, path: str, validation: Validation) -> JsonObject | None:
-    if given is None:
-        return None
-    if not isinstance(given, list):
-        validation.add_type_error("array", path)
+    if given is None or not validation.check(given, "array", path):
         return None
     if not given:
         validation.add_error("TooFew", path)
@@ -114,56 +106,34 @@ def _field_values(field: JsonObject, given: Any, path: str, validation: Validati
 
 
 def _item(field: JsonObject, item: Any, path: str, validation: Validation) -> JsonObject | None:
-    if not isinstance(item, dict):
-        validation.add_type_error("object", path)
+    if not validation.check(item, "object", path):
         return None
     if field["type"] in _ENUM_TYPES:
-        return _enum(field, item, path, validation)
+        enum = _choice(field["enums"], _ENUM_KEYS, item, path, validation, missing="value")
+        return enum and enum_value(enum)
     if "value" not in item:
         validation.add_error("FieldMissing", f"{path}.value")
         return None
     return {"value": _scalar(field["type"], item["value"], f"{path}.value", validation)}
 
 
-def _enum(field: JsonObject, item: JsonObject, path: str, validation: Validation) -> JsonObject | None:
-    for given, known, kind in (("enum_id", "id", "int"), ("enum_code", "code", "string"), ("value", "value", "string")):
-        choice = item.get(given)
-        if choice is None:
-            continue
-        if not (is_integer(choice) if kind == "int" else isinstance(choice, str)):
-            validation.add_type_error(kind, f"{path}.{given}")
-            return None
-        for enum in field["enums"]:
-            if enum.get(known) == choice:
-                return enum_value(enum)
-        validation.add_error("NotSupportedChoice", f"{path}.{given}")
-        return None
-    validation.add_error("FieldMissing", f"{path}.value")
-    return None
-
-
 def _scalar(field_type: str, value: Any, path: str, validation: Validation) -> Any:
     if field_type == "checkbox":
-        if not isinstance(value, bool):
-            validation.add_type_error("bool", path)
-        return value
-    if field_type in ("date", "date_time"):
+        validation.check(value, "bool", path)
+    elif field_type in ("date", "date_time"):
         return _moment(value, path, validation)
-    if not isinstance(value, str):
-        validation.add_type_error("string", path)
-    elif not value:
-        # Assumed: the documented way to clear a field is `"values": null`.
-        validation.add_error("IsBlank", path)
-    elif field_type == "numeric" and not _NUMBER.fullmatch(value):
-        validation.add_error("InvalidFormat", path)
+    elif validation.check(value, "string", path):
+        if not value:
+            # Assumed: the documented way to clear a field is `"values": null`.
+            validation.add_error("IsBlank", path)
+        elif field_type == "numeric" and not _NUMBER.fullmatch(value):
+            validation.add_error("InvalidFormat", path)
     return value
 
 
 def _moment(value: Any, path: str, validation: Validation) -> Any:
-    if is_integer(value):
-        return value
     if not isinstance(value, str):
-        validation.add_type_error("int", path)
+        validation.check(value, "int", path)
         return value
     try:
         if _RFC_3339.fullmatch(value):

@@ -1,6 +1,6 @@
 """Refusals, in the `application/problem+json` forms of amoCRM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -8,50 +8,20 @@ from starlette.responses import JSONResponse
 
 # Written out where Python's own phrase has changed between versions.
 _TITLES = {413: "Payload Too Large", 422: "Unprocessable Entity"}
-_DETAILS: dict[int, str] = {401: "Неверный логин или пароль", 403: "Invalid scope"}
+_DETAILS = {401: "Неверный логин или пароль", 403: "Invalid scope"}
 
 
 class ProblemError(Exception):
-    """The request is refused.
+    """The request is refused with `status` and a problem document, `body`; `members` replace and add parts of it."""
 
-    `invalid` lists, for each refused entry of the body, its `request_id` and its `errors`; when it is empty the
-    response has no `validation-errors` at all.
-    """
-
-    def __init__(self, status: int, detail: str | None = None, invalid: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, status: int, detail: str | None = None, **members: Any) -> None:
         super().__init__(detail or title(status))
         self.status = status
-        self.detail = detail
-        self.invalid = invalid
+        self.body = {**problem(status, detail), **members}
 
-    def body(self) -> dict[str, Any]:
-        """The problem document."""
-        document = problem(self.status, self.detail)
-        return {"validation-errors": list(self.invalid), **document} if self.invalid else document
-
-
-class OAuthProblemError(ProblemError):
-    """The sign-in is refused; `hint` is the only part of the response that tells why."""
-
-    def __init__(self, status: int, hint: str) -> None:
-        super().__init__(status, hint)
-        self.hint = hint
-
-    def body(self) -> dict[str, Any]:
-        """The problem document, in the form that all refusals of a sign-in have."""
-        return {
-            "hint": self.hint,
-            "title": "Некорректный запрос",
-            "type": "https://developers.amocrm.ru/v3/errors/OAuthProblemJson",
-            "status": self.status,
-            "detail": "В запросе отсутствует ряд параметров или параметры невалидны",
-        }
-
-
-class ProblemResponse(JSONResponse):
-    """A JSON response typed as amoCRM types its errors."""
-
-    media_type = "application/problem+json"
+    def response(self) -> JSONResponse:
+        """The refusal, typed as amoCRM types its errors."""
+        return JSONResponse(self.body, self.status, media_type="application/problem+json")
 
 
 def title(status: int) -> str:
@@ -78,8 +48,9 @@ def problem(status: int, detail: str | None = None) -> dict[str, Any]:
 
 
 def invalid_data(*entries: Mapping[str, Any]) -> ProblemError:
-    """A 400 that names every entry refused and why."""
-    return ProblemError(HTTPStatus.BAD_REQUEST, "Request validation failed", entries)
+    """A 400 that lists the `request_id` and the `errors` of every refused entry of the body."""
+    members = {"validation-errors": entries}
+    return ProblemError(HTTPStatus.BAD_REQUEST, "Request validation failed", **members)
 
 
 def empty_data() -> ProblemError:
@@ -90,3 +61,14 @@ def empty_data() -> ProblemError:
 def not_found(method: str, url: str) -> ProblemError:
     """The 404 for a path, or an id to change, that does not exist."""
     return ProblemError(HTTPStatus.NOT_FOUND, f"Cannot {method} {url}")
+
+
+def sign_in_refused(status: int, hint: str) -> ProblemError:
+    """A refusal in the form that all those of a sign-in have; only `hint` tells why."""
+    return ProblemError(
+        status,
+        "В запросе отсутствует ряд параметров или параметры невалидны",
+        hint=hint,
+        title="Некорректный запрос",
+        type="https://developers.amocrm.ru/v3/errors/OAuthProblemJson",
+    )

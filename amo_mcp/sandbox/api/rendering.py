@@ -1,27 +1,15 @@
-"""Success, in the HAL forms of amoCRM."""
+"""Documents of success, in the HAL forms of amoCRM."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from amo_mcp.sandbox.account import JsonObject
 
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 250
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 250
 _MAX_DIGITS = 18
-
-
-class HalResponse(JSONResponse):
-    """A JSON response typed as amoCRM types its successes."""
-
-    media_type = "application/hal+json"
-
-
-def origin(request: Request) -> str:
-    """Scheme and host as the caller wrote them."""
-    return f"{request.url.scheme}://{request.url.netloc}"
 
 
 def linked(entity: Mapping[str, Any], href: str) -> JsonObject:
@@ -29,9 +17,14 @@ def linked(entity: Mapping[str, Any], href: str) -> JsonObject:
     return {**entity, "_links": {"self": {"href": href}}}
 
 
+def url_of(request: Request) -> str:
+    """The URL of the request without its query, scheme and host as the caller wrote them."""
+    return f"{request.url.scheme}://{request.url.netloc}{request.url.path}"
+
+
 def collection(request: Request, name: str, entities: Sequence[Mapping[str, Any]]) -> JsonObject:
     """All `entities` in one response, each linked under the request's own path."""
-    href = origin(request) + request.url.path
+    href = url_of(request)
     return {
         "_total_items": len(entities),
         "_links": {"self": {"href": href}},
@@ -45,18 +38,16 @@ def page(request: Request, name: str, entities: Sequence[Mapping[str, Any]]) -> 
     `limit` above 250 is clamped silently; a `page` or `limit` that is no positive number counts as not given.
     """
     number = _positive(request.query_params.get("page")) or 1
-    limit = min(_positive(request.query_params.get("limit")) or DEFAULT_LIMIT, MAX_LIMIT)
+    limit = min(_positive(request.query_params.get("limit")) or _DEFAULT_LIMIT, _MAX_LIMIT)
     shown = entities[(number - 1) * limit : number * limit]
     if not shown:
         return None
-    response = collection(request, name, shown)
-    href = response["_links"]["self"]["href"]
     return {
+        **collection(request, name, shown),
         "_total_items": len(entities),
         "_page": number,
         "_page_count": -(-len(entities) // limit),
-        "_links": {"self": {"href": f"{href}?page={number}&limit={limit}"}},
-        "_embedded": response["_embedded"],
+        "_links": {"self": {"href": f"{url_of(request)}?page={number}&limit={limit}"}},
     }
 
 

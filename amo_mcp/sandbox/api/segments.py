@@ -2,19 +2,26 @@
 
 from http import HTTPStatus
 
-from amo_mcp.sandbox.account import Account, JsonObject
+from amo_mcp.sandbox.account import ID_STEP, Account, JsonObject
 from amo_mcp.sandbox.api import custom_fields
-from amo_mcp.sandbox.api.palettes import SEGMENT_COLORS
 from amo_mcp.sandbox.api.problems import ProblemError, empty_data, invalid_data
 from amo_mcp.sandbox.api.validation import Validation, unknown_id
 
 MAX_SEGMENTS = 100
-DEFAULT_COLOR = SEGMENT_COLORS[0]
+# Reference: «Доступные цвета сегментов».
+# fmt: off
+SEGMENT_COLORS = (
+    "10599d", "2176ff", "006acc", "07a0c3", "247ba0", "177e89", "046e8f", "598381", "0c7c59", "495f41",
+    "00a44b", "08605f", "bf2600", "06d6a0", "e14945", "79b473", "ae003f", "a2ad59", "cd0f53", "8e936d",
+    "832161", "2e5339", "bf126f", "6f7c12", "ff5376", "dd1c1a", "bb304e", "631d76", "9d2b32", "4a001f",
+    "b118c8", "6a0f49", "6610f2", "b38a58", "8963ba", "4b3666", "932f6d", "6b2d5c", "6461a0", "4f517d",
+)
+# fmt: on
 
 
 def ordered(account: Account) -> list[JsonObject]:
     """Every segment, newest first: the reference's example lists 51 before 21 (assumed to be the rule)."""
-    return [account.segments[segment_id] for segment_id in sorted(account.segments, reverse=True)]
+    return sorted(account.segments.values(), key=lambda segment: segment["id"], reverse=True)
 
 
 def create(account: Account, data: JsonObject, timestamp: int) -> JsonObject:
@@ -28,17 +35,18 @@ def create(account: Account, data: JsonObject, timestamp: int) -> JsonObject:
         # The reference lists no 422 for this method, so the limit can only be a 400.
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"Limit of {MAX_SEGMENTS} segments exceeded")
     segment = {
-        "id": account.take_segment_id(),
+        "id": account.next_segment_id,
         "created_at": timestamp,
         "updated_at": timestamp,
         "account_id": account.id,
         "name": values["name"],
-        "color": values.get("color", DEFAULT_COLOR),
+        "color": values.get("color", SEGMENT_COLORS[0]),
         "available_products_price_types": values.get("available_products_price_types", []),
         "customers_count": 0,
         "custom_fields_values": custom_fields.merged(account, [], values.get("custom_fields_values")),
     }
     account.segments[segment["id"]] = segment
+    account.next_segment_id += ID_STEP
     return segment
 
 

@@ -3,14 +3,20 @@
 from http import HTTPStatus
 from typing import Any
 
-from amo_mcp.sandbox.account import Account, JsonObject
-from amo_mcp.sandbox.api.palettes import STATUS_COLORS
+from amo_mcp.sandbox.account import ID_STEP, Account, JsonObject
 from amo_mcp.sandbox.api.problems import ProblemError, empty_data, invalid_data
 from amo_mcp.sandbox.api.validation import Validation, unknown_id
 
 MAX_STATUSES = 30
 MAX_BATCH = 250
-DEFAULT_COLOR = STATUS_COLORS[0]
+# Reference: «Доступные цвета статусов».
+# fmt: off
+STATUS_COLORS = (
+    "#fffeb2", "#fffd7f", "#fff000", "#ffeab2", "#ffdc7f", "#ffce5a", "#ffdbdb",
+    "#ffc8c8", "#ff8f92", "#d6eaff", "#c1e0ff", "#98cbff", "#ebffb1", "#deff81",
+    "#87f2c0", "#f9deff", "#f3beff", "#ccc8f9", "#eb93ff", "#f2f3f4", "#e6e8ea",
+)
+# fmt: on
 
 
 def ordered(account: Account) -> list[JsonObject]:
@@ -26,7 +32,7 @@ def create(account: Account, data: list[Any]) -> list[JsonObject]:
     """
     if len(data) > MAX_BATCH:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"Limit {MAX_BATCH} per page")
-    validations = [_validated(entry, ordinal) for ordinal, entry in enumerate(data)]
+    validations = [_validated(entry, ordinal, ("name", "sort")) for ordinal, entry in enumerate(data)]
     refused = [validation.entry() for validation in validations if validation.errors]
     if refused:
         raise invalid_data(*refused)
@@ -35,16 +41,17 @@ def create(account: Account, data: list[Any]) -> list[JsonObject]:
     created = []
     for validation in validations:
         status = {
-            "id": account.take_status_id(),
+            "id": account.next_status_id,
             "name": validation.values["name"],
             "sort": validation.values["sort"],
             "is_default": False,
             "conditions": [],
-            "color": validation.values.get("color", DEFAULT_COLOR),
+            "color": validation.values.get("color", STATUS_COLORS[0]),
             "type": 0,
             "account_id": account.id,
         }
         account.statuses[status["id"]] = status
+        account.next_status_id += ID_STEP
         created.append({"id": status["id"], "request_id": validation.request_id})
     _renumber(ordered(account))
     return created
@@ -59,8 +66,7 @@ def update(account: Account, status_id: int, data: JsonObject) -> JsonObject:
     Raises:
         ProblemError: 400 when `data` changes nothing or is wrong.
     """
-    validation = Validation(data)
-    _validate(validation)
+    validation = _validated(data)
     if validation.errors:
         raise invalid_data(validation.entry())
     if not validation.values:
@@ -86,22 +92,15 @@ def delete(account: Account, status_id: int) -> None:
     _renumber(ordered(account))
 
 
-def _validated(entry: Any, ordinal: int) -> Validation:
-    if not isinstance(entry, dict):
-        validation = Validation({}, ordinal)
-        validation.add_type_error("object", "")
-        return validation
-    validation = Validation(entry, ordinal)
-    validation.require("name", "sort")
-    _validate(validation)
+def _validated(entry: Any, ordinal: int = 0, required: tuple[str, ...] = ()) -> Validation:
+    validation = Validation(entry if isinstance(entry, dict) else {}, ordinal)
+    if validation.check(entry, "object", ""):
+        validation.require(*required)
+        validation.name()
+        validation.sort()
+        validation.color(STATUS_COLORS)
+        validation.check_request_id()
     return validation
-
-
-def _validate(validation: Validation) -> None:
-    validation.name()
-    validation.sort()
-    validation.color(STATUS_COLORS)
-    validation.check_request_id()
 
 
 def _with_moved(account: Account, moved: JsonObject, before: int) -> list[JsonObject]:

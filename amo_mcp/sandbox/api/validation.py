@@ -23,9 +23,7 @@ _DETAILS = {
 }
 
 
-def is_integer(value: object) -> bool:
-    """Whether `value` is a JSON integer: `true` is not one, though Python thinks so."""
-    return isinstance(value, int) and not isinstance(value, bool)
+_TYPES = {"array": list, "bool": bool, "int": int, "object": dict, "string": str}
 
 
 class Validation:
@@ -55,9 +53,17 @@ class Validation:
         """Note that the value at the dotted `path` is wrong."""
         self.errors.append({"code": code, "path": path, "detail": _DETAILS[code]})
 
-    def add_type_error(self, kind: str, path: str) -> None:
-        """Note that the value at the dotted `path` should have been a `kind`."""
+    def check(self, value: object, kind: str, path: str) -> bool:
+        """Whether the value at the dotted `path` is a `kind`, one of `_TYPES`; noted as an error when it is not."""
+        # Python takes `true` for an integer.
+        if isinstance(value, _TYPES[kind]) and not (kind == "int" and isinstance(value, bool)):
+            return True
         self.errors.append({"code": "InvalidType", "path": path, "detail": f"This value should be of type {kind}."})
+        return False
+
+    def check_request_id(self) -> None:
+        """Note a `request_id` that is not a string."""
+        self._has("request_id", "string")
 
     def require(self, *keys: str) -> None:
         """Note each of `keys` that the object lacks."""
@@ -67,7 +73,7 @@ class Validation:
 
     def name(self) -> None:
         """Accept `name`."""
-        if not self._is_string("name"):
+        if not self._has("name", "string"):
             return
         name = self.data["name"]
         if not name.strip():
@@ -79,49 +85,30 @@ class Validation:
 
     def sort(self) -> None:
         """Accept `sort`: any integer, since the server renumbers anyway."""
-        if "sort" not in self.data:
-            return
-        if is_integer(self.data["sort"]):
+        if self._has("sort", "int"):
             self.values["sort"] = self.data["sort"]
-        else:
-            self.add_type_error("int", "sort")
 
     def color(self, palette: Collection[str]) -> None:
         """Accept `color` when the palette has it, letter for letter."""
-        if not self._is_string("color"):
+        if not self._has("color", "string"):
             return
         if self.data["color"] in palette:
             self.values["color"] = self.data["color"]
         else:
             self.add_error("NotSupportedChoice", "color")
 
-    def check_request_id(self) -> None:
-        """Note a `request_id` that is not a string."""
-        self._is_string("request_id")
-
     def price_types(self, known: Collection[int]) -> None:
         """Accept `available_products_price_types`: ids of price fields that the account has (assumed)."""
         key = "available_products_price_types"
-        if key not in self.data:
+        if not self._has(key, "array"):
             return
-        given = self.data[key]
-        if not isinstance(given, list):
-            self.add_type_error("array", key)
-            return
-        for position, price_type in enumerate(given):
-            if not is_integer(price_type):
-                self.add_type_error("int", f"{key}.{position}")
-            elif price_type not in known:
+        for position, price_type in enumerate(self.data[key]):
+            if self.check(price_type, "int", f"{key}.{position}") and price_type not in known:
                 self.add_error("NotSupportedChoice", f"{key}.{position}")
-        self.values[key] = list(given)
+        self.values[key] = list(self.data[key])
 
-    def _is_string(self, key: str) -> bool:
-        if key not in self.data:
-            return False
-        if isinstance(self.data[key], str):
-            return True
-        self.add_type_error("string", key)
-        return False
+    def _has(self, key: str, kind: str) -> bool:
+        return key in self.data and self.check(self.data[key], kind, key)
 
 
 def unknown_id() -> ProblemError:

@@ -1,6 +1,6 @@
 """Faults on demand: the next request can be slow, refused, garbled or cut off."""
 
-from dataclasses import field
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -56,22 +56,17 @@ class Fault:
         """Whether the fault has a response of its own."""
         return self.status is not None or self.body is not None or self.html or self.retry_after is not None
 
-    def matches(self, method: str, path: str) -> bool:
-        """Whether the fault applies to such a request."""
-        return (self.method is None or self.method.upper() == method) and (
-            self.path is None or fnmatchcase(path, self.path)
-        )
-
 
 class Faults:
     """The faults that wait for their requests, in the order added; one request meets at most one of them."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
         """Apply `fault` to the next requests that it matches."""
-        self._waiting.append(_Waiting(fault))
+        # A copy: its `skip` and `times` count down.
+        self._waiting.append(replace(fault))
 
     def clear(self) -> None:
         """Remove every fault."""
@@ -79,21 +74,16 @@ class Faults:
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that this request meets, counted as used; None when it meets none."""
-        for waiting in self._waiting:
-            if not waiting.fault.matches(method, path):
+        for fault in self._waiting:
+            if fault.method is not None and fault.method.upper() != method:
                 continue
-            if waiting.to_skip:
-                waiting.to_skip -= 1
+            if fault.path is not None and not fnmatchcase(path, fault.path):
                 continue
-            waiting.remaining -= 1
-            if waiting.remaining == 0:
-                self._waiting.remove(waiting)
-            return waiting.fault
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            fault.times -= 1
+            if fault.times == 0:
+                self._waiting.remove(fault)
+            return fault
         return None
-
-
-class _Waiting:
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        self.to_skip = fault.skip
-        self.remaining = fault.times

@@ -1,10 +1,11 @@
 """The layer that makes faults happen: it stands between the network and the application."""
 
 import json
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from anyio import sleep
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.sandbox.api.problems import problem, title
@@ -16,78 +17,51 @@ _HTML = (
 )
 
 
-@dataclass
-class _Response:
-    status: int = 0
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
-
-    async def collect(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = dict(message["headers"])
-        else:
-            self.body += message.get("body", b"")
-
-
-class Interference:
-    """Passes requests to `app`, except where a fault applies; `/_sandbox/` is never affected."""
-
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
-        self._app = app
-        self._faults = faults
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        fault = None
-        if scope["type"] == "http" and not scope["path"].startswith("/_sandbox/"):
-            fault = self._faults.take(scope["method"], scope["path"])
-        if fault is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._apply(fault, scope, receive, send)
-
-    async def _apply(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        await sleep(fault.delay)
-        if fault.drop == "before":
-            await _drop(scope, receive)
-            return
-        response = _Response()
-        if fault.drop or fault.after_effect or not fault.responds:
-            await self._app(scope, receive, response.collect)
-        if fault.drop == "after":
-            await _drop(scope, receive)
-            return
-        if fault.responds:
-            response = _response_of(fault)
-        response.headers |= {name.lower().encode(): value.encode() for name, value in fault.headers.items()}
-        # A status that allows no body would be a whole response already, not half of one.
-        if fault.drop == "body" and not response.body:
-            await _drop(scope, receive)
-            return
-        await send(
-            {"type": "http.response.start", "status": response.status, "headers": list(response.headers.items())}
-        )
-        if fault.drop == "body":
-            half = response.body[: len(response.body) // 2]
-            await send({"type": "http.response.body", "body": half, "more_body": True})
-            await _drop(scope, receive)
-            return
-        await send({"type": "http.response.body", "body": response.body})
+async def interfere(app: ASGIApp, faults: Faults, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass a request to `app`, except where a fault applies; `/_sandbox/` is never affected."""
+    fault = None
+    if scope["type"] == "http" and not scope["path"].startswith("/_sandbox/"):
+        fault = faults.take(scope["method"], scope["path"])
+    if fault is None:
+        await app(scope, receive, send)
+        return
+    await sleep(fault.delay)
+    response = Response()
+    if fault.drop in ("after", "body") or (fault.drop is None and (fault.after_effect or not fault.responds)):
+        response = await _response_of_app(app, scope, receive)
+    if fault.responds:
+        response = _response_of_fault(fault)
+    response.headers.update(fault.headers)
+    if fault.drop is None:
+        await response(scope, receive, send)
+        return
+    # A status that allows no body would be a whole response already, not half of one.
+    if fault.drop == "body" and response.body:
+        half = response.body[: len(response.body) // 2]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+    await _drop(scope, receive)
 
 
-def _response_of(fault: Fault) -> _Response:
-    default = HTTPStatus.OK if fault.retry_after is None else HTTPStatus.TOO_MANY_REQUESTS
-    status = fault.status or default.value
+async def _response_of_app(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
+    messages: list[Message] = []
+
+    async def collect(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, receive, collect)
+    start, *parts = messages
+    return Response(b"".join(part.get("body", b"") for part in parts), start["status"], Headers(raw=start["headers"]))
+
+
+def _response_of_fault(fault: Fault) -> Response:
+    status = fault.status or (HTTPStatus.OK if fault.retry_after is None else HTTPStatus.TOO_MANY_REQUESTS).value
     body, content_type = _body_of(fault, status)
-    headers = {}
-    if fault.content_type or content_type:
-        headers[b"content-type"] = (fault.content_type or content_type).encode()
     # A body after these would break the connection for its next request.
     if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        return _Response(status, headers)
-    encoded = body.encode()
-    return _Response(status, {**headers, b"content-length": str(len(encoded)).encode()}, encoded)
+        body = ""
+    content_type = fault.content_type or content_type
+    return Response(body, status, {"content-type": content_type} if content_type else {})
 
 
 def _body_of(fault: Fault, status: int) -> tuple[str, str]:

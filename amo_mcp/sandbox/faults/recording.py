@@ -1,6 +1,6 @@
 """The outermost layer: records requests, adds `X-Request-Id` to responses, limits the size of bodies and the rate."""
 
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
@@ -10,7 +10,7 @@ from uuid import uuid4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.sandbox.api import body
-from amo_mcp.sandbox.api.problems import ProblemResponse, problem
+from amo_mcp.sandbox.api.problems import ProblemError
 
 MAX_RECORDED = 2_000
 
@@ -18,6 +18,7 @@ _API = "/api/"
 _OAUTH = "/oauth2/"
 _SECRETS = ("client_secret", "code", "refresh_token")
 _RETRY_AFTER = 1
+_WINDOW_SECONDS = 1
 
 
 @dataclass
@@ -45,47 +46,77 @@ class Request:
 
 
 class Recording:
-    """Passes requests on with their bodies read, and appends those under `/api/` and `/oauth2/` to `requests`.
+    """Records the requests under `/api/` and `/oauth2/`, and refuses those under `/api/` above the rate limit.
 
-    `admit` is given the time that a request under `/api/` arrived at, and returns whether it may pass; one that may
-    not is refused with 429.
+    The limit is a number of requests in one second, or None. A window of one second is half-open: two requests exactly
+    a second apart are not in the same one. A refused request counts too, so only a pause helps (assumed).
+
+    Attributes:
+        requests: the last 2,000 requests, in order.
+        over_limit: how many requests were refused for the limit.
+
+    Raises:
+        ValueError: the `rate_limit` is less than 1.
     """
 
-    def __init__(self, app: ASGIApp, requests: list[Request], admit: Callable[[float], bool]) -> None:
-        self._app = app
-        self._requests = requests
-        self._admit = admit
+    def __init__(self, rate_limit: int | None) -> None:
+        if rate_limit is not None and rate_limit < 1:
+            raise ValueError(f"rate_limit is {rate_limit}, not at least 1")
+        self.requests: list[Request] = []
+        self.over_limit = 0
+        self._limit = rate_limit
+        self._arrivals: deque[float] = deque()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """An application that records its requests and passes them on to `app`, with their bodies read."""
+
+        async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._serve(app, scope, receive, send)
+
+        return recorded
+
+    def busiest_second(self) -> int:
+        """The largest number of recorded requests under `/api/` that arrived within one second."""
+        window: deque[float] = deque()
+        return max((_push(window, at) for at in sorted(item.at for item in self.requests if item.of_api)), default=0)
+
+    async def _serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
         record = self._record(scope)
-        admitted = not record.of_api or self._admit(record.at)
+        refused = record.of_api and self._limit is not None and _push(self._arrivals, record.at) > self._limit
+        self.over_limit += refused
         respond = _with_request_id(record, send)
-        raw = await _read(scope, receive)
+        raw = await _read(receive)
         if raw is None:
-            document = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            await ProblemResponse(document, status_code=document["status"])(scope, receive, respond)
+            await ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE).response()(scope, receive, respond)
             return
         try:
             record.body = _without_secrets(record, body.parse(raw))
         except ValueError:
             record.body = None
-        if not admitted:
-            document = {**problem(HTTPStatus.TOO_MANY_REQUESTS), "retry_after": _RETRY_AFTER}
-            await ProblemResponse(document, status_code=document["status"])(scope, receive, respond)
+        if refused:
+            problem = ProblemError(HTTPStatus.TOO_MANY_REQUESTS, retry_after=_RETRY_AFTER)
+            await problem.response()(scope, receive, respond)
             return
-        await self._app(scope, _replaying(raw, receive), respond)
+        await app(scope, _replaying(raw, receive), respond)
 
     def _record(self, scope: Scope) -> Request:
         query = scope["query_string"].decode("latin-1")
         record = Request(monotonic(), scope["method"], f"{scope['path']}?{query}" if query else scope["path"])
         if scope["path"].startswith((_API, _OAUTH)):
-            del self._requests[: max(0, len(self._requests) - MAX_RECORDED + 1)]
-            self._requests.append(record)
+            self.requests.append(record)
+            del self.requests[:-MAX_RECORDED]
         return record
+
+
+def _push(window: deque[float], at: float) -> int:
+    """Add an arrival, remove those a second or more before it, and return how many there are."""
+    window.append(at)
+    while at - window[0] >= _WINDOW_SECONDS:
+        window.popleft()
+    return len(window)
 
 
 def _without_secrets(record: Request, value: Any) -> Any:
@@ -96,18 +127,14 @@ def _without_secrets(record: Request, value: Any) -> Any:
     return {name: "…" if name in _SECRETS else item for name, item in value.items()}
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > body.MAX_BYTES:
-        return None
+async def _read(receive: Receive) -> bytes | None:
     raw: bytes = b""
-    while True:
+    while len(raw) <= body.MAX_BYTES:
         message = await receive()
         raw += message.get("body", b"")
-        if len(raw) > body.MAX_BYTES:
-            return None
         if not message.get("more_body", False):
-            return raw
+            return raw if len(raw) <= body.MAX_BYTES else None
+    return None
 
 
 def _replaying(raw: bytes, receive: Receive) -> Receive:

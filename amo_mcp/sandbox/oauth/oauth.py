@@ -1,17 +1,23 @@
 """The state of sign-in: the one integration, and the codes and tokens issued to it."""
 
+import json
+import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from http import HTTPStatus
+from uuid import uuid4
 
 from pydantic import BaseModel
 
 from amo_mcp.sandbox.account import Account, JsonObject
-from amo_mcp.sandbox.api.problems import OAuthProblemError
-from amo_mcp.sandbox.oauth import tokens
+from amo_mcp.sandbox.api.problems import sign_in_refused
 
 CODE_LIFETIME = 20 * 60
 ACCESS_LIFETIME = 24 * 60 * 60
 REFRESH_LIFETIME = 90 * 24 * 60 * 60
+
+_SIGNATURE_BYTES = 256
+_OPAQUE_BYTES = 128
 
 
 class OAuthState(BaseModel, strict=True):
@@ -58,20 +64,18 @@ class OAuth:
         self._account = account
         self._clock = clock
         self._changed = changed
-        self._codes = dict(state.codes)
-        self._access = dict(state.access_tokens)
-        self._refresh = dict(state.refresh_tokens)
-        self._revoked = set(state.revoked)
+        self._state = state
 
     @property
     def live_refresh_tokens(self) -> int:
         """How many refresh tokens are valid."""
-        return sum(self._lives(token, self._refresh) for token in self._refresh)
+        tokens = self._state.refresh_tokens
+        return sum(self._lives(token, tokens) for token in tokens)
 
     def issue_code(self) -> str:
         """A new authorization code, as if a person had just granted access."""
-        code = tokens.opaque()
-        self._codes[code] = self._clock() + CODE_LIFETIME
+        code = _opaque()
+        self._state.codes[code] = self._clock() + CODE_LIFETIME
         self._changed()
         return code
 
@@ -81,20 +85,10 @@ class OAuth:
         `host` is the `api_domain` claim of the access token.
         """
         time = self._clock()
-        issued = time - self.access_lifetime if expired else time
-        expires = issued + self.access_lifetime
-        access = tokens.access_token(
-            client_id=self.client_id,
-            account_id=self._account.id,
-            user_id=self._account.user_id(admin=True),
-            api_domain=host,
-            issued=issued,
-            expires=expires,
-        )
-        refresh = tokens.opaque()
-        # Adding and subtracting the lifetime can leave a rounding error, and an expired token that still lives.
-        self._access[access] = min(expires, time) if expired else expires
-        self._refresh[refresh] = time + REFRESH_LIFETIME
+        issued, expires = (time - self.access_lifetime, time) if expired else (time, time + self.access_lifetime)
+        access, refresh = self._access_token(host, issued, expires), _opaque()
+        self._state.access_tokens[access] = expires
+        self._state.refresh_tokens[refresh] = time + REFRESH_LIFETIME
         self._changed()
         return access, refresh
 
@@ -104,87 +98,103 @@ class OAuth:
         Raises:
             ValueError: it was never issued.
         """
-        if not any(token in issued for issued in (self._codes, self._access, self._refresh)):
+        state = self._state
+        if not any(token in issued for issued in (state.codes, state.access_tokens, state.refresh_tokens)):
             raise ValueError("no such code or token was issued")
-        self._revoked.add(token)
+        state.revoked.append(token)
         self._changed()
 
     def accepts(self, access: str) -> bool:
         """Whether an access token is valid now."""
-        return self._lives(access, self._access)
+        return self._lives(access, self._state.access_tokens)
 
     def check_client(self, client_id: object) -> None:
         """Let only the integration through.
 
         Raises:
-            OAuthProblemError: 400.
+            ProblemError: 400.
         """
         if client_id != self.client_id:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `client_id` parameter")
+            raise sign_in_refused(HTTPStatus.BAD_REQUEST, "Check the `client_id` parameter")
 
-    def check_integration(self, data: JsonObject) -> None:
-        """Let only a request through that has the integration's id, secret and redirect URI.
+    def exchange(self, data: JsonObject, host: str) -> tuple[str, str]:
+        """The access and refresh tokens that the body of a request for tokens is entitled to.
 
         Raises:
-            OAuthProblemError: 400; the order in which the three are looked at is assumed.
+            ProblemError: 401 for a refresh token that is not live, 400 for anything else; which of the two it is,
+                but for a refresh token used twice, and the order in which the parameters are looked at are assumed.
         """
+        match data.get("grant_type"):
+            case "authorization_code":
+                parameter = "code"
+            case "refresh_token":
+                parameter = "refresh_token"
+            case _:
+                hint = "Check that all required parameters have been provided"
+                raise sign_in_refused(HTTPStatus.BAD_REQUEST, hint)
         self.check_client(data.get("client_id"))
         if data.get("client_secret") != self.client_secret:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `client_secret` parameter")
+            raise sign_in_refused(HTTPStatus.BAD_REQUEST, "Check the `client_secret` parameter")
         if data.get("redirect_uri") != self.redirect_uri:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Redirect URI is not associated with client")
-
-    def use_code(self, code: object, host: str) -> tuple[str, str]:
-        """The tokens that an authorization code is exchanged for.
-
-        Raises:
-            OAuthProblemError: 400.
-        """
-        if not isinstance(code, str) or not code:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `code` parameter")
-        self._check(code, self._codes, HTTPStatus.BAD_REQUEST, "authorization code", "Authorization code")
-        self._revoked.add(code)
-        return self.issue_tokens(host=host)
-
-    def use_refresh_token(self, token: object, host: str) -> tuple[str, str]:
-        """The tokens that a refresh token is exchanged for.
-
-        Raises:
-            OAuthProblemError: 400 without a token, 401 for one that is not live.
-        """
+            raise sign_in_refused(HTTPStatus.BAD_REQUEST, "Redirect URI is not associated with client")
+        token = data.get(parameter)
         if not isinstance(token, str) or not token:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check the `refresh_token` parameter")
-        self.check_refresh_token(token)
-        self._revoked.add(token)
-        self.refreshes += 1
+            raise sign_in_refused(HTTPStatus.BAD_REQUEST, f"Check the `{parameter}` parameter")
+        if parameter == "code":
+            self._check(token, self._state.codes, HTTPStatus.BAD_REQUEST, "authorization code", "Authorization code")
+        else:
+            self.check_refresh_token(token)
+            self.refreshes += 1
+        self._state.revoked.append(token)
         return self.issue_tokens(host=host)
 
     def check_refresh_token(self, token: str) -> None:
         """Let only a live refresh token through, and leave it alive.
 
         Raises:
-            OAuthProblemError: 401; the hints for a token unknown or expired are assumed.
+            ProblemError: 401; the hints for a token unknown or expired are assumed.
         """
-        self._check(token, self._refresh, HTTPStatus.UNAUTHORIZED, "refresh token", "Token")
+        self._check(token, self._state.refresh_tokens, HTTPStatus.UNAUTHORIZED, "refresh token", "Token")
 
     def state(self) -> OAuthState:
         """What a state file keeps."""
-        return OAuthState(
-            access_lifetime=self.access_lifetime,
-            moved_to=self.moved_to,
-            codes=self._codes,
-            access_tokens=self._access,
-            refresh_tokens=self._refresh,
-            revoked=sorted(self._revoked),
-        )
+        return self._state.model_copy(update={"access_lifetime": self.access_lifetime, "moved_to": self.moved_to})
 
     def _check(self, token: str, issued: dict[str, float], status: int, name: str, subject: str) -> None:
         if token not in issued:
-            raise OAuthProblemError(status, f"Cannot decrypt the {name}")
-        if token in self._revoked:
-            raise OAuthProblemError(status, f"{subject} has been revoked")
+            raise sign_in_refused(status, f"Cannot decrypt the {name}")
+        if token in self._state.revoked:
+            raise sign_in_refused(status, f"{subject} has been revoked")
         if not self._lives(token, issued):
-            raise OAuthProblemError(status, f"{subject} has expired")
+            raise sign_in_refused(status, f"{subject} has expired")
 
     def _lives(self, token: str, issued: dict[str, float]) -> bool:
-        return token in issued and token not in self._revoked and self._clock() < issued[token]
+        return token in issued and token not in self._state.revoked and self._clock() < issued[token]
+
+    def _access_token(self, host: str, issued: float, expires: float) -> str:
+        """A JWT whose signature is random, since there is no key.
+
+        The claims beside `exp` and `api_domain`, `scopes` and an empty `grant_type` among them, are assumed.
+        """
+        header = {"typ": "JWT", "alg": "RS256"}
+        claims = {
+            "aud": self.client_id,
+            "jti": uuid4().hex,
+            "iat": int(issued),
+            "nbf": int(issued),
+            "exp": int(expires),
+            "sub": str(self._account.user_id(admin=True)),
+            "grant_type": "",
+            "account_id": self._account.id,
+            "base_domain": "amocrm.ru",
+            "api_domain": host,
+            "scopes": ["push_notifications", "files", "crm", "files_delete", "notifications"],
+        }
+        parts = [json.dumps(part, separators=(",", ":")).encode() for part in (header, claims)]
+        parts.append(secrets.token_bytes(_SIGNATURE_BYTES))
+        return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def _opaque() -> str:
+    """A new authorization code or refresh token."""
+    return f"def50200{secrets.token_hex(_OPAQUE_BYTES)}"

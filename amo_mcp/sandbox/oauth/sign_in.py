@@ -1,19 +1,18 @@
 """The vendor's OAuth over HTTP: the consent page, the token endpoint, and where an account has moved to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from amo_mcp.sandbox.account import Account, JsonObject
+from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.api import body
-from amo_mcp.sandbox.api.problems import OAuthProblemError
 from amo_mcp.sandbox.oauth.oauth import OAuth
 
 _CONSENT = """<!DOCTYPE html>
@@ -52,32 +51,26 @@ class SignIn:
         """
         query = request.query_params
         self.oauth.check_client(query.get("client_id"))
-        state = [("state", query["state"])] if "state" in query else []
+        state = {"state": query["state"]} if "state" in query else {}
         match query.get("sandbox_answer"):
             case "allow":
                 code = self.oauth.issue_code()
-                return self._redirect([("code", code), ("referer", request.url.netloc), *state, ("platform", "1")])
+                parameters = {"code": code, "referer": request.url.netloc, **state, "platform": "1"}
             case "deny":
-                return self._redirect([("error", "access_denied"), *state])
+                parameters = {"error": "access_denied", **state}
             case _:
                 return HTMLResponse(self._page(request))
+        separator = "&" if "?" in self.oauth.redirect_uri else "?"
+        location = f"{self.oauth.redirect_uri}{separator}{urlencode(parameters)}"
+        return RedirectResponse(location, HTTPStatus.FOUND)
 
     async def access_token(self, request: Request) -> Response:
-        """A new pair of tokens, for an authorization code or for a refresh token.
-
-        What is refused with 400 and what with 401 is assumed, but for the 401 of a refresh token used twice.
-        """
-        data = _object(await request.body())
-        grants = {
-            "authorization_code": ("code", self.oauth.use_code),
-            "refresh_token": ("refresh_token", self.oauth.use_refresh_token),
-        }
-        grant = data.get("grant_type")
-        if not isinstance(grant, str) or grant not in grants:
-            raise OAuthProblemError(HTTPStatus.BAD_REQUEST, "Check that all required parameters have been provided")
-        self.oauth.check_integration(data)
-        key, use = grants[grant]
-        access, refresh = use(data.get(key), request.url.netloc)
+        """A new pair of tokens, for an authorization code or for a refresh token."""
+        try:
+            data = body.parse(await request.body())
+        except ValueError:
+            data = {}
+        access, refresh = self.oauth.exchange(data if isinstance(data, dict) else {}, request.url.netloc)
         return JSONResponse(
             {
                 "token_type": "Bearer",
@@ -112,37 +105,15 @@ class SignIn:
         client = self.oauth.client_id
         return _CONSENT.format(account=escape(account), client=escape(client), allow=escape(allow), deny=escape(deny))
 
-    def _redirect(self, parameters: Sequence[tuple[str, str]]) -> Response:
-        uri = self.oauth.redirect_uri
-        separator = "&" if "?" in uri else "?"
-        return RedirectResponse(f"{uri}{separator}{urlencode(parameters)}", HTTPStatus.FOUND)
 
-
-class Relocation:
-    """Passes requests to `app`, except those for the API of an account that has moved.
+async def relocate(app: ASGIApp, oauth: OAuth, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass a request to `app`, except one for the API of an account that has moved.
 
     The response is a 301 with an empty body (assumed), whatever the token, unless the request is to the new host.
     """
-
-    def __init__(self, app: ASGIApp, oauth: OAuth) -> None:
-        self._app = app
-        self._oauth = oauth
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        host = self._oauth.moved_to
-        relocated = host and scope["type"] == "http" and scope["path"].startswith("/api/")
-        if not relocated or host == HTTPConnection(scope).url.netloc:
-            await self._app(scope, receive, send)
-            return
-        query = scope["query_string"].decode("latin-1")
-        location = f"https://{host}{quote(scope['path'])}{'?' if query else ''}{query}"
-        await Response(status_code=HTTPStatus.MOVED_PERMANENTLY, headers={"Location": location})(scope, receive, send)
-
-
-def _object(raw: bytes) -> JsonObject:
-    try:
-        data = body.parse(raw)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
+    url = HTTPConnection(scope).url
+    if oauth.moved_to in (None, url.netloc) or not url.path.startswith("/api/"):
+        await app(scope, receive, send)
+    else:
+        location = url.replace(scheme="https", netloc=oauth.moved_to)
+        await RedirectResponse(location, HTTPStatus.MOVED_PERMANENTLY)(scope, receive, send)

@@ -4,7 +4,8 @@ import pytest
 
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.api.custom_fields import Changes, merged, validate
-from amo_mcp.sandbox.api.palettes import SEGMENT_COLORS, STATUS_COLORS
+from amo_mcp.sandbox.api.segments import SEGMENT_COLORS
+from amo_mcp.sandbox.api.statuses import STATUS_COLORS
 from amo_mcp.sandbox.api.validation import Validation
 
 

@@ -1,1 +1,0 @@
-"""The example account: a coffee shop whose segments and statuses need tidying up."""
