@@ -95,7 +95,7 @@ class ApiModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _can_be_passed_on(cls, value: Any) -> Any:
-        """Refuse what is nested deeper than can be passed on: who reads it has a limit too."""
+        """Refuse what is nested deeper than a client may be able to read."""
         level = [value] if type(value) in _NESTED else []
         for _ in range(_MAX_DEPTH):
             if not level:

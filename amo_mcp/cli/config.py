@@ -17,16 +17,17 @@ _WHERE = {
     "cursor": "~/.cursor/mcp.json, or .cursor/mcp.json in the project's folder",
     "vscode": ".vscode/mcp.json in the project's folder",
 }
+_INPUT_ID = "amo-access-token"
 _TOKEN = {
     "claude-code": "${AMO_ACCESS_TOKEN}",
     "cursor": "${env:AMO_ACCESS_TOKEN}",
-    "vscode": "${input:amo-access-token}",
+    "vscode": f"${{input:{_INPUT_ID}}}",
 }
 _ABOUT_REFERENCE = "The client reads the token from the reference shown."
 _ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
     "type": "promptString",
-    "id": "amo-access-token",
+    "id": _INPUT_ID,
     "description": "amoCRM long-lived access token",
     "password": True,
 }

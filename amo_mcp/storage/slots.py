@@ -88,7 +88,7 @@ class SlotRateLimiter(RateLimiter):
     @override
     @asynccontextmanager
     async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
-        """Wait until half a second of requests is before this one; then it is prepared, and takes its slot.
+        """Wait while half a second of requests is ahead; then this one is prepared, and takes its slot.
 
         So no request waits long on an open connection, and none waits for the connection of another to open.
         """
@@ -125,7 +125,7 @@ class SlotRateLimiter(RateLimiter):
         await self._slots.pause(min(seconds, MAX_PAUSE))
 
     async def pause_left(self) -> float:
-        """Seconds for which nobody can send, because the API asked for that; 0 when it did not."""
+        """Seconds that are left of the pause that the API asked for; 0 when there is none."""
         return await self._slots.pause_left()
 
     async def _take(self) -> str:

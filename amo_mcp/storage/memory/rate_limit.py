@@ -12,7 +12,10 @@ from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, SlotTable, Wait
 
 
 class Unlimited(RateLimiter):
-    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept too."""
+    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept too.
+
+    `clock` gives monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What is recorded as the JSON text that a database keeps of it."""
+"""Records as JSON text, as a database keeps them."""
 
 import json
 from collections.abc import Callable

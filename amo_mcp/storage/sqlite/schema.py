@@ -1,4 +1,4 @@
-"""What is in the database of an account, and how a database of an earlier release becomes one of this."""
+"""The tables in the database of an account, and how those of an earlier release are brought up to date."""
 
 import json
 import sqlite3
