@@ -13,7 +13,7 @@ MAX_SEGMENT_FIELDS = 30
 """Custom fields that the segments of one account can have (reference: "Общая информация")."""
 
 ALMOST_FULL = 0.9
-"""The used part of a limit from which it is reported; our own choice."""
+"""Share of a limit from which it is reported as almost used up."""
 
 STATUS_COLORS = tuple(
     "#fffeb2 #fffd7f #fff000 #ffeab2 #ffdc7f #ffce5a #ffdbdb #ffc8c8 #ff8f92 #d6eaff #c1e0ff "

@@ -20,7 +20,7 @@ from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.cli.wording import explained
-from amo_mcp.compose.account import credential_store, open_account, rate_limiter
+from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
 from amo_mcp.text import sanitize
@@ -148,7 +148,7 @@ def _clock(date: str | None) -> Line:
 async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
         return _long_lived(expiry(settings.access_token))
-    store = credential_store(settings, settings.base_url)
+    store = sign_in_store(settings, settings.base_url)
     if await store.load() is None:
         return Line("sign-in", f"nothing readable in {store.place}", "Run amo-mcp login.")
     return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")

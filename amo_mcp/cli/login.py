@@ -10,7 +10,7 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.cli.consent import ask_for_consent, pasted_code
 from amo_mcp.cli.wording import explained, wrong_environment
-from amo_mcp.compose.account import credential_store
+from amo_mcp.compose.account import sign_in_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, LoginSettings, is_loopback, load_settings
 
@@ -60,7 +60,7 @@ async def _sign_in(settings: LoginSettings, pasted: str | None) -> None:
             redirect_uri=settings.redirect_uri,
             code=code,
         )
-    store = credential_store(settings, base_url)
+    store = sign_in_store(settings, base_url)
     try:
         await store.save(credentials)
     except OSError as error:

@@ -4,7 +4,7 @@ import anyio
 import click
 
 from amo_mcp.cli.wording import wrong_environment
-from amo_mcp.compose.account import credential_store
+from amo_mcp.compose.account import sign_in_store
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
 
@@ -22,7 +22,7 @@ def command() -> None:
     base_url = settings.base_url or next(reversed(signed_in), None)
     if base_url is None:
         raise click.ClickException("nobody is signed in")
-    store = credential_store(settings, base_url)
+    store = sign_in_store(settings, base_url)
     try:
         deleted = anyio.run(store.delete)
     except OSError as error:

@@ -12,7 +12,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
-from amo_mcp.storage.credentials import choose_store
+from amo_mcp.storage.credentials import credential_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -35,7 +35,7 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
     stack.push_async_callback(http.aclose)
     tokens: TokenSource = (
-        OAuthTokenSource(credential_store(settings, base_url), http, allowed=settings.checked_base_url)
+        OAuthTokenSource(sign_in_store(settings, base_url), http, allowed=settings.checked_base_url)
         if settings.access_token is None
         else LongLivedToken(settings.access_token)
     )
@@ -59,9 +59,9 @@ def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAcc
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
 
 
-def credential_store(settings: Settings, base_url: str) -> CredentialStore:
+def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:
     """Where the sign-in to the account at `base_url` is, or is to be kept."""
-    return choose_store(base_url, settings.state)
+    return credential_store(base_url, settings.state)
 
 
 def rate_limiter(settings: ServingSettings) -> SqliteRateLimiter:

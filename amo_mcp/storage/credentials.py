@@ -180,7 +180,7 @@ class KeychainCredentialStore(FileCredentialStore):
         return True
 
 
-def choose_store(base_url: str, state: StateDir) -> CredentialStore:
+def credential_store(base_url: str, state: StateDir) -> CredentialStore:
     """Where the sign-in for `base_url` is, or is to be kept, in the state directory where it is not the keychain.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.

@@ -22,7 +22,7 @@ from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import allowed_base_url
-from amo_mcp.storage.credentials import choose_store
+from amo_mcp.storage.credentials import credential_store
 from tests.conftest import answer, error
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ class Machine:
         http = HttpTransport(timeout=5.0, direct=True)
         try:
             return await OAuthTokenSource(
-                choose_store(self.url, self.state),
+                credential_store(self.url, self.state),
                 http,
                 allowed=lambda address: allowed_base_url(address, ()),
             ).token()

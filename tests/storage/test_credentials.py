@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from amo_mcp.amocrm.auth import Credentials, CredentialStore
 from amo_mcp.paths import StateDir
-from amo_mcp.storage.credentials import FileCredentialStore, KeychainCredentialStore, choose_store
+from amo_mcp.storage.credentials import FileCredentialStore, KeychainCredentialStore, credential_store
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
 
 pytestmark = pytest.mark.anyio
@@ -320,7 +320,7 @@ class TestFirstRelease:
 
     async def test_a_file_of_the_first_release_is_loaded_and_saved_as_today(self, file: Path, kept: str) -> None:
         write(file, kept)
-        store = choose_store(BASE_URL, StateDir(file.parent))
+        store = credential_store(BASE_URL, StateDir(file.parent))
         loaded = await store.load()
         assert loaded == FIRST
         await store.save(FIRST)
@@ -330,20 +330,20 @@ class TestFirstRelease:
         self, tmp_path: Path, keychain: MemoryKeychain, kept: str
     ) -> None:
         keychain.entries[ENTRY] = kept
-        assert await choose_store(BASE_URL, StateDir(tmp_path)).load() == FIRST
+        assert await credential_store(BASE_URL, StateDir(tmp_path)).load() == FIRST
 
 
 class TestKeychain:
     @pytest.fixture
     def store(self, tmp_path: Path, keychain: MemoryKeychain) -> CredentialStore:
-        return choose_store(BASE_URL, StateDir(tmp_path))
+        return credential_store(BASE_URL, StateDir(tmp_path))
 
     async def test_what_is_saved_is_an_entry_of_the_account(
         self, store: CredentialStore, tmp_path: Path, keychain: MemoryKeychain
     ) -> None:
         await store.save(FIRST)
         assert keychain.entries == {ENTRY: FIRST.model_dump_json()}
-        assert await choose_store("https://other.amocrm.ru", StateDir(tmp_path)).load() is None
+        assert await credential_store("https://other.amocrm.ru", StateDir(tmp_path)).load() is None
         assert (store.place, names(tmp_path)) == ("the system's keychain", [])
 
     async def test_an_entry_that_cannot_be_read_is_as_none(
@@ -372,7 +372,7 @@ class TestKeychain:
         keychain.failure = failure
         await store.save(SECOND)
         assert await store.load() == SECOND
-        assert await choose_store(BASE_URL, StateDir(spill.parent)).load() == SECOND
+        assert await credential_store(BASE_URL, StateDir(spill.parent)).load() == SECOND
         assert (store.place, mode(spill), names(spill.parent)) == (str(spill), 0o600, [spill.name])
 
     async def test_when_the_keychain_works_again_the_sign_in_moves_back(
@@ -381,7 +381,7 @@ class TestKeychain:
         keychain.failure = FAILURES[0]
         await store.save(SECOND)
         keychain.failure = None
-        assert await choose_store(BASE_URL, StateDir(tmp_path)).load() == SECOND
+        assert await credential_store(BASE_URL, StateDir(tmp_path)).load() == SECOND
         assert (keychain.entries, names(tmp_path)) == ({ENTRY: SECOND.model_dump_json()}, [])
         assert await store.load() == SECOND
 
@@ -463,17 +463,17 @@ class TestChoice:
         self, backend: Callable[[], KeyringBackend], tmp_path: Path
     ) -> None:
         keyring.set_keyring(backend())
-        store = choose_store(BASE_URL, StateDir(tmp_path))
+        store = credential_store(BASE_URL, StateDir(tmp_path))
         assert (type(store), store.place) == (FileCredentialStore, str(tmp_path / "sign-in-shop.amocrm.ru.json"))
 
     def test_a_port_is_part_of_the_files_name(self, tmp_path: Path) -> None:
-        store = choose_store("http://127.0.0.1:8901", StateDir(tmp_path))
+        store = credential_store("http://127.0.0.1:8901", StateDir(tmp_path))
         assert store.place == str(tmp_path / "sign-in-127.0.0.1_8901.json")
 
     async def test_with_a_keychain_it_is_an_entry_named_by_host_and_port(
         self, tmp_path: Path, keychain: MemoryKeychain
     ) -> None:
-        store = choose_store("http://127.0.0.1:8901", StateDir(tmp_path))
+        store = credential_store("http://127.0.0.1:8901", StateDir(tmp_path))
         await store.save(FIRST)
         assert isinstance(store, KeychainCredentialStore)
         assert list(keychain.entries) == [("amo-mcp", "127.0.0.1_8901")]
@@ -485,7 +485,7 @@ class TestChoice:
     ) -> None:
         kept = tmp_path / f"sign-in-shop.amocrm.ru.json{suffix}"
         write(kept, FIRST.model_dump_json())
-        store = choose_store(BASE_URL, StateDir(tmp_path))
+        store = credential_store(BASE_URL, StateDir(tmp_path))
         assert isinstance(store, FileCredentialStore)
         assert await store.load() == FIRST
         assert keychain.entries == {}
@@ -494,16 +494,16 @@ class TestChoice:
         self, tmp_path: Path, keychain: MemoryKeychain, spill: Path
     ) -> None:
         keychain.failure = FAILURES[0]
-        await choose_store(BASE_URL, StateDir(tmp_path)).save(SECOND)
+        await credential_store(BASE_URL, StateDir(tmp_path)).save(SECOND)
         keyring.set_keyring(no_keychain())
-        store = choose_store(BASE_URL, StateDir(tmp_path))
+        store = credential_store(BASE_URL, StateDir(tmp_path))
         assert (await store.load(), store.place) == (SECOND, str(spill))
 
     def test_all_stores_of_an_account_share_one_lock(self, tmp_path: Path, keychain: MemoryKeychain) -> None:
         """A process with a keychain and one without exclude each other."""
 
         async def enter() -> None:
-            async with choose_store(BASE_URL, StateDir(tmp_path)).exclusive():
+            async with credential_store(BASE_URL, StateDir(tmp_path)).exclusive():
                 assert names(tmp_path) == ["sign-in-shop.amocrm.ru.lock"]
 
         anyio.run(enter)
