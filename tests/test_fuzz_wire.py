@@ -19,7 +19,7 @@ from tests.cli.test_serve import HELLO, NEW, OLD, over_http, peak_megabytes, pro
 SECONDS = 30
 """How long an answer can take before it counts as none."""
 
-MOST_MEGABYTES = 60
+MAX_MEGABYTES = 60
 """How much more memory than at the start a fuzzed process may ever have held."""
 
 FUZZ = settings(
@@ -140,7 +140,7 @@ def to_payload(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Any]]:
         to_payload.still_answers(HELLO if request.param == OLD else ping)
         before = peak_megabytes(running.pid)
         yield to_payload, ping
-        assert peak_megabytes(running.pid) - before < MOST_MEGABYTES
+        assert peak_megabytes(running.pid) - before < MAX_MEGABYTES
         assert running.stdin
         running.stdin.close()
         assert running.wait(SECONDS) == 0
@@ -182,7 +182,7 @@ def door() -> Iterator[tuple[str, str, httpx2.Client]]:
         session = http.post(url, json=HELLO, headers=accept).headers["mcp-session-id"]
         before = peak_megabytes(running.pid)
         yield url, session, http
-        assert peak_megabytes(running.pid) - before < MOST_MEGABYTES
+        assert peak_megabytes(running.pid) - before < MAX_MEGABYTES
         running.terminate()
         assert running.wait(SECONDS) == 0
         assert running.stderr

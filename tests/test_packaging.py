@@ -1,9 +1,11 @@
 """What is released: a wheel and an sdist, built without a network, with everything inside."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -63,6 +65,18 @@ def test_a_package_that_was_installed_from_the_wheel_has_its_prompts(dist: Path,
         check=True,
     )
     assert done.stdout.splitlines() == [str(tmp_path / "amo_mcp" / "__init__.py"), *PROMPTS]
+
+
+def test_the_sdist_has_every_document_and_what_the_documents_link_to(dist: Path) -> None:
+    [file] = dist.glob("*.tar.gz")
+    with tarfile.open(file) as sdist:
+        packed = {name.partition("/")[2] for name in sdist.getnames()}
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert {document.relative_to(ROOT).as_posix() for document in documents} <= packed
+    linked = re.findall(r"\]\((?!https?:)([\w./-]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert len(linked) > 5
+    assert [path for path in linked if not any(name == path or name.startswith(f"{path}/") for name in packed)] == []
+    assert "scripts/generate.py" in packed
 
 
 def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:

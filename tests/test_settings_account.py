@@ -75,7 +75,7 @@ class TestSignedIn:
         settings = serving()
         assert (settings.base_url, settings.access_token) == (SHOP, None)
 
-    def test_without_an_address_it_is_the_account_that_was_signed_in_to_last(self, state: StateDir) -> None:
+    def test_without_an_address_the_account_is_the_one_that_was_signed_in_to_last(self, state: StateDir) -> None:
         for base_url in (SHOP, CAFE):
             state.remember(base_url)
         assert serving().base_url == CAFE

@@ -52,7 +52,7 @@ def figure(name: str, rounds: list[float], unit: str, wanted: str = "") -> Figur
 
 
 def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
-    """From the start of the process to the answer of `tools/list`; and what the process holds then.
+    """From the start of the process to the answer of `tools/list`; and how much memory the process uses then.
 
     Each process ends before the next one starts: what a server does while it idles is not to slow the other down.
     """
@@ -88,10 +88,10 @@ def first_call(rounds: int) -> Iterator[Figure]:
 
 
 def own_time(rounds: int, segments: int, wanted: float) -> Iterator[Figure]:
-    """`list_segments`, less an empty tool and a bare request of the same list; and what else any such tool takes.
+    """`list_segments`, less an empty tool and a bare request of the same list; and the same of a tool without work.
 
-    The milliseconds were wanted of a machine on which a call of an empty tool took `_EMPTY_MS`, so it is also given in
-    such calls.
+    The target in milliseconds is for a machine on which a call of an empty tool takes `_EMPTY_MS`, so the time is also
+    given in such calls.
     """
     with sandbox(segments) as (url, environment), tempfile.TemporaryDirectory() as folder:
         headers = {"Authorization": f"Bearer {environment['AMO_ACCESS_TOKEN']}"}
@@ -217,7 +217,7 @@ def _tail(times: list[float]) -> float:
 
 
 def _loops() -> list[float]:
-    """How long this machine takes now for five million additions, a few times: how fast it is changes."""
+    """Seconds that five million additions take now, five times: they show how steady the machine is."""
     return [_timed(lambda: sum(range(5_000_000))) for _ in range(5)]
 
 

@@ -1,4 +1,4 @@
-"""An empty server of the same SDK, over stdio or HTTP: what anything is compared with.
+"""An empty server of the same SDK, over stdio or HTTP: the baseline of the bench.
 
 Its tools answer the text of the file that is named as first argument, both ways, as ours do; one makes a request
 first.

@@ -1,4 +1,4 @@
-"""What drives a server in the bench: as little of its own as can be, so that the server's time is what is seen."""
+"""Clients that drive a server in the bench. They do little work themselves, so that the server's time is measured."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 _REVISION = "2025-11-25"
-_HELLO = {"protocolVersion": _REVISION, "capabilities": {}, "clientInfo": {"name": "bench", "version": "0"}}
+_INITIALIZE = {"protocolVersion": _REVISION, "capabilities": {}, "clientInfo": {"name": "bench", "version": "0"}}
 _PLAIN = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith("AMO_") and name != "PYTHONDONTWRITEBYTECODE"
 }
-"""Without what would choose an account, or let Python compile on every start what an installed package has compiled."""
+"""The environment without variables that choose an account, and with cached bytecode, as installed packages have it."""
 _MAX_READ = 1 << 20
 EMPTY = str(Path(__file__).with_name("empty.py"))
 
@@ -45,7 +45,7 @@ class Stdio:
             stderr=subprocess.DEVNULL,
         )
         self._number = 0
-        self.ask("initialize", _HELLO)
+        self.ask("initialize", _INITIALIZE)
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         self.tools = self.ask("tools/list")["tools"]
         self.cold_start = time.perf_counter() - self._began
@@ -64,7 +64,7 @@ class Stdio:
 
     @property
     def mebibytes(self) -> float:
-        """Memory that the process holds now."""
+        """Memory that the process uses now, in MiB."""
         return _mebibytes(self._process.pid)
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
@@ -91,7 +91,7 @@ class Stdio:
 
 
 class Connection:
-    """One connection to a server over HTTP, which is asked the same again and again."""
+    """One connection to a server over HTTP, on which the same call is sent again and again."""
 
     def __init__(self, url: str, tool: str) -> None:
         address = urlsplit(url)
@@ -100,7 +100,7 @@ class Connection:
             f"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {_REVISION}\r\n"
         )
         self.socket = socket.create_connection((address.hostname, address.port))
-        self._message = self._post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _HELLO})
+        self._message = self._post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _INITIALIZE})
         self._began = 0.0
         self._left = 0
         self._answer = b""
@@ -117,7 +117,7 @@ class Connection:
         self._message = self._post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params})
 
     def begin(self, calls: int) -> None:
-        """Send the first of so many calls."""
+        """Send the first of several calls, without waiting for the answer."""
         self.times = []
         self._left = calls
         self._send()
@@ -145,7 +145,7 @@ class Connection:
 
 
 def at_once(url: str, tool: str, clients: int, each: int) -> tuple[list[float], float]:
-    """The seconds of every call when so many clients call at once, and of all together.
+    """The seconds of every call when several clients call at once, and of all together.
 
     One thread drives all of them: threads would wait for one another, and that would be taken for the server's time.
     """
@@ -228,7 +228,7 @@ def account_at(url: str, folder: str) -> dict[str, str]:
 
 
 def mebibytes(process: "subprocess.Popen[str]") -> float:
-    """Memory that the process holds now."""
+    """Memory that the process uses now, in MiB."""
     return _mebibytes(process.pid)
 
 

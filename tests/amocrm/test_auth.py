@@ -275,8 +275,8 @@ class TestUse:
         world.sign_in(lives=0)
         with anyio.fail_after(5):
             async with anyio.create_task_group() as group:
-                held = filelock.FileLock(world.lock)
-                held.acquire()
+                lock = filelock.FileLock(world.lock)
+                lock.acquire()
                 late: list[SecretStr] = []
 
                 async def wait() -> None:
@@ -286,7 +286,7 @@ class TestUse:
                 await anyio.wait_all_tasks_blocked()
                 assert late == []
                 fresh = world.sign_in(lives=900)
-                held.release()
+                lock.release()
         assert late == [fresh.access_token]
         assert world.requests == []
 
@@ -421,7 +421,7 @@ class TestUnavailable:
         assert caught.value.reason == "could not be reached; check the address and the network"
         assert world.kept == kept.model_copy(update={"base_url": "http://127.0.0.1:1"})
 
-    async def test_through_the_transport_it_is_told_and_not_repeated(self, world: World) -> None:
+    async def test_a_failed_refresh_is_reported_through_the_session_and_not_repeated(self, world: World) -> None:
         world.sign_in(lives=0)
         world.sandbox.faults.add(Fault(path="/oauth2/*", status=503, times=0))
         with pytest.raises(Unavailable):
@@ -541,7 +541,7 @@ class TestMoved:
         assert hosts[-1] == "renamed.kommo.com/oauth2/access_token"
 
     @pytest.mark.parametrize(
-        "answer",
+        "fault",
         [
             {"body": '{"domain": "evil.example"}'},
             {"body": '{"domain": "amocrm.ru.evil.example"}'},
@@ -557,11 +557,11 @@ class TestMoved:
         ],
     )
     async def test_an_answer_that_is_no_new_address_of_amocrm_is_not_followed(
-        self, answer: dict[str, Any], world: World
+        self, fault: dict[str, Any], world: World
     ) -> None:
         kept = world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
-        world.sandbox.faults.add(Fault(path="/oauth2/*", times=0, **answer))
+        world.sandbox.faults.add(Fault(path="/oauth2/*", times=0, **fault))
         session = world.session()
         with pytest.raises(Unavailable) as caught:
             await session.request("GET", ACCOUNT)
@@ -722,15 +722,15 @@ async def test_a_whole_life_of_a_sign_in_logs_no_secret(world: World, everything
     world.sandbox.oauth.revoke(world.kept.access_token.get_secret_value())
     world.sandbox.oauth.revoke(world.kept.refresh_token.get_secret_value())
     everything_logged.lines.append(repr(await unauthorized(session.request("GET", ACCOUNT))))
-    logged = "\n".join(everything_logged.lines)
-    assert "GET /api/v4/account -> 200" in logged
+    log = "\n".join(everything_logged.lines)
+    assert "GET /api/v4/account -> 200" in log
     secrets = [
         secret.get_secret_value()
         for pair in signed_in
         for secret in (pair.access_token, pair.refresh_token, pair.client_secret)
     ]
     assert len(secrets) == 6
-    assert not [secret for secret in secrets if secret in logged]
+    assert not [secret for secret in secrets if secret in log]
 
 
 @asynccontextmanager

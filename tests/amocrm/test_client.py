@@ -146,14 +146,14 @@ async def test_a_client_that_reports_tells_of_the_waits_of_every_request(name: s
 
 
 @pytest.mark.parametrize("name", ONES)
-async def test_nothing_for_one_thing_means_that_it_is_not_there(name: str) -> None:
+async def test_an_empty_answer_for_one_entity_means_that_it_is_not_there(name: str) -> None:
     with pytest.raises(NotFound) as caught:
         await doing(name)(client_of(Scripted(None)))
     assert caught.value.status == 204
 
 
 @pytest.mark.parametrize("name", LISTS)
-async def test_nothing_for_a_list_means_that_it_is_empty(name: str) -> None:
+async def test_an_empty_answer_for_a_list_means_that_it_is_empty(name: str) -> None:
     session = Scripted(None)
     assert await doing(name)(client_of(session)) == []
     assert len(session.asked) == 1
@@ -161,7 +161,7 @@ async def test_nothing_for_a_list_means_that_it_is_empty(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONES)
 @pytest.mark.parametrize("wrong", [[], {}, "text", 5, {"id": None}, {"id": "x", "name": 5}])
-async def test_one_thing_of_another_shape_is_no_usable_answer(name: str, wrong: Any) -> None:
+async def test_an_entity_of_another_shape_is_no_usable_answer(name: str, wrong: Any) -> None:
     with pytest.raises(Unavailable) as caught:
         await doing(name)(client_of(Scripted(wrong)))
     assert caught.value.reason == UNEXPECTED
@@ -248,7 +248,7 @@ async def test_a_write_that_was_answered_with_nothing_may_have_been_made(name: s
 
 
 @pytest.mark.parametrize("name", ["update_status", "update_segment"])
-async def test_a_change_that_is_answered_with_another_thing_may_have_been_made(name: str) -> None:
+async def test_a_change_that_is_answered_with_another_entity_may_have_been_made(name: str) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         await doing(name)(client_of(Scripted({"id": 99, "name": "а"})))
     assert caught.value.reason == UNEXPECTED
@@ -290,7 +290,7 @@ async def test_created_statuses_are_told_in_the_order_asked_for_by_their_echo(
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
-async def test_another_number_of_created_statuses_than_asked_for_leaves_it_open(count: int) -> None:
+async def test_another_number_of_created_statuses_than_asked_for_leaves_the_outcome_unknown(count: int) -> None:
     items = [{"id": status_id} for status_id in range(1, count + 1)]
     with pytest.raises(OutcomeUnknown) as caught:
         await client_of(Scripted(listing("statuses", *items))).create_statuses(THREE)

@@ -127,14 +127,14 @@ def test_only_a_multiselect_takes_several_choices() -> None:
     two = ({"enum_id": 13}, {"enum_code": "BEANS"})
     assert sent("multiselect", *two) == [{"enum_id": 13}, {"enum_id": 11}]
     for kind in ("select", "radiobutton"):
-        told = Problem("custom_fields_values.0.values", f"takes one value: the field is of type {kind}")
-        assert refused(kind, *two) == [told]
+        problem = Problem("custom_fields_values.0.values", f"takes one value: the field is of type {kind}")
+        assert refused(kind, *two) == [problem]
 
 
 @pytest.mark.parametrize("value", [{}, {"value": "В зёрнах", "enum_id": 11}, {"enum_id": 11, "enum_code": "BEANS"}])
 def test_a_choice_is_named_in_exactly_one_way(value: dict[str, Any]) -> None:
-    told = "needs exactly one of value, enum_id and enum_code"
-    assert refused("select", value) == [Problem("custom_fields_values.0.values.0", told)]
+    problem = "needs exactly one of value, enum_id and enum_code"
+    assert refused("select", value) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
 def test_of_very_many_choices_thirty_are_listed() -> None:
@@ -154,8 +154,8 @@ def test_a_checkbox_takes_a_yes_or_a_no_and_nothing_else(text: str) -> None:
     for word, meant in words.items():
         assert sent("checkbox", {"value": f" {word.upper()}"}) == [{"value": meant}]
     if text.strip().casefold() not in words:
-        told = 'must be "true" or "false": the field is a checkbox'
-        assert refused("checkbox", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+        problem = 'must be "true" or "false": the field is a checkbox'
+        assert refused("checkbox", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_number_travels_as_the_text_it_was_written_in(number: str) -> None:
     ["", "много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½", "1_000", "1e5", "١٢", "1" * 31],
 )
 def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
-    told = 'must be a number such as "12.5": the field is numeric'
-    assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+    problem = 'must be a number such as "12.5": the field is numeric'
+    assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
 @given(day=st.dates())
@@ -205,8 +205,8 @@ def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_utc(moment: d
     "text", ["", "завтра", "22.11.2026", "2026-02-30", "2026-11-22T25:00:00Z", "11/22/2026", "12:00"]
 )
 def test_what_is_no_date_is_refused(kind: str, text: str) -> None:
-    told = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
-    assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", told)]
+    problem = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
+    assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
 @given(kind=st.sampled_from(PLAIN), text=st.text())

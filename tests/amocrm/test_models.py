@@ -246,7 +246,7 @@ def unknown_keys(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
 
 @rule
 @given(extra=unknown_keys(Status), conditions=st.lists(st.lists(json_values(), max_size=2), max_size=2), name=st.text())
-def test_a_status_is_message_it_was_read(extra: dict[str, Any], conditions: list[Any], name: str) -> None:
+def test_a_status_is_dumped_as_it_was_read(extra: dict[str, Any], conditions: list[Any], name: str) -> None:
     record = {**extra, "id": 7, "name": name, "sort": 1, "color": name, "conditions": conditions, "type": 9}
     status = Status.model_validate(record)
     assert dumped(status) == record
@@ -260,7 +260,7 @@ def test_a_status_is_message_it_was_read(extra: dict[str, Any], conditions: list
     value=json_values(),
     prices=st.lists(st.integers()),
 )
-def test_a_segment_is_message_it_was_read_but_for_its_times(
+def test_a_segment_is_dumped_as_it_was_read_but_for_its_times(
     extra: dict[str, Any], times: tuple[int | None, int | None], value: Any, prices: list[int]
 ) -> None:
     fields = [{"field_id": 1, "field_type": "text", "values": [{"value": value, "kind": value}], "extra": value}]

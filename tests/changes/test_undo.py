@@ -298,8 +298,8 @@ def test_of_many_values_some_are_told_and_the_rest_is_counted() -> None:
     choices = [{"field_id": 5, "values": [{"enum_id": number} for number in range(1, 8)]}]
     step = updated(VIP, custom_fields_values=choices)
     said = undone(step, current=(after(step, custom_fields_values=[]),)).conflicts
-    told = ", ".join(f"«choice {number}»" for number in range(1, 6))
-    assert said == (f"segment «VIP» (id 51): field 5 was set to {told} and 2 more and is now empty.",)
+    shown = ", ".join(f"«choice {number}»" for number in range(1, 6))
+    assert said == (f"segment «VIP» (id 51): field 5 was set to {shown} and 2 more and is now empty.",)
 
 
 UNDOCUMENTED = {

@@ -71,7 +71,7 @@ def test_a_token_that_the_client_did_not_fill_in_is_reported_before_serving() ->
 
 class TestSandbox:
     @pytest.mark.requirement("COMMAND-4")
-    def test_it_serves_an_account_and_keeps_it_in_a_file(self, tmp_path: Path) -> None:
+    def test_the_sandbox_command_serves_an_account_and_keeps_it_in_a_file(self, tmp_path: Path) -> None:
         state = tmp_path / "shop.json"
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         for created in (1, 2):
@@ -121,7 +121,7 @@ def sandbox(*arguments: str) -> Iterator[str]:
 
 class TestDemo:
     @pytest.mark.requirement("COMMAND-5")
-    def test_without_a_terminal_it_answers_yes_and_says_so(self) -> None:
+    def test_without_a_terminal_the_demo_answers_yes_and_says_so(self) -> None:
         done = amo("demo", AMO_BASE_URL="https://never.used.example")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.count("(no terminal, so the demo answers yes)") == 4
@@ -133,7 +133,7 @@ class TestDemo:
 
     @pytest.mark.requirement("COMMAND-5")
     @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
-    def test_in_a_terminal_it_asks(self, typed: str, outcome: str, questions: int) -> None:
+    def test_in_a_terminal_the_demo_asks(self, typed: str, outcome: str, questions: int) -> None:
         output = demo_in_terminal(typed)
         assert output.count("Yes? [y/n]") == questions
         assert outcome in output

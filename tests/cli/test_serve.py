@@ -87,7 +87,7 @@ def call(number: int, name: str, arguments: Any) -> Any:
 class TestHttp:
     @pytest.mark.requirement("HTTP-6")
     @pytest.mark.anyio
-    async def test_without_a_dialog_it_cannot_ask(self, era: str) -> None:
+    async def test_a_client_without_dialogs_cannot_be_asked_over_http(self, era: str) -> None:
         with over_http() as (_, url):
             async with Client(url, mode=ERAS[era], cache=None) as client:
                 failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
@@ -97,7 +97,7 @@ class TestHttp:
 
     @pytest.mark.requirement("HTTP-6")
     @pytest.mark.anyio
-    async def test_with_confirm_chat_it_asks_in_two_steps(self, era: str) -> None:
+    async def test_with_confirm_chat_a_client_is_asked_in_two_steps_over_http(self, era: str) -> None:
         with over_http("--confirm", "chat") as (_, url):
             async with Client(url, mode=ERAS[era], cache=None) as client:
                 failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
@@ -106,7 +106,7 @@ class TestHttp:
                 assert answer(confirmed)["deleted"]["id"] == 51
 
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_it_in_order_and_in_silence(self, how: signal.Signals) -> None:
+    def test_a_signal_ends_the_http_server_in_order_and_in_silence(self, how: signal.Signals) -> None:
         with over_http() as (running, url):
             headers = {"accept": "application/json, text/event-stream"}
             session = httpx2.post(url, json=HELLO, headers=headers).headers["mcp-session-id"]
@@ -120,7 +120,7 @@ class TestHttp:
 
     @pytest.mark.requirement("HTTP-2")
     @pytest.mark.parametrize("host", ["0.0.0.0", "example.org"])
-    def test_it_refuses_to_listen_off_loopback(self, host: str) -> None:
+    def test_a_host_that_is_not_loopback_is_refused(self, host: str) -> None:
         done = amo("serve", "--sandbox", "--http", "--host", host)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [
@@ -165,7 +165,7 @@ class TestStdio:
     @pytest.mark.parametrize(
         ("closed", "name"), [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&- 2>&-", "")], ids=["stdin", "stdout", "all"]
     )
-    def test_without_a_client_it_says_so_in_a_sentence(self, closed: str, name: str) -> None:
+    def test_a_stdio_server_without_a_client_says_so_in_a_sentence(self, closed: str, name: str) -> None:
         command = shlex.join([sys.executable, "-m", "amo_mcp", "serve", "--sandbox"])
         done = subprocess.run(
             ["sh", "-c", f"{command} {closed}"], capture_output=True, env=ENVIRONMENT, timeout=SECONDS, check=False
@@ -175,7 +175,9 @@ class TestStdio:
         assert done.stderr.decode().splitlines() == (["amo-mcp cannot start:", why] if name else [])
 
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_it_once_the_call_under_way_is_answered(self, how: signal.Signals, tmp_path: Path) -> None:
+    def test_a_signal_ends_the_stdio_server_once_the_call_under_way_is_answered(
+        self, how: signal.Signals, tmp_path: Path
+    ) -> None:
         sandbox = Sandbox()
         sandbox.faults.add(Fault(method="GET", delay=1))
         with sandbox_running(sandbox) as url:
@@ -193,7 +195,7 @@ class TestStdio:
                 assert running.stderr
                 assert running.stderr.read() == b""
 
-    def test_a_client_that_sends_much_and_reads_nothing_costs_little_and_does_not_keep_it_from_ending(
+    def test_a_client_that_sends_much_and_reads_nothing_costs_little_and_does_not_keep_the_server_from_ending(
         self, way: Sequence[str]
     ) -> None:
         """Its answers would be 80 MB."""
@@ -212,7 +214,7 @@ class TestStdio:
             assert after - before < 25
             assert running.stderr.read() == b""
 
-    def test_ctrl_c_ends_it_though_the_client_still_has_it_open(self, way: Sequence[str]) -> None:
+    def test_ctrl_c_ends_the_server_though_the_client_still_has_its_stdin_open(self, way: Sequence[str]) -> None:
         with process(start=way) as running:
             say(running, HELLO)
             hear(running)
@@ -221,7 +223,7 @@ class TestStdio:
             assert running.stderr
             assert running.stderr.read() == b""
 
-    def test_a_client_that_reads_no_more_ends_it(self, way: Sequence[str]) -> None:
+    def test_a_client_that_reads_no_more_ends_the_server(self, way: Sequence[str]) -> None:
         with process(start=way) as running:
             say(running, HELLO)
             hear(running)
@@ -238,11 +240,13 @@ class TestStdio:
         with process(start=way) as running:
             say(running, HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *listings)
             answers = [hear(running) for _ in range(31)]
-            assert {told["id"]: "tools" in told["result"] for told in answers[1:]} == dict.fromkeys(range(1, 31), True)
+            assert {heard["id"]: "tools" in heard["result"] for heard in answers[1:]} == dict.fromkeys(
+                range(1, 31), True
+            )
             say(running, {"jsonrpc": "2.0", "id": 31, "method": "ping"})
             assert hear(running) == {"jsonrpc": "2.0", "id": 31, "result": {}}
 
-    def test_while_nobody_reads_what_it_writes_it_works_on_and_ctrl_c_ends_it(self) -> None:
+    def test_while_nobody_reads_its_answers_the_server_works_on_and_ctrl_c_ends_it(self) -> None:
         listings = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 31)]
         impatient = (
             "-c",
@@ -265,7 +269,7 @@ class TestStdio:
             assert running.wait(SECONDS) == 0
             assert b"Traceback" not in running.stderr.read()
 
-    def test_a_connection_that_is_reset_ends_it(self, way: Sequence[str]) -> None:
+    def test_a_connection_that_is_reset_ends_the_server(self, way: Sequence[str]) -> None:
         with (
             socket.create_server(("127.0.0.1", 0)) as listener,
             socket.create_connection(listener.getsockname()) as theirs,
@@ -298,7 +302,7 @@ class TestStdio:
         assert (done.returncode, done.stderr) == (0, b"")
         assert json.loads(heard.read_text("utf-8"))["id"] == HELLO["id"]
 
-    def test_without_a_stderr_it_serves_all_the_same(self, way: Sequence[str]) -> None:
+    def test_a_server_without_a_stderr_serves_all_the_same(self, way: Sequence[str]) -> None:
         command = shlex.join([sys.executable, *way, "serve", "--sandbox"])
         done = subprocess.run(
             ["sh", "-c", f"{command} 2>&-"],

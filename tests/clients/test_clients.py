@@ -97,8 +97,8 @@ def test_the_typescript_clients_do_the_main_job(library: str, era: str, carrier:
 def test_the_inspectors_cli_lists_calls_and_reads(era: str, carrier: str, target: list[str], tmp_path: Path) -> None:
     def inspect(method: str, *arguments: str, exits: int = 0) -> Any:
         options = ["--protocol-era", era, "--format", "json", "--method", method, *arguments]
-        told = run("mcp-inspector", "--cli", *target, *options, exits=exits, HOME=str(tmp_path))
-        return told["result"]
+        printed = run("mcp-inspector", "--cli", *target, *options, exits=exits, HOME=str(tmp_path))
+        return printed["result"]
 
     tools = inspect("tools/list", "--strict")["tools"]
     assert [tool["name"] for tool in tools] == [*catalog()]
@@ -132,10 +132,10 @@ def mcpdo() -> Iterator[Callable[..., Any]]:
 
 def test_mcpdo_answers_dialogs_and_completes(era: str, target: list[str], mcpdo: Callable[..., Any]) -> None:
     def call(name: str, *arguments: str, says: tuple[str, ...] = (), exits: int = 0) -> Any:
-        told = mcpdo("tools/call", name, *arguments)
+        printed = mcpdo("tools/call", name, *arguments)
         if says:
-            told = mcpdo("elicitation/respond", told["elicitationPending"]["elicitationId"], *says, exits=exits)
-        return told["structuredContent"]
+            printed = mcpdo("elicitation/respond", printed["elicitationPending"]["elicitationId"], *says, exits=exits)
+        return printed["structuredContent"]
 
     assert mcpdo("connect", "--era", era, "--", *target)["protocolEra"] == era
     assert mcpdo("connections/show")["protocolVersion"] == VERSIONS[era]

@@ -130,8 +130,8 @@ def test_names_colours_prices_and_positions_are_worded_alike_alone_in_a_plan_and
 
 
 def test_a_field_whose_definition_is_gone_is_named_by_what_the_segment_says_of_it() -> None:
-    held = {"field_id": 77, "field_name": "Старое поле", "field_type": "text", "values": [{"value": "а"}]}
-    segment = Segment.model_validate({"id": 1, "name": "А", "custom_fields_values": [held]})
+    value = {"field_id": 77, "field_name": "Старое поле", "field_type": "text", "values": [{"value": "а"}]}
+    segment = Segment.model_validate({"id": 1, "name": "А", "custom_fields_values": [value]})
     patches = [field(77, {"value": "б"}), field(78, {"enum_id": 9})]
     assert setting_lines(Update(segment, SegmentPatch(custom_fields_values=patches)), ()) == [
         "Field «Старое поле»: was «а» → will be «б»",

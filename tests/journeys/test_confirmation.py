@@ -504,7 +504,7 @@ class TestTwoSteps:
             return error(await client.call_tool(*call))
 
     @pytest.mark.requirement("CONFIRM-6")
-    async def test_the_preview_is_the_question_and_the_second_call_does_it(
+    async def test_the_preview_is_the_question_and_the_second_call_carries_the_change_out(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
         approvals = MemoryApprovalStore(Clock(1_800_000_000.0))

@@ -91,8 +91,8 @@ async def over_http(served: Served, host: str = "127.0.0.1") -> AsyncIterator[At
 
 
 def client(at: At, era: str, person: Any = None, name: str = "tests") -> Client:
-    told = Implementation(name=name, version="1")
-    return Client(at.url, mode=ERAS[era], elicitation_callback=person, client_info=told, cache=None)
+    info = Implementation(name=name, version="1")
+    return Client(at.url, mode=ERAS[era], elicitation_callback=person, client_info=info, cache=None)
 
 
 @pytest.mark.requirement("HTTP-1", "HTTP-6")
@@ -155,7 +155,7 @@ async def test_who_follows_hears_of_what_another_client_changes(era: str, sandbo
 
 
 @pytest.mark.requirement("RESOURCE-4")
-async def test_every_session_hears_of_what_it_subscribed_to(sandbox: Sandbox, serve: Serve) -> None:
+async def test_every_session_is_notified_of_what_it_subscribed_to(sandbox: Sandbox, serve: Serve) -> None:
     async with (
         serve(sandbox) as served,
         over_http(served) as at,
@@ -305,7 +305,9 @@ class TestTheDoor:
             assert fits.status_code == 400
 
     @pytest.mark.requirement("HTTP-5")
-    async def test_it_says_that_it_serves_without_asking_amocrm(self, sandbox: Sandbox, serve: Serve) -> None:
+    async def test_healthz_reports_that_the_server_is_up_without_asking_amocrm(
+        self, sandbox: Sandbox, serve: Serve
+    ) -> None:
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
             healthy = await http.get(at.url.removesuffix("/mcp") + "/healthz")
             assert (healthy.status_code, healthy.json()) == (
@@ -335,7 +337,7 @@ class TestTheDoor:
 
     @pytest.mark.requirement("HTTP-2")
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org", ""])
-    async def test_it_listens_on_loopback_alone(self, host: str) -> None:
+    async def test_an_address_off_loopback_is_not_listened_on(self, host: str) -> None:
         with pytest.raises(NotLoopback):
             listen(host, 0)
 
@@ -378,7 +380,7 @@ class TestTheEnd:
                 await at.until(at.has_a_stream)
             await at.stop()
 
-    async def test_a_dialog_that_nobody_answers_does_not_hold_it_up(
+    async def test_a_dialog_that_nobody_answers_does_not_hold_the_shutdown_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.1)
@@ -389,9 +391,9 @@ class TestTheEnd:
             asking = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
             sent = {**ACCEPT, "mcp-session-id": session, "mcp-protocol-version": OLD}
             async with http.stream("POST", at.url, json=asking, headers=sent) as stream:
-                told = stream.aiter_lines()
-                assert await anext(told) == "event: message"
-                assert "elicitation/create" in await anext(told)
+                lines = stream.aiter_lines()
+                assert await anext(lines) == "event: message"
+                assert "elicitation/create" in await anext(lines)
                 await at.stop()
-                assert "".join([line async for line in told]) == ""
+                assert "".join([line async for line in lines]) == ""
         assert served.writes() == []

@@ -203,7 +203,7 @@ class TestKilled:
             ("after it was renamed", (1, 1), False),
         ],
     )
-    async def test_killed_at_any_moment_but_one_it_leaves_the_next_process_signed_in(
+    async def test_a_process_killed_at_any_moment_but_one_leaves_the_next_one_signed_in(
         self, where: str, refreshes: tuple[int, int], beside: bool, machine: Machine
     ) -> None:
         await self.killed(where, machine)
@@ -217,7 +217,7 @@ class TestKilled:
         assert kept["access_token"] == token.get_secret_value()
         assert not await anyio.Path(f"{machine.file}.new").exists()
 
-    async def test_killed_between_the_answer_and_the_write_it_leaves_a_person_to_sign_in_again(
+    async def test_a_process_killed_between_the_answer_and_the_write_leaves_a_person_to_sign_in_again(
         self, machine: Machine
     ) -> None:
         await self.killed("after the answer, before the write", machine)

@@ -59,7 +59,7 @@ async def test_a_client_without_dialogs_confirms_in_two_steps(era: str) -> None:
 
 
 @pytest.mark.requirement("CONFIRM-7")
-async def test_with_dialogs_only_it_cannot_ask(era: str) -> None:
+async def test_with_dialogs_only_a_client_without_them_cannot_be_asked(era: str) -> None:
     server = started("serve", "--sandbox", "--confirm", "dialog")
     async with Client(server, mode=ERAS[era], cache=None) as client:
         assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == "cannot_ask"
@@ -80,15 +80,15 @@ async def test_an_account_at_an_address_with_a_token(era: str, sandbox: Sandbox)
 async def test_stderr_has_one_line_an_event_and_never_the_token_or_a_traceback(
     level: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    told = tmp_path / "stderr"
+    log = tmp_path / "stderr"
     with running(sandbox) as url:
         server = started(AMO_BASE_URL=url, AMO_ACCESS_TOKEN=ADMIN_TOKEN, AMO_LOG_LEVEL=level)
-        with told.open("w") as errlog:
+        with log.open("w") as errlog:
             async with Client(stdio_client(server, errlog=errlog), mode="legacy", cache=None) as client:
                 await client.call_tool("get_segment", {"segment_id": 51})
                 await client.call_tool("get_segment", {"segment_id": "x"})
                 await client.call_tool("delete_segment", {"segment_id": 51})
-    lines = told.read_text().splitlines()
+    lines = log.read_text().splitlines()
     assert ADMIN_TOKEN not in "".join(lines)
     assert not any("Traceback" in line or line.startswith(" ") for line in lines)
     if level == "WARNING":

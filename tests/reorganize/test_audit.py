@@ -38,8 +38,8 @@ def of_names(*names: str) -> list[tuple[int, ...]]:
     return [finding.ids for finding in found("near_duplicate_names", audit_segments(segments, []))]
 
 
-def delete(kind: str, thing_id: int) -> dict[str, Any]:
-    return {"action": "delete", "kind": kind, "id": thing_id}
+def delete(kind: str, entity_id: int) -> dict[str, Any]:
+    return {"action": "delete", "kind": kind, "id": entity_id}
 
 
 def test_an_account_that_is_in_order_has_no_findings() -> None:
@@ -245,9 +245,9 @@ def test_a_sign_that_belongs_to_writing_is_no_drift_and_what_is_only_signs_is_le
 
 @pytest.mark.requirement("TOOL-20")
 def test_a_field_that_hardly_anybody_fills_is_told_and_nothing_is_suggested() -> None:
-    held = [{"field_id": 7, "values": [{"value": "да"}]}, {"field_id": 8, "values": []}]
+    filled = [{"field_id": 7, "values": [{"value": "да"}]}, {"field_id": 8, "values": []}]
     segments = [
-        segment(number, f"{number:02}", custom_fields_values=held if number == 1 else None) for number in range(1, 11)
+        segment(number, f"{number:02}", custom_fields_values=filled if number == 1 else None) for number in range(1, 11)
     ]
     segments += [segment(11, "Ещё", custom_fields_values=[{"field_id": 9, "values": [{"value": 1}]}] * 2)]
     fields = [CustomField(id=9, name="Часто"), CustomField(id=8, name="Пусто"), CustomField(id=7, name="Редко")]
@@ -322,8 +322,8 @@ def accounts(draw: st.DrawFn) -> list[Segment]:
     colors = st.sampled_from(["", "abcdef", *SEGMENT_COLORS[:3]])
     counts = st.sampled_from([None, 0, 0, 1, 7])
     return [
-        segment(thing_id, draw(names), draw(counts), draw(colors), custom_fields_values=draw(some_values))
-        for thing_id in ids
+        segment(entity_id, draw(names), draw(counts), draw(colors), custom_fields_values=draw(some_values))
+        for entity_id in ids
     ]
 
 
@@ -332,29 +332,29 @@ def status_accounts(draw: st.DrawFn) -> list[Status]:
     ids = draw(st.lists(st.integers(1, 99), unique=True, max_size=8))
     colors = st.sampled_from(["", "#abcdef", *STATUS_COLORS[:3]])
     return [
-        status(thing_id, draw(names), draw(st.integers(0, 9)), draw(colors), system=draw(st.booleans()))
-        for thing_id in ids
+        status(entity_id, draw(names), draw(st.integers(0, 9)), draw(colors), system=draw(st.booleans()))
+        for entity_id in ids
     ]
 
 
 FIELDS = [CustomField(id=number, name=f"Поле {number}") for number in (3, 1, 2)]
 
 
-def check_suggestions(things: Sequence[Segment] | Sequence[Status], findings: Sequence[Finding]) -> None:
-    by_id: dict[int, Any] = {thing.id: thing for thing in things}
+def check_suggestions(entities: Sequence[Segment] | Sequence[Status], findings: Sequence[Finding]) -> None:
+    by_id: dict[int, Any] = {entity.id: entity for entity in entities}
     for finding in findings:
         assert finding.problem == "sort_gaps" or list(finding.ids) == sorted(finding.ids)
         changed = [change["id"] for change in finding.suggested_changes]
         assert len(set(changed)) == len(changed)
         assert set(changed) <= set(finding.ids)
         for change in finding.suggested_changes:
-            thing = by_id[change["id"]]
+            entity = by_id[change["id"]]
             if change["action"] == "delete":
-                assert not getattr(thing, "is_default", False)
-                assert not getattr(thing, "customers_count", 0)
+                assert not getattr(entity, "is_default", False)
+                assert not getattr(entity, "customers_count", 0)
             else:
                 [(name, value)] = {key: change[key] for key in change.keys() - {"action", "kind", "id"}}.items()
-                assert getattr(thing, name) != value
+                assert getattr(entity, name) != value
         deleted = [change for change in finding.suggested_changes if change["action"] == "delete"]
         assert finding.problem == "empty_segment" or len(deleted) < len(finding.ids) or not deleted
 

@@ -28,11 +28,11 @@ CLOSED = Status(id=13, name="Закрытые", sort=1, color="#d5d8db", is_defa
 DISCOUNT = CustomField(id=7, name="Скидка", type="numeric", code="DISCOUNT")
 
 
-def state(*things: Entity, fields: Sequence[CustomField] = (DISCOUNT,)) -> Snapshot:
-    held: dict[Kind, dict[int, Entity]] = {"segment": {}, "status": {}}
-    for thing in things or (VIP, NEW, WARM, CLOSED):
-        held["segment" if isinstance(thing, Segment) else "status"][thing.id] = thing
-    return Snapshot(held, fields)
+def state(*entities: Entity, fields: Sequence[CustomField] = (DISCOUNT,)) -> Snapshot:
+    by_kind: dict[Kind, dict[int, Entity]] = {"segment": {}, "status": {}}
+    for entity in entities or (VIP, NEW, WARM, CLOSED):
+        by_kind["segment" if isinstance(entity, Segment) else "status"][entity.id] = entity
+    return Snapshot(by_kind, fields)
 
 
 def many(kind: Kind, count: int) -> list[Entity]:
@@ -43,8 +43,8 @@ def many(kind: Kind, count: int) -> list[Entity]:
 
 def change(words: str, **more: Any) -> dict[str, Any]:
     """A change said as "create segment" or "delete status 10"."""
-    action, kind, *thing_id = words.split()
-    return {"action": action, "kind": kind} | ({"id": int(thing_id[0])} if thing_id else {}) | more
+    action, kind, *entity_id = words.split()
+    return {"action": action, "kind": kind} | ({"id": int(entity_id[0])} if entity_id else {}) | more
 
 
 def made(*changes: Mapping[str, Any], of: Snapshot | None = None) -> tuple[Plan, list[str]]:
@@ -168,7 +168,7 @@ def test_a_colour_outside_the_palette_is_refused_with_the_palette(wrong: dict[st
     assert (path, detail.partition(";")[0]) == ("changes.0.color", said)
 
 
-def test_two_changes_to_one_thing_are_refused_and_the_same_id_of_the_other_kind_is_another_thing() -> None:
+def test_two_changes_to_one_entity_are_refused_and_the_same_id_of_the_other_kind_is_another_entity() -> None:
     of = state(VIP, Status(id=51, name="Тёплые"))
     twice = [change("update segment 51", name="А"), change("update status 51", name="Б"), change("delete segment 51")]
     assert refused(*twice, of=of) == [("changes.2.id", "is changed by another change of this plan")]
@@ -238,7 +238,7 @@ def test_only_the_kind_that_is_full_has_its_deletions_first() -> None:
 @st.composite
 def tight_plans(draw: st.DrawFn) -> tuple[Snapshot, list[dict[str, Any]]]:
     kinds: tuple[Kind, ...] = draw(st.sampled_from([("segment",), ("status",), ("segment", "status")]))
-    things = [thing for kind in kinds for thing in many(kind, LIMITS[kind] - draw(st.integers(0, 3)))]
+    entities = [entity for kind in kinds for entity in many(kind, LIMITS[kind] - draw(st.integers(0, 3)))]
     changes = []
     for kind in kinds:
         for number in draw(st.lists(st.integers(1, 20), unique=True, max_size=6)):
@@ -248,7 +248,7 @@ def tight_plans(draw: st.DrawFn) -> tuple[Snapshot, list[dict[str, Any]]]:
         changes += [
             change(f"create {kind}", name=f"Новый {number}", **more) for number in range(draw(st.integers(0, 6)))
         ]
-    return state(*things), draw(st.permutations(changes))
+    return state(*entities), draw(st.permutations(changes))
 
 
 @given(tight_plans())
@@ -257,22 +257,22 @@ def test_no_limit_is_exceeded_at_any_point_and_the_rest_keeps_its_order(
     case: tuple[Snapshot, list[dict[str, Any]]],
 ) -> None:
     of, changes = case
-    held = {kind: len(things) for kind, things in of.entities.items()}
+    count = {kind: len(entities) for kind, entities in of.entities.items()}
     grows = {
         kind: sum({"create": 1, "delete": -1}.get(item["action"], 0) for item in changes if item["kind"] == kind)
-        for kind in held
+        for kind in count
     }
-    if any(held[kind] + grows[kind] > LIMITS[kind] for kind in held):
+    if any(count[kind] + grows[kind] > LIMITS[kind] for kind in count):
         assert {path for path, _ in refused(*changes, of=of)} == {"changes"}
         return
     steps = planned(*changes, of=of).steps
     for step in steps:
-        held[step.kind] += {"create": 1, "delete": -1}.get(step.action, 0)
-        assert step.action != "create" or held[step.kind] <= LIMITS[step.kind]
+        count[step.kind] += {"create": 1, "delete": -1}.get(step.action, 0)
+        assert step.action != "create" or count[step.kind] <= LIMITS[step.kind]
     given = [(item["action"], item["kind"], item.get("id") or item["name"]) for item in changes]
     ordered = [(step.action, step.kind, step.target_id or step.name) for step in steps]
     assert sorted(ordered, key=str) == sorted(given, key=str)
-    for kind in held:
+    for kind in count:
         for deleting in (True, False):
             assert [item for item in ordered if (item[1], item[0] == "delete") == (kind, deleting)] == [
                 item for item in given if (item[1], item[0] == "delete") == (kind, deleting)

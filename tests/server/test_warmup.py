@@ -44,7 +44,7 @@ async def test_the_event_loop_is_free_while_a_piece_runs() -> None:
         served.set()
 
 
-async def test_cancelling_ends_it_at_once_and_starts_no_further_piece() -> None:
+async def test_cancelling_ends_the_warm_up_at_once_and_starts_no_further_piece() -> None:
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
     further: list[int] = []
 
@@ -105,8 +105,20 @@ async def test_a_server_warms_up_once_its_tools_were_listed() -> None:
             await warmed_up.wait()
 
 
-async def test_a_server_that_ends_while_it_warms_up_ends_at_once() -> None:
+async def test_a_server_that_ends_while_it_warms_up_does_not_wait_for_the_piece_under_way() -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def last_piece() -> None:
+        begun.set()
+        assert may_end.wait(30)
+        ended.set()
+
     settings = load_settings(ServingSettings, sandbox=True)
-    with anyio.fail_after(30):
-        async with open_server(settings, "stdio") as server, Client(server, cache=None) as client:
-            await client.list_tools()
+    async with open_server(settings, "stdio", warmed_up=last_piece) as server, Client(server, cache=None) as client:
+        await client.list_tools()
+        with anyio.fail_after(30):
+            while not begun.is_set():
+                await anyio.lowlevel.checkpoint()
+    assert not ended.is_set()
+    may_end.set()
+    assert ended.wait(10)

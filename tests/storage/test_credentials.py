@@ -188,7 +188,7 @@ class TestEveryStore:
 
 
 class TestFile:
-    async def test_what_is_saved_is_in_the_file_alone(self, file: Path) -> None:
+    async def test_what_a_file_store_saves_is_in_the_file_alone(self, file: Path) -> None:
         store = FileCredentialStore(file)
         await store.save(FIRST)
         assert await FileCredentialStore(file).load() == FIRST
@@ -200,7 +200,7 @@ class TestFile:
         assert names(file.parent) == []
 
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-    async def test_only_its_owner_can_read_it(self, file: Path, umask: int) -> None:
+    async def test_only_its_owner_can_read_the_file(self, file: Path, umask: int) -> None:
         before = os.umask(umask)
         try:
             await FileCredentialStore(file).save(FIRST)
@@ -208,12 +208,14 @@ class TestFile:
             os.umask(before)
         assert mode(file) == 0o600
 
-    async def test_only_its_owner_can_read_it_also_when_a_file_lay_beside(self, file: Path, beside: Path) -> None:
+    async def test_only_its_owner_can_read_the_file_also_when_another_lay_beside(
+        self, file: Path, beside: Path
+    ) -> None:
         write(beside, "", mode=0o644)
         await FileCredentialStore(file).save(FIRST)
         assert mode(file) == 0o600
 
-    async def test_it_is_never_seen_half_written(
+    async def test_the_file_is_never_seen_half_written(
         self, file: Path, beside: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await FileCredentialStore(file).save(FIRST)
@@ -459,7 +461,7 @@ class BrokenPriority(MemoryKeychain):
 
 class TestChoice:
     @pytest.mark.parametrize("backend", [no_keychain, BrokenPriority])
-    def test_without_a_keychain_it_is_a_file_in_the_folder(
+    def test_without_a_keychain_the_store_is_a_file_in_the_folder(
         self, backend: Callable[[], KeyringBackend], tmp_path: Path
     ) -> None:
         keyring.set_keyring(backend())
@@ -470,7 +472,7 @@ class TestChoice:
         store = credential_store("http://127.0.0.1:8901", StateDir(tmp_path))
         assert store.place == str(tmp_path / "sign-in-127.0.0.1_8901.json")
 
-    async def test_with_a_keychain_it_is_an_entry_named_by_host_and_port(
+    async def test_with_a_keychain_the_store_is_an_entry_named_by_host_and_port(
         self, tmp_path: Path, keychain: MemoryKeychain
     ) -> None:
         store = credential_store("http://127.0.0.1:8901", StateDir(tmp_path))

@@ -255,7 +255,7 @@ async def test_a_journal_of_the_first_release_that_is_no_database_is_unusable_an
     await journal.close()
 
 
-async def test_processes_that_take_it_over_at_once_end_with_one_journal_in_which_nothing_is_lost(folder: Path) -> None:
+async def test_processes_that_take_a_journal_over_at_once_end_with_one_in_which_nothing_is_lost(folder: Path) -> None:
     assert at_once("begin ten", folder, 4) == [("", "", 0)] * 4
     journal, _ = open_sqlite(folder)
     changes = await journal.changes(100)

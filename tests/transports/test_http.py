@@ -102,7 +102,7 @@ async def test_both_eras_are_served_without_a_socket(mode: str) -> None:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["echo"]
 
 
-async def test_it_serves_while_its_lifespan_runs() -> None:
+async def test_the_application_serves_while_its_lifespan_runs() -> None:
     app = HttpApp(TestServer())
     received = anyio.Event()
     send: list[str] = []
@@ -126,7 +126,7 @@ async def test_it_serves_while_its_lifespan_runs() -> None:
     assert send == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_it_can_be_mounted_in_another_application() -> None:
+async def test_the_application_can_be_mounted_in_another_one() -> None:
     app = HttpApp(TestServer())
     outer = Starlette(routes=[Mount("/crm", app)])
     async with app.running():
@@ -135,7 +135,7 @@ async def test_it_can_be_mounted_in_another_application() -> None:
 
 
 @pytest.mark.requirement("HTTP-5")
-async def test_its_health_names_the_version() -> None:
+async def test_healthz_names_the_version() -> None:
     async with served() as caller:
         health = await Exchange("GET", "/healthz", {}).run(caller.app)
         assert json.loads(health.body) == {"status": "ok", "server": "amo-mcp", "version": "1.2.3"}
@@ -145,7 +145,7 @@ async def test_its_health_names_the_version() -> None:
 @pytest.mark.parametrize(
     ("host", "status"), [("crm.example", 200), ("crm.example:8000", 200), ("localhost", 421), ("evil.example", 421)]
 )
-async def test_it_is_called_by_the_hosts_that_it_was_given(host: str, status: int) -> None:
+async def test_only_the_hosts_that_the_application_was_given_may_call_it(host: str, status: int) -> None:
     async with served(hosts=["crm.example"]) as caller:
         assert (await caller.post(INITIALIZE, host=host, origin=f"http://{host}")).status == status
         assert (await Exchange("GET", "/healthz", {"host": host}).run(caller.app)).status == status
@@ -184,7 +184,7 @@ class TestBodies:
 class TestSessions:
     """Two can be open."""
 
-    async def test_with_one_too_many_the_one_idle_longest_ends(self) -> None:
+    async def test_with_one_session_too_many_the_one_idle_longest_ends(self) -> None:
         async with served(max_sessions=2) as caller:
             first, second = await caller.open(), await caller.open()
             assert await caller.is_open(first)
@@ -219,7 +219,7 @@ class TestSessions:
             for answer in calls:
                 assert (await answer.message())["result"]["content"][0]["text"] == "done"
 
-    async def test_what_opens_no_session_ends_none(self) -> None:
+    async def test_a_call_that_opens_no_session_ends_none(self) -> None:
         async with served(max_sessions=2) as caller:
             sessions = [await caller.open(), await caller.open()]
             for body in ("?", [INITIALIZE], call(1, "echo"), INITIALIZED):
@@ -244,7 +244,7 @@ class TestSessions:
 
 
 class TestTheEnd:
-    async def test_when_it_drains_only_open_sessions_are_served(self) -> None:
+    async def test_a_draining_application_serves_open_sessions_only(self) -> None:
         async with served() as caller:
             session = await caller.open()
             caller.app.drain()
@@ -259,7 +259,7 @@ class TestTheEnd:
             assert await caller.health() == 503
             assert await caller.is_open(session)
 
-    async def test_calls_are_waited_for_and_streams_are_not(self) -> None:
+    async def test_a_draining_application_waits_for_calls_and_not_for_streams(self) -> None:
         async with served() as caller, AsyncExitStack() as stack:
             session = await caller.open()
             stream = caller.listen(session)
@@ -280,7 +280,7 @@ class TestTheEnd:
             assert [answer.status for answer in calls] == [200, 200]
             assert not stream.complete
 
-    async def test_the_answer_of_a_dialog_still_comes(self) -> None:
+    async def test_a_draining_application_takes_the_answer_of_a_dialog(self) -> None:
         async with served() as caller:
             session = await caller.open()
             asking = caller.begin_post(call(1, "ask"), session)

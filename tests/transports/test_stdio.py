@@ -241,7 +241,7 @@ class TestTooManyCalls:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("_both_ways")
 class TestTheEnd:
-    async def test_it_ends_with_its_input_and_answers_what_is_open(self) -> None:
+    async def test_the_server_ends_with_its_input_and_answers_what_is_open(self) -> None:
         async with served() as wire:
             await wire.send(call(1, "wait"))
             await wire.begins("wait")
@@ -249,7 +249,7 @@ class TestTheEnd:
             assert error_of(await wire.receive()) == (-32000, "Connection closed")
             await wire.ends()
 
-    async def test_it_ends_with_its_input_though_its_answers_are_not_read(
+    async def test_the_server_ends_with_its_input_though_its_answers_are_not_read(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(stdio, "_LAST_ANSWERS_SECONDS", 0.05)
@@ -259,7 +259,7 @@ class TestTheEnd:
             wire.end_input()
             await wire.ends()
 
-    async def test_it_ends_when_nobody_reads_its_output(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_the_server_ends_when_nobody_reads_its_output(self, caplog: pytest.LogCaptureFixture) -> None:
         async with served() as wire:
             wire.stop_reading()
             with caplog.at_level(logging.INFO, logger=stdio.__name__):
@@ -267,7 +267,7 @@ class TestTheEnd:
                 await wire.ends()
             assert caplog.messages == ["the client does not read any more"]
 
-    async def test_it_ends_when_its_output_cannot_be_written(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_the_server_ends_when_its_output_cannot_be_written(self, caplog: pytest.LogCaptureFixture) -> None:
         full = os.open("/dev/full", os.O_WRONLY)
         try:
             async with served(stdout=full) as wire:
@@ -277,7 +277,7 @@ class TestTheEnd:
             os.close(full)
         assert caplog.messages == ["stdout cannot be written: No space left on device"]
 
-    async def test_interrupted_from_outside_it_ends_in_order(self) -> None:
+    async def test_a_server_that_is_interrupted_from_outside_ends_in_order(self) -> None:
         """As on Windows by Ctrl-C, which cancels the whole program."""
         wire = Wire(TestServer())
         async with anyio.create_task_group() as group:

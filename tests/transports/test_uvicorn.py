@@ -186,7 +186,9 @@ class TestTheEnd:
         assert (answer.status_code, json.loads(answer.text)["error"]["message"]) == (503, "The server is shutting down")
         assert caplog.messages == []
 
-    async def test_stopped_twice_it_does_not_wait_for_calls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_server_that_is_stopped_twice_does_not_wait_for_calls(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         async with served() as at, anyio.create_task_group() as group:
             answers = await at.begin("wait", group)
@@ -195,7 +197,7 @@ class TestTheEnd:
             await at.ends()
         assert [answer.status_code for answer in answers] == [503]
 
-    async def test_cancelled_it_leaves_nothing_behind(self) -> None:
+    async def test_a_cancelled_server_leaves_nothing_behind(self) -> None:
         mcp = TestServer()
         with listen("127.0.0.1", 0) as listener:
             at = At(mcp, HttpServer(mcp, listener))
@@ -209,7 +211,7 @@ class TestTheEnd:
             address = listener.getsockname() if listener.fileno() >= 0 else None
         assert address is None
 
-    async def test_cancelled_before_it_has_started_it_ends(self) -> None:
+    async def test_a_server_that_is_cancelled_before_it_has_started_ends(self) -> None:
         mcp = TestServer()
         with listen("127.0.0.1", 0) as listener:
             server = HttpServer(mcp, listener)
@@ -219,7 +221,7 @@ class TestTheEnd:
                 group.cancel_scope.cancel()
         assert not mcp.closing.is_set()
 
-    async def test_in_another_thread_than_the_main_one_it_is_stopped_by_its_method(self) -> None:
+    async def test_a_server_in_another_thread_than_the_main_one_is_stopped_by_its_method(self) -> None:
         """Signals come to the main thread alone."""
 
         def run() -> None:
