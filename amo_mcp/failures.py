@@ -41,6 +41,7 @@ Code = Literal[
     "read_only",
     "internal",
 ]
+"""The closed set of codes of a failed call."""
 
 NOTHING_CHANGED = "Nothing was changed."
 
@@ -55,28 +56,33 @@ class Failure(Exception):
 
     Args:
         code: one of the closed set.
-        message: what happened, and whether anything was changed.
+        what: what happened.
         hint: what to do next.
+        effect: whether anything was changed.
         retryable: whether the same call can succeed later without anything else being done.
         fields: (path, detail) for each part of the arguments or of the request that is wrong.
         extra: more keys of the error object.
 
     Attributes:
-        answer: the error as it is answered, `{"error": {…}}`.
+        answer: the error as it is answered, `{"error": {…}}`; its message is `what` and `effect`.
     """
 
     def __init__(
         self,
         code: Code,
-        message: str,
+        what: str,
         hint: str | None = None,
         *,
+        effect: str = NOTHING_CHANGED,
         retryable: bool = False,
         fields: Sequence[tuple[str, str]] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        message = f"{what} {effect}"
         super().__init__(message)
         self.code = code
+        self.what = what
+        self.effect = effect
         error: dict[str, Any] = {"code": code, "message": message, "retryable": retryable}
         if hint:
             error["hint"] = hint
@@ -92,18 +98,19 @@ def invalid_arguments(fields: Sequence[tuple[str, str]]) -> Failure:
     more = f" (and {len(fields) - 1} more, see fields)" if len(fields) > 1 else ""
     return Failure(
         "invalid_arguments",
-        f"{path} {short}{more}. {NOTHING_CHANGED}",
+        f"{path} {short}{more}.",
         "Correct the arguments as fields says and call the tool again.",
         fields=fields[:_MAX_FIELDS],
     )
 
 
 def internal_error() -> Failure:
-    """The failure for a mistake of our own; nothing of it is told."""
+    """The failure for a mistake of our own; the caller learns nothing of it."""
     return Failure(
         "internal",
-        "Internal error. Something may already have been changed.",
+        "Internal error.",
         "Read or list the target before anything is sent again, and report this to the server's authors.",
+        effect="Something may already have been changed.",
     )
 
 
@@ -145,35 +152,36 @@ _UNCHANGED: Mapping[type[Exception], tuple[Code, str, str]] = {
         "If it is still wanted, call the tool again to ask anew.",
     ),
 }
-"""Code, message and hint of the errors after which nothing was changed, and of which there is no more to say."""
+"""Code, what happened and hint of the errors after which nothing was changed, and of which there is no more to say."""
 
 
 def explain(error: Exception) -> Failure | None:
     """The failure that `error` means to the caller; None when it is a mistake of our own."""
     if words := _UNCHANGED.get(type(error)):
-        code, message, hint = words
-        return Failure(code, f"{message.format(error=error)} {NOTHING_CHANGED}", hint.format(error=error))
+        code, what, hint = words
+        return Failure(code, what.format(error=error), hint.format(error=error))
     match error:
         case Failure():
             return error
         case amo.Unavailable():
             hint, retryable = error.hint or "Try again in a minute.", not error.hint
-            return Failure("unavailable", f"amoCRM {error.reason}. {NOTHING_CHANGED}", hint, retryable=retryable)
+            return Failure("unavailable", f"amoCRM {error.reason}.", hint, retryable=retryable)
         case amo.OutcomeUnknown():
             return Failure(
                 "outcome_unknown",
-                f"The change was sent, but amoCRM {error.reason}: it may or may not have been made.",
+                f"The change was sent, but amoCRM {error.reason}.",
                 "Read or list the target to see what is there before anything is sent again.",
+                effect="It may or may not have been made.",
             )
         case amo.ModeDisabled():
             needed, actual = f"the customers mode `{error.needed}`", _mode(error.actual)
-            message = f"This needs {needed}, and the account is in {actual}. {NOTHING_CHANGED}"
-            return Failure("mode_disabled", message, _other_mode(error.actual))
+            what = f"This needs {needed}, and the account is in {actual}."
+            return Failure("mode_disabled", what, _other_mode(error.actual))
         case amo.RateLimited():
             wait = "" if error.retry_after is None else f" amoCRM asks to wait {error.retry_after:g} seconds."
             return Failure(
                 "rate_limited",
-                f"Too many requests for amoCRM.{wait} {NOTHING_CHANGED}",
+                f"Too many requests for amoCRM.{wait}",
                 "Wait, then call again once.",
                 retryable=True,
                 extra={} if error.retry_after is None else {"retry_after": error.retry_after},
@@ -183,7 +191,7 @@ def explain(error: Exception) -> Failure | None:
         case confirmation.ConfirmationRequired():
             return Failure(
                 "confirmation_required",
-                f"{error} {NOTHING_CHANGED}",
+                str(error),
                 "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
                 extra={
                     "preview": error.preview,
@@ -194,15 +202,15 @@ def explain(error: Exception) -> Failure | None:
         case TargetChanged():
             return _target_changed(error.reason, error.differences)
         case PlanUsed():
-            return _target_changed("The plan was applied already.")
+            return Failure("target_changed", "The plan was applied already.", "list_changes shows what was done.")
         case UndoneMeanwhile():
-            return _target_changed("It was undone already, or is just being undone.")
+            what = "It was undone already, or is just being undone."
+            return Failure("target_changed", what, "list_changes shows what was done.")
         case LimitReached():
             limit, kinds = LIMITS[error.kind], PLURALS[error.kind]
             return Failure(
                 "limit_reached",
-                f"The account has {error.held} of at most {limit} {kinds}: {error.wanted} more would not fit. "
-                f"{NOTHING_CHANGED}",
+                f"The account has {error.count} of at most {limit} {kinds}: {error.wanted} more would not fit.",
                 f"Delete {kinds} that are not needed, or create fewer.",
             )
         case JournalUnusable():
@@ -219,7 +227,7 @@ def _rejected(error: amo.Refused) -> Failure:
     fields = [(sanitize(path), sanitize(detail, _MAX_DETAIL)) for path, detail in problems if detail][:_MAX_FIELDS]
     return Failure(
         "rejected",
-        f"amoCRM did not accept the request (status {error.status}). {NOTHING_CHANGED}",
+        f"amoCRM did not accept the request (status {error.status}).",
         "See fields for what amoCRM said of each part." if fields else None,
         fields=fields,
     )
@@ -237,33 +245,38 @@ def _other_mode(mode: str) -> str:
 
 def _journal_unusable(error: JournalUnusable) -> Failure:
     """What cannot be recorded is not sent."""
-    effect = "It failed part-way: changes already sent may have been made." if error.begun else NOTHING_CHANGED
+    reason = sanitize(error.reason)
+    check = (
+        "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's file."
+    )
+    if not error.begun:
+        what = f"The journal of changes cannot be used ({reason}), and nothing is changed without it."
+        return Failure("internal", what, check)
     return Failure(
         "internal",
-        f"The journal of changes cannot be used ({sanitize(error.reason)}), "
-        f"and nothing is changed without it. {effect}",
-        "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's file."
-        + (" Read the targets before anything is sent again." if error.begun else ""),
+        f"The journal could not be written ({reason}).",
+        f"{check} Read the targets before anything is sent again.",
+        effect="The change stopped; what was sent before may have been made.",
     )
 
 
-def _target_changed(reason: str, found: Sequence[Difference] = ()) -> Failure:
+def _target_changed(reason: str, found: Sequence[Difference]) -> Failure:
     differences = [describe(difference) for difference in found[:_MAX_DIFFERENCES]]
     gone = found and all(difference.now is None for difference in found)
     changed = "It is no longer there." if gone else "It has changed since the question was asked."
     return Failure(
         "target_changed",
-        f"{reason or changed} {NOTHING_CHANGED}",
+        reason or changed,
         "Read it again and, if it is still wanted, start over.",
         extra={"differences": differences} if differences else None,
     )
 
 
 def describe(difference: Difference) -> str:
-    """A difference in words, such as "segment «VIP» (id 51): name and color have changed."."""
+    """A difference in words, such as "segment «VIP» (id 51): name and colour have changed."."""
     target = f"{kind_of(difference.before)} {quote(difference.before.name)} (id {difference.before.id})"
     if difference.now is None:
-        return f"{target} is gone."
-    *names, last = difference.settings
-    listed = f"{', '.join(names)} and {last}" if names else last
-    return f"{target}: {listed} {'have' if names else 'has'} changed."
+        return f"{target} is no longer there."
+    *labels, last = difference.labels
+    listed = f"{', '.join(labels)} and {last}" if labels else last
+    return f"{target}: {listed} {'have' if labels or last.endswith('s') else 'has'} changed."

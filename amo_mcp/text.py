@@ -39,6 +39,11 @@ def sanitize(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 customer`, `2 customers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def quote(name: str) -> str:
     """`name`, sanitized, in guillemets that it cannot close itself."""
     visible = sanitize(name)

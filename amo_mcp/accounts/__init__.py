@@ -1,4 +1,4 @@
 """One amoCRM account as the server holds it."""
 
 FRESH_SECONDS = 5.0
-"""How long a response is shared by everybody who wants the same."""
+"""Seconds for which a response is shared by everybody who wants the same."""

@@ -1,7 +1,7 @@
 """One amoCRM account as the server holds it: fresh reads, reads of a moment ago, and writes made safe."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
@@ -9,14 +9,11 @@ from urllib.parse import urlsplit
 from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.changes.events import ChangeEvents
-from amo_mcp.changes.executor import Execution, Executor
+from amo_mcp.changes.executor import Execution, Executor, Report
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
-
-Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Is told how far a call is: progress, its total where that is known, and a message."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class AmoAccount:
         client: the API; what is read through it is fresh.
         cached: what was read a moment ago, shared by all calls.
         requests_per_second: the pace that the account is kept to.
-        report: who is told how far the current call is.
+        report: reports how far the current call is; None when nobody listens.
         clock: gives monotonic seconds, by which what was read grows old.
     """
 
@@ -48,13 +45,13 @@ class AmoAccount:
         plans: PlanStore,
         events: ChangeEvents,
         *,
-        rate: int = 7,
+        requests_per_second: int = 7,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """The account behind `client`, whose reads of a moment ago are dropped with every change."""
         cached = CachedReads(client, ReadCache(clock))
         events.subscribe(cached.on_change)
-        return cls(client, journal, plans, events, cached, rate, clock=clock)
+        return cls(client, journal, plans, events, cached, requests_per_second, clock=clock)
 
     @property
     def host(self) -> str:
@@ -62,7 +59,7 @@ class AmoAccount:
         return urlsplit(self.client.base_url).netloc
 
     def reporting(self, report: Report) -> Self:
-        """The account for one call, which is told how long it waits and how far it is."""
+        """The account for one call: `report` is called when it waits, and when it goes on."""
 
         async def on_wait(seconds: float, reason: str) -> None:
             await report(0, None, f"Waiting {seconds:.0f} s for {reason}")

@@ -1,7 +1,7 @@
 """What was read of the account a moment ago, shared by everybody who wants the same within a few seconds.
 
-A client that reads twenty resources one after the other costs one request. Resources and completions read here; tools
-read afresh, and so does everything that a confirmation stands on.
+A client that reads twenty resources one after the other costs one request. Resources and completions read here, and
+`plan_changes` for the account's mode; all else in the tools is read afresh, and so is what a confirmation stands on.
 """
 
 import time

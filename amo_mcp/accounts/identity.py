@@ -7,7 +7,7 @@ from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.client import AmoClient
 
 KNOWN_SECONDS = 300.0
-"""How long an answer holds: one request in five minutes, and none in a server that is only looked at."""
+"""Seconds for which an id is trusted: a server asks at most once in five minutes, and only when it is used."""
 
 
 class AccountIdentity:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
-from amo_mcp.amocrm.inputs import ApiInput, EntityId, Text
+from amo_mcp.amocrm.inputs import EntityId, StrictInput, Text
 from amo_mcp.amocrm.models import CustomField, FieldChoice
 from amo_mcp.text import quote, quote_unless_code
 
@@ -34,7 +34,7 @@ def _empty_for_null(value: Any) -> Any:
     return [] if value is None else value
 
 
-class ValueInput(ApiInput):
+class ValueInput(StrictInput):
     """One value: text, or a choice by its id or code."""
 
     value: Annotated[
@@ -44,7 +44,7 @@ class ValueInput(ApiInput):
     enum_code: Annotated[Text | None, Field(description="Choice code")] = None
 
 
-class FieldInput(ApiInput):
+class FieldInput(StrictInput):
     """The values to give to one custom field, named by id or by code."""
 
     field_id: Annotated[EntityId | None, Field(description="Field id (or give field_code)")] = None

@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Problem:
-    """One entry of `validation-errors`.
+    """One thing that is wrong: an entry of the API's `validation-errors`, or of our own about arguments.
 
     Attributes:
-        path: a dotted path into the request's body.
-        detail: the API's localised sentence.
+        path: a dotted path into the request's body, or into the arguments.
+        detail: the API's localised sentence, or ours.
         code: the API's code, such as `NotSupportedChoice`.
         entry: the `request_id` of the part of a batch that it is about.
     """

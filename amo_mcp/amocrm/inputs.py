@@ -20,10 +20,14 @@ _INVISIBLE = re.compile(
 )
 
 
-class ApiInput(BaseModel):
-    """Something that the API accepts: nothing unknown, and only what was given is sent."""
+class StrictInput(BaseModel):
+    """Something that a caller gives, with nothing unknown in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class ApiInput(StrictInput):
+    """Something that the API accepts; only what was given is sent."""
 
     def to_payload(self) -> dict[str, Any]:
         """The body to send: what was given, `None` left out."""

@@ -175,9 +175,9 @@ def _became(now: Entity, step: Update) -> bool:
 
 def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the entity has the custom field values that were sent."""
-    held = fields_by_id(now)
+    have = fields_by_id(now)
     return all(
-        _same_values(held[field["field_id"]]["values"] if field["field_id"] in held else [], field["values"] or [])
+        _same_values(have[field["field_id"]]["values"] if field["field_id"] in have else [], field["values"] or [])
         for field in fields
     )
 

@@ -1,4 +1,4 @@
-"""Who is told when a change was made, or may have been."""
+"""The events of changes that were made, or may have been, and who listens to them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ class ChangeEvent:
 
 
 Listener = Callable[[ChangeEvent], Awaitable[None]]
+"""Is awaited with every event that is published."""
 
 
 class ChangeEvents(Protocol):

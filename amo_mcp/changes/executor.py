@@ -39,8 +39,8 @@ _EntityT = TypeVar("_EntityT", Segment, Status)
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
-Progress = Callable[[float, float, str], Awaitable[None]]
-"""Is told how far a change of several steps is: steps done, steps in all, and what comes next."""
+Report = Callable[[float, float | None, str], Awaitable[None]]
+"""Reports how far a call is: progress, its total where that is known, and a message."""
 
 
 @dataclass(eq=False)
@@ -48,12 +48,12 @@ class LimitReached(Exception):
     """The account has no room for what was to be created; nothing was sent.
 
     Attributes:
-        held: how many there are.
+        count: how many there are.
         wanted: how many were to be created.
     """
 
     kind: Kind
-    held: int
+    count: int
     wanted: int
 
 
@@ -81,7 +81,7 @@ class Executor:
     client: AmoClient
     journal: Journal
     events: ChangeEvents
-    progress: Progress | None = None
+    report: Report | None = None
     clock: Callable[[], float] = time.monotonic
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
@@ -95,7 +95,8 @@ class Executor:
             PlanUsed: the plan was carried out already.
             UndoneMeanwhile: what the steps take back was taken back already.
             JournalUnusable: the change cannot be recorded.
-            AmoError: nothing was done, and why.
+            OutcomeUnknown: the first batch may have been made; the record says so.
+            AmoError: any other one; nothing was done.
         """
         steps = change.steps
         await recover(self.client, self.journal)
@@ -111,10 +112,10 @@ class Executor:
         failure: AmoError | TargetChanged | None = None
         try:
             for span in (first, *others):
-                await self._report(span.start, begun)
+                await self._report_step(span.start, begun)
                 await run.batch(span)
                 await anyio.lowlevel.checkpoint()
-            await self._report(len(begun), begun)
+            await self._report_step(len(begun), begun)
         except (AmoError, TargetChanged) as error:
             failure = error
         finally:
@@ -127,9 +128,9 @@ class Executor:
             raise failure
         return execution
 
-    async def _report(self, place: int, steps: Sequence[Step]) -> None:
-        if self.progress is not None and len(steps) > 1:
-            await self.progress(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
+    async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
+        if self.report is not None and len(steps) > 1:
+            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
 
 
 @dataclass
@@ -170,7 +171,7 @@ class _Run:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
             self.steps[span.start : span.stop] = batch
             try:
-                # Recorded before anybody is told: who hears of a change can read it in the journal.
+                # Recorded before the event is published: who hears of a change can read it in the journal.
                 await self._note(span)
             finally:
                 if batch[0].outcome != "failed":
@@ -199,9 +200,9 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
     for kind, wanted in sorted(created.items()):
-        held = len(snapshot.ids(kind))
-        if exceeds_limit(kind, held, steps):
-            raise LimitReached(kind, held, wanted)
+        count = len(snapshot.ids(kind))
+        if exceeds_limit(kind, count, steps):
+            raise LimitReached(kind, count, wanted)
 
 
 def _check_targets(change: PendingChange, snapshot: Snapshot) -> None:

@@ -30,6 +30,12 @@ def fields_by_id(entity: object) -> dict[int, FieldValues]:
     return {field["field_id"]: field for field in entity.custom_fields_values} if isinstance(entity, Segment) else {}
 
 
+def field_label(field_id: int, *readings: FieldValues | None) -> str:
+    """A field as a person reads it: `field «Скидка»`, or `field 9` where no reading has a name."""
+    name = next((field["field_name"] for field in readings if field and field.get("field_name")), None)
+    return f"field {quote(name) if name else field_id}"
+
+
 def same_values(one: FieldValues | None, other: FieldValues | None) -> bool:
     """Whether a field has the same values in two readings; one that is not there has none."""
     readings = [field for field in (one, other) if field is not None]
@@ -62,7 +68,7 @@ def readable_value(
     """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC; empty for none.
 
     Args:
-        value: a value as the API gives or takes it; of a type that is not documented, all that it consists of is told.
+        value: a value as the API gives or takes it; of a type that is not documented, it is shown whole.
         field_type: the type of its field, if it is known.
         choices: the texts of the field's choices, by id.
     """
@@ -75,7 +81,8 @@ def readable_value(
     if field_type in ("date", "date_time") and type(content) is int:
         with suppress(OverflowError, OSError, ValueError):
             moment = datetime.fromtimestamp(content, UTC)
-            # Which zone a day is counted in is not documented; UTC is assumed.
+            # A public report says that a day is kept at midnight of the account's zone. That zone is not read here:
+            # UTC is assumed.
             is_day = field_type == "date" and moment.time() == time()
             return f"{moment:%Y-%m-%d}" if is_day else iso_utc(moment)
     return "" if content is None else _readable(content)

@@ -6,7 +6,7 @@ The life of a step:
                    │          ^         │
                    │          └─────────┘  the undo was undone
                    ├──> failed     surely not made
-                   └──> unknown    it cannot be told
+                   └──> unknown    undeterminable
 
 A record says what came of its own requests; no later change rewrites it. "undone", and everything else that later
 changes made of a step, is derived here from the changes that undo it.

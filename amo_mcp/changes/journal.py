@@ -16,7 +16,7 @@ from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step
 
 AT_REST = 60.0
-"""Seconds after which a request that was broken off is surely not being worked on any more."""
+"""Seconds after which a request that was broken off is surely not being worked on any more (assumed)."""
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """A plan as data: steps that were checked against the account, kept until a person has confirmed them."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,7 @@ class Plan:
     """Steps in the order in which they will be done.
 
     Attributes:
-        id: `p` and twelve hexadecimal digits.
+        id: from `new_id`.
         made: when, in Unix seconds.
         owner: whose it is; only who made a plan can apply it.
         fields: the custom fields that the steps set, as they were defined then.
@@ -26,6 +27,11 @@ class Plan:
     owner: str
     steps: tuple[Step, ...]
     fields: tuple[CustomField, ...] = ()
+
+
+def new_id() -> str:
+    """`p` and twelve hexadecimal digits: an id of digits alone, or like 12e456, is a number to some clients."""
+    return f"p{secrets.token_hex(6)}"
 
 
 class PlanUsed(Exception):

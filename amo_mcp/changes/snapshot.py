@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status, comparable
-from amo_mcp.changes.field_values import fields_by_id, same_values
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update
+from amo_mcp.changes.field_values import field_label, fields_by_id, same_values
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, label_of
 
 _FIELDS = "custom_fields_values"
+_MAX_NAMED_FIELDS = 5
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,22 @@ class Difference:
     now: Entity | None
     settings: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> list[str]:
+        """What differs, as a person reads it: a few custom fields by name, many by their number."""
+        labels = [label_of(name) for name in self.settings if name != _FIELDS]
+        was, now = fields_by_id(self.before), fields_by_id(self.now)
+        differing = _differing_fields(self.before, self.now)
+        if len(differing) > _MAX_NAMED_FIELDS:
+            return [*labels, f"{len(differing)} custom fields"]
+        return labels + [field_label(key, now.get(key), was.get(key)) for key in differing]
+
 
 class TargetChanged(Exception):
     """The account is no longer what a person was shown; the steps that it concerns were not sent.
 
     Attributes:
-        differences: what differs, as facts; empty when there is nothing to compare, as for a plan that was used up.
+        differences: what differs, as facts; empty when no entity does, as for a changed field definition.
         reason: why, in a sentence, where the differences do not say it.
     """
 
@@ -108,11 +119,14 @@ def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False)
 def differing_settings(before: Entity, now: Entity) -> list[str]:
     """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
     was, is_now = comparable(before), comparable(now)
-    fields, fields_now = fields_by_id(before), fields_by_id(now)
     names = [name for name in {**was, **is_now} if name != _FIELDS and was.get(name) != is_now.get(name)]
-    if any(not same_values(fields.get(key), fields_now.get(key)) for key in {**fields, **fields_now}):
-        names.append(_FIELDS)
-    return names
+    return [*names, _FIELDS] if _differing_fields(before, now) else names
+
+
+def _differing_fields(before: Entity, now: Entity | None) -> list[int]:
+    """The ids of the custom fields whose values differ."""
+    was, is_now = fields_by_id(before), fields_by_id(now)
+    return [key for key in {**was, **is_now} if not same_values(was.get(key), is_now.get(key))]
 
 
 def _changed_settings(step: Update | Delete, now: Entity, *, positions: bool) -> tuple[str, ...]:

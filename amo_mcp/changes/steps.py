@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
+from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
@@ -16,6 +17,8 @@ Outcome = Literal["planned", "pending", "done", "failed", "unknown", "undone"]
 """What is known of a step: not sent yet, about to be sent, made, surely not made, undeterminable, or taken back."""
 
 ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
+"""What is known of a change: under way; all of its steps made, or made and taken back in part; a step surely not made;
+stopped or undeterminable part-way; or everything that was made is taken back."""
 
 Entity = Segment | Status
 
@@ -24,15 +27,24 @@ LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
 
 PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
+MODES: Mapping[Kind, str] = {"segment": "segments", "status": "periodicity"}
+"""The customers mode in which an account has entities of a kind."""
+
 _MODELS: Mapping[Kind, tuple[type[Entity], type[SegmentDraft | StatusDraft], type[SegmentPatch | StatusPatch]]] = {
     "segment": (Segment, SegmentDraft, SegmentPatch),
     "status": (Status, StatusDraft, StatusPatch),
+}
+_LABELS = {
+    "color": "colour",
+    "sort": "position",
+    "available_products_price_types": "price fields",
+    "customers_count": "customer count",
 }
 _VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Common:
+class _Step:
     """What every step has.
 
     Attributes:
@@ -50,7 +62,7 @@ class _Common:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Writes(_Common):
+class _Writes(_Step):
     """A step that leaves an entity behind.
 
     Attributes:
@@ -65,7 +77,7 @@ class _Writes(_Common):
 
 
 @dataclass(frozen=True)
-class _Existing(_Common):
+class _Existing(_Step):
     """A step for an entity that is there.
 
     Attributes:
@@ -146,9 +158,20 @@ Step = Create | Update | Delete
 """
 
 
+def check_mode(kind: Kind, mode: str) -> None:
+    """Raise ModeDisabled when an account in `mode` has no entities of the kind; an empty mode is not known."""
+    if mode not in ("", MODES[kind]):
+        raise ModeDisabled(MODES[kind], mode)
+
+
 def kind_of(entity: Entity) -> Kind:
     """Whether it is a segment or a status."""
     return "segment" if isinstance(entity, Segment) else "status"
+
+
+def label_of(setting: str) -> str:
+    """A setting of an entity as a person reads it: `colour`, `price fields`."""
+    return _LABELS.get(setting, setting)
 
 
 def title_of(step: Step) -> str:
@@ -212,8 +235,8 @@ def from_record(record: Mapping[str, Any]) -> Step:
 
 
 def _whole(entity: Entity) -> dict[str, Any]:
-    told = entity.model_dump(mode="python", exclude_unset=True)
-    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in told.items()}
+    dumped = entity.model_dump(mode="python", exclude_unset=True)
+    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in dumped.items()}
 
 
 @dataclass(frozen=True)
@@ -247,11 +270,11 @@ def overall_status(steps: Iterable[Step]) -> ChangeStatus:
     return "failed" if "failed" in outcomes else "interrupted"
 
 
-def exceeds_limit(kind: Kind, held: int, steps: Iterable[Step]) -> bool:
+def exceeds_limit(kind: Kind, count: int, steps: Iterable[Step]) -> bool:
     """Whether the steps, in this order, would at any point create more of a kind than an account holds."""
     for step in steps:
         if step.kind == kind:
-            held += {"create": 1, "delete": -1, "update": 0}[step.action]
-            if step.action == "create" and held > LIMITS[kind]:
+            count += {"create": 1, "delete": -1, "update": 0}[step.action]
+            if step.action == "create" and count > LIMITS[kind]:
                 return True
     return False

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Status
-from amo_mcp.changes.field_values import fields_by_id, readable_values, same_values, values_to_send
+from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids
-from amo_mcp.text import quote, quote_unless_code, sanitize
+from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids, label_of
+from amo_mcp.text import counted, quote, quote_unless_code, sanitize
 
 _JOINERS = "\u200c\u200d"
 _FIELDS = "custom_fields_values"
@@ -37,7 +37,7 @@ class Undo:
 
 
 def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], recreated: RecreatedIds) -> Undo:
-    """How to take a change back, of whose steps those that are done.
+    """How to take back those steps of a change that are done.
 
     Args:
         record: the change as it stands (`Journal.change`).
@@ -74,7 +74,7 @@ def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds
 def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
     """Delete what was created, as it is now."""
     if current is None:
-        return Undo(not_restored=(f"{_title(step)} is gone already; there is nothing to take away.",))
+        return Undo(not_restored=(f"{_title(step)} is no longer there; there is nothing to delete.",))
     names = ("name", "color", _PRICES)
     fields = {*fields_by_id(left), *fields_by_id(current)}
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields)))
@@ -83,7 +83,7 @@ def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
 def _restore(step: Update, left: Entity, current: Entity | None) -> Undo:
     """Give the settings that were changed their values from before."""
     if current is None:
-        return Undo(conflicts=(f"{_title(step)} is gone; it cannot be changed back.",))
+        return Undo(conflicts=(f"{_title(step)} is no longer there; it cannot be changed back.",))
     # The account renumbers positions, so that another one proves no change.
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
     conflicts = tuple(_conflicts(step, left, current, names, field_ids([step])))
@@ -130,8 +130,9 @@ def _recreate(step: Delete, current: Entity | None) -> Undo:
             available_products_price_types=before.available_products_price_types or None,
             **settings,
         )
-        members = f"Its {before.customers_count} customers do not come back into it, nor do its conditions."
-        lost = (members if before.customers_count else "Its conditions do not come back.",)
+        members = counted(before.customers_count or 0, "customer")
+        not_back = f"Its members ({members}) do not come back into it, nor do its conditions."
+        lost = (not_back if before.customers_count else "Its conditions do not come back.",)
     return Undo((Create(draft),), (f"{_title(step)} comes back with a new id.", *lost, *unwritable))
 
 
@@ -167,21 +168,19 @@ def _conflicts(
     for name in names:
         was, now = getattr(left, name, None), getattr(current, name, None)
         if name in left.model_fields_set and _comparable(was) != _comparable(now):
-            yield _conflict(step, name, _readable(name, was), _readable(name, now))
+            yield _conflict(step, label_of(name), _readable(name, was), _readable(name, now))
     if _FIELDS in left.model_fields_set:
         before, after = fields_by_id(left), fields_by_id(current)
         for field_id in field_ids:
             was, now = before.get(field_id), after.get(field_id)
             if not same_values(was, now):
-                known = now or was
-                field_name = known.get("field_name") if known else None
-                label = f"field {quote(field_name) if field_name else field_id}"
-                yield _conflict(step, label, readable_values(was), readable_values(now))
+                yield _conflict(step, field_label(field_id, now, was), readable_values(was), readable_values(now))
 
 
 def _conflict(step: Step, label: str, was: str, now: str) -> str:
     alike = " They differ in invisible characters, or further on than is shown." if was == now else ""
-    return f"{_title(step)}: {label} was set to {was} and is now {now}.{alike}"
+    verbs = ("were", "are") if label.endswith("s") else ("was", "is")
+    return f"{_title(step)}: {label} {verbs[0]} set to {was} and {verbs[1]} now {now}.{alike}"
 
 
 def _comparable(setting: Any) -> Any:
@@ -199,5 +198,5 @@ def _readable(name: str, setting: Any) -> str:
 
 
 def _title(step: Step) -> str:
-    place = "" if step.target_id is None else f" (id {step.target_id})"
-    return f"{step.kind} {quote(step.name)}{place}"
+    target = "" if step.target_id is None else f" (id {step.target_id})"
+    return f"{step.kind} {quote(step.name)}{target}"

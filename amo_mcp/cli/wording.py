@@ -3,7 +3,7 @@
 import click
 
 from amo_mcp.amocrm.errors import AmoError
-from amo_mcp.failures import NOTHING_CHANGED, explain
+from amo_mcp.failures import explain
 from amo_mcp.settings import InvalidSettings
 
 
@@ -11,8 +11,7 @@ def explained(error: AmoError) -> str:
     """What happened, and what to do: "amoCRM answered with the status 500. Try again in a minute."."""
     failure = explain(error)
     assert failure is not None, "every AmoError is explained"
-    answer = failure.answer["error"]
-    return f"{answer['message'].removesuffix(NOTHING_CHANGED)}{answer.get('hint', '')}".strip()
+    return f"{failure.what} {failure.answer['error'].get('hint', '')}".strip()
 
 
 def wrong_environment(summary: str, error: InvalidSettings) -> click.ClickException:

@@ -43,7 +43,7 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit)
 
 
 def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
@@ -56,7 +56,9 @@ def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAcc
     session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
     database = MemoryDatabase()
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
-    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), rate=settings.rate_limit)
+    return AmoAccount.of(
+        AmoClient(session), journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit
+    )
 
 
 def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:

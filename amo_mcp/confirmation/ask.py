@@ -7,17 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mcp.server import ServerRequestContext
 from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation import dialog
 from amo_mcp.confirmation.approvals import NOT_PENDING, Approval, ApprovalStore, Caller, Channel
-from amo_mcp.confirmation.dialog import INPUT_REQUIRED_SINCE
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired
-
-Ctx = ServerRequestContext[Any, Any]
+from amo_mcp.protocol import STATELESS_SINCE, Ctx
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,10 @@ class Asker:
             return "chat"
         raise CannotAsk("This needs a person's confirmation, and the client cannot show a dialog.")
 
+    def check_can_ask(self, ctx: Ctx) -> None:
+        """Raise CannotAsk when there is no way to ask the person behind this call."""
+        self.channel(ctx)
+
     async def ask(self, ctx: Ctx, tool: str, change: PendingChange) -> Approval | InputRequiredResult:
         """Ask about a change: the consumed approval of a yes, or the question that ends the call (2026-07-28).
 
@@ -55,7 +56,7 @@ class Asker:
         approval = await self.approvals.open(channel, caller, tool, _digest(ctx), change)
         if channel == "chat":
             raise ConfirmationRequired(approval.question.text, approval.id, approval.expires)
-        if ctx.protocol_version >= INPUT_REQUIRED_SINCE:
+        if ctx.protocol_version >= STATELESS_SINCE:
             return dialog.dialog_result(approval)
         async with self._ends_with_the_call(approval):
             await dialog.show_dialog(ctx, approval, self.approvals.lifetime)
@@ -104,7 +105,7 @@ def caller_of(ctx: Ctx) -> Caller:
     headers = getattr(ctx.request, "headers", None) or {}
     return Caller(
         principal=authenticated_principal(ctx),
-        session=headers.get("mcp-session-id") if ctx.protocol_version < INPUT_REQUIRED_SINCE else None,
+        session=headers.get("mcp-session-id") if ctx.protocol_version < STATELESS_SINCE else None,
         client=f"{client.name} {client.version}" if client else None,
     )
 

@@ -8,31 +8,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from pydantic import ValidationError
 
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, Declined
-
-INPUT_REQUIRED_SINCE = "2026-07-28"
-"""The first revision whose calls answer `input_required` (ISO dates compare as text)."""
+from amo_mcp.protocol import STATELESS_SINCE, Ctx
 
 _BOX = "confirm"
 _NO_ANSWER = "The dialog's answer was not a yes or a no."
 
 
-def can_show_dialog(ctx: ServerRequestContext[Any, Any]) -> bool:
+def can_show_dialog(ctx: Ctx) -> bool:
     """Whether the client declared form dialogs (a bare `elicitation: {}` means forms) and can be asked now."""
     capabilities = ctx.session.client_capabilities
     declared = capabilities.elicitation if capabilities else None
     if declared is None or (declared.form is None and declared.url is not None):
         return False
-    return ctx.session.can_send_request or ctx.protocol_version >= INPUT_REQUIRED_SINCE
+    return ctx.session.can_send_request or ctx.protocol_version >= STATELESS_SINCE
 
 
-async def show_dialog(ctx: ServerRequestContext[Any, Any], approval: Approval, lifetime: float) -> None:
+async def show_dialog(ctx: Ctx, approval: Approval, lifetime: float) -> None:
     """Ask by a request to the client, and wait for a yes (up to 2025-11-25).
 
     Raises:

@@ -1,4 +1,4 @@
-"""The one wording of before → after: of a change that stands alone, in a plan, or in an undo.
+"""What a question and a plan say of a step: each setting before → after.
 
 What differs is always shown. What is left out of a long text or a long list is the same on both sides, or counted.
 """
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
-from amo_mcp.changes.field_values import fields_by_id, readable_value
-from amo_mcp.changes.steps import Delete, Step, Update, customers_affected, payload_of, summary_of
-from amo_mcp.text import quote, quote_unless_code, sanitize
+from amo_mcp.changes.field_values import field_label, fields_by_id, readable_value
+from amo_mcp.changes.steps import Delete, Step, Update, customers_affected, label_of, payload_of, summary_of
+from amo_mcp.text import counted, quote, quote_unless_code, sanitize
 
 MAX_SHOWN_TEXT = 80
 """Characters of one text that are shown."""
@@ -27,7 +27,7 @@ _EMPTY = "empty"
 def headline(step: Step) -> str:
     """What a step does to what: `Change segment «VIP» (id 51)`."""
     is_counted = isinstance(step, Delete) and step.kind == "segment"
-    return summary_of(step) + (f", {customers_affected([step])} customers" if is_counted else "")
+    return summary_of(step) + (f", {counted(customers_affected([step]), 'customer')}" if is_counted else "")
 
 
 def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
@@ -42,44 +42,48 @@ def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
     payload = payload_of(step)
     lines = []
     if before is not None and "name" in payload:
-        lines.append(_texts("Name", before.name, payload["name"]))
+        lines.append(_texts("name", before.name, payload["name"]))
     if "sort" in payload:
-        lines.append(_line("Position", str(before.sort) if isinstance(before, Status) else None, str(payload["sort"])))
+        lines.append(_line("sort", str(before.sort) if isinstance(before, Status) else None, str(payload["sort"])))
     if "color" in payload:
-        lines.append(_line("Colour", quote_unless_code(before.color) if before else None, payload["color"]))
+        lines.append(_line("color", quote_unless_code(before.color) if before else None, payload["color"]))
     if (prices := payload.get("available_products_price_types")) is not None:
         was = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
-        lines.append(_lists("Price fields", was, [str(item) for item in prices]))
-    held_fields = fields_by_id(before)
+        lines.append(_lists("available_products_price_types", was, [str(item) for item in prices]))
+    fields_before = fields_by_id(before)
     definitions = {field.id: field for field in fields}
     for sent in payload.get("custom_fields_values", []):
-        held = held_fields.get(sent["field_id"])
-        lines.append(_field_line(sent, held, definitions.get(sent["field_id"]), creating=before is None))
+        field = fields_before.get(sent["field_id"])
+        lines.append(_field_line(sent, field, definitions.get(sent["field_id"]), creating=before is None))
     return lines
 
 
 def _field_line(
-    sent: Mapping[str, Any], held: FieldValues | None, definition: CustomField | None, *, creating: bool
+    sent: Mapping[str, Any], current: FieldValues | None, definition: CustomField | None, *, creating: bool
 ) -> str:
     """One custom field by its name, its choices by their texts, its dates as days."""
-    name = definition.name if definition else (held.get("field_name") if held else None) or str(sent["field_id"])
-    field_type = definition.type if definition else (held.get("field_type") if held else None)
+    label = f"field {quote(definition.name)}" if definition else field_label(sent["field_id"], current)
+    field_type = definition.type if definition else (current.get("field_type") if current else None)
     choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
-    before = [readable_value(value, field_type, choices) for value in (held["values"] if held else [])]
+    before = [readable_value(value, field_type, choices) for value in (current["values"] if current else [])]
     after = [readable_value(value, field_type, choices) for value in sent["values"] or []]
-    label = f"Field {quote(name)}"
     if len(before) <= 1 and len(after) <= 1:
         return _texts(label, None if creating else "".join(before), "".join(after))
     return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
 
 
-def _line(label: str, before: str | None, after: str) -> str:
+def _line(setting: str, before: str | None, after: str) -> str:
     """`Colour: was 6610f2 → will be ae003f`, in a creation (`before` is None) `Colour: ae003f`.
 
     The words between the two keep the order, whichever direction a script runs.
     """
     now = after or _EMPTY
-    return f"{label}: {now}" if before is None else f"{label}: was {before or _EMPTY} → will be {now}"
+    return _labelled(setting, now if before is None else f"was {before or _EMPTY} → will be {now}")
+
+
+def _labelled(setting: str, said: str) -> str:
+    label = label_of(setting)
+    return f"{label[:1].upper()}{label[1:]}: {said}"
 
 
 def _texts(label: str, before: str | None, after: str) -> str:
@@ -121,7 +125,7 @@ def _lists(label: str, before: Sequence[str] | None, after: Sequence[str]) -> st
     removed = [item for item in before if item not in after]
     added = [item for item in after if item not in before]
     if not removed and not added:
-        return f"{label}: the same {len(after)} in another order or number"
+        return _labelled(label, f"the same {len(after)} in another order or number")
     return _line(label, _some(removed, len(before) - len(removed)), _some(added, len(after) - len(added)))
 
 

@@ -12,10 +12,10 @@ from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Delete, Entity, Step, Update, customers_affected, title_of
 from amo_mcp.confirmation.diff import headline, setting_lines
-from amo_mcp.text import quote_unless_code, sanitize
+from amo_mcp.text import counted, quote_unless_code, sanitize
 
 MAX_SHOWN_STEPS = 25
-"""Steps of a plan or an undo that are shown; of more, those with the most customers first."""
+"""Steps that are shown: of a longer plan those with the most customers first, of a longer undo the first ones."""
 
 _MAX_LINE = 600
 
@@ -42,7 +42,7 @@ def question_of(change: PendingChange) -> Question:
     """The question about a change."""
     lines: Iterable[str]
     if change.plan_id is not None:
-        title = f"Apply a plan of {len(change.steps)} {'change' if len(change.steps) == 1 else 'changes'}"
+        title = f"Apply a plan of {counted(len(change.steps), 'change')}"
         lines = _plan_lines(change)
     elif change.undoes is not None:
         title = f"Undo {change.undone_tool} of {datetime.fromtimestamp(change.undone_at, UTC):%Y-%m-%d %H:%M} UTC"
@@ -88,7 +88,7 @@ def _undo_lines(change: PendingChange) -> Iterator[str]:
     yield from _step_lines(change, list(enumerate(change.steps, 1)), "in this order")
     yield from change.not_restored[:MAX_SHOWN_STEPS]
     if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
-        yield f"and {more} more, of the same kinds"
+        yield f"and {more} more that cannot be restored"
 
 
 def _step_lines(change: PendingChange, numbered: Sequence[tuple[int, Step]], rest: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from amo_mcp.amocrm.limits import (
     ALMOST_FULL,
@@ -21,41 +21,52 @@ from amo_mcp.amocrm.limits import (
 )
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind
-from amo_mcp.text import quote, quote_unless_code
+from amo_mcp.text import counted, quote, quote_unless_code
 
 NEAR = 86.0
 """Likeness of two names, from 0 to 100, from which they count as near-duplicates."""
 
 _RARELY_FILLED = 0.1
-_SHORTEST_NEAR = 5
-_LOOKALIKES = str.maketrans("abcehkmoptxyіѕԁ", "авсенкмортхуіѕԁ")
+_MIN_NEAR_LENGTH = 5
+_LOOKALIKES = str.maketrans("abcehkmoptxy", "авсенкмортху")
 _TRANSLITERATED = str.maketrans(
     dict(zip("абвгдезийклмнопрстуфхцыэ", "abvgdezijklmnoprstufhcye", strict=True))
     | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
 )
 _WORD = re.compile(r"[^\W_]+")
 _PLURAL = re.compile(r"(ами|ями|ов|ев|ей|ах|ях|ам|ям|ы|и|а|я|es|s)$")
-_LETTERS = 3
+_MIN_STEM = 3
 _FIRST_PICTURE = "\u2190"
+
+
+FindingProblem = Literal[
+    "near_duplicate_names",
+    "empty_segment",
+    "color_clash",
+    "naming_drift",
+    "unused_field",
+    "sort_gaps",
+    "unused_colors",
+    "limit_close",
+]
+Confidence = Literal["high", "medium", "low"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that could be better.
+    """One way in which the account could be better.
 
     Attributes:
-        kind: segment, status or field.
         ids: what it is about.
         reason: a sentence.
-        confidence: high, medium or low.
         suggested_changes: what could be done, as `plan_changes` takes it.
     """
 
-    problem: str
-    kind: str
+    problem: FindingProblem
+    kind: Literal["segment", "status", "field"]
     ids: tuple[int, ...]
     reason: str
-    confidence: str
+    confidence: Confidence
     suggested_changes: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -100,7 +111,7 @@ def _one_script(word: str) -> str:
 
 def _singular(word: str) -> str:
     stem = _PLURAL.sub("", word)
-    return stem if len(stem) >= _LETTERS else word
+    return stem if len(stem) >= _MIN_STEM else word
 
 
 def _is_mixed(word: str) -> bool:
@@ -111,7 +122,7 @@ def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding
     """Groups of names that mean the same; the first of each, by customers and then by id, is the one to keep."""
     group = list(range(len(entities)))
     likeness: dict[int, float] = defaultdict(lambda: 100.0)
-    for first, second, score in _alike([_Heard.of(entity.name) for entity in entities]):
+    for first, second, score in _alike([_ComparableName.of(entity.name) for entity in entities]):
         old, new = group[second], group[first]
         group = [new if item == old else item for item in group]
         likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
@@ -124,7 +135,7 @@ def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _ComparableName:
     """A name as it is compared: by its letters, by its sound in Latin letters, and by its numbers."""
 
     key: str
@@ -138,7 +149,7 @@ class _Heard:
         return cls(key, spoken, tuple(re.findall(r"\d+", key)))
 
 
-def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
+def _alike(names: Sequence[_ComparableName]) -> Iterator[tuple[int, int, float]]:
     """The places of two names that mean the same, and their likeness; short ones must be the same, or sound so."""
     from rapidfuzz.fuzz import ratio
 
@@ -147,7 +158,7 @@ def _alike(names: Sequence[_Heard]) -> Iterator[tuple[int, int, float]]:
             continue
         if one.key == other.key or one.spoken == other.spoken:
             yield first, second, 100.0
-        elif one.numbers == other.numbers and min(len(one.key), len(other.key)) >= _SHORTEST_NEAR:
+        elif one.numbers == other.numbers and min(len(one.key), len(other.key)) >= _MIN_NEAR_LENGTH:
             score = ratio(one.key, other.key, score_cutoff=NEAR) or ratio(one.spoken, other.spoken, score_cutoff=NEAR)
             if score:
                 yield first, second, score
@@ -242,12 +253,12 @@ def _cyrillic(word: str) -> str:
 
 
 def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -> Iterator[Finding]:
-    filled = Counter(held["field_id"] for one in segments for held in one.custom_fields_values if held["values"])
-    for field in sorted(fields, key=lambda item: item.id):
-        count = filled[field.id]
+    filled = Counter(field["field_id"] for one in segments for field in one.custom_fields_values if field["values"])
+    for definition in sorted(fields, key=lambda item: item.id):
+        count = filled[definition.id]
         if segments and count <= len(segments) * _RARELY_FILLED:
-            reason = f"The field {quote(field.name)} is filled in {count} of {len(segments)} segments."
-            yield Finding("unused_field", "field", (field.id,), reason, "low" if count else "medium")
+            reason = f"The field {quote(definition.name)} is filled in {count} of {counted(len(segments), 'segment')}."
+            yield Finding("unused_field", "field", (definition.id,), reason, "low" if count else "medium")
 
 
 def _sort_gaps(statuses: Sequence[Status]) -> Iterator[Finding]:
@@ -261,13 +272,13 @@ def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
     used = [status.color for status in statuses if status.color]
     free = [color for color in STATUS_COLORS if color not in used]
     if free and len({*used}) < len(used):
-        reason = f"{len(free)} colours are not used, though some statuses share one: {', '.join(free)}."
+        reason = f"Not used, though some statuses share a colour: {', '.join(free)}."
         yield Finding("unused_colors", "status", (), reason, "low")
 
 
-def _full(kind: str, held: int, limit: int) -> Iterator[Finding]:
-    if held >= limit * ALMOST_FULL:
-        yield Finding("limit_close", kind, (), f"{held} of at most {limit} are used.", "high")
+def _full(kind: Literal["segment", "status", "field"], count: int, limit: int) -> Iterator[Finding]:
+    if count >= limit * ALMOST_FULL:
+        yield Finding("limit_close", kind, (), f"{count} of at most {limit} are used.", "high")
 
 
 def _ids(entities: Sequence[Entity]) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 Pure functions over what was read; nothing here asks the account or changes it.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -13,7 +12,6 @@ from pydantic import Field
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import (
-    ApiInput,
     EntityId,
     Name,
     SegmentDraft,
@@ -21,9 +19,10 @@ from amo_mcp.amocrm.inputs import (
     Sort,
     StatusDraft,
     StatusPatch,
+    StrictInput,
     Text,
 )
-from amo_mcp.amocrm.limits import segment_color, status_color
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
@@ -39,16 +38,17 @@ from amo_mcp.changes.steps import (
     Step,
     Update,
     exceeds_limit,
+    field_ids,
     fields_of,
     payload_of,
 )
-from amo_mcp.text import quote
+from amo_mcp.text import counted, quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
 
 
-class PlannedChange(ApiInput):
+class PlannedChange(StrictInput):
     """One change of a plan, flat: what applies depends on `action` and `kind`."""
 
     action: Annotated[Literal["create", "update", "delete"], Field(description="create, update or delete")]
@@ -58,7 +58,7 @@ class PlannedChange(ApiInput):
     sort: Annotated[Sort | None, Field(description="Position of a status")] = None
     color: Annotated[Text | None, Field(description="Colour, as in the create tools")] = None
     custom_fields_values: Annotated[
-        list[FieldInput] | None, Field(max_length=30, description="As in create_segment")
+        list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="As in create_segment")
     ] = None
     available_products_price_types: Annotated[
         list[EntityId] | None, Field(max_length=250, description="As in create_segment")
@@ -66,13 +66,14 @@ class PlannedChange(ApiInput):
 
 
 def make_plan(
-    changes: Sequence[PlannedChange], account: Snapshot, *, made: float, owner: str
+    changes: Sequence[PlannedChange], account: Snapshot, *, plan_id: str, made: float, owner: str
 ) -> tuple[Plan, list[str]]:
     """The plan of `changes` in an account that is as it was read, and what a person should know of it.
 
     Args:
         changes: what is wanted, in order.
         account: everything of the kinds that they touch, and the custom fields where they set any.
+        plan_id: the plan's id.
         made: the present, in Unix seconds.
         owner: whose plan it is.
 
@@ -93,20 +94,21 @@ def make_plan(
     if problems:
         raise InvalidValues(problems)
     ordered = _ordered(sound, account)
-    plan = Plan(f"p{secrets.token_hex(6)}", made, owner, tuple(ordered), fields_of(ordered, account.fields))
+    plan = Plan(plan_id, made, owner, tuple(ordered), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
-def requests_of(steps: Sequence[Step], per_second: int) -> int:
+def requests_of(steps: Sequence[Step], requests_per_second: int) -> int:
     """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
     The account is read for the question, before the first write, before every later deletion, and whenever what was
-    read has grown too old; statuses that were created are read back.
+    read has grown too old; the definitions of custom fields are read before the first write, where the steps set any;
+    statuses that were created are read back.
     """
     kinds = len({step.kind for step in steps})
-    sent, read_at = kinds, 0.0
+    sent, read_at = kinds + bool(field_ids(steps)), 0.0
     for number, span in enumerate(spans(steps)):
-        step, now = steps[span.start], max(0, sent - per_second) / per_second
+        step, now = steps[span.start], max(0, sent - requests_per_second) / requests_per_second
         if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
             sent, read_at = sent + kinds, now
         sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
@@ -202,7 +204,7 @@ def _warnings(steps: Sequence[Step]) -> Iterator[str]:
         name = quote(step.name)
         match step:
             case Delete(before=Segment(customers_count=count)) if count:
-                yield f"{name} has {count} customers; its members cannot be restored."
+                yield f"{name} has {counted(count, 'customer')}; its members cannot be restored."
             case Delete(before=Status()):
                 yield f"The customers of the status {name} will move to others by their conditions."
             case Update() if _changes_nothing(step):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
-from mcp.server import ServerRequestContext
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
@@ -14,6 +13,7 @@ from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
+from amo_mcp.protocol import Ctx
 from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from amo_mcp.accounts.account import AmoAccount
     from amo_mcp.confirmation.ask import Asker
     from amo_mcp.server.handlers import Handlers
-
-Ctx = ServerRequestContext[Any, Any]
 
 INSTRUCTIONS = """\
 Customer segments and statuses of one amoCRM (Kommo) account. An account works in one mode: `segments` (a customer \
@@ -48,7 +46,7 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 _SEALED_SECONDS = 86_400
-"""How long the SDK takes back a sealed question; longer than a question lives, so that we word its end ourselves."""
+"""Seconds for which the SDK unseals a question: longer than a question lives, so that our own words tell its end."""
 
 
 class AmoServer(McpServer):

@@ -1,7 +1,7 @@
 """The prompts: one Markdown file each, with TOML front matter between lines of `+++`. To add a prompt, add a file.
 
 All files are read and checked when the server starts. An argument stands in the text as `{{name}}` and is put in
-literally: what a client sends is text, and no place in it is filled.
+literally: what a client sends is text, and a placeholder in it is not filled.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
 
 _FENCE = "+++"
-_PLACE = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
+_PLACEHOLDER = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
 _MAX_ARGUMENT_CHARACTERS = 10_000
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}\z")]
@@ -90,7 +90,7 @@ class Prompts:
         missing = [item.name for item in front.arguments if item.required and not given.get(item.name, "").strip()]
         if missing:
             raise _invalid(f"The prompt {name} needs the argument {_joined(missing)}")
-        filled = mcp_types.TextContent(text=_PLACE.sub(lambda place: given.get(place[1], ""), text))
+        filled = mcp_types.TextContent(text=_PLACEHOLDER.sub(lambda placeholder: given.get(placeholder[1], ""), text))
         message = mcp_types.PromptMessage(role="user", content=filled)
         return mcp_types.GetPromptResult(description=front.description, messages=[message])
 
@@ -110,9 +110,9 @@ def _parse(content: str) -> tuple[FrontMatter, str]:
         raise ValueError(f"must begin with front matter between lines of {_FENCE}")
     front = FrontMatter.model_validate(tomllib.loads(toml))
     names = sorted(argument.name for argument in front.arguments)
-    places = sorted(set(_PLACE.findall(text)))
-    if names != places:
-        raise ValueError(f"arguments and places differ: {_joined(names)}; in the text {_joined(places)}")
+    placeholders = sorted(set(_PLACEHOLDER.findall(text)))
+    if names != placeholders:
+        raise ValueError(f"arguments and placeholders differ: {_joined(names)}; in the text {_joined(placeholders)}")
     if not text.strip():
         raise ValueError("there is no text")
     return front, text.strip() + "\n"

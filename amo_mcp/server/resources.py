@@ -1,7 +1,7 @@
 """`amo://` resources: what there is, and what each says.
 
-Each says what its tool says. All of them are served from what was read a moment ago, so that a client that reads every
-resource of a full account costs three requests.
+Each but the palette returns what its tool returns. All but the changes come from recent reads, so that a client that
+reads every resource of a full account costs three requests.
 """
 
 import re
@@ -12,18 +12,18 @@ from mcp_types import Annotations, Resource
 from pydantic import BaseModel
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.errors import AmoError, ModeDisabled
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
-from amo_mcp.changes.steps import Entity
-from amo_mcp.server.uris import ACCOUNT, CHANGES, MIME_TYPE, PALETTE, SEGMENTS, STATUSES
+from amo_mcp.changes.steps import Entity, check_mode
+from amo_mcp.server import uris
 from amo_mcp.text import sanitize
 from amo_mcp.tools.account import overview
 from amo_mcp.tools.changes import change_list
 from amo_mcp.tools.segments import segment_list
 from amo_mcp.tools.statuses import status_list
 
-_ENTITY = re.compile(r"amo://(segments|statuses)/([1-9][0-9]{0,18})")
+_ENTITY = re.compile(rf"({uris.SEGMENTS}|{uris.STATUSES})/([1-9][0-9]{{0,18}})")
 
 
 class Palette(BaseModel):
@@ -46,13 +46,15 @@ async def list_resources(account: AmoAccount) -> list[Resource]:
     last_change = datetime.fromtimestamp(int(newest[0][1].at), UTC) if newest else None
     last_update = max((segment.updated_at for segment in segments if segment.updated_at), default=None)
     return [
-        _resource(ACCOUNT, "account", "The account", "Its mode, and how much of each limit is used."),
-        _resource(PALETTE, "palette", "The colours", "The colours that statuses and segments can have."),
-        _resource(SEGMENTS, "segments", "All segments", "The customer segments in short.", last_update),
-        _resource(STATUSES, "statuses", "All statuses", "The customer statuses by position."),
-        _resource(CHANGES, "changes", "Changes", "What was changed through this server, newest first.", last_change),
-        *(_entity(SEGMENTS, "Segment", one, one.updated_at) for one in sorted(segments, key=lambda one: one.id)),
-        *(_entity(STATUSES, "Status", one, None) for one in sorted(statuses, key=lambda one: one.id)),
+        _resource(uris.ACCOUNT, "account", "The account", "Its mode, and how much of each limit is used."),
+        _resource(uris.PALETTE, "palette", "The colours", "The colours that statuses and segments can have."),
+        _resource(uris.SEGMENTS, "segments", "All segments", "The customer segments in short.", last_update),
+        _resource(uris.STATUSES, "statuses", "All statuses", "The customer statuses by position."),
+        _resource(
+            uris.CHANGES, "changes", "Changes", "What was changed through this server, newest first.", last_change
+        ),
+        *(_entity(uris.SEGMENTS, "Segment", one, one.updated_at) for one in sorted(segments, key=lambda one: one.id)),
+        *(_entity(uris.STATUSES, "Status", one, None) for one in sorted(statuses, key=lambda one: one.id)),
     ]
 
 
@@ -75,31 +77,24 @@ async def read_resource(account: AmoAccount, uri: str) -> str | None:
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
     reads = account.cached
     match uri:
-        case "amo://account":
+        case uris.ACCOUNT:
             return await overview(reads, account.host)
-        case "amo://palette":
+        case uris.PALETTE:
             return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
-        case "amo://changes":
+        case uris.CHANGES:
             await account.recover()
             return await change_list(account)
-        case "amo://segments":
-            _check_mode(account, "segments")
+        case uris.SEGMENTS:
+            check_mode("segment", reads.known_mode)
             return segment_list(await reads.segments())
-        case "amo://statuses":
-            _check_mode(account, "periodicity")
+        case uris.STATUSES:
+            check_mode("status", reads.known_mode)
             return status_list(await reads.statuses())
     match = _ENTITY.fullmatch(uri)
     if match is None:
         return None
-    entities: Sequence[Entity] = await (reads.segments() if match[1] == "segments" else reads.statuses())
+    entities: Sequence[Entity] = await (reads.segments() if match[1] == uris.SEGMENTS else reads.statuses())
     return next((entity for entity in entities if entity.id == int(match[2])), None)
-
-
-def _check_mode(account: AmoAccount, needed: str) -> None:
-    """Raise ModeDisabled when the account, as it was read a moment ago, is in another mode than `needed`."""
-    known = account.cached.known_mode
-    if known not in ("", needed):
-        raise ModeDisabled(needed, known)
 
 
 def _resource(uri: str, name: str, title: str, description: str, changed: datetime | None = None) -> Resource:
@@ -108,7 +103,7 @@ def _resource(uri: str, name: str, title: str, description: str, changed: dateti
         name=name,
         title=title,
         description=description,
-        mime_type=MIME_TYPE,
+        mime_type=uris.MIME_TYPE,
         annotations=Annotations(last_modified=iso_utc(changed)) if changed else None,
     )
 

@@ -6,35 +6,30 @@ subscribes to single resources, and hears of a changed list without asking.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
-from mcp.server import ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp_types import EmptyResult, InitializeRequestParams, SubscribeRequestParams, UnsubscribeRequestParams
 
+from amo_mcp.protocol import STATELESS_SINCE, Ctx
 from amo_mcp.server.uris import uris_of
 
 if TYPE_CHECKING:
     from amo_mcp.changes.events import ChangeEvent
 
-Ctx = ServerRequestContext[Any, Any]
-
 MAX_CLIENTS = 200
-"""Clients of the older era that are told of changes. That one is gone is not known, so it is kept until others come.
-
-The one that was heard of longest ago gives way; those that subscribed to a resource give way last.
+"""Clients of the older era that are notified. A client that has gone looks like a silent one, so each is kept until
+newer ones displace it: first those that subscribed to nothing, the longest silent first.
 """
 
 MAX_SUBSCRIPTIONS = 1000
 """Resources that one client can subscribe to; it has at most 130 to choose from."""
 
 _NOTIFY_SECONDS = 0.1
-"""What a client has to take a notification; one that does not read is told no more until it asks something."""
-
-_LISTENING_SINCE = "2026-07-28"
+"""Seconds that a client has to take its notifications; one that does not read gets no more until it sends a request."""
 
 
 @dataclass
@@ -42,20 +37,20 @@ class _Client:
     """One client of the older era.
 
     Attributes:
-        hello: what it said when it initialized. The SDK has no public name for a connection and none for its end; this
-            object is the same in all calls of one connection and different in every other, so it stands for the
-            connection. A client that initializes anew is another one.
+        init_params: what it said when it initialized. The SDK has no public name for a connection and none for its
+            end; this object is the same in all calls of one connection and different in every other, so it stands for
+            the connection. A client that initializes anew is another one.
         session: the way to it.
         uris: the resources that it subscribed to.
     """
 
-    hello: InitializeRequestParams
+    init_params: InitializeRequestParams
     session: ServerSession
     uris: set[str] = field(default_factory=set)
 
 
 class Subscriptions:
-    """Everybody who wants to hear of changes."""
+    """The clients that are notified of changes."""
 
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
@@ -93,24 +88,24 @@ class Subscriptions:
                 group.start_soon(self._notify, client, subscribed, event.adds_or_removes)
 
     def _client(self, ctx: Ctx) -> _Client | None:
-        hello = ctx.session.client_params
-        if hello is None or ctx.protocol_version >= _LISTENING_SINCE:
+        init_params = ctx.session.client_params
+        if init_params is None or ctx.protocol_version >= STATELESS_SINCE:
             return None
-        client = self._clients.setdefault(id(hello), _Client(hello, ctx.session))
-        self._clients.move_to_end(id(hello))
+        client = self._clients.setdefault(id(init_params), _Client(init_params, ctx.session))
+        self._clients.move_to_end(id(init_params))
         if len(self._clients) > MAX_CLIENTS:
             *others, _ = self._clients.values()
             self._forget(next((other for other in others if not other.uris), others[0]))
         return client
 
     def _current(self) -> list[_Client]:
-        """Everybody, but for those that have initialized anew."""
-        for client in [one for one in self._clients.values() if one.session.client_params is not one.hello]:
+        """All clients but those that have initialized anew."""
+        for client in [one for one in self._clients.values() if one.session.client_params is not one.init_params]:
             self._forget(client)
         return list(self._clients.values())
 
     def _forget(self, client: _Client) -> None:
-        self._clients.pop(id(client.hello), None)
+        self._clients.pop(id(client.init_params), None)
 
     async def _notify(self, client: _Client, uris: list[str], list_changed: bool) -> None:
         """Notify one client; a slow one does not delay the others."""

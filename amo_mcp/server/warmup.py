@@ -15,7 +15,9 @@ from mcp_types import CallToolResult, TextContent
 from mcp_types.methods import serialize_server_result, validate_client_request
 from pydantic import ValidationError
 
-_REVISIONS = ("2025-11-25", "2026-07-28")
+from amo_mcp.protocol import STATELESS_SINCE
+
+_REVISIONS = ("2025-11-25", STATELESS_SINCE)
 """One of each era; the SDK has the same models for all revisions of an era."""
 
 logger = logging.getLogger(__name__)

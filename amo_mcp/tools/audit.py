@@ -1,6 +1,6 @@
 """What is wrong with the segments or statuses, and what could be done about it."""
 
-from amo_mcp.amocrm.errors import ModeDisabled
+from amo_mcp.changes.steps import check_mode
 from amo_mcp.reorganize.audit import Finding
 from amo_mcp.reorganize.audit import audit_segments as find_in_segments
 from amo_mcp.reorganize.audit import audit_statuses as find_in_statuses
@@ -22,8 +22,7 @@ async def audit_segments(account: CurrentAccount) -> Audit:
     if mode == "periodicity":
         statuses = await client.statuses()
         return Audit(findings=find_in_statuses(statuses), examined=len(statuses))
-    if mode != "segments":
-        raise ModeDisabled("segments", mode)
+    check_mode("segment", mode)
     segments = await client.segments()
     findings = find_in_segments(segments, await client.segment_fields())
     return Audit(findings=findings, examined=len(segments))

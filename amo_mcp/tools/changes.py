@@ -15,13 +15,13 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
-from amo_mcp.failures import NOTHING_CHANGED, Failure
+from amo_mcp.failures import Failure
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
-PAGE = 20
+DEFAULT_PAGE_SIZE = 20
 """Changes on one page, when no limit is given."""
 
 
@@ -71,10 +71,10 @@ async def list_changes(
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""
     await account.recover()
-    return await change_list(account, limit or PAGE, parse_cursor(cursor))
+    return await change_list(account, limit or DEFAULT_PAGE_SIZE, parse_cursor(cursor))
 
 
-async def change_list(account: AmoAccount, limit: int = PAGE, before: int | None = None) -> ChangeList:
+async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
     page = [change_of(record) for _, record in found[:limit] if record.status != "running"]
@@ -108,19 +108,19 @@ async def undo_change(
     await account.recover()
     record = await account.journal.change(change_id)
     if record is None:
-        raise Failure("not_found", f"There is no such change. {NOTHING_CHANGED}", "list_changes has the change_ids.")
+        raise Failure("not_found", "There is no such change.", "list_changes has the change_ids.")
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
     undo = invert(record, snapshot.entities, await account.journal.recreated_ids())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
             "conflict",
-            f"This change is {record.status}; there is nothing to undo. {NOTHING_CHANGED}",
+            f"This change is {record.status}; there is nothing to undo.",
             extra=_sentences("not_restored", undo.not_restored),
         )
     if undo.conflicts:
         raise Failure(
             "conflict",
-            f"Something was changed since, and undoing would overwrite it. {NOTHING_CHANGED}",
+            "Something was changed since, and undoing would overwrite it.",
             "Show differences to the person. What they want can be done with the other tools.",
             extra=_sentences("differences", undo.conflicts),
         )

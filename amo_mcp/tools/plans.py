@@ -6,23 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import Text
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.plan import LIFETIME
+from amo_mcp.changes.plan import LIFETIME, new_id
 from amo_mcp.changes.snapshot import TargetChanged, drift, read_snapshot
-from amo_mcp.changes.steps import Kind, customers_affected
+from amo_mcp.changes.steps import check_mode, customers_affected
 from amo_mcp.confirmation.diff import on_one_line
-from amo_mcp.failures import NOTHING_CHANGED, Failure
+from amo_mcp.failures import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Call, Confirm, CurrentCall, Output, tool
 
 _MAX_LINE = 4000
-_MODES: dict[Kind, str] = {"segment": "segments", "status": "periodicity"}
 
 
 class PlanAnswer(Output):
@@ -47,10 +44,12 @@ async def plan_changes(
     """Check a list of changes and make a plan for apply_plan: the diff, warnings and cost. Changes nothing."""
     account = call.account
     kinds = sorted({change.kind for change in changes})
-    await _check_mode(account, kinds)
+    mode = (await account.cached.account()).customers_mode
+    for kind in kinds:
+        check_mode(kind, mode)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    plan, warnings = make_plan(changes, snapshot, made=time.time(), owner=_owner(call))
+    plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=_owner(call))
     await account.plans.keep(plan)
     rate = account.requests_per_second
     requests = requests_of(plan.steps, rate)
@@ -78,8 +77,7 @@ async def apply_plan(
     if plan is None:
         raise Failure(
             "not_found",
-            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was. "
-            f"{NOTHING_CHANGED}",
+            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was.",
             "Make a new one with plan_changes.",
         )
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))
@@ -91,13 +89,6 @@ async def apply_plan(
 def _owner(call: Call) -> str:
     """Whose a plan is; it survives a restart, so it names the client and not the session."""
     return f"{call.caller.principal or ''}|{call.caller.client or ''}"
-
-
-async def _check_mode(account: AmoAccount, kinds: list[Kind]) -> None:
-    mode = (await account.cached.account()).customers_mode
-    for kind in kinds:
-        if mode and mode != _MODES[kind]:
-            raise ModeDisabled(_MODES[kind], mode)
 
 
 TOOLS = (plan_changes, apply_plan)

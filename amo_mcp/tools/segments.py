@@ -27,7 +27,7 @@ _CONCISE = ("id", "name", "color", "customers_count", "updated_at")
 
 
 class SegmentList(Output):
-    """The segments of the account, by id."""
+    """The segments of the account, by id. `detail` is no part of the answer: it says how much of each is written."""
 
     segments: list[Segment]
     total: int

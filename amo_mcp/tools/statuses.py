@@ -11,7 +11,7 @@ from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update
-from amo_mcp.failures import NOTHING_CHANGED, Failure, invalid_arguments
+from amo_mcp.failures import Failure, invalid_arguments
 from amo_mcp.text import quote
 from amo_mcp.tools.runtime.answers import Deleted, Updated
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
@@ -93,7 +93,7 @@ async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm
     if status.is_default:
         raise Failure(
             "rejected",
-            f"{quote(status.name)} is a system status, and those cannot be deleted. {NOTHING_CHANGED}",
+            f"{quote(status.name)} is a system status, and those cannot be deleted.",
             "It can be renamed, moved and recoloured.",
         )
     return Confirm(PendingChange((Delete(status),)))

@@ -16,11 +16,11 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.changes.executor import Execution, Executor, LimitReached
+from amo_mcp.changes.executor import Execution, Executor, LimitReached, check_room
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
-from amo_mcp.changes.snapshot import TargetChanged
+from amo_mcp.changes.snapshot import Snapshot, TargetChanged
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
@@ -126,7 +126,7 @@ class Workshop:
         ids = " ".join(map(str, event.ids))
         self.log.append(f"event {event.kind} {ids}".strip() + f", recorded: {' '.join(recorded)}")
 
-    async def _report(self, done: float, total: float, message: str) -> None:
+    async def _report(self, done: float, total: float | None, message: str) -> None:
         self.log.append(f"progress {done:g}/{total:g} {message}")
 
 
@@ -285,7 +285,7 @@ async def test_where_there_is_no_room_for_what_is_created_nothing_is_sent(sandbo
         create, delete = [Create(SegmentDraft(name=name)) for name in "АБ"], Delete(await shop.segment(66))
         error = await nothing_happens(shop, [*create, delete], LimitReached)
         assert isinstance(error, LimitReached)
-        assert (error.kind, error.held, error.wanted) == ("segment", 99, 2)
+        assert (error.kind, error.count, error.wanted) == ("segment", 99, 2)
         assert (await shop.execute("tool", [delete, *create])).failure is None
 
 
@@ -473,3 +473,14 @@ async def test_a_hundred_deletions_keep_nearly_half_of_the_pace_and_each_is_read
         methods = await sent(shop, [Delete(await shop.segment(number)) for number in range(1, 101)])
     assert methods == ["GET", "DELETE"] * 100
     assert len(methods) <= 100 / 0.45
+
+
+def test_room_that_somebody_took_since_is_missed_before_anything_is_sent() -> None:
+    def holding(count: int) -> Snapshot:
+        return Snapshot({"segment": {number: Segment(id=number, name="А") for number in range(1, count + 1)}})
+
+    steps = [Create(SegmentDraft(name="Гости"))]
+    check_room(steps, holding(99))
+    with pytest.raises(LimitReached) as caught:
+        check_room(steps, holding(100))
+    assert (caught.value.kind, caught.value.count, caught.value.wanted) == ("segment", 100, 1)

@@ -64,8 +64,8 @@ class Watched:
         return Segment(id=96, name=draft.name)
 
 
-def executor(client: Watched, folder: Path, progress: list[tuple[float, float, str]] | None = None) -> Executor:
-    async def report(done: float, total: float, message: str) -> None:
+def executor(client: Watched, folder: Path, progress: list[tuple[float, float | None, str]] | None = None) -> Executor:
+    async def report(done: float, total: float | None, message: str) -> None:
         assert progress is not None
         progress.append((done, total, message))
 
@@ -113,7 +113,7 @@ async def test_a_change_is_recorded_with_the_entity_whole_before_it_is_sent_and_
 
 
 async def test_only_what_is_about_to_be_sent_is_pending(tmp_path: Path) -> None:
-    client, progress = Watched(tmp_path), list[tuple[float, float, str]]()
+    client, progress = Watched(tmp_path), list[tuple[float, float | None, str]]()
     steps: list[Step] = [RENAME, Create(SegmentDraft(name="Новые")), Delete(VIP)]
     execution = await executor(client, tmp_path, progress).execute("apply_plan", PendingChange(tuple(steps)))
     assert [[step["outcome"] for step in recorded] for _, recorded in client.seen] == [

@@ -103,17 +103,17 @@ def test_what_was_created_is_deleted_as_it_is_now(entity: Entity) -> None:
 )
 def test_what_was_created_and_is_gone_already_needs_nothing(entity: Entity, title: str) -> None:
     undo = undone(created(entity), current=())
-    assert undo == Undo(not_restored=(f"{title} is gone already; there is nothing to take away.",))
+    assert undo == Undo(not_restored=(f"{title} is no longer there; there is nothing to delete.",))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"name": "Чужое"}, "name was set to «VIP» and is now «Чужое»."),
-        ({"color": "ae003f"}, "color was set to 6610f2 and is now ae003f."),
+        ({"color": "ae003f"}, "colour was set to 6610f2 and is now ae003f."),
         (
             {"available_products_price_types": []},
-            "available_products_price_types was set to 288891 and is now empty.",
+            "price fields were set to 288891 and are now empty.",
         ),
         (
             {"custom_fields_values": [*VIP.custom_fields_values[1:], {"field_id": 9, "values": [{"value": "x"}]}]},
@@ -191,11 +191,11 @@ def test_an_update_of_a_status_gives_exactly_what_it_changed_its_old_value(chang
     ("changes", "since", "said"),
     [
         ({"name": "Лучшие"}, {"name": "Чужое"}, "name was set to «Лучшие» and is now «Чужое»."),
-        ({"color": "ae003f"}, {"color": ""}, "color was set to ae003f and is now empty."),
+        ({"color": "ae003f"}, {"color": ""}, "colour was set to ae003f and is now empty."),
         (
             {"available_products_price_types": [1]},
             {"available_products_price_types": [3, 2]},
-            "available_products_price_types was set to 1 and is now 3, 2.",
+            "price fields were set to 1 and are now 3, 2.",
         ),
     ],
 )
@@ -353,7 +353,7 @@ def test_long_values_in_a_conflict_are_shortened() -> None:
 def test_what_was_updated_and_is_gone_is_a_conflict(entity: Entity) -> None:
     title = f"{kind_of(entity)} «{entity.name}» (id {entity.id})"
     assert undone(updated(entity, name="A"), current=()) == Undo(
-        conflicts=(f"{title} is gone; it cannot be changed back.",)
+        conflicts=(f"{title} is no longer there; it cannot be changed back.",)
     )
 
 
@@ -366,7 +366,7 @@ def test_a_deleted_segment_is_created_again_and_what_does_not_come_back_is_said(
         (Create(draft, undoes=0),),
         (
             "segment «VIP» (id 51) comes back with a new id.",
-            "Its 48 customers do not come back into it, nor do its conditions.",
+            "Its members (48 customers) do not come back into it, nor do its conditions.",
         ),
     )
 

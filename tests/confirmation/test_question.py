@@ -135,7 +135,7 @@ def test_a_field_whose_definition_is_gone_is_named_by_what_the_segment_says_of_i
     patches = [field(77, {"value": "б"}), field(78, {"enum_id": 9})]
     assert setting_lines(Update(segment, SegmentPatch(custom_fields_values=patches)), ()) == [
         "Field «Старое поле»: was «а» → will be «б»",
-        "Field «78»: was empty → will be «choice 9»",
+        "Field 78: was empty → will be «choice 9»",
     ]
 
 

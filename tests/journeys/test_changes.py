@@ -181,7 +181,7 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
         undone = await done(client, "confirm_change", approval_id=waiting["approval_id"])
     not_restored = [
         "segment «VIP» (id 51) comes back with a new id.",
-        "Its 48 customers do not come back into it, nor do its conditions.",
+        "Its members (48 customers) do not come back into it, nor do its conditions.",
     ]
     assert undone == {
         "change_id": undone["change_id"],
@@ -297,7 +297,7 @@ async def test_an_undo_refuses_to_overwrite_a_later_edit_and_names_both_values(
         "hint": "Show differences to the person. What they want can be done with the other tools.",
         "differences": [
             "segment «VIP» (id 51): name was set to «Лучшие» and is now «Чужое».",
-            "segment «VIP» (id 51): color was set to ae003f and is now bf2600.",
+            "segment «VIP» (id 51): colour was set to ae003f and is now bf2600.",
         ],
     }
     assert (served.writes(), len(person.asked)) == ([], 1)
@@ -400,7 +400,7 @@ async def test_an_undo_that_fails_in_the_middle_says_what_was_done_and_what_not(
         "reason": "forbidden",
         "message": "It stopped there: The signed-in user may not do this: only an account administrator can make "
         "changes. That step changed nothing. "
-        "What was done stays; undo_change takes it back, a new plan does the rest.",
+        "What was done stays; call undo_change again for the rest.",
     }
     assert [(change["tool"], change["status"]) for change in changes] == [
         ("undo_change", "failed"),

@@ -21,7 +21,7 @@ SLOW = 2.1
 """Seconds that a request takes after which everything that was read is too old."""
 
 LISTED = f"GET {SEGMENTS}?page=1&limit=250"
-AFTERWARDS = "What was done stays; undo_change takes it back, a new plan does the rest."
+AFTERWARDS = "What was done stays; undo_change takes it back, plan the rest anew."
 
 RENAMES: list[Json] = [
     {"action": "update", "kind": "segment", "id": 66, "name": "Первые"},
@@ -126,13 +126,13 @@ async def test_updates_that_follow_each_other_within_two_seconds_stand_on_one_re
 
 SEGMENT_EDITS: list[tuple[Json | None, str]] = [
     ({"name": "Чужое"}, "segment «vip клиенты» (id 54): name has changed."),
-    ({"color": "ae003f"}, "segment «vip клиенты» (id 54): color has changed."),
-    ({"customers_count": 505}, "segment «vip клиенты» (id 54): customers_count has changed."),
+    ({"color": "ae003f"}, "segment «vip клиенты» (id 54): colour has changed."),
+    ({"customers_count": 505}, "segment «vip клиенты» (id 54): customer count has changed."),
     (
         {"name": "Чужое", "customers_count": 505},
-        "segment «vip клиенты» (id 54): name and customers_count have changed.",
+        "segment «vip клиенты» (id 54): name and customer count have changed.",
     ),
-    (None, "segment «vip клиенты» (id 54) is gone."),
+    (None, "segment «vip клиенты» (id 54) is no longer there."),
 ]
 
 
@@ -187,7 +187,7 @@ async def test_a_segment_that_loses_customers_while_a_plan_runs_is_deleted_and_r
         applied = answer(await apply(client, await plan(client, DELETIONS[:2])))
         undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
     assert applied["done"] == ["Delete segment «новички» (id 66)", "Delete segment «VIP» (id 51)"]
-    assert "Its 47 customers do not come back into it, nor do its conditions." in undone["not_restored"]
+    assert "Its members (47 customers) do not come back into it, nor do its conditions." in undone["not_restored"]
 
 
 async def test_customers_who_enter_a_segment_do_not_stop_its_being_renamed(era: str, sandbox: Sandbox) -> None:
@@ -318,7 +318,7 @@ async def test_a_segment_that_customers_entered_is_not_deleted_by_an_undo(
     else:
         assert (result["error"]["code"], result["error"]["differences"]) == (
             "target_changed",
-            ["segment «Первые» (id 96): customers_count has changed."],
+            ["segment «Первые» (id 96): customer count has changed."],
         )
         assert result["error"]["message"].endswith(NOTHING)
     assert sandbox.account.segments[96]["customers_count"] == 500

@@ -320,17 +320,17 @@ async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox
 
 @pytest.mark.requirement("CONFIRM-11")
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "changed"),
     [
-        ("name", "Другое"),
-        ("color", "bf2600"),
-        ("customers_count", 49),
-        ("custom_fields_values", []),
-        ("available_products_price_types", []),
+        ("name", "Другое", "name has"),
+        ("color", "bf2600", "colour has"),
+        ("customers_count", 49, "customer count has"),
+        ("custom_fields_values", [], "7 custom fields have"),
+        ("available_products_price_types", [], "price fields have"),
     ],
 )
 async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
-    era: str, key: str, value: Any, sandbox: Sandbox, serve: Serve
+    era: str, key: str, value: Any, changed: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     def meanwhile(_: str) -> str:
         sandbox.account.segments[51][key] = value
@@ -343,7 +343,7 @@ async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
         "message": f"It has changed since the question was asked. {NOTHING}",
         "retryable": False,
         "hint": "Read it again and, if it is still wanted, start over.",
-        "differences": [f"segment «VIP» (id 51): {key} has changed."],
+        "differences": [f"segment «VIP» (id 51): {changed} changed."],
     }
     assert served.writes() == []
 
@@ -359,7 +359,7 @@ async def test_a_target_that_went_away_during_the_dialog_is_said_to_be_gone(
     async with serve(sandbox) as served, served.client(era, Person(meanwhile)) as client:
         failure = error(await client.call_tool(*RENAME_51))
     assert (failure["code"], failure["message"]) == ("target_changed", f"It is no longer there. {NOTHING}")
-    assert failure["differences"] == ["segment «VIP» (id 51) is gone."]
+    assert failure["differences"] == ["segment «VIP» (id 51) is no longer there."]
     assert served.writes() == []
 
 

@@ -274,8 +274,8 @@ async def test_a_plan_belongs_to_one_client_and_survives_a_restart(era: str, san
 
 EDITS = [
     (51, {"name": "Другие"}, "segment «VIP» (id 51): name has changed."),
-    (66, None, "segment «новички» (id 66) is gone."),
-    (66, {"customers_count": 1}, "segment «новички» (id 66): customers_count has changed."),
+    (66, None, "segment «новички» (id 66) is no longer there."),
+    (66, {"customers_count": 1}, "segment «новички» (id 66): customer count has changed."),
 ]
 
 
@@ -318,7 +318,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
             "not_done": ["Change segment «VIP» (id 51): failed", "Delete segment «vip клиенты» (id 54): planned"],
             "reason": "rejected",
             "message": "It stopped there: amoCRM did not accept the request (status 400). That step changed nothing. "
-            "What was done stays; undo_change takes it back, a new plan does the rest.",
+            "What was done stays; undo_change takes it back, plan the rest anew.",
         }
         listed = await newest(client)
         assert (listed["status"], outcomes(listed)) == ("failed", ["done", "done", "failed", "planned"])
@@ -450,7 +450,7 @@ async def test_undoing_a_whole_plan_brings_everything_back_but_ids_and_says_what
         listed = answer(await client.call_tool("list_changes", {}))["changes"]
     assert settings(sandbox) == before
     assert {51, 21} <= sandbox.account.segments.keys()
-    assert "Its 312 customers do not come back into it, nor do its conditions." in undone["not_restored"]
+    assert "Its members (312 customers) do not come back into it, nor do its conditions." in undone["not_restored"]
     assert len(undone["done"]) == 5
     assert [change["tool"] + " " + change["status"] for change in listed] == ["undo_change done", "apply_plan undone"]
 

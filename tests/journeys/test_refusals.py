@@ -121,7 +121,7 @@ def moved(reason: str) -> dict[str, Any]:
 def outcome_unknown(reason: str) -> dict[str, Any]:
     return {
         "code": "outcome_unknown",
-        "message": f"The change was sent, but amoCRM {reason}: it may or may not have been made.",
+        "message": f"The change was sent, but amoCRM {reason}. It may or may not have been made.",
         "retryable": False,
         "hint": "Read or list the target to see what is there before anything is sent again.",
     }

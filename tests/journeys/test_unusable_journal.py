@@ -128,8 +128,8 @@ async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it
             failure = error(await apply(client, planned))
         [change] = answer(await client.call_tool("list_changes", {}))["changes"]
     assert failure["message"] == (
-        "The journal of changes cannot be used (database or disk is full), and nothing is changed without it. "
-        "It failed part-way: changes already sent may have been made."
+        "The journal could not be written (database or disk is full). "
+        "The change stopped; what was sent before may have been made."
     )
     is_made = failing == "done"
     assert len(served.writes()) == 1 + is_made

@@ -23,6 +23,7 @@ from amo_mcp.amocrm.custom_fields import FieldInput
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import StatusDraft
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.plan import new_id
 from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.reorganize.plan import PlannedChange, make_plan
 from amo_mcp.storage.sqlite.journal import SqliteJournal
@@ -92,7 +93,7 @@ async def write(account: AmoAccount, what: str, planned: list[Any]) -> None:
         case "apply_plan":
             wanted = [PlannedChange.model_validate(change) for change in planned]
             snapshot = await read_snapshot(account.client, {change.kind for change in wanted})
-            plan, _ = make_plan(wanted, snapshot, made=time.time(), owner="")
+            plan, _ = make_plan(wanted, snapshot, plan_id=new_id(), made=time.time(), owner="")
             await account.plans.keep(plan)
             await account.execute("apply_plan", PendingChange(plan.steps, plan_id=plan.id))
         case _:

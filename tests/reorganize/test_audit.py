@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES, SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.reorganize.audit import Finding, audit_segments, audit_statuses, key_of
+from amo_mcp.reorganize.audit import Confidence, Finding, audit_segments, audit_statuses, key_of
 from amo_mcp.text import quote
 
 settings.register_profile("audit", derandomize=True)
@@ -219,7 +219,7 @@ def test_when_every_colour_is_taken_a_clash_is_told_without_a_suggestion() -> No
         ("_\u2065VIP\U000e0002", "underscores", "medium", "VIP"),
     ],
 )
-def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, confidence: str, clean: str) -> None:
+def test_a_name_that_drifts_is_offered_cleaned(name: str, reason: str, confidence: Confidence, clean: str) -> None:
     assert audit_segments([segment(1, name)], []) == [
         Finding(
             problem="naming_drift",
@@ -281,7 +281,7 @@ def test_unused_colours_are_told_when_statuses_share_one() -> None:
             "unused_colors",
             "status",
             (),
-            f"20 colours are not used, though some statuses share one: {', '.join(STATUS_COLORS[1:])}.",
+            f"Not used, though some statuses share a colour: {', '.join(STATUS_COLORS[1:])}.",
             "low",
         ),
     ]

@@ -238,9 +238,9 @@ FENCED = "must begin with front matter between lines of +++"
         (FRONT + 'arguments = [{ name = "whom" }]\n' + PLAIN, "arguments.0.description\n"),
         (GREETING.replace("required = true", 'required = "yes"'), "arguments.0.required\n"),
         (GREETING.replace("required = true", 'type = "text"'), "arguments.0.type\n"),
-        (GREETING.replace(", {{way2}}", ""), "arguments and places differ: way2, whom; in the text whom"),
-        (FRONT + "+++\nHello {{whom}}.\n", "arguments and places differ: none; in the text whom"),
-        (GREETING.replace('"way2"', '"whom"'), "arguments and places differ: whom, whom; in the text way2, whom"),
+        (GREETING.replace(", {{way2}}", ""), "arguments and placeholders differ: way2, whom; in the text whom"),
+        (FRONT + "+++\nHello {{whom}}.\n", "arguments and placeholders differ: none; in the text whom"),
+        (GREETING.replace('"way2"', '"whom"'), "arguments and placeholders differ: whom, whom; in the text way2, whom"),
         (FRONT + "+++\n \n\n", "there is no text"),
     ],
 )

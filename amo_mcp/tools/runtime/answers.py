@@ -63,10 +63,13 @@ class Applied(Output):
         if failure is None:
             return cls(change_id=record.id, status="done", done=done)
         worded = explain(failure) or internal_error()
-        why = str(worded)
-        if isinstance(failure, TargetChanged):
-            why = " ".join([*map(describe, failure.differences), NOTHING_CHANGED])
-        why = why.replace(NOTHING_CHANGED, "That step changed nothing.")
+        what = " ".join(map(describe, failure.differences)) if isinstance(failure, TargetChanged) else worded.what
+        effect = "That step changed nothing." if worded.effect == NOTHING_CHANGED else worded.effect
+        rest = (
+            "undo_change takes it back, plan the rest anew"
+            if change.undoes is None
+            else "call undo_change again for the rest"
+        )
         left = [step for step in record.steps if step.outcome != "done"]
         return cls(
             change_id=record.id,
@@ -74,7 +77,5 @@ class Applied(Output):
             done=done,
             not_done=[f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in left],
             reason=worded.code,
-            message=(
-                f"It stopped there: {why} What was done stays; undo_change takes it back, a new plan does the rest."
-            ),
+            message=f"It stopped there: {what} {effect} What was done stays; {rest}.",
         )

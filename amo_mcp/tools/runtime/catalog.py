@@ -2,7 +2,7 @@
 
 Clients start a server for every window, and most tools are never called in it. So the tools are listed from a file,
 and the module that declares a tool is imported with its first call, or while the server idles. `make generate` writes
-the file from the declarations, and `make check` fails when the two differ.
+the file from the declarations, and `make test` fails when the two differ.
 """
 
 import json

@@ -15,9 +15,11 @@ from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import RateLimited, Unavailable
+from amo_mcp.changes.executor import Report
 from amo_mcp.confirmation.approvals import Approval
-from amo_mcp.confirmation.ask import Asker, Ctx, caller_of
-from amo_mcp.failures import NOTHING_CHANGED, Failure, explain, internal_error
+from amo_mcp.confirmation.ask import Asker, caller_of
+from amo_mcp.failures import Failure, explain, internal_error
+from amo_mcp.protocol import Ctx
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
@@ -63,7 +65,7 @@ class Runner:
         if self.read_only and entry.writes:
             raise Failure(
                 "read_only",
-                f"This server was started read-only. {NOTHING_CHANGED}",
+                "This server was started read-only.",
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
         account = self.account.reporting(_reporter(ctx))
@@ -73,7 +75,7 @@ class Runner:
             approval = await self.asker.resume(ctx, params.request_state, params.input_responses)
         else:
             if definition.asks:
-                self.asker.channel(ctx)
+                self.asker.check_can_ask(ctx)
             returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self.asker.confirm, ctx)))
             match returned:
                 case Confirm(change):
@@ -96,7 +98,7 @@ class Runner:
         return self.tools[approval.tool].definition.output.of(execution, approval.change)
 
 
-def _reporter(ctx: Ctx) -> Any:
+def _reporter(ctx: Ctx) -> Report:
     """Tells the caller how far its call is, for clients that give up on silence."""
 
     async def report(progress: float, total: float | None, message: str) -> None:

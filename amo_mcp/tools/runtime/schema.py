@@ -18,10 +18,10 @@ class PlainJsonSchema(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """A default of `None` or of nothing says no more than being optional."""
-        told = super().default_schema(schema)
-        if not told.get("default"):
-            told.pop("default", None)
-        return told
+        plain = super().default_schema(schema)
+        if not plain.get("default"):
+            plain.pop("default", None)
+        return plain
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Never: the name says it."""

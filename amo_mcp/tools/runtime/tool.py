@@ -15,9 +15,13 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import Approval, Caller
 
 READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+"""Of a tool that changes nothing. amoCRM is one closed account, so no tool has an open world."""
+
 CREATE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+"""Of a tool that only adds; called twice, it adds twice."""
+
 DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-"""What a tool does to the world. amoCRM is one closed account, so never an open world."""
+"""Of a tool that changes or deletes what is there, after a person has confirmed it."""
 
 
 class Output(BaseModel):
@@ -70,7 +74,10 @@ class _Injected:
 
 
 CurrentAccount = Annotated[AmoAccount, _Injected(lambda call: call.account)]
+"""The type of a parameter that is given the account of the call."""
+
 CurrentCall = Annotated[Call, _Injected(lambda call: call)]
+"""The type of a parameter that is given the whole `Call`."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ async def break_down(how: Annotated[Text, Field(description="How")]) -> Sum:
     """Fail in one way or another."""
     match how:
         case "failure":
-            raise Failure("conflict", "Two of them. Nothing was changed.", "Take one.", extra={"differences": ["both"]})
+            raise Failure("conflict", "Two of them.", "Take one.", extra={"differences": ["both"]})
         case "api":
             raise Unavailable("did not answer")
         case "protocol":
