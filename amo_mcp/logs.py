@@ -44,7 +44,7 @@ class NonBlockingHandler(logging.StreamHandler[TextIO]):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         if self._dropped and _is_writable(self.stream):
-            message = f"{self._dropped} lines were dropped, unread"
+            message = f"{self._dropped} line{' was' if self._dropped == 1 else 's were'} dropped, unread"
             self._dropped = 0
             super().emit(logging.makeLogRecord({"levelname": "WARNING", "name": __name__, "msg": message}))
         if _is_writable(self.stream):

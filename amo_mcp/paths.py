@@ -1,4 +1,4 @@
-"""The state directory (`AMO_STATE_DIR`), shared by all processes on this machine, and the name of every file in it."""
+"""The state directory (`AMO_STATE_DIR`), shared by all processes on this machine, and the files of an account in it."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ _ACCOUNTS = "accounts.json"
 class StateDir:
     """The state directory; only its owner may open it.
 
-    Files of an account are named by its host, or by its id where they have to survive a change of the host.
+    The files of an account are named by its host, or by its id where they have to survive a change of the host.
 
     Args:
         path: where it is; None for the platform's default, such as `~/.local/state/amo-mcp`.

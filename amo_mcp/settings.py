@@ -16,15 +16,13 @@ from amo_mcp.paths import StateDir
 SANDBOX_URL = "http://sandbox.localhost"
 """The address of the sandbox that is mounted in process; no socket stands behind it."""
 
-ConfirmMode = Literal["auto", "dialog", "chat"]
-
 _VENDOR_DOMAINS = (".amocrm.ru", ".amocrm.com", ".kommo.com")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ADDRESS = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:(?P<port>[0-9]{{1,5}}))?/?",
     re.IGNORECASE | re.ASCII,
 )
-_SUBDOMAIN = re.compile(rf"{_LABEL}(?P<domain>\.amocrm\.ru|\.amocrm\.com|\.kommo\.com)?", re.IGNORECASE | re.ASCII)
+_SUBDOMAIN = re.compile(rf"\A{_LABEL}(\.amocrm\.ru|\.amocrm\.com|\.kommo\.com)?\Z", re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _PORTS = range(1, 65536)
 
@@ -84,13 +82,13 @@ class Settings(BaseSettings):
 
     sandbox: bool = False
     read_only: bool = False
-    confirm: ConfirmMode = "auto"
+    confirm: Literal["auto", "dialog", "chat"] = "auto"
     rate_limit: Annotated[int, Field(ge=1, le=50)] = 7
     timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
     state_dir: Path | None = None
-    subdomain: str | None = None
+    subdomain: Annotated[str, Field(pattern=_SUBDOMAIN)] | None = None
     base_url: Annotated[str | None, Field(validate_default=True)] = None
     access_token: Annotated[SecretStr | None, Field(validate_default=True)] = None
     client_id: str | None = None
@@ -102,7 +100,7 @@ class Settings(BaseSettings):
         """The state directory, shared by all processes on this machine."""
         return StateDir(self.state_dir)
 
-    def allowed(self, address: str) -> str:
+    def checked_base_url(self, address: str) -> str:
         """`address` as a base URL, when the token may be sent there.
 
         Raises:
@@ -120,23 +118,16 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("subdomain")
-    @classmethod
-    def _names_an_account(cls, value: str | None) -> str | None:
-        if value is not None and not _SUBDOMAIN.fullmatch(value):
-            raise ValueError(
-                "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru, "
-                "or its whole host, such as example.kommo.com"
-            )
-        return value
-
     @field_validator("base_url")
     @classmethod
     def _resolved(cls, value: str | None, info: ValidationInfo) -> str | None:
         named = allowed_base_url(value, info.data.get("allowed_hosts", ())) if value else None
         if info.data.get("sandbox"):
             return SANDBOX_URL
-        return named or _base_url(info.data.get("subdomain"))
+        subdomain = info.data.get("subdomain")
+        if named or not subdomain:
+            return named
+        return f"https://{subdomain if '.' in subdomain else f'{subdomain}.amocrm.ru'}".lower()
 
     @field_validator("access_token")
     @classmethod
@@ -179,13 +170,12 @@ class ServingSettings(Settings):
         return value
 
 
-def _base_url(subdomain: str | None) -> str | None:
-    """The address of an account that is named by `AMO_SUBDOMAIN`; amoCRM's Russian domain unless it names another."""
-    match = _SUBDOMAIN.fullmatch(subdomain) if subdomain else None
-    if match is None:
-        return None
-    host = match[0] if match["domain"] else f"{match[0]}.amocrm.ru"
-    return f"https://{host.lower()}"
+class LoginSettings(Settings):
+    """What signing in needs: the keys of the integration, as its card shows them."""
+
+    client_id: str
+    client_secret: SecretStr
+    redirect_uri: str
 
 
 def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
@@ -232,6 +222,8 @@ _EXPECTED = {
     "rate_limit": "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
     "timeout": "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
     "log_level": "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",
+    "subdomain": "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru, "
+    "or its whole host, such as example.kommo.com",
 }
 
 _SettingsT = TypeVar("_SettingsT", bound=Settings)
@@ -254,4 +246,6 @@ def _problem(item: Any) -> str:
     """One wrong variable in our own words."""
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    if item["type"] == "missing":
+        return f"AMO_{item['loc'][0].upper()} is needed: the integration's card shows it"
     return _EXPECTED[str(item["loc"][0])]

@@ -39,9 +39,10 @@ from amo_mcp.sandbox.serving import running
 from amo_mcp.server.app import AmoServer
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.memory.journal import MemoryJournal
-from amo_mcp.storage.memory.plans import MemoryPlanStore
 from amo_mcp.storage.memory.rate_limit import Unlimited
+from amo_mcp.storage.sqlite.database import MemoryDatabase
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -194,8 +195,9 @@ def account_on(
     clock: Callable[[], float] = time.monotonic,
 ) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
-    plans = plans or MemoryPlanStore()
-    journal = journal or MemoryJournal(plans if isinstance(plans, MemoryPlanStore) else None)
+    if journal is None or plans is None:
+        database = MemoryDatabase()
+        journal, plans = journal or SqliteJournal(database), plans or SqlitePlanStore(database)
     return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
 
 

@@ -10,9 +10,9 @@ from amo_mcp.settings import Settings, allowed_base_url, is_loopback, load_setti
 def test_an_address_is_allowed_by_the_hosts_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMO_ALLOWED_HOSTS", "crm.example.org")
     settings = load_settings(Settings)
-    assert settings.allowed("https://CRM.example.org/") == "https://crm.example.org"
+    assert settings.checked_base_url("https://CRM.example.org/") == "https://crm.example.org"
     with pytest.raises(ValueError, match="AMO_ALLOWED_HOSTS"):
-        settings.allowed("https://other.example.org")
+        settings.checked_base_url("https://other.example.org")
 
 
 @pytest.mark.requirement("ENV-5")

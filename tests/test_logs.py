@@ -38,7 +38,7 @@ def test_an_event_is_one_line_and_an_exception_only_its_type(capsys: pytest.Capt
     first, second, third, *fourth = captured.err.splitlines()
     assert (first, second) == ("info: shop: two lines of text", "error: shop: it broke (RuntimeError)")
     assert third == "info: shop: [31mred " + "x" * (999 - len("info: shop: [31mred ")) + "…"
-    assert fourth[0] == "warning: amo_mcp.logs: 1 lines were dropped, unread"
+    assert fourth[0] == "warning: amo_mcp.logs: 1 line was dropped, unread"
     assert re.fullmatch(r"warning: py\.warnings: .*: UserWarning: of Python .*", fourth[1])
     assert len(fourth) == 2
 

@@ -25,7 +25,7 @@ from amo_mcp.amocrm.session import TokenSource
 
 logger = logging.getLogger(__name__)
 
-LOGIN = "Run `amo-mcp login` on the machine of this server."
+LOGIN_HINT = "Run `amo-mcp login` on the machine of this server."
 
 _TOKEN_PATH = "/oauth2/access_token"
 _SUBDOMAIN_PATH = "/oauth2/account/current/subdomain"
@@ -77,10 +77,7 @@ class CredentialStore(Protocol):
         ...
 
     async def delete(self) -> bool:
-        """Forget it.
-
-        Returns:
-            Whether there was anything.
+        """Forget it; whether there was anything.
 
         Raises:
             OSError: it cannot be deleted.
@@ -114,7 +111,7 @@ class OAuthTokenSource(TokenSource):
         clock: gives Unix seconds.
     """
 
-    hint = LOGIN
+    hint = LOGIN_HINT
 
     def __init__(
         self,
@@ -168,7 +165,7 @@ class OAuthTokenSource(TokenSource):
                 await self._save(self._unsaved)
             kept = await self._store.load()
             if kept is None:
-                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN)
+                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT)
             if kept.expires - _EARLY > self._clock() and kept.access_token != refused:
                 self._current = kept
                 return kept
@@ -180,21 +177,16 @@ class OAuthTokenSource(TokenSource):
 
     async def _refreshed(self, kept: Credentials) -> dict[str, Any]:
         try:
-            tokens = await _request_tokens(
+            return await _request_tokens(
                 self._http,
                 kept.base_url,
-                {
-                    "client_id": kept.client_id,
-                    "client_secret": kept.client_secret.get_secret_value(),
-                    "grant_type": "refresh_token",
-                    "refresh_token": kept.refresh_token.get_secret_value(),
-                    "redirect_uri": kept.redirect_uri,
-                },
+                kept.model_dump(mode="json", include={"client_id", "client_secret", "redirect_uri", "refresh_token"})
+                | {"grant_type": "refresh_token"},
+                self._clock,
             )
         except SignInFailed as error:
             logger.warning("The sign-in could not be refreshed: %s", error)
-            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN) from error
-        return _from_response(tokens, self._clock())
+            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT) from error
 
     async def _current_address(self, kept: Credentials) -> str | None:
         """Ask the host that the token names for the account's address; nothing of a response is trusted unchecked."""
@@ -218,7 +210,7 @@ class OAuthTokenSource(TokenSource):
             await self._store.save(credentials)
         except OSError as error:
             logger.error("The sign-in cannot be kept in %s: %s", self._store.place, type(error).__name__)
-            reason = "was not asked, because the new sign-in cannot be kept; check the state folder"
+            reason = "was not asked, because the new sign-in cannot be kept; check the state directory (AMO_STATE_DIR)"
             raise Unavailable(reason) from error
         self._unsaved = None
         self._current = credentials
@@ -242,8 +234,9 @@ async def exchange_code(
         Unavailable: there was no usable answer.
     """
     integration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
-    tokens = await _request_tokens(http, base_url, {**integration, "grant_type": "authorization_code", "code": code})
-    return Credentials.model_validate({"base_url": base_url, **integration, **_from_response(tokens, clock())})
+    body = {**integration, "grant_type": "authorization_code", "code": code}
+    tokens = await _request_tokens(http, base_url, body, clock)
+    return Credentials.model_validate({"base_url": base_url, **integration, **tokens})
 
 
 def consent_page(base_url: str, client_id: str, state: str) -> str:
@@ -253,8 +246,10 @@ def consent_page(base_url: str, client_id: str, state: str) -> str:
     return f"{site}/oauth?{urlencode({'client_id': client_id, 'state': state, 'mode': 'popup'})}"
 
 
-async def _request_tokens(http: HttpTransport, base_url: str, body: dict[str, str]) -> dict[str, Any]:
-    """What the token endpoint answers.
+async def _request_tokens(
+    http: HttpTransport, base_url: str, body: dict[str, str], clock: Callable[[], float]
+) -> dict[str, Any]:
+    """The fields of `Credentials` that the token endpoint answers with.
 
     Raises:
         SignInFailed: 400 or 401.
@@ -275,13 +270,8 @@ async def _request_tokens(http: HttpTransport, base_url: str, body: dict[str, st
         for name, kind in (("access_token", str), ("refresh_token", str), ("expires_in", int))
     ):
         raise Unavailable(f"answered the sign-in with the status {response.status} and no tokens", response.status)
-    return tokens
-
-
-def _from_response(tokens: dict[str, Any], now: float) -> dict[str, Any]:
-    """The fields of `Credentials` that a response of the token endpoint gives."""
     return {
         "access_token": SecretStr(tokens["access_token"]),
         "refresh_token": SecretStr(tokens["refresh_token"]),
-        "expires": now + tokens["expires_in"],
+        "expires": clock() + tokens["expires_in"],
     }

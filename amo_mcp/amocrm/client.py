@@ -4,15 +4,16 @@ Every method can raise what `session.Session.request` raises: `Unavailable`, `Ou
 subclasses of `Refused`.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.models import Account, ApiEntity, CreatedStatus, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import Session
 
@@ -26,19 +27,15 @@ PAGE_SIZE = 250
 """Entities on one page; the API clamps a larger `limit` to this silently."""
 
 _MAX_PAGES = 40
-_UNPROCESSABLE = 422
+_MODES = {_STATUSES: "periodicity", _SEGMENTS: "segments"}
+"""The mode of the account that an endpoint needs, with everything under it."""
+
 _UNEXPECTED = "returned an unexpected response"
-_ModelT = TypeVar("_ModelT", bound=BaseModel)
-_EntityT = TypeVar("_EntityT", Status, Segment, CustomField)
+_EntityT = TypeVar("_EntityT", bound=ApiEntity)
 
 
 class AmoClient:
-    """The API of one account.
-
-    Args:
-        session: what sends the requests.
-        on_wait: is told when a request of this client has to wait.
-    """
+    """The API of one account; `on_wait` is called when a request of this client has to wait."""
 
     def __init__(self, session: Session, on_wait: OnWait | None = None) -> None:
         self._session = session
@@ -50,7 +47,7 @@ class AmoClient:
         return self._session.base_url
 
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
-        """A client of the same session that tells somebody else of its waits."""
+        """A client of the same session with another `on_wait`."""
         return AmoClient(self._session, on_wait)
 
     def prepare(self) -> None:
@@ -59,21 +56,19 @@ class AmoClient:
 
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
-        return self._one(Account, await self._request("GET", _ACCOUNT))
+        return _one(Account, await self._request("GET", _ACCOUNT))
 
-    async def user(self, user_id: int | None) -> User:
+    async def user(self, user_id: int) -> User:
         """One user (`GET /users/{id}`)."""
-        if user_id is None:
-            raise NotFound(204)
-        return self._one(User, await self._request("GET", f"{_USERS}/{user_id}"))
+        return _one(User, await self._request("GET", f"{_USERS}/{user_id}"))
 
     async def statuses(self) -> Listing[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
-        return _readable_only(self._many(Status, await self._statuses("GET", _STATUSES), "statuses"))
+        return _readable_only(_many(Status, await self._request("GET", _STATUSES), "statuses"))
 
     async def status(self, status_id: int) -> Status:
         """One status (reference: "Получение статуса покупателей по ID")."""
-        return self._asked_for(Status, await self._statuses("GET", f"{_STATUSES}/{status_id}"), status_id)
+        return _one(Status, await self._request("GET", f"{_STATUSES}/{status_id}"), status_id)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
         """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
@@ -83,14 +78,14 @@ class AmoClient:
         """
         expected = [draft.request_id or str(index) for index, draft in enumerate(drafts)]
         try:
-            response = await self._statuses("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
+            response = await self._request("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
         except Rejected as error:
             placed = _placed(error.problems, expected)
             if placed == error.problems:
                 raise
             raise Rejected(error.status, error.detail, placed) from error
         try:
-            created = self._many(CreatedStatus, response, "statuses")
+            created = _many(CreatedStatus, response, "statuses")
         except Unavailable as error:
             raise OutcomeUnknown(_UNEXPECTED) from error
         if created.unreadable or len(created) != len(drafts):
@@ -101,12 +96,12 @@ class AmoClient:
 
     async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
         """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
-        response = await self._statuses("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
-        return self._written(Status, response, status_id)
+        response = await self._request("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
+        return _written(Status, response, status_id)
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
-        await self._statuses("DELETE", f"{_STATUSES}/{status_id}")
+        await self._request("DELETE", f"{_STATUSES}/{status_id}")
 
     async def segments(self) -> Listing[Segment]:
         """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
@@ -114,40 +109,36 @@ class AmoClient:
 
     async def segment(self, segment_id: int) -> Segment:
         """One segment (reference: "Получение сегмента покупателей по ID")."""
-        return self._asked_for(Segment, await self._segments("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
+        return _one(Segment, await self._request("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
-        return self._written(Segment, await self._segments("POST", _SEGMENTS, body=draft.to_payload()))
+        return _written(Segment, await self._request("POST", _SEGMENTS, body=draft.to_payload()))
 
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
-        response = await self._segments("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
-        return self._written(Segment, response, segment_id)
+        response = await self._request("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
+        return _written(Segment, response, segment_id)
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment (reference: "Удаление сегмента покупателей")."""
-        await self._segments("DELETE", f"{_SEGMENTS}/{segment_id}")
+        await self._request("DELETE", f"{_SEGMENTS}/{segment_id}")
 
     async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
         return await self._all_pages(CustomField, _FIELDS, "custom_fields")
 
-    async def _request(self, method: str, path: str, params: dict[str, int] | None = None, body: Any = None) -> Any:
-        return await self._session.request(method, path, params=params, body=body, on_wait=self._on_wait)
+    async def _request(self, method: str, path: str, *, params: dict[str, int] | None = None, body: Any = None) -> Any:
+        """The response, or the reason for its 422: the text of that status is not documented, so the account is asked.
 
-    async def _statuses(self, method: str, path: str, body: Any = None) -> Any:
-        return await self._in_mode("periodicity", self._request(method, path, body=body))
-
-    async def _segments(self, method: str, path: str, body: Any = None, params: dict[str, int] | None = None) -> Any:
-        return await self._in_mode("segments", self._request(method, path, params, body))
-
-    async def _in_mode(self, needed: str, response: Awaitable[Any]) -> Any:
-        """`response`, or the reason for its 422: the text of that status is not documented, so the account is asked."""
+        Raises:
+            ModeDisabled: the account is in another mode than the endpoint needs.
+        """
         try:
-            return await response
+            return await self._session.request(method, path, params=params, body=body, on_wait=self._on_wait)
         except Rejected as error:
-            actual = await self._mode() if error.status == _UNPROCESSABLE else needed
+            needed = next((mode for endpoint, mode in _MODES.items() if path.startswith(endpoint)), "")
+            actual = await self._mode() if needed and error.status == HTTPStatus.UNPROCESSABLE_ENTITY else needed
             if actual in (needed, ""):
                 raise
             raise ModeDisabled(needed, actual) from error
@@ -168,8 +159,8 @@ class AmoClient:
         found: dict[int, _EntityT] = {}
         unreadable: list[int | None] = []
         for page in range(1, _MAX_PAGES + 1):
-            response = await self._segments("GET", path, params={"page": page, "limit": PAGE_SIZE})
-            listed = self._many(model, response, key)
+            response = await self._request("GET", path, params={"page": page, "limit": PAGE_SIZE})
+            listed = _many(model, response, key)
             before = len(found)
             found |= {item.id: item for item in listed}
             if page > 1 and len(found) == before:
@@ -179,51 +170,52 @@ class AmoClient:
                 break
         return _readable_only(Listing(found.values(), unreadable))
 
-    def _one(self, model: type[_ModelT], response: Any) -> _ModelT:
-        """The model of a read; an empty response says that there is no such entity."""
-        if response is None:
-            raise NotFound(204)
+
+def _one(model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
+    """The model of a read; an empty response says that there is no such entity, and one about another entity nothing.
+
+    Raises:
+        NotFound: the response is empty.
+        Unavailable: it cannot be read, or is not about `entity_id`.
+    """
+    if response is None:
+        raise NotFound(204)
+    try:
+        found = model.model_validate(_without_hal(response))
+    except ValidationError as error:
+        raise Unavailable(_UNEXPECTED) from error
+    if entity_id not in (None, found.id):
+        raise Unavailable(_UNEXPECTED)
+    return found
+
+
+def _written(model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
+    """The model of a write; a response that cannot be read leaves it unsaid what was done."""
+    try:
+        return _one(model, response, entity_id)
+    except (NotFound, Unavailable) as error:
+        raise OutcomeUnknown(_UNEXPECTED) from error
+
+
+def _many(model: type[_EntityT], response: Any, key: str) -> Listing[_EntityT]:
+    """The models of a list, of as many entries as can be read; an empty response is an empty list."""
+    if response is None:
+        return Listing()
+    embedded = response.get("_embedded") if isinstance(response, dict) else None
+    items = embedded.get(key) if isinstance(embedded, dict) else None
+    if not isinstance(items, list):
+        raise Unavailable(_UNEXPECTED)
+    readable, unreadable = [], []
+    for item in _without_hal(items):
         try:
-            return model.model_validate(_without_hal(response))
-        except ValidationError as error:
-            raise Unavailable(_UNEXPECTED) from error
-
-    def _asked_for(self, model: type[_EntityT], response: Any, entity_id: int) -> _EntityT:
-        """The model of the entity that was asked for; a response about another one is none."""
-        found = self._one(model, response)
-        if found.id != entity_id:
-            raise Unavailable(_UNEXPECTED)
-        return found
-
-    def _many(self, model: type[_ModelT], response: Any, key: str) -> Listing[_ModelT]:
-        """The models of a list, of as many entries as can be read; an empty response is an empty list."""
-        if response is None:
-            return Listing()
-        embedded = response.get("_embedded") if isinstance(response, dict) else None
-        items = embedded.get(key) if isinstance(embedded, dict) else None
-        if not isinstance(items, list):
-            raise Unavailable(_UNEXPECTED)
-        readable, unreadable = [], []
-        for item in _without_hal(items):
-            try:
-                readable.append(model.model_validate(item))
-            except ValidationError:
-                entry_id = item.get("id") if isinstance(item, dict) else None
-                unreadable.append(entry_id if isinstance(entry_id, int) else None)
-        return Listing(readable, unreadable)
-
-    def _written(self, model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
-        """The model of a write; a response that cannot be read leaves it unsaid what was done."""
-        try:
-            written = self._one(model, response)
-        except (NotFound, Unavailable) as error:
-            raise OutcomeUnknown(_UNEXPECTED) from error
-        if entity_id not in (None, written.id):
-            raise OutcomeUnknown(_UNEXPECTED)
-        return written
+            readable.append(model.model_validate(item))
+        except ValidationError:
+            entry_id = item.get("id") if isinstance(item, dict) else None
+            unreadable.append(entry_id if isinstance(entry_id, int) else None)
+    return Listing(readable, unreadable)
 
 
-def _readable_only(listing: Listing[_ModelT]) -> Listing[_ModelT]:
+def _readable_only(listing: Listing[_EntityT]) -> Listing[_EntityT]:
     """`listing`, unless nothing in it could be read: that is no empty list.
 
     Raises:

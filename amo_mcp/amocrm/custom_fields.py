@@ -5,7 +5,7 @@ gets a boolean, a date Unix seconds, a choice its `enum_id` (reference: "При�
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
@@ -65,7 +65,7 @@ class InvalidValues(Exception):
 
 
 class _Unfit(Exception):
-    """One value that a field cannot take; the text says what the field needs."""
+    """A field that there is not, or one value that a field cannot take; the text says what is needed."""
 
 
 def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
@@ -78,10 +78,12 @@ def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomFiel
     sent: dict[int, dict[str, Any]] = {}
     for index, field in enumerate(fields):
         path = f"custom_fields_values.{index}"
-        definition = _definition(field, definitions)
-        if definition is None:
-            problems.append(Problem(path, _unknown_field(field, definitions)))
-        elif definition.id in sent:
+        try:
+            definition = _definition(field, definitions)
+        except _Unfit as unfit:
+            problems.append(Problem(path, str(unfit)))
+            continue
+        if definition.id in sent:
             problems.append(Problem(path, f"repeats field {definition.id}"))
         else:
             sent[definition.id] = {"field_id": definition.id, "values": _values(field, definition, path, problems)}
@@ -90,28 +92,19 @@ def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomFiel
     return list(sent.values())
 
 
-def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> CustomField | None:
-    """The definition that `field` names; both an id and a code must agree."""
-    if field.field_id is None and field.field_code is None:
-        return None
-    return next(
-        (
-            definition
-            for definition in definitions
-            if field.field_id in (None, definition.id) and field.field_code in (None, definition.code)
-        ),
-        None,
-    )
+def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> CustomField:
+    """The definition that `field` names; both an id and a code must agree.
 
-
-def _unknown_field(field: FieldInput, definitions: Sequence[CustomField]) -> str:
+    Raises:
+        _Unfit: there is none.
+    """
     if field.field_id is None and field.field_code is None:
-        return "needs a field_id or a field_code"
-    known = (
-        ", ".join(f"{item.id}{f' ({quote_unless_code(item.code)})' if item.code else ''}" for item in definitions)
-        or "none"
-    )
-    return f"is not a field that segments of this account have; the fields are: {known}"
+        raise _Unfit("needs a field_id or a field_code")
+    for definition in definitions:
+        if field.field_id in (None, definition.id) and field.field_code in (None, definition.code):
+            return definition
+    known = [f"{item.id}{f' ({quote_unless_code(item.code)})' if item.code else ''}" for item in definitions]
+    raise _Unfit(f"is not a field that segments of this account have; the fields are: {', '.join(known) or 'none'}")
 
 
 def _values(
@@ -162,17 +155,8 @@ def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
         raise _Unfit(f"takes a value, not a choice: the field is of type {quote_unless_code(kind)}")
     if item.value is None:
         raise _Unfit("needs a value")
-    match kind:
-        case "checkbox":
-            return {"value": _boolean(item.value)}
-        case "numeric":
-            return {"value": _number(item.value)}
-        case "date":
-            return {"value": _day(item.value)}
-        case "date_time":
-            return {"value": _moment(item.value)}
-        case _:
-            return {"value": item.value}
+    read = _READERS.get(kind, str)
+    return {"value": read(item.value)}
 
 
 def _boolean(text: str) -> bool:
@@ -190,7 +174,11 @@ def _number(text: str) -> str:
 
 
 def _day(text: str) -> int:
-    """Midnight UTC of the day, in Unix seconds (assumed: which time zone the account counts in is not documented)."""
+    """Midnight of the day, in Unix seconds.
+
+    According to a public report a date is kept at midnight of the account's time zone; until that zone is read, UTC is
+    assumed.
+    """
     try:
         day = date.fromisoformat(text.strip())
     except ValueError:
@@ -199,9 +187,18 @@ def _day(text: str) -> int:
 
 
 def _moment(text: str) -> int:
-    """Unix seconds of an ISO 8601 moment; without an offset it is UTC."""
+    """Unix seconds of an ISO 8601 moment; without an offset UTC is assumed."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise _Unfit('must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"') from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "checkbox": _boolean,
+    "numeric": _number,
+    "date": _day,
+    "date_time": _moment,
+}
+"""What makes the value to send of a text, where the type of the field is no text."""

@@ -151,11 +151,7 @@ class RateLimited(Refused):
     """
 
     def __init__(
-        self,
-        status: int,
-        detail: str = "",
-        problems: tuple[Problem, ...] = (),
-        retry_after: float | None = None,
+        self, status: int, detail: str = "", problems: tuple[Problem, ...] = (), retry_after: float | None = None
     ) -> None:
         super().__init__(status, detail, problems)
         self.retry_after = retry_after

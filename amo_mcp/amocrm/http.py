@@ -111,6 +111,7 @@ class HttpTransport:
 
     def __init__(self, *, timeout: float, app: Any = None, direct: bool = False) -> None:
         self._timeout = timeout
+        self._late = f"did not answer within {timeout:g} s"
         self._app = app
         self._direct = direct
 
@@ -173,18 +174,12 @@ class HttpTransport:
                     return await self._read(request)
                 except _ConnectionTooOld:
                     return await self._read(request)
-        except httpx2.TimeoutException as error:
-            _log(method, url, error)
-            reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
-            raise TransportError(reason, sent=progress.sent, settled=False) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-            _log(method, url, error)
-            reason = "closed the connection before responding" if progress.sent else _UNREACHABLE
-            raise TransportError(reason, sent=progress.sent, settled=True) from error
-        reason = f"did not answer within {self._timeout:g} s" if progress.sent else _UNREACHABLE
-        if progress.answered:
-            reason = "took too long to send its response"
-        raise TransportError(reason, sent=progress.sent, settled=False)
+            logger.warning("%s %s: %s", method, url.partition("?")[0], type(error).__name__)
+            is_late = isinstance(error, httpx2.TimeoutException)
+            reason = self._late if is_late else "closed the connection before responding"
+            raise progress.lost(reason, settled=not is_late) from error
+        raise progress.lost("took too long to send its response" if progress.answered else self._late, settled=False)
 
     async def _read(self, request: httpx2.Request) -> Response:
         """The response, up to `MAX_RESPONSE_BYTES`."""
@@ -226,6 +221,10 @@ class _Progress:
         self._slot = slot
         self._timeout = timeout
 
+    def lost(self, reason: str, *, settled: bool) -> TransportError:
+        """What there is instead of a response; before anything was sent, the only reason is the network."""
+        return TransportError(reason if self.sent else _UNREACHABLE, sent=self.sent, settled=settled)
+
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by the library at every stage of a request, and waited for."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
@@ -241,10 +240,6 @@ class _Progress:
             self.answered = True
             self.scope.deadline += (_MAX_TIMEOUTS - 1) * self._timeout
             await self._slot.release()
-
-
-def _log(method: str, url: str, error: Exception) -> None:
-    logger.warning("%s %s: %s", method, url.partition("?")[0], type(error).__name__)
 
 
 @lru_cache

@@ -9,11 +9,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from amo_mcp.amocrm.limits import STATUS_COLORS, segment_color, status_color
+from amo_mcp.text import sanitize
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
-_UNSEEN = re.compile("[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
+)
 
 
 class StrictInput(BaseModel):
@@ -31,12 +35,12 @@ class ApiInput(StrictInput):
 
 
 def _visible(text: str) -> str:
-    if not text.strip():
+    if not sanitize(text):
         raise ValueError("must not be blank")
     if _CONTROL.search(text):
         raise ValueError("must not have control characters or line breaks")
-    if _UNSEEN.search(text):
-        raise ValueError("must not have zero-width, bidirectional or other unseen characters")
+    if _INVISIBLE.search(text):
+        raise ValueError("must not have zero-width, bidirectional or other invisible characters")
     return text
 
 
@@ -76,14 +80,19 @@ Text = Annotated[str, AfterValidator(_encodable)]
 """Text that can be written in UTF-8."""
 
 Name = Annotated[Text, AfterValidator(_visible)]
-"""One line with something to see on it, and nothing that is there unseen."""
+"""One line of text with something to see on it, and without invisible characters."""
 
 EntityId = Annotated[LaxInt, AfterValidator(_entity_id)]
+"""The id of an entity: positive, within 63 bits."""
+
 Sort = Annotated[LaxInt, AfterValidator(_sort)]
 """The position of a status."""
 
 StatusColor = Annotated[str, AfterValidator(status_color)]
+"""A colour of the palette of statuses; it becomes the `#` form that the API takes."""
+
 SegmentColor = Annotated[str, AfterValidator(segment_color)]
+"""A colour of the palette of segments; it becomes the form without `#` that the API takes."""
 
 
 class StatusDraft(ApiInput):

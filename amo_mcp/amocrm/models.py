@@ -3,7 +3,7 @@
 Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
 from itertools import chain
@@ -54,7 +54,7 @@ def iso_utc(moment: datetime) -> str:
 
 
 def _null_as(empty: object) -> BeforeValidator:
-    """Read `null` as this value; of a list, also the `{}` of a language whose lists and maps are one."""
+    """Read `null` as this value; of a list, also `{}`: PHP encodes an empty array either way."""
 
     def read(value: Any) -> Any:
         if value is None or (value == {} and isinstance(empty, list)):
@@ -78,7 +78,10 @@ Timestamp = Annotated[datetime | None, WrapValidator(_moment), WithJsonSchema({"
 """A moment: Unix seconds from the API, an aware datetime in code, ISO 8601 UTC in answers."""
 
 IntOrNull = Annotated[int, _null_as(0)]
+"""A number of the API, where `null` is as good as 0."""
+
 BoolOrNull = Annotated[bool, _null_as(empty=False)]
+"""A yes or no of the API, where `null` is as good as no."""
 
 StrOrNull = Annotated[str, _null_as("")]
 """Text of the API, where `null` is as good as empty."""
@@ -92,7 +95,7 @@ class ApiModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _can_be_passed_on(cls, value: Any) -> Any:
-        """Refuse what is nested deeper than can be passed on: who reads it has a limit too."""
+        """Refuse what is nested deeper than a client may be able to read."""
         level = [value] if type(value) in _NESTED else []
         for _ in range(_MAX_DEPTH):
             if not level:
@@ -104,10 +107,15 @@ class ApiModel(BaseModel):
         return value
 
 
-class Account(ApiModel):
-    """The account (`GET /account`)."""
+class ApiEntity(ApiModel):
+    """Something that has an id."""
 
     id: int
+
+
+class Account(ApiEntity):
+    """The account (`GET /account`)."""
+
     name: StrOrNull = ""
     subdomain: StrOrNull = ""
     customers_mode: StrOrNull = ""
@@ -120,21 +128,19 @@ class Rights(ApiModel):
     is_admin: BoolOrNull = False
 
 
-class User(ApiModel):
+class User(ApiEntity):
     """A user of the account."""
 
-    id: int
     rights: Rights = Rights()
 
 
-class Status(ApiModel):
+class Status(ApiEntity):
     """One status of customers, in the periodicity mode (reference: "Список статусов покупателей").
 
     `type`: 0 ordinary, 1 purchase expected, 2 did not purchase, 3 closed, 4 purchased recently. `conditions` is opaque
     and read-only: the API can neither create nor change conditions.
     """
 
-    id: int
     name: StrOrNull
     sort: IntOrNull = 0
     color: StrOrNull = ""
@@ -168,20 +174,17 @@ class FieldValues(TypedDict):
     values: Annotated[list[FieldValue], _null_as([]), Field(default_factory=list)]
 
 
-def with_iso_dates(values: Sequence[FieldValue], field_type: str | None) -> Sequence[FieldValue]:
-    """The values as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
-    return [_with_iso_date(value) for value in values] if field_type in ("date", "date_time") else values
+def _with_iso_dates(field: FieldValues) -> FieldValues:
+    """The values of a field as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
+    if field.get("field_type") not in ("date", "date_time"):
+        return field
+    moments = [(value, _from_unix(value.get("value"))) for value in field["values"]]
+    return {**field, "values": [{**value, "value": iso_utc(at)} if at else value for value, at in moments]}
 
 
-def _with_iso_date(value: FieldValue) -> FieldValue:
-    moment = _from_unix(value.get("value"))
-    return {**value, "value": iso_utc(moment)} if moment else value
-
-
-class Segment(ApiModel):
+class Segment(ApiEntity):
     """One segment of customers, in the segments mode (reference: "Список сегментов покупателей")."""
 
-    id: int
     name: StrOrNull
     color: StrOrNull = ""
     customers_count: int | None = None
@@ -197,33 +200,28 @@ class Segment(ApiModel):
 
     @field_serializer("custom_fields_values", mode="wrap", when_used="json")
     def _fields_with_iso_dates(self, fields: list[FieldValues], write: SerializerFunctionWrapHandler) -> Any:
-        return write(
-            [{**field, "values": with_iso_dates(field["values"], field.get("field_type"))} for field in fields]
-        )
+        return write([_with_iso_dates(field) for field in fields])
 
 
-class FieldChoice(ApiModel):
+class FieldChoice(ApiEntity):
     """One choice of a select, multiselect or radiobutton field."""
 
-    id: int
     value: StrOrNull = ""
     code: str | None = None
 
 
-class CustomField(ApiModel):
+class CustomField(ApiEntity):
     """The definition of a custom field that segments can have."""
 
-    id: int
     name: StrOrNull = ""
     type: StrOrNull = ""
     code: str | None = None
     enums: Annotated[list[FieldChoice], _null_as([])] = []
 
 
-class CreatedStatus(ApiModel):
+class CreatedStatus(ApiEntity):
     """What creating a status answers: only its id and the echo of `request_id`."""
 
-    id: int
     request_id: str | None = None
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import anyio.lowlevel
 
 OnWait = Callable[[float, str], Awaitable[None]]
-"""Is told that a request has to wait: for how many seconds, and for what, fit to follow "Waiting 3 s for"."""
+"""Called when a request has to wait: with the seconds, and with what it waits for, fit to follow "Waiting 3 s for"."""
 
 MAX_WAIT = 10.0
 """Seconds of a pause that a request waits for; a longer one is raised as `RateLimited`, so that the caller knows."""
@@ -45,7 +45,7 @@ class RateLimiter(Protocol):
         Leaving the context releases a slot that was acquired and not released: the request has failed.
 
         Args:
-            on_wait: is told when the wait is expected to be long.
+            on_wait: called when the wait is expected to be long.
 
         Raises:
             RateLimited: the API has asked for a pause of more than `MAX_WAIT` seconds; nothing was sent.

@@ -8,13 +8,15 @@ What is tried again, by meaning:
 - a failure of the API (any 5xx): a read;
 - 403 never: trying again makes a block last longer.
 
-Paths are put under the account's base URL, and the absolute `_links` of responses are never followed, so that the token
-goes to the operator's host alone.
+The token goes to the configured host alone or, after the account was renamed, to its new address; both must be under
+amocrm.ru, amocrm.com or kommo.com, or be named in `AMO_ALLOWED_HOSTS`. The absolute `_links` of responses are never
+followed.
 """
 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 4
+"""How often one request is sent at most."""
+
 MAX_RETRYING = 45.0
 """Seconds after which no new attempt begins."""
 
@@ -60,11 +64,11 @@ class TokenSource(Protocol):
 
     async def refresh(self, refused: SecretStr) -> SecretStr | None:
         """Another token than the one that the API has just refused; None when there is none to be had."""
-        ...
+        return None
 
     async def relocated_to(self, base_url: str) -> str | None:
         """The account's address, when it is not `base_url` any more; None when that is not known."""
-        ...
+        return None
 
 
 class LongLivedToken(TokenSource):
@@ -79,23 +83,21 @@ class LongLivedToken(TokenSource):
     async def token(self) -> SecretStr:
         return self._token
 
-    @override
-    async def refresh(self, refused: SecretStr) -> SecretStr | None:
-        return None
 
-    @override
-    async def relocated_to(self, base_url: str) -> str | None:
-        return None
+@dataclass
+class _Request:
+    """What is asked for; the same in every attempt.
 
-
-class _Request(NamedTuple):
-    """What is asked for; the same in every attempt."""
+    Attributes:
+        lost: an attempt whose answer was lost: it may still arrive, whatever the answer to the next one.
+    """
 
     method: str
     path: str
     params: Mapping[str, int] | None
     body: Any
     on_wait: OnWait | None
+    lost: OutcomeUnknown | None = None
 
 
 class _Exchanged(NamedTuple):
@@ -107,15 +109,9 @@ class _Exchanged(NamedTuple):
 
 
 class Session:
-    """The requests of one account.
+    """The requests of one account, whose address is `base_url`, such as `https://example.amocrm.ru`.
 
-    Args:
-        base_url: the account's address, such as `https://example.amocrm.ru`.
-        tokens: where the bearer token comes from.
-        http: what carries the requests.
-        limiter: when a request may be sent.
-        sleep: waits for seconds.
-        clock: gives seconds that only go forward.
+    `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -155,7 +151,7 @@ class Session:
             path: the path under the base URL, such as `/api/v4/customers/segments`.
             params: the query.
             body: what to send as JSON.
-            on_wait: is told when the request has to wait.
+            on_wait: called when the request has to wait.
 
         Raises:
             Unavailable: no usable answer, and the request cannot have changed anything.
@@ -163,10 +159,9 @@ class Session:
             Refused: the API said no; see its subclasses.
         """
         request = _Request(method, path, params, body, on_wait)
-        attempts = _Attempts(method, lambda: self._attempt(request))
         until = self._clock() + MAX_RETRYING
         try:
-            return await attempts.make()
+            return await self._attempt(request)
         except AmoError as error:
             if not _is_worth_repeating(method, error):
                 raise
@@ -176,11 +171,35 @@ class Session:
             # The first attempt is the one above: most requests need nothing that counts attempts.
             if failed:
                 raise failed.pop()
-            return await attempts.make()
+            return await self._attempt(request)
 
         return await self._retrying(request, until)(attempt)
 
     async def _attempt(self, request: _Request) -> Any:
+        """Make one more attempt.
+
+        Raises:
+            OutcomeUnknown: this attempt was lost; or an earlier one was, and this one was refused.
+            Unavailable: this attempt changed nothing, and none was lost before.
+            Refused: the same.
+        """
+        lost = request.lost
+        try:
+            return await self._data(request)
+        except OutcomeUnknown as error:
+            if lost is None:
+                request.lost = error
+                raise
+            request.lost = error.after(lost)
+            raise request.lost from error
+        except (Refused, Unavailable) as error:
+            if lost is None:
+                raise
+            if request.method == "DELETE" and isinstance(error, NotFound):
+                return None
+            raise OutcomeUnknown(lost.reason, settled=lost.settled) from error
+
+    async def _data(self, request: _Request) -> Any:
         exchanged = await self._exchange(request)
         if exchanged.response.is_redirect:
             relocated = await self._tokens.relocated_to(exchanged.base_url)
@@ -233,7 +252,7 @@ class Session:
             error = state.outcome.exception() if state.outcome else None
             return _wait_asked_for(error) if isinstance(error, RateLimited) else backoff(state)
 
-        async def say_wait(state: "RetryCallState") -> None:
+        async def report_wait(state: "RetryCallState") -> None:
             seconds = state.next_action.sleep if state.next_action else 0.0
             logger.info("Trying again in %.1f s", seconds)
             if request.on_wait is not None:
@@ -244,41 +263,9 @@ class Session:
             stop=lambda state: state.attempt_number >= MAX_ATTEMPTS or self._clock() >= until,
             wait=wait,
             retry=retry_if_exception(lambda error: _is_worth_repeating(request.method, error)),
-            before_sleep=say_wait,
+            before_sleep=report_wait,
             reraise=True,
         )
-
-
-class _Attempts:
-    """The attempts at one request. An attempt whose answer was lost may still arrive, whatever the next one is told."""
-
-    def __init__(self, method: str, send: Callable[[], Awaitable[Any]]) -> None:
-        self._method = method
-        self._send = send
-        self._lost: OutcomeUnknown | None = None
-
-    async def make(self) -> Any:
-        """Make one more attempt.
-
-        Raises:
-            OutcomeUnknown: this attempt was lost; or an earlier one was, and this one was refused.
-            Unavailable: this attempt changed nothing, and none was lost before.
-            Refused: the same.
-        """
-        try:
-            return await self._send()
-        except OutcomeUnknown as error:
-            if self._lost is None:
-                self._lost = error
-                raise
-            self._lost = error.after(self._lost)
-            raise self._lost from error
-        except (Refused, Unavailable) as error:
-            if self._lost is None:
-                raise
-            if self._method == "DELETE" and isinstance(error, NotFound):
-                return None
-            raise OutcomeUnknown(self._lost.reason, settled=self._lost.settled) from error
 
 
 def _is_worth_repeating(method: str, error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from amo_mcp.cli.wording import wrong_environment
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
 _WHERE = {
@@ -16,16 +17,17 @@ _WHERE = {
     "cursor": "~/.cursor/mcp.json, or .cursor/mcp.json in the project's folder",
     "vscode": ".vscode/mcp.json in the project's folder",
 }
+_INPUT_ID = "amo-access-token"
 _TOKEN = {
     "claude-code": "${AMO_ACCESS_TOKEN}",
     "cursor": "${env:AMO_ACCESS_TOKEN}",
-    "vscode": "${input:amo-access-token}",
+    "vscode": f"${{input:{_INPUT_ID}}}",
 }
 _ABOUT_REFERENCE = "The client reads the token from the reference shown."
 _ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
     "type": "promptString",
-    "id": "amo-access-token",
+    "id": _INPUT_ID,
     "description": "amoCRM long-lived access token",
     "password": True,
 }
@@ -42,7 +44,7 @@ def command(client: str, sandbox: bool) -> None:
     try:
         settings = load_settings(Settings, sandbox=sandbox or None)
     except InvalidSettings as error:
-        raise click.ClickException("\n  ".join(["the environment is wrong:", *error.problems])) from None
+        raise wrong_environment("the environment is wrong", error) from None
     click.echo(json.dumps(configuration(client, settings), indent=2, ensure_ascii=False))
     click.echo(f"Put this into {_WHERE[client]}.", err=True)
     if _needs_token(settings):

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from amo_mcp.amocrm.auth import SignInFailed, consent_page
 from amo_mcp.listen import NotLoopback, listen
-from amo_mcp.settings import InvalidSettings, Settings, is_loopback
+from amo_mcp.settings import InvalidSettings, LoginSettings, Settings, is_loopback
 
 WAIT_FOR_CONSENT = 600.0
 """Seconds that the person has for the consent page."""
@@ -31,7 +31,7 @@ _NOT_LOOPBACK = (
 _NO_CODE = "--code needs the authorization code, or the whole address that the consent page redirected to"
 
 
-async def ask_for_consent(settings: Settings, client_id: str, redirect_uri: str) -> tuple[str, str]:
+async def ask_for_consent(settings: LoginSettings) -> tuple[str, str]:
     """Open the consent page and wait for its redirect.
 
     Returns:
@@ -41,13 +41,13 @@ async def ask_for_consent(settings: Settings, client_id: str, redirect_uri: str)
         InvalidSettings: the redirect does not come to this machine, or its port cannot be used.
         SignInFailed: access was not granted.
     """
-    with _listener(redirect_uri) as listener:
+    with _listener(settings.redirect_uri) as listener:
         state = secrets.token_urlsafe(24)
         if settings.base_url is None:
             click.echo("AMO_BASE_URL is not set, so this is amoCRM's page; for Kommo set it: https://example.kommo.com")
-        page = consent_page(settings.base_url or _ANY_ACCOUNT, client_id, state)
+        page = consent_page(settings.base_url or _ANY_ACCOUNT, settings.client_id, state)
         click.echo(f"Grant access on this page:\n  {page}")
-        parameters = await _redirected(listener, urlsplit(redirect_uri).path or "/", state, page)
+        parameters = await _redirected(listener, urlsplit(settings.redirect_uri).path or "/", state, page)
     return _granted(parameters, settings)
 
 
@@ -80,7 +80,7 @@ def _granted(parameters: Mapping[str, str], settings: Settings) -> tuple[str, st
         raise SignInFailed("access was denied on the consent page")
     host = parameters.get("referer", "")
     try:
-        base_url = settings.allowed(f"http://{host}" if is_loopback(f"http://{host}") else f"https://{host}")
+        base_url = settings.checked_base_url(f"http://{host}" if is_loopback(f"http://{host}") else f"https://{host}")
     except ValueError:
         raise SignInFailed("the redirect named an account outside of amocrm.ru, amocrm.com and kommo.com") from None
     if settings.base_url not in (None, base_url):
@@ -132,6 +132,7 @@ async def _redirected(listener: socket.socket, path: str, state: str, page: str)
         with anyio.move_on_after(WAIT_FOR_CONSENT):
             await arrived.wait()
         server.should_exit = True
+        # Until the server has ended, which cancels this.
         await anyio.sleep_forever()
     if not arrived.is_set():
         raise SignInFailed("nobody answered the consent page in time")

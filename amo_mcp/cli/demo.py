@@ -38,8 +38,10 @@ async def _demo(answer: Callable[[], ElicitResult]) -> None:
         _show_question(params.message)
         return await anyio.to_thread.run_sync(answer)
 
+    # Without the operator's own account: the demo stays in its sandbox.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "amo_mcp", "serve", "--sandbox"], env=_environment()
+        command=sys.executable, args=["-m", "amo_mcp", "serve", "--sandbox"], env=environment
     )
     client = Client(server, elicitation_callback=ask, client_info=Implementation(name="demo", version=__version__))
     async with client:
@@ -53,11 +55,11 @@ async def _demo(answer: Callable[[], ElicitResult]) -> None:
         _step('"Make one for people who have not come for a year"')
         created = await _call(client, "create_segment", {"name": "Спящие: год без покупок", "color": "6461a0"})
 
-        _step('"Call it Winter sleepers instead": a person confirms every change')
+        _step('"Call it Winter sleepers instead": every change is confirmed')
         segment_id = created["segment"]["id"]
         await _call(client, "update_segment", {"segment_id": segment_id, "name": "Зимняя спячка"})
 
-        _step('"Delete the small old VIP one": and every deletion, knowing what is lost')
+        _step('"Delete the small old VIP one": the question says what is lost')
         await _call(client, "delete_segment", {"segment_id": 54})
 
         _step('"Paint segment 51 pink": a call that cannot work is explained, and nothing is sent')
@@ -138,7 +140,8 @@ def _show_segments(listed: dict[str, Any]) -> None:
     for segment in listed["segments"]:
         red, green, blue = bytes.fromhex(segment["color"])
         dot = click.style("●", fg=(red, green, blue))
-        customers = click.style(f"{segment['customers_count']:>5} customers", dim=not segment["customers_count"])
+        count = segment["customers_count"]
+        customers = click.style(f"{count:>5} customer{'' if count == 1 else 's'}", dim=not count)
         click.echo(f"    {segment['id']:>4} {dot} {sanitize(segment['name'], 40):<42}{customers}")
 
 
@@ -176,8 +179,3 @@ def _ask_in_terminal() -> ElicitResult:
 def _answer_yes() -> ElicitResult:
     click.echo("    Yes? y " + click.style("(no terminal, so the demo answers yes)", dim=True))
     return ElicitResult(action="accept", content={"confirm": True})
-
-
-def _environment() -> dict[str, str]:
-    """The environment without the operator's own account: the demo stays in its sandbox."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}

@@ -1,7 +1,11 @@
-"""`amo-mcp doctor`: checks everything the server needs, one line each, ok or with what to do. It writes nothing."""
+"""`amo-mcp doctor`: checks everything the server needs, one line each, ok or with what to do.
+
+It changes nothing in the account.
+"""
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,8 +30,6 @@ _MAX_SKEW = 30.0
 
 _EXPIRES_SOON = 7 * 86_400.0
 """Seconds of life below which a long-lived token has to be replaced."""
-
-"""The used part of a limit from which it is reported."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
         yield await _rate_limit(settings)
         host, clock = await _host_and_clock(settings)
         yield host
-        if host.advice:
+        if clock is None:
             return
         yield clock
         yield await _sign_in(settings)
@@ -113,22 +115,20 @@ async def _rate_limit(settings: ServingSettings) -> Line:
     limiter = rate_limiter(settings)
     async with limiter.reserve() as slot:
         await slot.acquire()
-    limit = f"{settings.rate_limit} requests per second"
+    limit = f"{settings.rate_limit} request{'' if settings.rate_limit == 1 else 's'} per second"
     if not limiter.shared:
         return Line("rate limit", f"{limit}, for this process only", "Make the state directory writable.")
     return Line("rate limit", f"{limit}, shared by all processes on this machine")
 
 
-async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line]:
-    """Whether the host answers at all, without a token, and what its clock says."""
+async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line | None]:
+    """Whether the host answers at all, without a token, and what its clock says when it does."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     try:
         response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
-        line = Line(
-            "host", f"amoCRM {error.reason}", "Check AMO_BASE_URL, the network, and that its certificate is valid."
-        )
-        return line, line
+        advice = "Check AMO_BASE_URL, the network, and that its certificate is valid."
+        return Line("host", f"amoCRM {error.reason}", advice), None
     finally:
         await http.aclose()
     secure = "TLS" if settings.base_url.startswith("https:") else "plain http, on this machine"
@@ -155,20 +155,19 @@ async def _sign_in(settings: ServingSettings) -> Line:
 
 
 def _long_lived(expires: float | None) -> Line:
-    unknown = Line("sign-in", "a long-lived token, expiry unknown")
-    if expires is None:
-        return unknown
-    try:
-        until = iso_utc(datetime.fromtimestamp(expires, UTC))
-    except (ValueError, OverflowError, OSError):
-        return unknown
-    advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
-    return Line("sign-in", f"a long-lived token, until {until}", advice)
+    if expires is not None:
+        with suppress(ValueError, OverflowError, OSError):
+            until = iso_utc(datetime.fromtimestamp(expires, UTC))
+            advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
+            return Line("sign-in", f"a long-lived token, until {until}", advice)
+    return Line("sign-in", "a long-lived token, expiry unknown")
 
 
 async def _rights(account: AmoAccount, profile: Account) -> Line:
     """Whether the user is an administrator: read from the user, not tried out."""
     not_admin = Line("rights", "not an administrator", "Only an account administrator can make changes.")
+    if profile.current_user_id is None:
+        return not_admin
     try:
         user = await account.client.user(profile.current_user_id)
     except (Forbidden, NotFound):

@@ -1,7 +1,6 @@
 """`amo-mcp login`: OAuth, with the redirect caught on loopback or the code typed in."""
 
-from dataclasses import dataclass
-from typing import Self
+from contextlib import aclosing
 
 import anyio
 import click
@@ -10,45 +9,17 @@ from amo_mcp.amocrm.auth import SignInFailed, exchange_code
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.cli.consent import ask_for_consent, pasted_code
-from amo_mcp.cli.wording import explained
+from amo_mcp.cli.wording import explained, wrong_environment
 from amo_mcp.compose.account import sign_in_store
 from amo_mcp.logs import log_to_stderr
-from amo_mcp.settings import InvalidSettings, Settings, is_loopback, load_settings
+from amo_mcp.settings import InvalidSettings, LoginSettings, is_loopback, load_settings
 
 _REFUSED = {
-    400: (
-        "Check that AMO_REDIRECT_URI is the redirect address on the integration's card, to the letter; "
-        "a code lives 20 minutes and works once"
-    ),
+    400: "Check that AMO_REDIRECT_URI is the redirect address on the integration's card, to the letter; "
+    "a code lives 20 minutes and works once",
     401: "Check AMO_CLIENT_ID and AMO_CLIENT_SECRET against the integration's card",
 }
 """What to do about a status of the token endpoint (which status means what is assumed)."""
-
-
-@dataclass(frozen=True)
-class Integration:
-    """The keys of the integration, as its card shows them."""
-
-    client_id: str
-    client_secret: str
-    redirect_uri: str
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The integration that the environment names.
-
-        Raises:
-            InvalidSettings: it does not name all of it.
-        """
-        keys = {
-            "AMO_CLIENT_ID": settings.client_id or "",
-            "AMO_CLIENT_SECRET": settings.client_secret.get_secret_value() if settings.client_secret else "",
-            "AMO_REDIRECT_URI": settings.redirect_uri or "",
-        }
-        missing = [f"{name} is needed: the integration's card shows it" for name, value in keys.items() if not value]
-        if missing:
-            raise InvalidSettings(missing)
-        return cls(*keys.values())
 
 
 @click.command("login")
@@ -61,12 +32,11 @@ def command(code: str | None) -> None:
     """
     log_to_stderr("ERROR")
     try:
-        settings = load_settings(Settings)
-        integration = Integration.of(settings)
+        settings = load_settings(LoginSettings)
         settings.state.create()
-        anyio.run(_sign_in, settings, integration, code)
+        anyio.run(_sign_in, settings, code)
     except InvalidSettings as error:
-        raise click.ClickException("\n  ".join(["cannot sign in:", *error.problems])) from None
+        raise wrong_environment("cannot sign in", error) from None
     except SignInFailed as error:
         hint = _REFUSED.get(error.status or 0)
         raise click.ClickException(f"cannot sign in: {error}" + (f". {hint}" if hint else "")) from None
@@ -76,23 +46,20 @@ def command(code: str | None) -> None:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
-async def _sign_in(settings: Settings, integration: Integration, pasted: str | None) -> None:
+async def _sign_in(settings: LoginSettings, pasted: str | None) -> None:
     if pasted is None:
-        code, base_url = await ask_for_consent(settings, integration.client_id, integration.redirect_uri)
+        code, base_url = await ask_for_consent(settings)
     else:
         code, base_url = pasted_code(pasted, settings)
-    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
-    try:
+    async with aclosing(HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))) as http:
         credentials = await exchange_code(
             http,
             base_url,
-            client_id=integration.client_id,
-            client_secret=integration.client_secret,
-            redirect_uri=integration.redirect_uri,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.get_secret_value(),
+            redirect_uri=settings.redirect_uri,
             code=code,
         )
-    finally:
-        await http.aclose()
     store = sign_in_store(settings, base_url)
     try:
         await store.save(credentials)

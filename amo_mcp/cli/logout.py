@@ -3,6 +3,7 @@
 import anyio
 import click
 
+from amo_mcp.cli.wording import wrong_environment
 from amo_mcp.compose.account import sign_in_store
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
@@ -16,7 +17,7 @@ def command() -> None:
     try:
         settings = load_settings(Settings)
     except InvalidSettings as error:
-        raise click.ClickException("\n  ".join(["cannot sign out:", *error.problems])) from None
+        raise wrong_environment("cannot sign out", error) from None
     signed_in = settings.state.signed_in()
     base_url = settings.base_url or next(reversed(signed_in), None)
     if base_url is None:

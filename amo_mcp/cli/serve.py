@@ -90,4 +90,4 @@ async def _serve_http(settings: ServingSettings, listener: socket) -> None:
             startup.serving()
             click.echo(f"amo-mcp serves at {serving.url} (Ctrl-C ends it).")
 
-        await serving.serve(started)
+        await serving.serve_until_stopped(started)

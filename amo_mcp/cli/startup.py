@@ -1,10 +1,9 @@
-"""What makes starting cheap. Clients start a server for every window, and often never call it.
+"""The switches that make starting cheap: clients start a server for every window, and often never call it.
 
-Every process-wide switch of this package is here, each with its figure and its end. The figures are medians of twelve
-starts to the answer of `tools/list`, which takes 486 ms with all of them and 650 ms with none, on two cores of a shared
-virtual machine (CPython 3.11, mcp 2.3.0, pydantic 2.14): what starting without that one switch adds. `begin` comes
-first, `ready` before the body of any command, so that every command runs with the garbage collector on; `serving` is
-for a server.
+Each has its figure and its end. The figures are medians of twelve starts to the answer of `tools/list`, which takes
+486 ms with all of them and 650 ms with none, on two cores of a shared virtual machine (CPython 3.11, mcp 2.3.0,
+pydantic 2.14): what starting without that one switch adds. `begin` comes first, `ready` before the body of any command,
+so that every command runs with the garbage collector on; `serving` is for a server.
 """
 
 import gc
@@ -25,7 +24,8 @@ def begin() -> None:
     - Models are built when they are first used (110 ms). The SDK declares hundreds, for two revisions of the protocol
       of which a client speaks one. pydantic documents `defer_build` for a class; it is set on the base of all of them.
     - So are type adapters (50 ms). pydantic has no public switch for an adapter that somebody else makes, such as
-      the SDK's of a union of models: this is the one private name in the package. Without it only starting is slower.
+      the SDK's of a union of models: this is the one private name in the package (`sandbox/serving.py` and
+      `transports/uvicorn.py` use public ones that uvicorn does not document). Without it only starting is slower.
 
     Both pydantic switches end when the SDK builds its models on first use by itself, which its main branch does; the
     next release of `mcp` that has it is where these lines go.

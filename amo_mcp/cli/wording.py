@@ -1,12 +1,19 @@
-"""What the commands say of a failed request, in the words of the tools."""
+"""What the commands say of a failed request, in the words of the tools, and of a wrong environment."""
+
+import click
 
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.failures import explain
+from amo_mcp.settings import InvalidSettings
 
 
 def explained(error: AmoError) -> str:
     """What happened, and what to do: "amoCRM answered with the status 500. Try again in a minute."."""
     failure = explain(error)
     assert failure is not None, "every AmoError is explained"
-    answer = failure.answer["error"]
-    return f"{answer['message'].removesuffix(' Nothing was changed.')} {answer.get('hint', '')}".strip()
+    return f"{failure.what} {failure.answer['error'].get('hint', '')}".strip()
+
+
+def wrong_environment(summary: str, error: InvalidSettings) -> click.ClickException:
+    """The end of a command, with `summary` and a line for each wrong variable."""
+    return click.ClickException("\n  ".join([f"{summary}:", *error.problems]))

@@ -14,7 +14,7 @@ from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
 from amo_mcp.storage.credentials import credential_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
@@ -34,7 +34,12 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     base_url = settings.base_url
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
     stack.push_async_callback(http.aclose)
-    client = AmoClient(Session(base_url, _token_source(settings, http), http, rate_limiter(settings)))
+    tokens: TokenSource = (
+        OAuthTokenSource(sign_in_store(settings, base_url), http, allowed=settings.checked_base_url)
+        if settings.access_token is None
+        else LongLivedToken(settings.access_token)
+    )
+    client = AmoClient(Session(base_url, tokens, http, rate_limiter(settings)))
     database = Database(settings.state, base_url, AccountIdentity(client).account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
@@ -44,23 +49,16 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
 def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
     """The embedded sandbox: everything is kept in memory, and nothing is paced."""
     from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
-    from amo_mcp.storage.memory.journal import MemoryJournal
-    from amo_mcp.storage.memory.plans import MemoryPlanStore
     from amo_mcp.storage.memory.rate_limit import Unlimited
 
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
     stack.push_async_callback(http.aclose)
     session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-    plans = MemoryPlanStore()
-    client, journal = AmoClient(session), MemoryJournal(plans)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit)
-
-
-def _token_source(settings: ServingSettings, http: HttpTransport) -> TokenSource:
-    """The operator's token, or what `amo-mcp login` stored."""
-    if settings.access_token is not None:
-        return LongLivedToken(settings.access_token)
-    return OAuthTokenSource(sign_in_store(settings, settings.base_url), http, allowed=settings.allowed)
+    database = MemoryDatabase()
+    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
+    return AmoAccount.of(
+        AmoClient(session), journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit
+    )
 
 
 def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:

@@ -25,10 +25,8 @@ async def open_server(
 ) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
-    Args:
-        settings: what the operator chose.
-        transport: what carries the protocol; over stdio the two-step confirmation is allowed by default.
-        warmed_up: called once everything that the first call needs has been brought in.
+    Over stdio the two-step confirmation is allowed by default. `warmed_up` is called once everything that the first
+    call needs has been brought in.
     """
     async with AsyncExitStack() as stack, anyio.create_task_group() as group:
 
@@ -50,7 +48,7 @@ async def _warm_up(server: AmoServer, warmed_up: Callable[[], None]) -> None:
     """Bring in what the first call needs, once the tools were listed and the server idles."""
     await server.tools_listed.wait()
     await anyio.sleep(_IDLE_SECONDS)
-    await warm_up(imports(["amo_mcp.server.handlers", "amo_mcp.compose.account", "amo_mcp.storage.sqlite.slots"]))
+    await warm_up(imports(["amo_mcp.server.handlers", "amo_mcp.compose.account"]))
     account = server.handlers.account
     tools = [entry.prepare for entry in catalog().values()]
     await warm_up([account.client.prepare, *tools, *call_models(), warmed_up])

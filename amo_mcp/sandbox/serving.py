@@ -62,8 +62,8 @@ def running(sandbox: Sandbox, port: int = 0) -> Iterator[str]:
 class _Protocol(H11Protocol):
     """Lets the application cut its connection, which neither ASGI nor uvicorn has a public way for.
 
-    Two names that uvicorn does not document are used: this base class, and `app_state`, which uvicorn copies into
-    `scope["state"]`, where the faults look for it.
+    uvicorn documents neither this base class nor `app_state`, which it copies into `scope["state"]`, where the faults
+    look for it.
     """
 
     def connection_made(self, transport: "BaseTransport") -> None:
@@ -73,6 +73,8 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
+    """A server that says when it serves; uvicorn documents none of `startup`, `shutdown` and `handle_exit`."""
+
     def __init__(self, sandbox: Sandbox, on_start: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(

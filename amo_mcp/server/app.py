@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
-from mcp.server import Server
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
@@ -15,6 +14,7 @@ from typing_extensions import override
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
 from amo_mcp.protocol import Ctx
+from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
 from amo_mcp.server.uris import TEMPLATES
@@ -49,7 +49,7 @@ _SEALED_SECONDS = 86_400
 """Seconds for which the SDK unseals a question: longer than a question lives, so that our own words tell its end."""
 
 
-class AmoServer(Server[Any]):
+class AmoServer(McpServer):
     """The MCP server of one account.
 
     Args:
@@ -106,8 +106,8 @@ class AmoServer(Server[Any]):
                 capability.list_changed = capability is capabilities.resources
         return capabilities
 
+    @override
     def close_subscriptions(self) -> None:
-        """Close every `subscriptions/listen` stream."""
         self._listen.close()
 
     async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:

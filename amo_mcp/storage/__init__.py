@@ -1,1 +1,1 @@
-"""The implementations of the protocols that other rooms declare."""
+"""Implementations of the protocols of other rooms: in memory, in SQLite files, in the keychain."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from typing_extensions import override
 
@@ -28,63 +29,44 @@ _LOCK_POLL = 0.05
 """Seconds between two looks at a lock that another process holds."""
 
 
-class _CredentialFile:
-    """A file of mode 0600, and what a crash has left beside it.
+class FileCredentialStore(CredentialStore):
+    """A file of mode 0600; processes exclude each other by a lock on another file of their machine.
 
     Args:
         path: where; its folder must exist.
+        lock: the file to lock, which is made and stays; None for one beside, with the suffix `.lock`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, lock: Path | None = None) -> None:
+        self._path = path
         self._beside = path.with_name(path.name + ".new")
+        self._lock = lock or path.with_suffix(".lock")
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything."""
-        return self.path.exists() or self._beside.exists()
+        """Whether there is a file, or what a crash has left beside it."""
+        return self._path.exists() or self._beside.exists()
 
-    def load(self) -> Credentials | None:
-        """What is kept; a newer pair that was written beside and not renamed is taken first."""
-        with suppress(OSError):
-            if _read(self._beside) is not None:
-                self._beside.replace(self.path)
-        return _read(self.path)
+    @property
+    @override
+    def place(self) -> str:
+        return str(self._path)
 
-    def save(self, credentials: Credentials) -> None:
-        """Write beside, sync, rename, sync the folder."""
-        self._beside.unlink(missing_ok=True)
-        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as beside:
-            beside.write(credentials.model_dump_json())
-            beside.flush()
-            os.fsync(beside.fileno())
-        self._beside.replace(self.path)
-        _sync_folder(self.path.parent)
+    @override
+    async def load(self) -> Credentials | None:
+        return await anyio.to_thread.run_sync(self._load)
 
-    def delete(self) -> bool:
-        """Remove it; whether there was anything."""
-        existed = self.exists
-        for path in (self.path, self._beside):
-            path.unlink(missing_ok=True)
-        return existed
+    @override
+    async def save(self, credentials: Credentials) -> None:
+        await anyio.to_thread.run_sync(self._save, credentials)
 
-
-class _LockedStore(CredentialStore):
-    """A store whose processes exclude each other by a lock on a file of their machine.
-
-    Args:
-        lock: the file; it is made when it is not there, and stays.
-    """
-
-    def __init__(self, lock: Path) -> None:
-        self._lock = lock
+    @override
+    async def delete(self) -> bool:
+        return await anyio.to_thread.run_sync(self._delete)
 
     @override
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        from filelock import FileLock, Timeout
-
         lock = FileLock(self._lock, thread_local=False, mode=0o600)
         while True:
             try:
@@ -97,38 +79,32 @@ class _LockedStore(CredentialStore):
         finally:
             lock.release()
 
+    def _load(self) -> Credentials | None:
+        """What is kept; a newer pair that was written beside and not renamed is taken first."""
+        with suppress(OSError):
+            if _read(self._beside) is not None:
+                self._beside.replace(self._path)
+        return _read(self._path)
 
-class FileCredentialStore(_LockedStore):
-    """A file of mode 0600.
+    def _save(self, credentials: Credentials) -> None:
+        """Write beside, sync, rename, sync the folder."""
+        self._beside.unlink(missing_ok=True)
+        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as beside:
+            beside.write(credentials.model_dump_json())
+            beside.flush()
+            os.fsync(beside.fileno())
+        self._beside.replace(self._path)
+        _sync_folder(self._path.parent)
 
-    Args:
-        path: where; its folder must exist.
-        lock: the file whose lock makes processes exclude each other; None for one beside, with the suffix `.lock`.
-    """
-
-    def __init__(self, path: Path, lock: Path | None = None) -> None:
-        super().__init__(lock or path.with_suffix(".lock"))
-        self._file = _CredentialFile(path)
-
-    @property
-    @override
-    def place(self) -> str:
-        return str(self._file.path)
-
-    @override
-    async def load(self) -> Credentials | None:
-        return await anyio.to_thread.run_sync(self._file.load)
-
-    @override
-    async def save(self, credentials: Credentials) -> None:
-        await anyio.to_thread.run_sync(self._file.save, credentials)
-
-    @override
-    async def delete(self) -> bool:
-        return await anyio.to_thread.run_sync(self._file.delete)
+    def _delete(self) -> bool:
+        existed = self.exists
+        for path in (self._path, self._beside):
+            path.unlink(missing_ok=True)
+        return existed
 
 
-class KeychainCredentialStore(_LockedStore):
+class KeychainCredentialStore(FileCredentialStore):
     """An entry of the system's keychain, and a file for the time in which the keychain cannot be written.
 
     The file is never older than the entry: what is saved while there is a file is written to it first. So whatever is
@@ -141,35 +117,23 @@ class KeychainCredentialStore(_LockedStore):
     """
 
     def __init__(self, entry: str, spill: Path, lock: Path) -> None:
-        super().__init__(lock)
+        super().__init__(spill, lock)
         self._entry = entry
-        self._spill = _CredentialFile(spill)
 
     @property
     @override
     def place(self) -> str:
-        return str(self._spill.path) if self._spill.exists else "the system's keychain"
+        return super().place if self.exists else "the system's keychain"
 
     @override
-    async def load(self) -> Credentials | None:
-        """What was saved last; None also when the keychain stays locked."""
-        return await anyio.to_thread.run_sync(self._load)
-
-    @override
-    async def save(self, credentials: Credentials) -> None:
-        await anyio.to_thread.run_sync(self._save, credentials)
-
-    @override
-    async def delete(self) -> bool:
-        return await anyio.to_thread.run_sync(self._delete)
-
     def _load(self) -> Credentials | None:
+        """What was saved last; None also when the keychain stays locked."""
         import keyring
 
-        spilled = self._spill.load()
+        spilled = super()._load()
         if spilled is not None:
             if self._write(spilled):
-                self._spill.delete()
+                super()._delete()
             return spilled
         try:
             return _parsed(keyring.get_password(SERVICE, self._entry))
@@ -177,13 +141,28 @@ class KeychainCredentialStore(_LockedStore):
             logger.warning("The system's keychain cannot be read: %s", type(error).__name__)
             return None
 
+    @override
     def _save(self, credentials: Credentials) -> None:
-        if self._spill.exists:
-            self._spill.save(credentials)
+        if self.exists:
+            super()._save(credentials)
         if self._write(credentials):
-            self._spill.delete()
+            super()._delete()
         else:
-            self._spill.save(credentials)
+            super()._save(credentials)
+
+    @override
+    def _delete(self) -> bool:
+        import keyring
+        from keyring.errors import PasswordDeleteError
+
+        had_spilled = super()._delete()
+        try:
+            keyring.delete_password(SERVICE, self._entry)
+        except PasswordDeleteError:
+            return had_spilled
+        except Exception as error:  # as above
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
+        return True
 
     def _write(self, credentials: Credentials) -> bool:
         """Write the entry of the keychain, if that is possible."""
@@ -195,41 +174,25 @@ class KeychainCredentialStore(_LockedStore):
             logger.warning(
                 "The system's keychain cannot be written: %s; until it can, the sign-in is kept in %s",
                 type(error).__name__,
-                self._spill.path,
+                self._path,
             )
             return False
         return True
 
-    def _delete(self) -> bool:
-        import keyring
-        from keyring.errors import PasswordDeleteError
-
-        had_spilled = self._spill.delete()
-        try:
-            keyring.delete_password(SERVICE, self._entry)
-        except PasswordDeleteError:
-            return had_spilled
-        except Exception as error:  # as above
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
-        return True
-
 
 def credential_store(base_url: str, state: StateDir) -> CredentialStore:
-    """Where the sign-in for `base_url` is, or is to be kept.
+    """Where the sign-in for `base_url` is, or is to be kept, in the state directory where it is not the keychain.
 
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
-
-    Args:
-        base_url: the account's address.
-        state: the state directory.
     """
     path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)
     spill = path.with_suffix(".unsaved.json")
-    if _CredentialFile(path).exists:
-        return FileCredentialStore(path, lock)
+    kept, spilled = FileCredentialStore(path, lock), FileCredentialStore(spill, lock)
+    if kept.exists:
+        return kept
     if _has_keychain():
         return KeychainCredentialStore(host_in_file_names(base_url), spill, lock)
-    return FileCredentialStore(spill if _CredentialFile(spill).exists else path, lock)
+    return spilled if spilled.exists else kept
 
 
 def _has_keychain() -> bool:

@@ -26,7 +26,8 @@ MAX_SLEEP = 1.0
 MAX_PAUSE = 3600.0
 """Seconds; should the API ask for a longer pause, it is asked again after these."""
 
-_WORTH_TELLING = 2.0
+_MIN_REPORTED = 2.0
+"""Seconds from which a wait is reported."""
 
 
 class Wait(NamedTuple):
@@ -70,13 +71,7 @@ class SlotTable(Protocol):
 
 
 class SlotRateLimiter(RateLimiter):
-    """Requests of one process, in the order of their asking, through the slots of a table.
-
-    Args:
-        slots: the table.
-        per_second: how many slots it has.
-        sleep: waits for seconds.
-    """
+    """Requests of one process, in the order of their asking, through the slots of a table, `per_second` of them."""
 
     def __init__(
         self, slots: SlotTable, per_second: int, *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -93,76 +88,67 @@ class SlotRateLimiter(RateLimiter):
     @override
     @asynccontextmanager
     async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
-        """Wait until half a second of requests is before this one; then it is prepared, and takes its slot.
+        """Wait while half a second of requests is ahead; then this one is prepared, and takes its slot.
 
         So no request waits long on an open connection, and none waits for the connection of another to open.
         """
         with ExitStack() as place:
             self._waiting += 1
             place.callback(self._leave)
-            await self._tell(on_wait)
+            await self._report_wait(on_wait)
             await self._prepared.acquire()
             place.callback(self._prepared.release)
-            lease = _Lease(self, place)
+            lease: str | None = None
+
+            async def release() -> None:
+                nonlocal lease
+                if lease is not None:
+                    with anyio.CancelScope(shield=True):
+                        await self._slots.release(lease)
+                    lease = None
+
+            async def acquire() -> None:
+                nonlocal lease
+                # The HTTP library may begin a request anew, on another connection.
+                await release()
+                # Its place in the queue is given up with the taking.
+                with place:
+                    lease = await self._take()
+
             try:
-                yield Slot(lease.acquire, lease.release)
+                yield Slot(acquire, release)
             finally:
-                await lease.release()
+                await release()
 
     @override
     async def pause(self, seconds: float) -> None:
         await self._slots.pause(min(seconds, MAX_PAUSE))
 
     async def pause_left(self) -> float:
-        """Seconds for which nobody can send, because the API asked for that; 0 when it did not."""
+        """Seconds that are left of the pause that the API asked for; 0 when there is none."""
         return await self._slots.pause_left()
 
-    async def take(self) -> str:
-        """Take a slot when it is this request's turn, and give the name that it is held under."""
-        name = f"{self._process}-{next(self._numbers)}"
+    async def _take(self) -> str:
+        """Take a slot when it is this request's turn, and give the name under which it is taken."""
+        lease = f"{self._process}-{next(self._numbers)}"
         async with self._in_order:
-            while (wait := await self._slots.take(name)) is not None:
+            while (wait := await self._slots.take(lease)) is not None:
                 _refuse_long(wait.pause)
                 await self._sleep(wait.seconds)
-        return name
-
-    async def give_back(self, name: str) -> None:
-        """Release a slot, also when the request was cancelled."""
-        with anyio.CancelScope(shield=True):
-            await self._slots.release(name)
+        return lease
 
     def _leave(self) -> None:
         self._waiting -= 1
 
-    async def _tell(self, on_wait: OnWait | None) -> None:
+    async def _report_wait(self, on_wait: OnWait | None) -> None:
         pause = await self.pause_left()
         _refuse_long(pause)
         if on_wait is None:
             return
-        if pause >= _WORTH_TELLING:
+        if pause >= _MIN_REPORTED:
             await on_wait(pause, "amoCRM, which asked for a pause")
-        elif (expected := (self._waiting - 1) / self._per_second) >= _WORTH_TELLING:
+        elif (expected := (self._waiting - 1) / self._per_second) >= _MIN_REPORTED:
             await on_wait(expected, "amoCRM's request limit")
-
-
-class _Lease:
-    """The slot of one request; its place in the queue is given up with the taking."""
-
-    def __init__(self, limiter: SlotRateLimiter, place: ExitStack) -> None:
-        self._limiter = limiter
-        self._place = place
-        self._name: str | None = None
-
-    async def acquire(self) -> None:
-        # The HTTP library may begin a request anew, on another connection.
-        await self.release()
-        with self._place:
-            self._name = await self._limiter.take()
-
-    async def release(self) -> None:
-        if self._name is not None:
-            await self._limiter.give_back(self._name)
-            self._name = None
 
 
 def _refuse_long(pause: float) -> None:

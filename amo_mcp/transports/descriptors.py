@@ -1,7 +1,7 @@
 """Reads and writes file descriptors without keeping the event loop waiting.
 
-Where the system says of a pipe that it is ready, both happen then, in the event loop. On Windows it does not say so of
-pipes; there a thread reads and another writes, and both end with the process.
+On POSIX the event loop waits until a descriptor is ready; on Windows one thread reads and another writes, and both end
+with the process.
 """
 
 import os
@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 POSIX = sys.platform != "win32"
-"""Whether the event loop is told of pipes that are ready, and of signals."""
+"""Whether the event loop can wait for pipes, and for signals."""
 
 Write = Callable[[bytes], Awaitable[None]]
 """Writes bytes whole; raises OSError where they cannot be written, as when nobody reads them any more."""

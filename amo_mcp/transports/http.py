@@ -6,13 +6,12 @@ choose.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, ExitStack
 from http import HTTPStatus
 
 import anyio
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from mcp_types import ErrorData, JSONRPCError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,27 +19,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.server.base import McpServer
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
-from amo_mcp.transports.messages import BUSY
-from amo_mcp.transports.server import McpServer
+from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, error_line
 from amo_mcp.transports.sessions import Sessions
 
 PATH = "/mcp"
 LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
+"""Names of this machine, as the Host header has them."""
+
 MAX_SESSIONS = 200
+"""Sessions of 2025-11-25 that are kept by default."""
+
 BODY_SECONDS = 10.0
 """Seconds that the body of a request may take to come."""
 
 _SESSION_ID = "mcp-session-id"
 
 
-def create_app(
-    server: McpServer,
-    *,
-    hosts: Iterable[str] = LOOPBACK_HOSTS,
-    max_sessions: int = MAX_SESSIONS,
-) -> "HttpApp":
-    """The ASGI application of an MCP server.
+class HttpApp:
+    """The ASGI application of an MCP server; it ends by `drain`, `all_answered` and `end`, in this order.
 
     It serves while its lifespan runs. Mounted in another application, which ASGI does not tell the mounted ones of, it
     serves while `running` is entered.
@@ -49,21 +48,16 @@ def create_app(
         server: what is served, with its account open; all sessions share it.
         hosts: names and addresses by which it may be called, without a port; an IPv6 address in [].
         max_sessions: sessions of 2025-11-25 that are kept; with one more the one idle longest ends.
-    """
-    return HttpApp(server, frozenset(hosts), max_sessions)
-
-
-class HttpApp:
-    """The application that `create_app` makes; it ends by `drain`, `all_answered` and `end`, in this order.
 
     Attributes:
         sessions: the sessions of 2025-11-25 that are open.
     """
 
-    def __init__(self, server: McpServer, hosts: frozenset[str], max_sessions: int) -> None:
+    def __init__(
+        self, server: McpServer, *, hosts: Collection[str] = LOOPBACK_HOSTS, max_sessions: int = MAX_SESSIONS
+    ) -> None:
         security = _security(hosts)
         self._server = server
-        self._host = min(hosts)
         self._max_sessions = max_sessions
         self._app: ASGIApp = server.streamable_http_app(
             streamable_http_path=PATH,
@@ -73,6 +67,8 @@ class HttpApp:
             max_sessions=2 * max_sessions,
             custom_starlette_routes=[Route("/healthz", _health(server.version, security), methods=["GET"])],
         )
+        self._url = f"http://{min(hosts)}{PATH}"
+        self._in_process = HttpTransport(timeout=math.inf, app=self._app)
         self._calls: dict[anyio.CancelScope, bool] = {}
         self._answered = anyio.Event()
         self._draining = False
@@ -98,7 +94,7 @@ class HttpApp:
 
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""
-        for session_id in self.sessions.ids:
+        for session_id in list(self.sessions):
             await self._end_session(session_id)
         for call, in_session in list(self._calls.items()):
             if not in_session:
@@ -129,7 +125,7 @@ class HttpApp:
             if session_id is None:
                 await self._note_new_session(start)
 
-        with anyio.CancelScope() as call, self.sessions.call(session_id):
+        with anyio.CancelScope() as call, self.sessions.using(session_id, "call"):
             self._calls[call] = session_id in self.sessions
             try:
                 await self._app(scope, _bounded(receive), _watched(send, on_start))
@@ -149,9 +145,9 @@ class HttpApp:
                 if start["status"] != HTTPStatus.OK:
                     return
                 if scope["method"] == "DELETE":
-                    self.sessions.discard(session_id)
+                    self.sessions.pop(session_id, None)
                 else:
-                    listening.enter_context(self.sessions.stream(session_id))
+                    listening.enter_context(self.sessions.using(session_id, "stream"))
 
             await self._app(scope, receive, _watched(send, on_start))
 
@@ -161,41 +157,17 @@ class HttpApp:
         if session_id is None or start["status"] >= HTTPStatus.BAD_REQUEST:
             return
         self.sessions.add(session_id)
-        if len(self.sessions) > self._max_sessions:
-            idle = self.sessions.idle_longest(but=session_id)
-            if idle is not None:
-                await self._end_session(idle)
+        if len(self.sessions) > self._max_sessions and (idle := self.sessions.idle_longest(but=session_id)):
+            await self._end_session(idle)
 
     async def _end_session(self, session_id: str) -> None:
         """End a session by the DELETE that its client would send.
 
-        Ended with their manager, every open dialog is given five seconds for a cancellation that nobody carries any
-        more.
+        Not ended through the session manager: that waits five seconds per open dialog for a cancellation nobody can
+        deliver.
         """
-        headers = {"host": self._host, _SESSION_ID: session_id}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "DELETE",
-            "scheme": "http",
-            "path": PATH,
-            "raw_path": PATH.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
-            "client": None,
-            "server": None,
-        }
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(_: Message) -> None:
-            pass
-
-        await self._app(scope, receive, send)
-        self.sessions.discard(session_id)
+        await self._in_process.send("DELETE", self._url, headers={_SESSION_ID: session_id})
+        self.sessions.pop(session_id, None)
 
 
 def _watched(send: Send, on_start: Callable[[Message], Awaitable[None]]) -> Send:
@@ -227,18 +199,16 @@ def _bounded(receive: Receive) -> Receive:
 
 
 def _shutting_down() -> Response:
-    error = ErrorData(code=BUSY, message="The server is shutting down")
-    answer = JSONRPCError(jsonrpc="2.0", id=None, error=error)
     return Response(
-        answer.model_dump_json(by_alias=True, exclude_unset=True),
+        error_line(BUSY, SHUTTING_DOWN, None),
         status_code=HTTPStatus.SERVICE_UNAVAILABLE,
         headers={"connection": "close"},
         media_type="application/json",
     )
 
 
-def _security(hosts: Iterable[str]) -> TransportSecuritySettings:
-    """A page that was made to resolve to this machine still names its own host."""
+def _security(hosts: Collection[str]) -> TransportSecuritySettings:
+    """Accept only our own hosts and origins; a rebound DNS name still sends its own."""
     return TransportSecuritySettings(
         allowed_hosts=[host for name in hosts for host in (name, f"{name}:*")],
         allowed_origins=[f"http://{host}" for name in hosts for host in (name, f"{name}:*")],

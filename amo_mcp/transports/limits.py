@@ -1,7 +1,10 @@
-"""How much one client may ask of the server."""
+"""How much one client may ask of the server, and how long it has at the end."""
 
 MAX_MESSAGE_BYTES = 1_048_576
 """The longest message that is taken from a client; the arguments of a tool are far below."""
 
 MAX_CONCURRENT_CALLS = 100
 """Requests of the one client on stdio that are answered at once, dialogs and subscriptions included."""
+
+SHUTDOWN_SECONDS = 3.0
+"""Seconds that calls under way have to finish after Ctrl-C or SIGTERM; a second one ends them at once."""

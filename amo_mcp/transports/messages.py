@@ -17,15 +17,17 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
-from amo_mcp.transports.lines import LongLine
+from amo_mcp.transports.lines import TAIL_BYTES
 
 BUSY = -32005
 """JSON-RPC error code of a request that is refused because too many are being answered; it can be sent again."""
 
+SHUTTING_DOWN = "The server is shutting down"
+
 _AS_SURROGATES = "surrogateescape"
 """Bytes that are not UTF-8 become what no id can have."""
 
-_SPACE = re.compile(r"[ \t\r\n]*")
+_COMMA, _COLON = (re.compile(rf"[ \t\r\n]*{sign}[ \t\r\n]*") for sign in ",:")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LAST_ID = re.compile(r'[{,][ \t]*"id"[ \t]*:[ \t]*(-?\d{1,18}|"(?:[^"\\]|\\.)*")[ \t]*\}[ \t\r]*$')
 """The id at the end of a JSON object: in well-formed JSON, what stands before the last brace is the object's own."""
@@ -45,13 +47,13 @@ class Refused(Exception):
         self.request_id = request_id
 
 
-def parse(line: bytes | LongLine) -> JSONRPCMessage:
-    """The message in a line.
+def parse(line: bytes) -> JSONRPCMessage:
+    """The message in a line of `lines`.
 
     Raises:
         Refused: the line is too long, not UTF-8, not JSON (-32700), or no JSON-RPC message (-32600).
     """
-    if isinstance(line, LongLine):
+    if len(line) > MAX_MESSAGE_BYTES:
         reason = f"Invalid request: the line has more than {MAX_MESSAGE_BYTES} bytes"
         raise Refused(INVALID_REQUEST, reason, _id_of_long(line))
     try:
@@ -77,15 +79,15 @@ def error_line(code: int, message: str, request_id: RequestId | None) -> bytes:
     return answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
 
 
-def _id_of_long(line: LongLine) -> RequestId | None:
-    members = _members(line.head)
-    if "id" not in members and (last := _LAST_ID.search(line.tail.decode(errors=_AS_SURROGATES))):
+def _id_of_long(line: bytes) -> RequestId | None:
+    members = _members(line[:MAX_MESSAGE_BYTES])
+    if "id" not in members and (last := _LAST_ID.search(line[-TAIL_BYTES:].decode(errors=_AS_SURROGATES))):
         members["id"] = json.loads(last[1])
     return _id_in(members)
 
 
 def _id_in(members: dict[str, Any]) -> RequestId | None:
-    """The id, where it can be told that it is one of a request: an answer to the client's own id is never made up."""
+    """The id, where it surely is one of a request: an answer to the client's own id is never made up."""
     match members:
         case {"method": str(), "id": int() as number} if not isinstance(number, bool):
             return number
@@ -96,29 +98,24 @@ def _id_in(members: dict[str, Any]) -> RequestId | None:
 
 def _members(line: bytes) -> dict[str, Any]:
     """The members of a JSON object as far as they can be read: up to the first that is broken or cut off."""
-    text = line.decode(errors=_AS_SURROGATES)
+    text = line.decode(errors=_AS_SURROGATES).lstrip(" \t\r\n")
     members: dict[str, Any] = {}
     decoder = json.JSONDecoder()
-    position = _after_space(text, 0)
-    separator = "{"
-    while text.startswith(separator, position):
+    if not text.startswith("{"):
+        return members
+    # Every member now stands after a comma.
+    text = f",{text[1:]}"
+    position = 0
+    while comma := _COMMA.match(text, position):
         try:
-            name, position = decoder.raw_decode(text, _after_space(text, position + 1))
-            position = _after_space(text, position)
-            if not isinstance(name, str) or not text.startswith(":", position):
+            name, end = decoder.raw_decode(text, comma.end())
+            if not isinstance(name, str) or not (colon := _COLON.match(text, end)):
                 break
-            value, position = decoder.raw_decode(text, _after_space(text, position + 1))
+            value, position = decoder.raw_decode(text, colon.end())
         except (ValueError, RecursionError):
             break
         # A number at the very end may have been cut off.
         if position == len(text) and isinstance(value, int | float):
             break
         members[name] = value
-        position = _after_space(text, position)
-        separator = ","
     return members
-
-
-def _after_space(text: str, position: int) -> int:
-    space = _SPACE.match(text, position)
-    return space.end() if space else position

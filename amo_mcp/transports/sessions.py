@@ -1,81 +1,45 @@
 """The sessions of 2025-11-25 that are open over HTTP, and which of them was idle longest."""
 
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Literal
+
+_Use = Literal["call", "stream"]
 
 
-@dataclass
-class _Use:
-    """What a session has under way: calls, and the streams on which its client listens."""
+class Sessions(OrderedDict[str, Counter[_Use]]):
+    """What each open session has under way (calls, and streams on which its client listens), by id.
 
-    calls: int = 0
-    streams: int = 0
-
-
-class Sessions:
-    """The open sessions by id, in the order in which they were last used."""
-
-    def __init__(self) -> None:
-        self._uses: dict[str, _Use] = {}
-
-    def __contains__(self, session_id: object) -> bool:
-        """Whether the session is open."""
-        return session_id in self._uses
-
-    def __len__(self) -> int:
-        """How many sessions are open."""
-        return len(self._uses)
-
-    @property
-    def ids(self) -> list[str]:
-        """The ids, the one idle longest first."""
-        return list(self._uses)
+    They are in the order in which they were last used: the one idle longest is the first.
+    """
 
     @property
     def streams(self) -> int:
         """How many streams are open on which a client hears of what it has not asked for."""
-        return sum(use.streams for use in self._uses.values())
+        return sum(uses["stream"] for uses in self.values())
 
     def add(self, session_id: str) -> None:
         """A session was opened."""
-        self._uses[session_id] = _Use()
-
-    def discard(self, session_id: str) -> None:
-        """A session has ended."""
-        self._uses.pop(session_id, None)
+        self[session_id] = Counter()
 
     @contextmanager
-    def call(self, session_id: str | None) -> Iterator[None]:
-        """Around a call of the session, if it is one of the open ones."""
-        if session_id is None or (use := self._uses.get(session_id)) is None:
-            yield
-            return
+    def using(self, session_id: str | None, use: _Use) -> Iterator[None]:
+        """Around a call of the session, or while its client listens; nothing for a session that is not open."""
+        uses = self.get(session_id or "", Counter())
         self._touch(session_id)
-        use.calls += 1
+        uses[use] += 1
         try:
             yield
         finally:
-            use.calls -= 1
-            self._touch(session_id)
-
-    @contextmanager
-    def stream(self, session_id: str) -> Iterator[None]:
-        """While the session's client listens."""
-        use = self._uses.get(session_id, _Use())
-        self._touch(session_id)
-        use.streams += 1
-        try:
-            yield
-        finally:
-            use.streams -= 1
+            uses[use] -= 1
             self._touch(session_id)
 
     def idle_longest(self, *, but: str) -> str | None:
         """The session that gives way to another: one on which nobody listens, if there is one; none with a call."""
-        idle = [item for item, use in self._uses.items() if not use.calls and item != but]
-        return next((item for item in idle if not self._uses[item].streams), idle[0] if idle else None)
+        idle = [session_id for session_id, uses in self.items() if not uses["call"] and session_id != but]
+        return min(idle, key=lambda session_id: self[session_id]["stream"] > 0, default=None)
 
-    def _touch(self, session_id: str) -> None:
-        if session_id in self._uses:
-            self._uses[session_id] = self._uses.pop(session_id)
+    def _touch(self, session_id: str | None) -> None:
+        if session_id is not None and session_id in self:
+            self.move_to_end(session_id)

@@ -13,17 +13,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import JSONRPCRequest
 
+from amo_mcp.server.base import McpServer
 from amo_mcp.transports import descriptors
-from amo_mcp.transports.limits import MAX_CONCURRENT_CALLS
+from amo_mcp.transports.limits import MAX_CONCURRENT_CALLS, SHUTDOWN_SECONDS
 from amo_mcp.transports.lines import lines
-from amo_mcp.transports.messages import BUSY, Refused, error_line, parse
+from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, parse
 from amo_mcp.transports.outbox import ClientReadsNothing, Outbox
-from amo_mcp.transports.server import McpServer
-from amo_mcp.transports.shutdown import wait_for_calls
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,8 @@ def _claim(fd: int, instead: int) -> int:
 async def serve_stdio(server: McpServer, stdin: int, stdout: int) -> None:
     """Serve one client until its input ends, it does not read any more, or Ctrl-C or SIGTERM comes.
 
-    After a signal, calls under way have `SHUTDOWN_SECONDS` to finish; a second signal ends them at once.
-
-    Args:
-        server: what is served.
-        stdin: the descriptor of the client's lines: a pipe, a socket, a terminal or a file.
-        stdout: the descriptor of the answers.
+    The descriptors can be pipes, sockets, terminals or files. After a signal, calls under way have `SHUTDOWN_SECONDS`
+    to finish; a second signal ends them at once.
     """
     await _Connection(server, stdout).serve(descriptors.chunks_of(stdin))
 
@@ -92,7 +88,7 @@ class _Connection:
             group.start_soon(self._serve_messages, receive, served)
             group.start_soon(self._write_answers, written)
             if descriptors.POSIX:
-                group.start_soon(self._stop_on_signals)
+                group.start_soon(self._stop_on_signals, group)
             try:
                 with send, self._reading:
                     await self._read_messages(chunks, send)
@@ -110,7 +106,7 @@ class _Connection:
         """Hand every message to the SDK, and answer what is no message or too much."""
         async with aclosing(chunks), aclosing(lines(chunks)) as received:
             async for line in received:
-                if isinstance(line, bytes) and not line.strip():
+                if not line.strip():
                     continue
                 try:
                     message = parse(line)
@@ -127,7 +123,7 @@ class _Connection:
 
     def _admit(self, request: JSONRPCRequest) -> None:
         if self._stopping:
-            raise Refused(BUSY, "The server is shutting down", request.id)
+            raise Refused(BUSY, SHUTTING_DOWN, request.id)
         if self._outbox.calls >= MAX_CONCURRENT_CALLS:
             raise Refused(BUSY, f"Busy: {MAX_CONCURRENT_CALLS} requests are being answered", request.id)
         self._outbox.admit()
@@ -164,10 +160,16 @@ class _Connection:
             self._reading.cancel()
             written.set()
 
-    async def _stop_on_signals(self) -> None:
+    async def _stop_on_signals(self, group: TaskGroup) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             await anext(signals)
             self._stopping = True
             self._server.close_subscriptions()
-            await wait_for_calls(self._outbox.all_settled, signals.__anext__)
+            group.start_soon(self._stop_when_answered)
+            await anext(signals)
+        self._reading.cancel()
+
+    async def _stop_when_answered(self) -> None:
+        with anyio.move_on_after(SHUTDOWN_SECONDS):
+            await self._outbox.all_settled()
         self._reading.cancel()

@@ -1,9 +1,6 @@
 """Serves the ASGI application of one MCP server by uvicorn, on a loopback address, and ends it in order."""
 
-import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,9 +11,9 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amo_mcp.listen import authority
-from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, create_app
-from amo_mcp.transports.server import McpServer
-from amo_mcp.transports.shutdown import wait_for_calls
+from amo_mcp.server.base import McpServer
+from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, HttpApp
+from amo_mcp.transports.limits import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -27,16 +24,13 @@ MAX_CONNECTIONS = 800
 HEAD_SECONDS = 10.0
 """Seconds that the head of a request (its first line and headers) may take to come."""
 
-_SIGNALS = [signal.SIGINT, signal.SIGTERM]
-if sys.platform == "win32":
-    _SIGNALS.append(signal.SIGBREAK)
 
-
-class HttpServer:
+class HttpServer(uvicorn.Server):
     """An MCP server over HTTP.
 
-    uvicorn ends the application last, when its connections are closed. So it never sees a signal: that is taken here,
-    what is under way ends while the connections are open, and only then uvicorn is told to exit.
+    uvicorn ends the application last, when its connections are closed. So a signal does not make it exit: what is
+    under way ends while the connections are open, and only then uvicorn exits. It documents neither `startup` nor
+    `handle_exit`.
 
     Args:
         server: what is served, with its account open.
@@ -49,28 +43,13 @@ class HttpServer:
 
     def __init__(self, server: McpServer, listener: socket.socket) -> None:
         address = authority(listener)
-        host = address.rpartition(":")[0]
         self.url = f"http://{address}{PATH}"
-        self.app = create_app(server, hosts={*LOOPBACK_HOSTS, host})
+        self.app = HttpApp(server, hosts={*LOOPBACK_HOSTS, address.rpartition(":")[0]})
         self._listener = listener
+        self._answers = anyio.Event()
         self._stopped = anyio.Event()
-        self._hurried = anyio.Event()
-
-    def stop(self) -> None:
-        """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""
-        (self._hurried if self._stopped.is_set() else self._stopped).set()
-
-    async def serve(self, started: Callable[[], None]) -> None:
-        """Serve until Ctrl-C, SIGTERM or `stop`; `started` is called once requests are answered.
-
-        Calls under way have `SHUTDOWN_SECONDS` to finish.
-        """
-        running = anyio.Event()
-
-        async def on_running() -> None:
-            running.set()
-
-        server = uvicorn.Server(
+        self._waiting = anyio.CancelScope()
+        super().__init__(
             uvicorn.Config(
                 self.app,
                 interface="asgi3",
@@ -82,45 +61,57 @@ class HttpServer:
                 server_header=False,
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=1,
-                callback_notify=on_running,
             )
         )
+
+    def stop(self) -> None:
+        """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""
+        if self._stopped.is_set():
+            self._waiting.cancel()
+        self._stopped.set()
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # What this sets is seen within a tenth of a second, when uvicorn wakes the event loop.
+        self.stop()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._answers.set()
+
+    async def serve_until_stopped(self, started: Callable[[], None]) -> None:
+        """Serve until Ctrl-C, SIGTERM or `stop`; `started` is called once requests are answered.
+
+        Calls under way have `SHUTDOWN_SECONDS` to finish.
+        """
         async with anyio.create_task_group() as group:
-            group.start_soon(self._run, server, group.cancel_scope)
+            group.start_soon(self._run, group.cancel_scope)
             try:
-                await running.wait()
-                self._take_signals()
+                await self._answers.wait()
                 started()
                 await self._stopped.wait()
                 self.app.drain()
-                await wait_for_calls(self.app.all_answered, self._hurried.wait)
+                self._waiting.deadline = anyio.current_time() + SHUTDOWN_SECONDS
+                with self._waiting:
+                    await self.app.all_answered()
                 await self.app.end()
-                server.should_exit = True
+                self.should_exit = True
                 await anyio.sleep_forever()
             finally:
-                server.should_exit = True
+                self.should_exit = True
 
-    async def _run(self, server: uvicorn.Server, until: anyio.CancelScope) -> None:
+    async def _run(self, until: anyio.CancelScope) -> None:
         with anyio.CancelScope(shield=True):
-            await server.serve([self._listener])
+            await self.serve([self._listener])
         until.cancel()
-
-    def _take_signals(self) -> None:
-        """Take the signals from uvicorn, which took them when it started, and gives them back when it ends.
-
-        The event that a handler sets is seen within a tenth of a second, when uvicorn wakes the event loop.
-        """
-
-        def stop(_: int, __: FrameType | None) -> None:
-            self.stop()
-
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                signal.signal(number, stop)
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time."""
+    """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time.
+
+    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop` and `transport`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from amo_mcp.amocrm.auth import (
-    LOGIN,
+    LOGIN_HINT,
     Credentials,
     CredentialStore,
     OAuthTokenSource,
@@ -332,7 +332,7 @@ class TestRefused:
         assert (error.status, error.hint) == (401, REMEDY)
         assert world.requests == [f"GET {ACCOUNT}", REFRESH, f"GET {ACCOUNT}"]
 
-    async def test_a_pair_that_somebody_else_renewed_is_used_without_another_refresh(self, world: World) -> None:
+    async def test_a_pair_that_somebody_else_refreshed_is_used_without_another_refresh(self, world: World) -> None:
         kept = world.sign_in()
         session = world.session()
         await session.request("GET", ACCOUNT)
@@ -362,7 +362,7 @@ class TestRefused:
         kept = world.sign_in(lives=0)
         other = SecretStr("other") if wrong == "client_secret" else "other"
         world.keep(kept.model_copy(update={wrong: other}))
-        assert (await unauthorized(world.tokens().token())).hint == LOGIN
+        assert (await unauthorized(world.tokens().token())).hint == LOGIN_HINT
         assert world.sandbox.oauth.live_refresh_tokens == 1
 
     async def test_what_is_logged_of_a_failed_refresh_has_no_secret(
@@ -524,7 +524,7 @@ class TestMoved:
                 group.start_soon(call)
         assert got == [world.sandbox.account.id] * 4
 
-    async def test_after_it_moved_the_sign_in_is_renewed_at_the_new_address(self, world: World) -> None:
+    async def test_after_it_moved_the_sign_in_is_refreshed_at_the_new_address(self, world: World) -> None:
         world.sign_in()
         world.sandbox.oauth.moved_to = "renamed.kommo.com"
         hosts: list[str] = []

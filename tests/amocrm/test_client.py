@@ -152,13 +152,6 @@ async def test_an_empty_answer_for_one_entity_means_that_it_is_not_there(name: s
     assert caught.value.status == 204
 
 
-async def test_a_user_whom_the_account_does_not_name_is_not_asked_for() -> None:
-    session = Scripted({"id": 4})
-    with pytest.raises(NotFound):
-        await client_of(session).user(None)
-    assert session.asked == []
-
-
 @pytest.mark.parametrize("name", LISTS)
 async def test_an_empty_answer_for_a_list_means_that_it_is_empty(name: str) -> None:
     session = Scripted(None)

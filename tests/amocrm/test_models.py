@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Segment, Status, comparable, iso_utc
+from amo_mcp.text import sanitize
 
 rule = settings(max_examples=60)
 
@@ -340,8 +341,10 @@ STATUS_DRAFT = {"name": "а", "sort": 1}
         (SegmentDraft, {"name": ""}, "name", "must not be blank"),
         (SegmentDraft, {"name": "а\nб"}, "name", "must not have control characters or line breaks"),
         (SegmentPatch, {"name": "а\x9f"}, "name", "must not have control characters or line breaks"),
-        (SegmentPatch, {"name": "VI\u200bP"}, "name", "must not have zero-width, bidirectional or other unseen"),
-        (StatusPatch, {"name": "\u202eVIP"}, "name", "must not have zero-width, bidirectional or other unseen"),
+        (SegmentPatch, {"name": "VI\u200bP"}, "name", "must not have zero-width, bidirectional or other invisible"),
+        (SegmentPatch, {"name": "\u2800\u3164\u00ad"}, "name", "must not be blank"),
+        (StatusPatch, {"name": "VI\u034fP"}, "name", "must not have zero-width, bidirectional or other invisible"),
+        (StatusPatch, {"name": "\u202eVIP"}, "name", "must not have zero-width, bidirectional or other invisible"),
         (StatusPatch, {"sort": "5_1"}, "sort", "must be a whole number"),
         (StatusPatch, {"sort": "51.0"}, "sort", "must be a whole number"),
         (StatusPatch, {"sort": "٣"}, "sort", "must be a whole number"),
@@ -373,7 +376,8 @@ def test_what_cannot_be_right_is_not_accepted(
 @rule
 @given(name=st.text(st.characters(exclude_categories=("Cs", "Cf", "Cn"))))
 def test_a_name_is_sent_letter_for_letter_or_not_at_all(name: str) -> None:
-    fit = bool(name.strip()) and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in name)
+    unfit = {*map(chr, range(32)), *map(chr, range(127, 160)), *"\u034f\u115f\u1160\u2800\u3164\uffa0"}
+    fit = bool(sanitize(name)) and not unfit & {*name}
     try:
         sent = SegmentDraft(name=name).to_payload()
     except ValidationError:

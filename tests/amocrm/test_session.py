@@ -365,7 +365,7 @@ class Renewing(TokenSource):
         return self._base_url
 
 
-async def test_a_refused_token_is_renewed_once_and_the_request_sent_again() -> None:
+async def test_a_refused_token_is_refreshed_once_and_the_request_sent_again() -> None:
     tokens, app = Renewing("another"), InTurn(Answering(401), DONE)
     async with opened(app=app, tokens=tokens) as session:
         assert await session.request("POST", SEGMENTS, body={"name": "а"}) == {"id": 1}

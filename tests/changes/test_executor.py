@@ -24,8 +24,9 @@ from amo_mcp.changes.snapshot import Snapshot, TargetChanged
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.memory.journal import MemoryJournal
-from amo_mcp.storage.memory.plans import MemoryPlanStore
+from amo_mcp.storage.sqlite.database import MemoryDatabase
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 from tests.clock import Clock
 from tests.conftest import session_at
 from tests.journeys.lives import Interruption
@@ -35,11 +36,11 @@ pytestmark = pytest.mark.anyio
 SEGMENTS = "/api/v4/customers/segments"
 
 
-class LoggingJournal(MemoryJournal):
+class LoggingJournal(SqliteJournal):
     """A journal that logs what is recorded; it may fail, or take its time."""
 
-    def __init__(self, plans: MemoryPlanStore, clock: Clock, log: list[str]) -> None:
-        super().__init__(plans, clock=clock)
+    def __init__(self, database: MemoryDatabase, clock: Clock, log: list[str]) -> None:
+        super().__init__(database, clock=clock)
         self.log = log
         self.fails_at: str | None = None
 
@@ -84,8 +85,9 @@ class Workshop:
     on_write: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        self.plans = MemoryPlanStore(clock=self.clock)
-        self.journal = LoggingJournal(self.plans, self.clock, self.log)
+        database = MemoryDatabase()
+        self.plans = SqlitePlanStore(database, clock=self.clock)
+        self.journal = LoggingJournal(database, self.clock, self.log)
         self.events = MemoryChangeEvents()
         self.events.subscribe(self._listen)
         self.wire = Interruption(self._logged, on_request=self._pass_time, on_write=self._interrupt)

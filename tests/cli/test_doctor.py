@@ -159,7 +159,7 @@ class TestHost:
         for name, value in {**machine.environment, "AMO_BASE_URL": "https://shop.amocrm.ru"}.items():
             monkeypatch.setenv(name, value)
 
-        async def looked() -> tuple[doctor.Line, doctor.Line]:
+        async def looked() -> tuple[doctor.Line, doctor.Line | None]:
             return await doctor._host_and_clock(load_settings(ServingSettings))
 
         assert anyio.run(looked) == (

@@ -58,7 +58,7 @@ async def main() -> int:
         with listen("127.0.0.1", 0) as listener:
             serving, ready = HttpServer(server, listener), anyio.Event()
             async with anyio.create_task_group() as group:
-                group.start_soon(serving.serve, ready.set)
+                group.start_soon(serving.serve_until_stopped, ready.set)
                 await ready.wait()
                 passed = [await conforms(revision, serving.url) for revision in REVISIONS]
                 serving.stop()

@@ -15,8 +15,9 @@ from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server.completions import complete
 from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.memory.journal import MemoryJournal
-from amo_mcp.storage.memory.plans import MemoryPlanStore
+from amo_mcp.storage.sqlite.database import MemoryDatabase
+from amo_mcp.storage.sqlite.journal import SqliteJournal
+from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 from tests.conftest import Person, Serve, answer, both
 
 pytestmark = pytest.mark.anyio
@@ -172,7 +173,8 @@ class ListingClient(AmoClient):
 @given(names=st.lists(NAMES, max_size=8), typed=NAMES)
 async def test_a_completion_has_what_contains_the_input_and_nothing_else(names: list[str], typed: str) -> None:
     segments = [Segment(id=number, name=name) for number, name in enumerate(names, 1)]
-    account = AmoAccount.of(ListingClient(segments), MemoryJournal(), MemoryPlanStore(), MemoryChangeEvents())
+    journal, plans = SqliteJournal(MemoryDatabase()), SqlitePlanStore(MemoryDatabase())
+    account = AmoAccount.of(ListingClient(segments), journal, plans, MemoryChangeEvents())
     part = typed.strip().casefold()
     fitting = {str(one.id) for one in segments if part in one.name.casefold() or str(one.id).startswith(part)}
     completion = await complete(account, "segment_id", typed)

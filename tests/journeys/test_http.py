@@ -18,8 +18,8 @@ from mcp_types import ElicitResult, Implementation, InputRequiredResult, Resourc
 from amo_mcp import __version__
 from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.transports import shutdown, uvicorn
-from amo_mcp.transports.http import create_app
+from amo_mcp.transports import uvicorn
+from amo_mcp.transports.http import HttpApp
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.uvicorn import HttpServer
 from tests.conftest import Person, Serve, Served, answer, error
@@ -54,14 +54,14 @@ class At:
 
     @property
     def sessions(self) -> list[str]:
-        return self.serving.app.sessions.ids
+        return list(self.serving.app.sessions)
 
     def has_a_stream(self) -> bool:
         """Whether a client of the older era has the stream on which it hears; it opens it when it has begun."""
         return bool(self.serving.app.sessions.streams)
 
     async def run(self) -> None:
-        await self.serving.serve(self.ready.set)
+        await self.serving.serve_until_stopped(self.ready.set)
         self.ended.set()
 
     async def stop(self) -> None:
@@ -320,7 +320,7 @@ class TestTheDoor:
     async def test_of_too_many_sessions_the_one_that_was_idle_longest_gives_way(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uvicorn, "create_app", partial(create_app, max_sessions=2))
+        monkeypatch.setattr(uvicorn, "HttpApp", partial(HttpApp, max_sessions=2))
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
             opened = [await http.post(at.url, json=HELLO, headers=ACCEPT) for _ in range(2)]
             sessions = [
@@ -370,7 +370,7 @@ class TestTheEnd:
     async def test_who_listens_is_not_waited_for(
         self, era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         async with (
             serve(sandbox) as served,
             over_http(served) as at,
@@ -383,7 +383,7 @@ class TestTheEnd:
     async def test_a_dialog_that_nobody_answers_does_not_hold_the_shutdown_up(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.1)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.1)
         hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"elicitation": {}}}}
         call = {"name": DELETE_51[0], "arguments": DELETE_51[1]}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:

@@ -7,9 +7,7 @@ from time import time
 from amo_mcp.changes.journal import Journal, Retention
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.paths import StateDir
-from amo_mcp.storage.memory.journal import MemoryJournal
-from amo_mcp.storage.memory.plans import MemoryPlanStore
-from amo_mcp.storage.sqlite.database import Database
+from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 
@@ -31,8 +29,8 @@ async def account_id() -> int:
 
 def open_memory(*, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:
     """A journal that lives as long as the process."""
-    plans = MemoryPlanStore(clock=clock)
-    return MemoryJournal(plans, clock=clock, retention=retention), plans
+    database = MemoryDatabase()
+    return SqliteJournal(database, clock=clock, retention=retention), SqlitePlanStore(database, clock=clock)
 
 
 def open_sqlite(folder: Path, *, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import Slot
-from amo_mcp.storage.memory.rate_limit import MemoryRateLimiter, Unlimited
+from amo_mcp.storage.memory.rate_limit import MemorySlots, Unlimited
 from amo_mcp.storage.slots import SlotRateLimiter
 from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 from tests.clock import Clock
@@ -55,7 +55,8 @@ class Machine:
 
     def open(self, per_second: int) -> SlotRateLimiter:
         if self.backend == "memory":
-            return MemoryRateLimiter(per_second, timeout=TIMEOUT, sleep=self.sleep, clock=self.clock)
+            slots = MemorySlots(per_second, timeout=TIMEOUT, clock=self.clock)
+            return SlotRateLimiter(slots, per_second, sleep=self.sleep)
         return self.open_file(per_second)
 
     def open_file(self, per_second: int) -> SqliteRateLimiter:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import anyio
-from mcp.server import Server, ServerRequestContext
+from mcp.server import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
+
+from amo_mcp.server.base import McpServer
 
 OLD, NEW = "2025-11-25", "2026-07-28"
 INITIALIZE: dict[str, Any] = {
@@ -26,7 +28,7 @@ META = {
 }
 
 
-class TestServer(Server[Any]):
+class TestServer(McpServer):
     """Four tools: `echo`, `wait` (until `release` is set), `ask` (in a dialog) and `broken` (no answer that is UTF-8).
 
     Attributes:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from amo_mcp.transports import http
-from amo_mcp.transports.http import HttpApp, create_app
+from amo_mcp.transports.http import HttpApp
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY
 from tests.transports.asgi import SECONDS, Exchange
@@ -79,7 +79,7 @@ class Caller:
 @asynccontextmanager
 async def served(**options: Any) -> AsyncIterator[Caller]:
     server = TestServer()
-    app = create_app(server, **options)
+    app = HttpApp(server, **options)
     async with app.running(), anyio.create_task_group() as group:
         yield Caller(app, server, group)
         group.cancel_scope.cancel()
@@ -92,7 +92,7 @@ def modern_headers(name: str) -> dict[str, str]:
 @pytest.mark.requirement("HTTP-1")
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_both_eras_are_served_without_a_socket(mode: str) -> None:
-    app = create_app(TestServer())
+    app = HttpApp(TestServer())
     async with (
         app.running(),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app)) as asgi,
@@ -103,7 +103,7 @@ async def test_both_eras_are_served_without_a_socket(mode: str) -> None:
 
 
 async def test_the_application_serves_while_its_lifespan_runs() -> None:
-    app = create_app(TestServer())
+    app = HttpApp(TestServer())
     received = anyio.Event()
     send: list[str] = []
 
@@ -127,7 +127,7 @@ async def test_the_application_serves_while_its_lifespan_runs() -> None:
 
 
 async def test_the_application_can_be_mounted_in_another_one() -> None:
-    app = create_app(TestServer())
+    app = HttpApp(TestServer())
     outer = Starlette(routes=[Mount("/crm", app)])
     async with app.running():
         assert (await Exchange("POST", "/crm/mcp", ACCEPT, INITIALIZE).run(outer)).status == 200
@@ -190,7 +190,7 @@ class TestSessions:
             assert await caller.is_open(first)
             third = await caller.open()
             assert [await caller.is_open(item) for item in (first, second, third)] == [True, False, True]
-            assert caller.app.sessions.ids == [first, third]
+            assert list(caller.app.sessions) == [first, third]
 
     async def test_a_session_whose_client_listens_outlives_one_whose_client_does_not(self) -> None:
         async with served(max_sessions=2) as caller:
@@ -198,11 +198,11 @@ class TestSessions:
             stream = caller.listen(first)
             await stream.until(lambda: stream.status)
             second, third = await caller.open(), await caller.open()
-            assert caller.app.sessions.ids == [first, third]
+            assert list(caller.app.sessions) == [first, third]
             streams = [caller.listen(third)]
             await streams[0].until(lambda: streams[0].status)
             fourth = await caller.open()
-            assert caller.app.sessions.ids == [third, fourth]
+            assert list(caller.app.sessions) == [third, fourth]
             assert not await caller.is_open(second)
             assert stream.complete
 

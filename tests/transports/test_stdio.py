@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from amo_mcp.transports import descriptors, outbox, shutdown, stdio
+from amo_mcp.transports import descriptors, outbox, stdio
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY
 from amo_mcp.transports.stdio import serve_stdio
@@ -296,7 +296,7 @@ class TestSignals:
     async def test_after_a_signal_calls_under_way_are_answered_and_no_other_is_begun(
         self, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(stdio, "SHUTDOWN_SECONDS", 60)
         async with served() as wire:
             await wire.send(call(1, "wait"), call(2, "ask"))
             dialog = await wire.receive()
@@ -314,7 +314,7 @@ class TestSignals:
     async def test_calls_that_do_not_finish_in_time_are_answered_with_an_error(
         self, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.05)
+        monkeypatch.setattr(stdio, "SHUTDOWN_SECONDS", 0.05)
         async with served() as wire:
             await wire.send(call(1, "wait"))
             await wire.begins("wait")
@@ -325,7 +325,7 @@ class TestSignals:
     async def test_a_second_signal_does_not_wait_for_calls(
         self, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(stdio, "SHUTDOWN_SECONDS", 60)
         async with served() as wire:
             await wire.send(call(1, "wait"))
             await wire.begins("wait")
@@ -339,7 +339,7 @@ class TestSignals:
 
 @pytest.mark.anyio
 async def test_a_signal_ends_the_subscriptions_with_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+    monkeypatch.setattr(stdio, "SHUTDOWN_SECONDS", 60)
     wire = Wire(TestServer())
     listen = {"notifications": {"resourcesListChanged": True}, "_meta": META}
     async with anyio.create_task_group() as group:

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from amo_mcp.listen import listen
-from amo_mcp.transports import http, shutdown, uvicorn
+from amo_mcp.transports import http, uvicorn
 from amo_mcp.transports.uvicorn import HttpServer
 from tests.transports.peers import INITIALIZE, NEW, TestServer, call, modern
 
@@ -37,7 +37,7 @@ class At:
         return self.server.url.removesuffix("/mcp") + "/healthz"
 
     async def run(self) -> None:
-        await self.server.serve(self.ready.set)
+        await self.server.serve_until_stopped(self.ready.set)
         self.ended.set()
 
     async def ends(self) -> None:
@@ -159,7 +159,7 @@ class TestTheEnd:
     async def test_after_a_signal_calls_under_way_are_answered_and_no_other_is_begun(
         self, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         before = signal.getsignal(number)
         async with served() as at, anyio.create_task_group() as group, httpx2.AsyncClient() as client:
             answers = await at.begin("wait", group)
@@ -177,7 +177,7 @@ class TestTheEnd:
     async def test_a_call_that_does_not_finish_in_time_is_answered_with_an_error(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.05)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.05)
         async with served() as at, anyio.create_task_group() as group:
             answers = await at.begin("wait", group)
             at.server.stop()
@@ -189,7 +189,7 @@ class TestTheEnd:
     async def test_a_server_that_is_stopped_twice_does_not_wait_for_calls(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 60)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         async with served() as at, anyio.create_task_group() as group:
             answers = await at.begin("wait", group)
             at.server.stop()
@@ -216,7 +216,7 @@ class TestTheEnd:
         with listen("127.0.0.1", 0) as listener:
             server = HttpServer(mcp, listener)
             async with anyio.create_task_group() as group:
-                group.start_soon(server.serve, lambda: None)
+                group.start_soon(server.serve_until_stopped, lambda: None)
                 await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
         assert not mcp.closing.is_set()

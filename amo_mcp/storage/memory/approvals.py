@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import override
+
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import (
     ALREADY_ANSWERED,
@@ -13,6 +15,7 @@ from amo_mcp.confirmation.approvals import (
     NOT_PENDING,
     TOO_LATE,
     Approval,
+    ApprovalStore,
     Caller,
     Channel,
     new_id,
@@ -24,13 +27,8 @@ _MAX_REMEMBERED = 2000
 """Questions of all callers together, and as many answered ones; the oldest gives way."""
 
 
-class MemoryApprovalStore:
-    """`ApprovalStore` of one process.
-
-    Args:
-        clock: gives Unix seconds.
-        lifetime: seconds that a question waits.
-    """
+class MemoryApprovalStore(ApprovalStore):
+    """The pending questions of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
         self.lifetime = lifetime
@@ -38,10 +36,10 @@ class MemoryApprovalStore:
         self._pending: OrderedDict[str, Approval] = OrderedDict()
         self._answered: OrderedDict[str, None] = OrderedDict()
 
+    @override
     async def open(
         self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
     ) -> Approval:
-        """Keep a new question."""
         nonce = new_nonce({approval.nonce for approval in self._pending.values()})
         expires = self._clock() + self.lifetime
         approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires)
@@ -50,8 +48,8 @@ class MemoryApprovalStore:
         _bound(self._pending)
         return approval
 
+    @override
     async def pending(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
-        """Look at a question that still waits."""
         if approval_id in self._answered:
             raise ConfirmationExpired(ALREADY_ANSWERED)
         approval = self._pending.get(approval_id)
@@ -61,19 +59,19 @@ class MemoryApprovalStore:
             raise ConfirmationExpired(TOO_LATE)
         return approval
 
+    @override
     async def consume(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
-        """Take a question off the list, once."""
         approval = await self.pending(approval_id, channel, caller)
         await self.close(approval)
         return approval
 
+    @override
     async def reopen(self, approval: Approval) -> None:
-        """Put a question back."""
         self._answered.pop(approval.id, None)
         self._pending[approval.id] = approval
 
+    @override
     async def close(self, approval: Approval) -> None:
-        """Take a question off the list."""
         self._pending.pop(approval.id, None)
         self._answered[approval.id] = None
         _bound(self._answered)

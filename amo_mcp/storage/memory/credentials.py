@@ -10,11 +10,7 @@ from amo_mcp.amocrm.auth import Credentials, CredentialStore
 
 
 class MemoryCredentialStore(CredentialStore):
-    """Keeps one account's sign-in in memory, for users within one process.
-
-    Args:
-        credentials: what is kept at first.
-    """
+    """Keeps one account's sign-in for users within one process; `credentials` is what is kept at first."""
 
     place = "memory"
 

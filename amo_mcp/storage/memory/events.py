@@ -1,19 +1,21 @@
 """Change events within one process."""
 
-from amo_mcp.changes.events import ChangeEvent, Listener
+from typing_extensions import override
+
+from amo_mcp.changes.events import ChangeEvent, ChangeEvents, Listener
 
 
-class MemoryChangeEvents:
-    """`ChangeEvents` for one process: listeners are called one after the other."""
+class MemoryChangeEvents(ChangeEvents):
+    """The listeners of one process, called one after the other."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
+    @override
     async def publish(self, event: ChangeEvent) -> None:
-        """Call every listener."""
         for listener in self._listeners:
             await listener(event)
 
+    @override
     def subscribe(self, listener: Listener) -> None:
-        """Add a listener."""
         self._listeners.append(listener)

@@ -1,22 +1,20 @@
 """Rate limits of one process: slots in memory, and none at all."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import anyio
 from typing_extensions import override
 
 from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, UNLIMITED, OnWait, RateLimiter, Slot
-from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, SlotRateLimiter, SlotTable, Wait
+from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, SlotTable, Wait
 
 
 class Unlimited(RateLimiter):
-    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept all the same.
+    """No limit, for an API that has none (the sandbox in process); a long pause that it asks for is kept too.
 
-    Args:
-        clock: gives seconds that only go forward.
+    `clock` gives monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,13 +46,7 @@ class _Row:
 
 
 class MemorySlots(SlotTable):
-    """Slots of one process.
-
-    Args:
-        count: how many there are.
-        timeout: seconds after which a request has failed.
-        clock: gives Unix seconds.
-    """
+    """Slots of one process; `timeout` is in seconds, after which a request has failed."""
 
     def __init__(self, count: int, *, timeout: float, clock: Callable[[], float] = time.time) -> None:
         self._slots = [_Row() for _ in range(count)]
@@ -64,7 +56,7 @@ class MemorySlots(SlotTable):
 
     @override
     async def take(self, lease: str) -> Wait | None:
-        now, pause = self._now(), self.pause_seconds
+        now, pause = self._now(), await self.pause_left()
         slot = min(self._slots, key=lambda row: row.free_at)
         wait = max(slot.free_at - now, pause)
         if wait > 0:
@@ -87,11 +79,6 @@ class MemorySlots(SlotTable):
 
     @override
     async def pause_left(self) -> float:
-        return self.pause_seconds
-
-    @property
-    def pause_seconds(self) -> float:
-        """What `pause_left` gives."""
         now = self._now()
         return max(0.0, self._pause.free_at - now)
 
@@ -118,24 +105,3 @@ class MemorySlots(SlotTable):
             if row.noted_at > now:
                 row.noted_at, row.free_at = now, now + max(0.0, row.free_at - row.noted_at)
         return now
-
-
-class MemoryRateLimiter(SlotRateLimiter):
-    """At most `per_second` requests of this process in any one second.
-
-    Args:
-        per_second: the limit.
-        timeout: seconds after which a request has failed.
-        sleep: waits for seconds.
-        clock: gives Unix seconds.
-    """
-
-    def __init__(
-        self,
-        per_second: int,
-        *,
-        timeout: float = 20.0,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(MemorySlots(per_second, timeout=timeout, clock=clock), per_second, sleep=sleep)

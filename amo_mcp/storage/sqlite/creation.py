@@ -1,7 +1,10 @@
 """How the database of an account comes to be: new, or the one of the first release, which was named after the host."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.storage.sqlite.process_lock import remove_dead_locks
@@ -23,13 +26,13 @@ def ensure_exists(file: Path, legacy: Path) -> None:
     """
     if file.exists():
         return
-    from filelock import FileLock
-
     file.parent.stat()  # A folder that is not there is not made: whoever removed it knows why.
     lock = FileLock(file.with_suffix(".lock"), timeout=_MAX_WAIT, mode=0o600)
     with lock:
         if not file.exists():
-            _remove_leftovers(file)
+            # SQLite would take the log of a database that was removed for that of the new one.
+            for suffix in ("-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
             if legacy.exists():
                 _take_over(legacy, file)
             else:
@@ -39,28 +42,11 @@ def ensure_exists(file: Path, legacy: Path) -> None:
             Path(lock.lock_file).unlink()
 
 
-def _remove_leftovers(file: Path) -> None:
-    """Remove the log of a database that was removed, which SQLite would take for that of the new one."""
-    for suffix in ("-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-
-
 def _take_over(legacy: Path, file: Path) -> None:
     if remove_dead_locks(legacy):
         raise JournalUnusable("a server of an older version is still running and uses it; end it")
-    _close_up(legacy)
-    legacy.rename(file)
-
-
-def _close_up(legacy: Path) -> None:
-    """Bring everything into the one file that is renamed; only possible while nobody else has it open.
-
-    Without a write-ahead log, a process that opened it under its old name cannot write to it once it is renamed.
-    """
-    import sqlite3
-
-    connection = sqlite3.connect(legacy, isolation_level=None, timeout=_MAX_WAIT)
-    try:
+    # Everything is brought into the one file that is renamed; that is only possible while nobody else has it open.
+    # Without a write-ahead log, a process that opened it under its old name cannot write to it once it is renamed.
+    with closing(sqlite3.connect(legacy, isolation_level=None, timeout=_MAX_WAIT)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        connection.close()
+    legacy.rename(file)

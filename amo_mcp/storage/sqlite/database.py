@@ -5,27 +5,28 @@ write-ahead log waits for no writer, so that reading happens on the event loop o
 """
 
 import os
+import sqlite3
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.paths import StateDir
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from amo_mcp.storage.sqlite.process_lock import ProcessLock
+from amo_mcp.storage.sqlite.creation import ensure_exists
+from amo_mcp.storage.sqlite.files import Identity, identity_of
+from amo_mcp.storage.sqlite.process_lock import ProcessLock, is_gone, remove_dead_locks
+from amo_mcp.storage.sqlite.schema import upgrade
 
 _T = TypeVar("_T")
 
-Work = Callable[["sqlite3.Connection"], _T]
+Work = Callable[[sqlite3.Connection], _T]
 """What is done with an open database."""
 
 _MAX_WAIT = 10.0
@@ -51,7 +52,7 @@ class Database:
         """The file of the account, opened when it is first used.
 
         Raises:
-            AmoError: the account's id cannot be told.
+            AmoError: the account's id cannot be read.
         """
         account = await self._account_id()
         if account not in self._files:
@@ -65,17 +66,50 @@ class Database:
             await file.close()
 
 
+class MemoryDatabase:
+    """A database of one account that lives as long as this, and that no other process sees; it is its own file."""
+
+    process = "this"
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._connection.close)
+        _set_up(self._connection)
+        with _transaction(self._connection):
+            upgrade(self._connection)
+
+    async def file(self) -> Self:
+        """See `Database.file`."""
+        return self
+
+    async def read(self, work: Work[_T]) -> _T:
+        """See `DatabaseFile.read`."""
+        return work(self._connection)
+
+    async def write(self, work: Work[_T]) -> _T:
+        """See `DatabaseFile.write`."""
+        with _transaction(self._connection):
+            return work(self._connection)
+
+    def is_gone(self, process: str) -> bool:
+        """See `DatabaseFile.is_gone`."""
+        return process != self.process
+
+    async def close(self) -> None:
+        """Do nothing: what was recorded would be lost."""
+
+
 @dataclass(frozen=True)
-class _Open:
+class _Connection:
     """The file while it is open.
 
     Attributes:
         identity: which file it is, and which its write-ahead log, whatever their names are now.
     """
 
-    connection: "sqlite3.Connection"
-    process_lock: "ProcessLock"
-    identity: Sequence[tuple[int, int] | None]
+    sqlite: sqlite3.Connection
+    process_lock: ProcessLock
+    identity: Sequence[Identity | None]
 
 
 class DatabaseFile:
@@ -95,7 +129,7 @@ class DatabaseFile:
         self.process = os.urandom(8).hex()
         self._path = path
         self._legacy = legacy
-        self._open: _Open | None = None
+        self._connection: _Connection | None = None
         self._one_at_a_time = anyio.Lock()
 
     async def read(self, work: Work[_T]) -> _T:
@@ -104,11 +138,11 @@ class DatabaseFile:
         Raises:
             JournalUnusable: it cannot be opened or read.
         """
-        if not self._is_open():
-            return await self._in_thread(lambda: work(self._opened().connection))
+        if not self._is_current():
+            return await self._in_thread(lambda: work(self._ensure_open().sqlite))
         async with self._one_at_a_time:
             with _usable():
-                return work(self._opened().connection)
+                return work(self._ensure_open().sqlite)
 
     async def write(self, work: Work[_T]) -> _T:
         """Do `work` in a transaction: written whole and durably when this returns, or not at all.
@@ -120,13 +154,11 @@ class DatabaseFile:
 
     def is_gone(self, process: str) -> bool:
         """Whether another process that had the file open has ended."""
-        from amo_mcp.storage.sqlite.process_lock import is_gone
-
         return is_gone(self._path, process)
 
     async def close(self) -> None:
         """Close the file, if it is open."""
-        if self._open is not None:
+        if self._connection is not None:
             await self._in_thread(self._close)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -138,40 +170,33 @@ class DatabaseFile:
         return done
 
     def _write(self, work: Work[_T]) -> _T:
-        opened = self._opened()
-        with _transaction(opened.connection):
-            done = work(opened.connection)
-        if not self._is_open():
+        opened = self._ensure_open()
+        with _transaction(opened.sqlite):
+            done = work(opened.sqlite)
+        if not self._is_current():
             raise JournalUnusable("its file was removed while it was being written")
         return done
 
-    def _is_open(self) -> bool:
+    def _is_current(self) -> bool:
         """Whether the file at the path is the one that is open."""
-        opened, identity = self._open, _identity(self._path)
+        opened, identity = self._connection, _identity(self._path)
         return opened is not None and identity[0] is not None and identity == opened.identity
 
-    def _opened(self) -> _Open:
-        opened = self._open
-        if opened is None or not self._is_open():
+    def _ensure_open(self) -> _Connection:
+        opened = self._connection
+        if opened is None or not self._is_current():
             self._close()
-            opened = self._open = self._opening()
+            opened = self._connection = self._connect()
         return opened
 
-    def _opening(self) -> _Open:
-        import sqlite3
-
-        from amo_mcp.storage.sqlite.creation import ensure_exists
-        from amo_mcp.storage.sqlite.process_lock import ProcessLock, remove_dead_locks
-        from amo_mcp.storage.sqlite.schema import upgrade
-
+    def _connect(self) -> _Connection:
         ensure_exists(self._path, self._legacy)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
-        connection.row_factory = sqlite3.Row
         lock = None
         try:
             _keep_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
+            _set_up(connection)
             # Locks are made and removed within a transaction, so that nobody removes one that is just being made.
             with _transaction(connection):
                 upgrade(connection)
@@ -182,30 +207,27 @@ class DatabaseFile:
             if lock is not None:
                 lock.release()
             raise
-        return _Open(connection, lock, _identity(self._path))
+        return _Connection(connection, lock, _identity(self._path))
 
     def _close(self) -> None:
-        if self._open is not None:
-            opened, self._open = self._open, None
-            opened.connection.close()
+        if self._connection is not None:
+            opened, self._connection = self._connection, None
+            opened.sqlite.close()
             opened.process_lock.release()
 
 
-def _identity(path: Path) -> Sequence[tuple[int, int] | None]:
-    """Which file is at the path, and which beside it, where the write-ahead log is: device and inode of each."""
-    return [_inode(file) for file in (path, path.with_name(f"{path.name}-wal"))]
+def _identity(path: Path) -> Sequence[Identity | None]:
+    """Which file is at the path, and which beside it, where the write-ahead log is."""
+    return [identity_of(file) for file in (path, path.with_name(f"{path.name}-wal"))]
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager
-def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """A transaction: written whole at its end, or not at all."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -219,24 +241,20 @@ def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
 
 @contextmanager
 def _usable() -> Iterator[None]:
-    import sqlite3
-
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalUnusable(str(error)) from error
 
 
-def _keep_write_ahead_log(connection: "sqlite3.Connection") -> None:
+def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Where another process is just opening the same new file, SQLite refuses at once instead of waiting."""
-    import sqlite3
-
-    patience = time.monotonic() + _MAX_WAIT
+    deadline = time.monotonic() + _MAX_WAIT
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:

@@ -1,22 +1,19 @@
-"""The journal in a SQLite database (see `amo_mcp.changes.journal.Journal` for what it promises)."""
+"""The journal in a SQLite database."""
 
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from sqlite3 import Connection, Row
 
 from typing_extensions import override
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
 from amo_mcp.changes.journal import Journal, JournalUnusable, Retention, UndoneMeanwhile, Unsettled, is_at_rest
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step, overall_status
-from amo_mcp.storage.records import dump_step, load_step
-from amo_mcp.storage.sqlite.database import Database, DatabaseFile
+from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step, from_record, overall_status, to_record
+from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
 from amo_mcp.storage.sqlite.plans import free, use_up
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection, Row
+from amo_mcp.storage.sqlite.records import dump, load
 
 _CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, process FROM changes"
 
@@ -41,20 +38,19 @@ class SqliteJournal(Journal):
     """The journal of the account that a database is of.
 
     A change is recorded in the file in which it was begun, whichever account is behind the address by then.
-
-    Args:
-        database: where it is kept.
-        clock: gives Unix seconds.
-        retention: how long changes are kept.
     """
 
     def __init__(
-        self, database: Database, *, clock: Callable[[], float] = time.time, retention: Retention | None = None
+        self,
+        database: Database | MemoryDatabase,
+        *,
+        clock: Callable[[], float] = time.time,
+        retention: Retention | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._retention = retention or Retention()
-        self._under_way: dict[str, DatabaseFile] = {}
+        self._under_way: dict[str, DatabaseFile | MemoryDatabase] = {}
 
     @override
     async def begin(
@@ -82,8 +78,8 @@ class SqliteJournal(Journal):
 
     @override
     async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
-        file = await self._database.file()
-        return await file.read(partial(_changes, limit=limit, before=before))
+        changes, _ = await self.page(limit, before)
+        return changes
 
     @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
@@ -116,7 +112,7 @@ class SqliteJournal(Journal):
         steps: tuple[Step, ...],
         undoes: str | None,
         plan_id: str | None,
-        connection: "Connection",
+        connection: Connection,
     ) -> ChangeRecord:
         now = self._clock()
         record = ChangeRecord(f"c{secrets.token_hex(6)}", now, tool, steps, "running", undoes)
@@ -133,13 +129,13 @@ class SqliteJournal(Journal):
         ).lastrowid
         connection.executemany(
             "INSERT INTO steps VALUES (?, ?, ?)",
-            [(record.id, position, dump_step(step)) for position, step in enumerate(steps)],
+            [(record.id, position, dump(to_record(step))) for position, step in enumerate(steps)],
         )
         self._forget(connection, number or 0, now)
         return record
 
     def _note(
-        self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None, connection: "Connection"
+        self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None, connection: Connection
     ) -> None:
         _put(connection, change_id, steps)
         noted = connection.execute(
@@ -151,7 +147,7 @@ class SqliteJournal(Journal):
         if status == "failed":
             _free_plan(connection, change_id)
 
-    def _settle(self, change_id: str, found: Mapping[int, Step], connection: "Connection") -> None:
+    def _settle(self, change_id: str, found: Mapping[int, Step], connection: Connection) -> None:
         steps = _steps(connection, change_id)
         if not steps:
             return
@@ -166,7 +162,7 @@ class SqliteJournal(Journal):
             if status == "failed":
                 _free_plan(connection, change_id)
 
-    def _unsettled(self, file: DatabaseFile, connection: "Connection") -> list[Unsettled]:
+    def _unsettled(self, file: DatabaseFile | MemoryDatabase, connection: Connection) -> list[Unsettled]:
         rows = connection.execute(
             f"{_CHANGES} WHERE status IN ('running', 'interrupted') AND (status = 'running' OR {_HAS_PENDING})"
         ).fetchall()
@@ -177,11 +173,11 @@ class SqliteJournal(Journal):
             Unsettled(current_record(_read(connection, row), recreated), is_at_rest(row["noted"], now)) for row in left
         ]
 
-    def _is_left(self, file: DatabaseFile, change_id: str, process: str) -> bool:
+    def _is_left(self, file: DatabaseFile | MemoryDatabase, change_id: str, process: str) -> bool:
         """Whether nobody works on a running change any more."""
         return change_id not in self._under_way if process == file.process else file.is_gone(process)
 
-    def _forget(self, connection: "Connection", last: int, now: float) -> None:
+    def _forget(self, connection: Connection, last: int, now: float) -> None:
         """Drop some of the changes that are over, and count those that could still have been undone."""
         rows = connection.execute(
             f"{_CHANGES} WHERE status != 'running' ORDER BY number LIMIT ?", (self._retention.at_once,)
@@ -195,34 +191,30 @@ class SqliteJournal(Journal):
             connection.execute("UPDATE dropped SET undoable = undoable + ?", (len(undoable),))
 
 
-def _changes(connection: "Connection", *, limit: int, before: int | None) -> list[tuple[int, ChangeRecord]]:
+def _page(connection: Connection, *, limit: int, before: int | None) -> tuple[list[tuple[int, ChangeRecord]], int]:
+    [dropped] = connection.execute("SELECT undoable FROM dropped").fetchone()
     rows = connection.execute(
         f"{_CHANGES} WHERE ?1 IS NULL OR number < ?1 ORDER BY number DESC LIMIT ?2", (before, limit)
     ).fetchall()
     recreated = _recreated_ids(connection) if rows else RecreatedIds()
-    return [(row["number"], current_record(_read(connection, row), recreated)) for row in rows]
+    return [(row["number"], current_record(_read(connection, row), recreated)) for row in rows], dropped
 
 
-def _page(connection: "Connection", *, limit: int, before: int | None) -> tuple[list[tuple[int, ChangeRecord]], int]:
-    [dropped] = connection.execute("SELECT undoable FROM dropped").fetchone()
-    return _changes(connection, limit=limit, before=before), dropped
-
-
-def _change(connection: "Connection", *, change_id: str) -> ChangeRecord | None:
+def _change(connection: Connection, *, change_id: str) -> ChangeRecord | None:
     entry = _entry(connection, change_id)
     return None if entry is None else current_record(entry, _recreated_ids(connection))
 
 
-def _recreated_ids(connection: "Connection") -> RecreatedIds:
+def _recreated_ids(connection: Connection) -> RecreatedIds:
     return RecreatedIds(connection.execute(_RECREATED).fetchall())
 
 
-def _entry(connection: "Connection", change_id: str) -> JournalEntry | None:
+def _entry(connection: Connection, change_id: str) -> JournalEntry | None:
     row = connection.execute(f"{_CHANGES} WHERE id = ?", (change_id,)).fetchone()
     return None if row is None else _read(connection, row)
 
 
-def _read(connection: "Connection", row: "Row") -> JournalEntry:
+def _read(connection: Connection, row: Row) -> JournalEntry:
     """A change with the changes that undo it."""
     steps = tuple(_steps(connection, row["id"]))
     record = ChangeRecord(row["id"], row["at"], row["tool"], steps, row["status"], row["undoes"])
@@ -230,20 +222,20 @@ def _read(connection: "Connection", row: "Row") -> JournalEntry:
     return JournalEntry(row["number"], record, row["noted_after"], tuple(_read(connection, undo) for undo in rows))
 
 
-def _steps(connection: "Connection", change_id: str) -> list[Step]:
+def _steps(connection: Connection, change_id: str) -> list[Step]:
     """The steps of a change as they were recorded."""
     rows = connection.execute("SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,))
-    return [load_step(text) for (text,) in rows.fetchall()]
+    return [load(text, from_record) for (text,) in rows.fetchall()]
 
 
-def _put(connection: "Connection", change_id: str, steps: Mapping[int, Step]) -> None:
+def _put(connection: Connection, change_id: str, steps: Mapping[int, Step]) -> None:
     connection.executemany(
         "UPDATE steps SET record = ? WHERE change = ? AND position = ?",
-        [(dump_step(step), change_id, position) for position, step in steps.items()],
+        [(dump(to_record(step)), change_id, position) for position, step in steps.items()],
     )
 
 
-def _free_plan(connection: "Connection", change_id: str) -> None:
+def _free_plan(connection: Connection, change_id: str) -> None:
     """Let the plan of a change that failed be applied again, if nothing came of it."""
     if not any(step.outcome == "done" for step in _steps(connection, change_id)):
         [plan_id] = connection.execute("SELECT plan FROM changes WHERE id = ?", (change_id,)).fetchone()

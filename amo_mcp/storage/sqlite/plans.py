@@ -3,27 +3,21 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from sqlite3 import Connection
 
 from typing_extensions import override
 
+from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
-from amo_mcp.storage.records import dump_fields, dump_steps, load_fields, load_steps
-from amo_mcp.storage.sqlite.database import Database
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
+from amo_mcp.changes.steps import from_record, to_record
+from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
+from amo_mcp.storage.sqlite.records import dump, load
 
 
 class SqlitePlanStore(PlanStore):
-    """The plans of the account that a database is of.
+    """The plans of the account that a database is of."""
 
-    Args:
-        database: where they are kept.
-        clock: gives Unix seconds.
-    """
-
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database | MemoryDatabase, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
 
@@ -38,7 +32,7 @@ class SqlitePlanStore(PlanStore):
         return await file.read(partial(_plan, plan_id, owner, self._clock()))
 
 
-def use_up(connection: "Connection", plan_id: str) -> None:
+def use_up(connection: Connection, plan_id: str) -> None:
     """Use a plan up, within the transaction that begins its change.
 
     Raises:
@@ -49,24 +43,28 @@ def use_up(connection: "Connection", plan_id: str) -> None:
         raise PlanUsed
 
 
-def free(connection: "Connection", plan_id: str | None) -> None:
+def free(connection: Connection, plan_id: str | None) -> None:
     """Let a plan be applied again, within the transaction that ends its change."""
     connection.execute("UPDATE plans SET applied = 0 WHERE id = ?", (plan_id,))
 
 
-def _keep(plan: Plan, now: float, connection: "Connection") -> None:
+def _keep(plan: Plan, now: float, connection: Connection) -> None:
     connection.execute("DELETE FROM plans WHERE made < ?", (now - 2 * LIFETIME,))
+    steps = [to_record(step) for step in plan.steps]
+    fields = [field.model_dump(mode="json", exclude_unset=True) for field in plan.fields]
     connection.execute(
         "INSERT INTO plans (id, made, owner, steps, fields) VALUES (?, ?, ?, ?, ?)",
-        (plan.id, plan.made, plan.owner, dump_steps(plan.steps), dump_fields(plan.fields)),
+        (plan.id, plan.made, plan.owner, dump(steps), dump(fields)),
     )
 
 
-def _plan(plan_id: str, owner: str, now: float, connection: "Connection") -> Plan | None:
+def _plan(plan_id: str, owner: str, now: float, connection: Connection) -> Plan | None:
     row = connection.execute(
         "SELECT made, steps, fields FROM plans WHERE id = ? AND owner = ? AND NOT applied AND abs(made - ?) < ?",
         (plan_id, owner, now, LIFETIME),
     ).fetchone()
     if row is None:
         return None
-    return Plan(plan_id, row["made"], owner, tuple(load_steps(row["steps"])), tuple(load_fields(row["fields"])))
+    steps = load(row["steps"], lambda records: tuple(map(from_record, records)))
+    fields = load(row["fields"], lambda records: tuple(map(CustomField.model_validate, records)))
+    return Plan(plan_id, row["made"], owner, steps, fields)

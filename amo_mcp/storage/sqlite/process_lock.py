@@ -3,10 +3,8 @@
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
 
 class ProcessLock:
@@ -48,15 +46,11 @@ def _path(file: Path, process: str) -> Path:
     return file.with_name(f"{file.stem}-{process}.lock")
 
 
-def _lock(path: Path) -> "BaseFileLock":
-    from filelock import FileLock
-
+def _lock(path: Path) -> BaseFileLock:
     return FileLock(path, thread_local=False, mode=0o600)
 
 
 def _remove_dead(path: Path) -> bool:
-    from filelock import Timeout
-
     lock = _lock(path)
     try:
         lock.acquire(blocking=False)
@@ -66,7 +60,7 @@ def _remove_dead(path: Path) -> bool:
     return True
 
 
-def _remove(lock: "BaseFileLock") -> None:
+def _remove(lock: BaseFileLock) -> None:
     lock.release()
     with suppress(OSError):
         Path(lock.lock_file).unlink(missing_ok=True)

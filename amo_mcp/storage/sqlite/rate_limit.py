@@ -9,16 +9,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import anyio
 from typing_extensions import override
 
 from amo_mcp.storage.memory.rate_limit import MemorySlots
 from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, SlotRateLimiter, SlotTable, Wait
-
-if TYPE_CHECKING:
-    from amo_mcp.storage.sqlite.slots import SqliteSlots
+from amo_mcp.storage.sqlite.slots import SlotsBusy, SlotsUnusable, SqliteSlots, remove
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +95,10 @@ class _SharedSlots(SlotTable):
         """Whether the file was used last."""
         return self._slots is not None and not self._is_alone
 
-    @property
-    def _may_retry(self) -> bool:
-        """Whether the last failure is not of this second; a clock that was set back does not make it one."""
-        return not 0 <= self._clock() - self._failed_at < _RETRY_AFTER
-
     @override
     async def take(self, lease: str) -> Wait | None:
-        if self._is_alone and self._may_retry:
+        # A clock that was set back puts off no retry.
+        if self._is_alone and not 0 <= self._clock() - self._failed_at < _RETRY_AFTER:
             if self._alone.busy_for > 0:
                 return Wait(min(self._alone.busy_for, MAX_SLEEP))
             self._is_alone = False
@@ -136,29 +130,25 @@ class _SharedSlots(SlotTable):
             self._slots.close()
             self._slots = None
 
-    async def _use(self, operation: "Callable[[SqliteSlots], _T]", alone: Callable[[], Awaitable[_T]]) -> _T:
+    async def _use(self, operation: Callable[[SqliteSlots], _T], alone: Callable[[], Awaitable[_T]]) -> _T:
         """What `operation` gives in the file; where that cannot be used, what `alone` gives."""
         if not self._is_alone:
-            from amo_mcp.storage.sqlite.slots import SlotsUnusable
-
             try:
                 return await self._in_file(operation)
             except SlotsUnusable as error:
                 self._go_alone(str(error))
         return await alone()
 
-    async def _in_file(self, operation: "Callable[[SqliteSlots], _T]") -> _T:
+    async def _in_file(self, operation: Callable[[SqliteSlots], _T]) -> _T:
         """What `operation` gives; a file that was lost or is corrupt is made anew once.
 
         Raises:
             SlotsUnusable: the file cannot be used.
         """
-        from amo_mcp.storage.sqlite.slots import SlotsBusy, SlotsUnusable, remove
-
         looks, failed = (_MAX_BUSY_AGAIN if self._is_warned else _MAX_BUSY), False
         while True:
             try:
-                result = operation(self._opened())
+                result = operation(await self._opened())
             except SlotsBusy as error:
                 looks -= 1
                 if not looks:
@@ -178,7 +168,7 @@ class _SharedSlots(SlotTable):
                     self._is_warned = False
                 return result
 
-    def _opened(self) -> "SqliteSlots":
+    async def _opened(self) -> SqliteSlots:
         """The file that is at the path now.
 
         What others have sent in the last second is not known of a file that was lost, so the slots of a new one are
@@ -187,12 +177,10 @@ class _SharedSlots(SlotTable):
         if self._slots is not None and not self._slots.is_at_its_path:
             self.close()
         if self._slots is None:
-            from amo_mcp.storage.sqlite.slots import SqliteSlots
-
             slots = SqliteSlots(self._file, self._count, timeout=self._timeout, clock=self._clock, delay=self._delay)
             try:
-                if self._alone.pause_seconds:
-                    slots.pause(self._alone.pause_seconds)
+                if pause := await self._alone.pause_left():
+                    slots.pause(pause)
             except BaseException:
                 slots.close()
                 raise

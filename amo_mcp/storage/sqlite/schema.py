@@ -1,12 +1,12 @@
-"""What is in the database of an account, and how a database of an earlier release becomes one of this."""
+"""The tables in the database of an account, and how those of an earlier release are brought up to date."""
 
 import json
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections.abc import Callable
+from typing import Any
 
 from amo_mcp.changes.journal import JournalUnusable
-
-if TYPE_CHECKING:
-    import sqlite3
+from amo_mcp.storage.sqlite.records import dump
 
 VERSION = 1
 """`PRAGMA user_version` of a database as it is described here; those of the first release have 0."""
@@ -67,7 +67,7 @@ _FROM_0 = (
 _INDEXES = ("CREATE INDEX changes_open ON changes (number) WHERE status IN ('running', 'interrupted')",)
 
 
-def upgrade(connection: "sqlite3.Connection") -> None:
+def upgrade(connection: sqlite3.Connection) -> None:
     """Make the tables, or bring those of an earlier release up to date; within the caller's transaction.
 
     Raises:
@@ -82,21 +82,17 @@ def upgrade(connection: "sqlite3.Connection") -> None:
     for statement in (*(_TABLES if is_new else _FROM_0), *_INDEXES):
         connection.execute(statement)
     if not is_new:
-        _rewrite_steps(connection)
+        _rewrite(connection, "steps", "record", _from_0)
+        _rewrite(connection, "plans", "steps", lambda steps: [_from_0(step) for step in steps])
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _rewrite_steps(connection: "sqlite3.Connection") -> None:
+def _rewrite(connection: sqlite3.Connection, table: str, column: str, convert: Callable[[Any], object]) -> None:
     """Give the steps of the first release the keys of this one."""
-    steps = connection.execute("SELECT rowid, record FROM steps")
+    rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
     connection.executemany(
-        "UPDATE steps SET record = ? WHERE rowid = ?",
-        [(_dumped(_from_0(json.loads(record))), row) for row, record in steps.fetchall()],
-    )
-    plans = connection.execute("SELECT rowid, steps FROM plans")
-    connection.executemany(
-        "UPDATE plans SET steps = ? WHERE rowid = ?",
-        [(_dumped([_from_0(step) for step in json.loads(text)]), row) for row, text in plans.fetchall()],
+        f"UPDATE {table} SET {column} = ? WHERE rowid = ?",
+        [(dump(convert(json.loads(text))), row) for row, text in rows],
     )
 
 
@@ -117,7 +113,3 @@ def _from_0(step: dict[str, Any]) -> dict[str, Any]:
     if action == "create":
         record["existing_ids"] = step["known"]
     return record
-
-
-def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -4,13 +4,13 @@ Nothing in it is worth a wait for the disk: what a power cut costs is a second w
 so short (some 30 µs) that it is not worth a thread.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from amo_mcp.storage.slots import MAX_SLEEP, REUSE_AFTER, Wait
+from amo_mcp.storage.sqlite.files import Identity, identity_of
 
 _MAX_AHEAD = 1.0
 """Seconds that another process may be ahead with its note; more means that the clock was set back."""
@@ -46,9 +46,6 @@ _MOVE = "UPDATE slots SET free_at = :now + max(0, free_at - noted_at), noted_at 
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_TABLE_OF_OURS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
-
-Identity = tuple[int, int]
-"""A file, whatever its name: device and inode."""
 
 
 class SlotsBusy(Exception):
@@ -169,15 +166,6 @@ class SqliteSlots:
             if code in _BUSY:
                 raise SlotsBusy from error
             raise SlotsUnusable(str(error), self._identity if code in _NO_TABLE_OF_OURS else None) from error
-
-
-def identity_of(file: Path) -> Identity | None:
-    """The file that has this name now; None when there is none."""
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def remove(file: Path, corrupt: Identity) -> None:
