@@ -113,8 +113,8 @@ def _state_dir(settings: ServingSettings) -> Line:
 
 async def _rate_limit(settings: ServingSettings) -> Line:
     limiter = rate_limiter(settings)
-    async with limiter.reserve() as slot:
-        await slot.acquire()
+    if (pause := await limiter.pause_left()) > 0:
+        return Line("rate limit", f"amoCRM asked for a pause, {pause:.0f} s are left", "Wait until it is over.")
     limit = f"{settings.rate_limit} request{'' if settings.rate_limit == 1 else 's'} per second"
     if not limiter.shared:
         return Line("rate limit", f"{limit}, for this process only", "Make the state directory writable.")

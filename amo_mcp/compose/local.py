@@ -48,7 +48,7 @@ async def _warm_up(server: AmoServer, warmed_up: Callable[[], None]) -> None:
     """Bring in what the first call needs, once the tools were listed and the server idles."""
     await server.tools_listed.wait()
     await anyio.sleep(_IDLE_SECONDS)
-    await warm_up(imports(["amo_mcp.server.handlers", "amo_mcp.compose.account"]))
+    await warm_up(imports(["amo_mcp.server.handlers", "amo_mcp.compose.account", "sqlite3", "filelock"]))
     account = server.handlers.account
     tools = [entry.prepare for entry in catalog().values()]
     await warm_up([account.client.prepare, *tools, *call_models(), warmed_up])

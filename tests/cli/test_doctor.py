@@ -17,6 +17,7 @@ from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
+from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 from tests.cli.machine import ACCOUNT, SHOP, Machine
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
@@ -110,6 +111,17 @@ class TestStateDir:
         machine.state.rate_limit_file(machine.url).mkdir()
         alone = "!! 7 requests per second, for this process only. Make the state directory writable."
         assert machine.seen() == (1, {**machine.healthy(), "rate limit": alone})
+
+    def test_a_pause_that_amocrm_asked_for_is_reported(self, machine: Machine) -> None:
+        machine.state.create()
+        limiter = SqliteRateLimiter(machine.state.rate_limit_file(machine.url), 7)
+        anyio.run(limiter.pause, 120.0)
+        limiter.close()
+        code, lines = machine.seen()
+        assert code == 1
+        assert re.fullmatch(
+            r"!! amoCRM asked for a pause, 1[12]\d s are left. Wait until it is over.", lines["rate limit"]
+        )
 
     def test_the_chosen_rate_limit_is_shown(self, machine: Machine) -> None:
         _, lines = machine.seen(AMO_RATE_LIMIT="49")
