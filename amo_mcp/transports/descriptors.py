@@ -7,9 +7,9 @@ with the process.
 import os
 import select
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
@@ -31,9 +31,17 @@ def chunks_of(fd: int) -> AsyncGenerator[bytes, None]:
     return _chunks_when_ready(fd) if POSIX else _chunks_by_thread(fd)
 
 
-def writer_to(fd: int) -> Write:
+@contextmanager
+def writer_to(fd: int) -> Iterator[Write]:
     """The function that writes to `fd`, for one task at a time."""
-    return partial(_write_when_ready, fd) if POSIX else _WriterThread(fd).write
+    if POSIX:
+        yield partial(_write_when_ready, fd)
+        return
+    thread = _WriterThread(fd)
+    try:
+        yield thread.write
+    finally:
+        thread.end()
 
 
 async def _chunks_when_ready(fd: int) -> AsyncGenerator[bytes, None]:
@@ -79,7 +87,7 @@ class _WriterThread:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._queue: SimpleQueue[bytes] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._written = anyio.Event()
         self._error: OSError | None = None
         self._token = anyio.lowlevel.current_token()
@@ -92,13 +100,17 @@ class _WriterThread:
         if self._error is not None:
             raise self._error
 
+    def end(self) -> None:
+        """End the thread, once it does not write any more."""
+        self._queue.put(None)
+
     def _run(self) -> None:
         import anyio.from_thread
 
         # What is raised when the server has ended meanwhile.
         with suppress(RuntimeError, CancelledError):
-            while True:
-                left = memoryview(self._queue.get())
+            while (data := self._queue.get()) is not None:
+                left = memoryview(data)
                 try:
                     while left:
                         left = left[os.write(self._fd, left) :]

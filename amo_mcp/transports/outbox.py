@@ -24,7 +24,7 @@ class ClientReadsNothing(Exception):
 class Outbox:
     """All that goes to the client: the SDK's messages, and the refusals of what never came so far.
 
-    Every request that is admitted is settled once: when its answer is written, or by `settle`. Whoever admits them
+    Every request that is admitted is settled once: when its answer's turn comes, or by `settle`. Whoever admits them
     bounds them, and with them the answers that wait here.
 
     Attributes:
@@ -82,9 +82,10 @@ class Outbox:
                     await write(item)
                     self._refusal_bytes -= len(item)
                 else:
-                    await write(_line(item.message))
+                    # Before it is written: a client that has its answer may send the next request at once.
                     if isinstance(item.message, JSONRPCResponse | JSONRPCError):
                         await self.settle()
+                    await write(_line(item.message))
 
 
 def _line(message: JSONRPCMessage) -> bytes:

@@ -73,7 +73,7 @@ class _Connection:
 
     def __init__(self, server: McpServer, stdout: int) -> None:
         self._server = server
-        self._write = descriptors.writer_to(stdout)
+        self._stdout = stdout
         self._outbox = Outbox()
         self._settle = ServerMessageMetadata(on_request_unanswered=self._outbox.settle)
         self._reading = anyio.CancelScope()
@@ -150,8 +150,8 @@ class _Connection:
 
     async def _write_answers(self, written: anyio.Event) -> None:
         try:
-            with self._writing:
-                await self._outbox.write_with(self._write)
+            with self._writing, descriptors.writer_to(self._stdout) as write:
+                await self._outbox.write_with(write)
         except ConnectionError:
             logger.info("the client does not read any more")
         except OSError as error:

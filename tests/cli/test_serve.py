@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx2
 import pytest
@@ -74,10 +75,20 @@ def say(running: "subprocess.Popen[bytes]", *messages: Any) -> None:
     running.stdin.flush()
 
 
+_heard: WeakKeyDictionary["subprocess.Popen[bytes]", bytearray] = WeakKeyDictionary()
+
+
 def hear(running: "subprocess.Popen[bytes]") -> Any:
+    """The next message."""
     assert running.stdout
-    assert select.select([running.stdout], [], [], SECONDS)[0], "it does not answer"
-    return json.loads(running.stdout.readline())
+    heard = _heard.setdefault(running, bytearray())
+    while b"\n" not in heard:
+        assert select.select([running.stdout], [], [], SECONDS)[0], "it does not answer"
+        chunk = os.read(running.stdout.fileno(), 65536)
+        assert chunk, "it has ended"
+        heard += chunk
+    line, _, heard[:] = heard.partition(b"\n")
+    return json.loads(line)
 
 
 def call(number: int, name: str, arguments: Any) -> Any:
@@ -264,7 +275,7 @@ class TestStdio:
             said = b""
             while b"get_segment: ok" not in said:
                 assert select.select([running.stderr], [], [], SECONDS)[0], "it does not work on"
-                said = running.stderr.readline()
+                said += os.read(running.stderr.fileno(), 65536)
             running.send_signal(signal.SIGINT)
             assert running.wait(SECONDS) == 0
             assert b"Traceback" not in running.stderr.read()

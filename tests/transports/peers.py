@@ -31,6 +31,8 @@ META = {
 class TestServer(McpServer):
     """Four tools: `echo`, `wait` (until `release` is set), `ask` (in a dialog) and `broken` (no answer that is UTF-8).
 
+    A call with a `progressToken` hears of progress first.
+
     Attributes:
         called: the name and the arguments of every call.
         release: what `wait` waits for.
@@ -63,6 +65,7 @@ class TestServer(McpServer):
     async def _call_tool(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> CallToolResult:
         self.called.append((params.name, params.arguments or {}))
         text = "done"
+        await ctx.session.report_progress(1, message="\ud800" if params.name == "broken" else None)
         match params.name:
             case "echo":
                 text = str((params.arguments or {}).get("text", ""))
@@ -89,4 +92,5 @@ def text_of(answer: Any) -> str:
 
 def modern(message: dict[str, Any]) -> dict[str, Any]:
     """The same request as a client of 2026-07-28 sends it."""
-    return {**message, "params": {**message.get("params", {}), "_meta": META}}
+    params = message.get("params", {})
+    return {**message, "params": {**params, "_meta": {**META, **params.get("_meta", {})}}}

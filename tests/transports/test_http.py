@@ -295,16 +295,20 @@ class TestTheEnd:
     async def test_what_is_left_at_the_end_is_ended_with_an_answer(self) -> None:
         async with served() as caller:
             session = await caller.open()
+            with_progress = call(2, "wait")
+            with_progress["params"]["_meta"] = {"progressToken": 1}
             left = {
                 "stream": caller.listen(session),
                 "dialog": caller.begin_post(call(1, "ask"), session),
                 "call": caller.begin_post(call(2, "wait"), session),
                 "modern": caller.begin_post(modern(call(1, "wait")), **modern_headers("wait")),
+                "modern stream": caller.begin_post(modern(with_progress), **modern_headers("wait")),
             }
+            await left["modern stream"].message()
             await left["stream"].until(lambda: left["stream"].status)
             await left["dialog"].message()
             with anyio.fail_after(SECONDS):
-                while len(caller.server.called) < 3:
+                while len(caller.server.called) < 4:
                     await anyio.lowlevel.checkpoint()
             caller.app.drain()
             await caller.app.end()
@@ -315,5 +319,6 @@ class TestTheEnd:
                 "dialog": (200, True),
                 "call": (200, True),
                 "modern": (503, True),
+                "modern stream": (200, True),
             }
             assert len(caller.app.sessions) == 0

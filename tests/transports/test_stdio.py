@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -88,11 +89,16 @@ class Wire:
         await serve_stdio(self.server, self.stdin, self.stdout)
         self.ended.set()
 
-    def close(self) -> None:
-        # The input ends first, so that a thread that reads it ends as well.
-        for fd in (self._to_server, self.stdin, self.stdout, self._from_server):
+    async def close(self) -> None:
+        """Close the client's ends, and then the server's, when no thread uses them any more."""
+        for fd in (self._to_server, self._from_server):
             if fd >= 0:
                 os.close(fd)
+        for thread in threading.enumerate():
+            if thread.name in {"stdin", "stdout"}:
+                await anyio.to_thread.run_sync(thread.join, SECONDS)
+        os.close(self.stdin)
+        os.close(self.stdout)
 
 
 @asynccontextmanager
@@ -110,7 +116,7 @@ async def served(*, stdout: int | None = None) -> AsyncIterator[Wire]:
             yield wire
             group.cancel_scope.cancel()
     finally:
-        wire.close()
+        await wire.close()
 
 
 @pytest.fixture
@@ -173,6 +179,16 @@ class TestRefusals:
 
 
 @pytest.mark.anyio
+async def test_a_notification_that_is_no_utf8_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The text cannot come from the client, whose line would be refused."""
+    async with served() as wire:
+        request = call(1, "broken")
+        request["params"]["_meta"] = {"progressToken": 1}
+        assert "error" in await wire.ask(request)
+    assert caplog.messages == ["a message could not be written as JSON"] * 2
+
+
+@pytest.mark.anyio
 @pytest.mark.usefixtures("_both_ways", "_two_calls")
 class TestTooManyCalls:
     async def test_a_call_above_the_limit_is_refused_at_once_and_every_other_is_answered(
@@ -210,15 +226,20 @@ class TestTooManyCalls:
                 assert error_of(answer) == BUSY_ERROR
             assert text_of(answer) == "on"
 
-    async def test_answers_that_nobody_reads_take_room_until_they_are_read(self) -> None:
-        """Each is more than a pipe holds."""
+    async def test_answers_that_nobody_reads_take_room_until_they_are_read(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each is more than a pipe holds, so that one is being written and two wait."""
         async with served() as wire:
-            await wire.send(call(1, "echo", text="x" * 100_000), call(2, "echo", text="x" * 100_000))
-            await wire.begins("echo", "echo")
-            await wire.send(call(3, "echo"))
-            answers = {item["id"]: item for item in [await wire.receive() for _ in range(3)]}
-            assert error_of(answers[3]) == BUSY_ERROR
-            assert text_of(await wire.ask(call(4, "echo", text="on"))) == "on"
+            for number in range(1, 5):
+                await wire.send(call(number, "echo", text="x" * 100_000))
+                with anyio.fail_after(SECONDS):
+                    while len(wire.server.called) + len(caplog.messages) < number:
+                        await anyio.lowlevel.checkpoint()
+            answers = [await wire.receive() for _ in range(4)]
+            refusals = [item["id"] for item in answers if "error" in item]
+            assert refusals in ([4], [3])
+            assert text_of(await wire.ask(call(5, "echo", text="on"))) == "on"
 
     async def test_the_same_id_twice_is_counted_twice(self) -> None:
         async with served() as wire:
@@ -287,7 +308,7 @@ class TestTheEnd:
             await wire.begins("wait")
             group.cancel_scope.cancel()
         assert error_of(await wire.receive()) == (-32000, "Connection closed")
-        wire.close()
+        await wire.close()
 
 
 @pytest.mark.anyio
@@ -349,7 +370,7 @@ async def test_a_signal_ends_the_subscriptions_with_their_results(monkeypatch: p
         signal.raise_signal(signal.SIGINT)
         assert "result" in await wire.receive()
         await wire.ends()
-    wire.close()
+    await wire.close()
 
 
 def test_stdin_and_stdout_are_taken_from_everybody_else() -> None:
