@@ -121,9 +121,8 @@ def own_time(rounds: int, segments: int, wanted: float) -> Iterator[Figure]:
 
 
 def throughput(rounds: int) -> Iterator[Figure]:
-    """Calls a second of a tool that asks amoCRM nothing, over both transports; over HTTP, ten at once."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = account_at("http://127.0.0.1:9", folder)
+    """Calls a second of a tool that asks amoCRM for the account once, over both transports; over HTTP, ten at once."""
+    with sandbox(1) as (_, environment), tempfile.TemporaryDirectory() as folder:
         same = Path(folder) / "answer.json"
         with Stdio(*_OURS, **environment) as ours:
             same.write_text(json.dumps(ours.call("list_changes"), ensure_ascii=False), "utf-8")
