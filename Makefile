@@ -1,12 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check conformance clients fix pins bench generate clean
+.PHONY: demo test check conformance clients fix pins bench generate messages clean
 
-demo: .venv/installed ## install everything and watch the main job on the embedded sandbox
+demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
 
-test: .venv/installed ## install everything and pass the tests
+test: .venv/catalogues ## install everything and pass the tests
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest -n auto -m "not alone and not exhaustive"
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive
@@ -14,7 +14,7 @@ test: .venv/installed ## install everything and pass the tests
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-check: .venv/installed ## format, lint, types, imports, dependencies
+check: .venv/catalogues ## format, lint, types, imports, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -22,32 +22,40 @@ check: .venv/installed ## format, lint, types, imports, dependencies
 	$(BIN)/deptry amo_mcp
 	$(BIN)/deptry --ignore DEP002,DEP004 scripts tests
 
-conformance: .venv/installed tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
+conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
 
-clients: .venv/installed tests/clients/node_modules/installed ## clients that other people wrote (npm)
+clients: .venv/catalogues tests/clients/node_modules/installed ## clients that other people wrote (npm)
 	@$(BIN)/python -m pytest -n auto tests/clients
 
-fix: .venv/installed ## apply automatic fixes
+fix: .venv/catalogues ## apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pins: .venv/installed ## resolve the newest versions and pin them with their hashes
+pins: .venv/catalogues ## resolve the newest versions and pin them with their hashes
 	scripts/pins
 
-bench: .venv/installed ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
+bench: .venv/catalogues ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
 	@$(BIN)/python -m scripts.bench $(if $(FILE),--json $(FILE))
 
-generate: .venv/installed ## write the tool catalog, the snapshots, and the README's tool table and picture of the demo
+generate: .venv/catalogues ## write the tool catalog, the snapshots, and the README's tool table and picture of the demo
 	$(BIN)/python -m scripts.generate
 
+messages: .venv/installed ## bring the texts of the code into the catalogues of amo_mcp/language
+	$(BIN)/python -m scripts.messages
+
 clean:
-	rm -rf tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf amo_mcp/language/*.mo tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Installing compiles the catalogues too; this is for those that were edited since.
+.venv/catalogues: .venv/installed hatch_build.py $(wildcard amo_mcp/language/*.po)
+	@$(BIN)/python hatch_build.py
 	@touch $@
 
 tests/%/node_modules/installed: tests/%/package.json tests/%/package-lock.json
