@@ -11,7 +11,7 @@ from typing import Any, Literal
 from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
-from amo_mcp.changes.executor import LimitReached
+from amo_mcp.changes.executor import LimitReached, Stopped
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import Difference, TargetChanged
@@ -201,6 +201,15 @@ def explain(error: Exception) -> Failure | None:
             )
         case TargetChanged():
             return _target_changed(error.reason, error.differences)
+        case Stopped(sent=True):
+            return Failure(
+                "outcome_unknown",
+                "The server was stopped while the change was being sent, and amoCRM had not answered.",
+                "list_changes finds out whether it was made, once the server runs again.",
+                effect="It may or may not have been made.",
+            )
+        case Stopped():
+            return Failure("unavailable", "The server was stopped before it could do this.", "Call again later.")
         case PlanUsed():
             return Failure("target_changed", "The plan was applied already.", "list_changes shows what was done.")
         case UndoneMeanwhile():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
+from amo_mcp.changes.stop import Stop
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class AmoAccount:
         requests_per_second: the pace that the account is kept to.
         report: reports how far the current call is; None when nobody listens.
         clock: gives monotonic seconds, by which what was read grows old.
+        stop: requested when the server ends.
     """
 
     client: AmoClient
@@ -36,6 +38,7 @@ class AmoAccount:
     requests_per_second: int = 7
     report: Report | None = None
     clock: Callable[[], float] = time.monotonic
+    stop: Stop = field(default_factory=Stop)
 
     @classmethod
     def of(
@@ -68,7 +71,8 @@ class AmoAccount:
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""
-        return await Executor(self.client, self.journal, self.events, self.report, self.clock).execute(tool, change)
+        executor = Executor(self.client, self.journal, self.events, self.report, self.clock, self.stop)
+        return await executor.execute(tool, change)
 
     async def recover(self) -> None:
         """Find out what came of changes that were left unfinished."""

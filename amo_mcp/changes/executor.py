@@ -8,7 +8,7 @@ transition is in the journal before anything else happens: a process that dies l
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import anyio
@@ -33,6 +33,7 @@ from amo_mcp.changes.steps import (
     overall_status,
     summary_of,
 )
+from amo_mcp.changes.stop import Stop
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -57,12 +58,23 @@ class LimitReached(Exception):
     wanted: int
 
 
+@dataclass(eq=False)
+class Stopped(Exception):
+    """The server ended while a change was under way.
+
+    Attributes:
+        sent: whether a step was being sent and was not answered in time, so that it may have been made.
+    """
+
+    sent: bool = False
+
+
 @dataclass(frozen=True)
 class Execution:
     """What came of a change, as it was recorded; `failure` is why it stopped before its end, if it did."""
 
     record: ChangeRecord
-    failure: AmoError | TargetChanged | None = None
+    failure: AmoError | TargetChanged | Stopped | None = None
 
     @property
     def done(self) -> list[Step]:
@@ -76,20 +88,23 @@ class Execution:
 
 @dataclass(frozen=True)
 class Executor:
-    """Carries out the changes of one account; `clock` gives monotonic seconds."""
+    """Carries out the changes of one account until `stop` is requested; `clock` gives monotonic seconds."""
 
     client: AmoClient
     journal: Journal
     events: ChangeEvents
     report: Report | None = None
     clock: Callable[[], float] = time.monotonic
+    stop: Stop = field(default_factory=Stop)
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Do one step after the other; the first that fails is the last.
 
-        A cancellation stops between two batches: what was sent is brought to its end and recorded.
+        A cancellation stops between two batches: what was sent is brought to its end and recorded. So does a stop, and
+        what was not answered within its seconds stays pending in the record, to be found out by the next process.
 
         Raises:
+            Stopped: the server ends, and no step is known to be done.
             TargetChanged: the account is no longer what a person was shown; nothing was sent.
             LimitReached: there is no room for what the steps create.
             PlanUsed: the plan was carried out already.
@@ -99,24 +114,30 @@ class Executor:
             AmoError: any other one; nothing was done.
         """
         steps = change.steps
-        await recover(self.client, self.journal)
-        read_at = self.clock()
-        snapshot = await read_targets(self.client, steps, with_fields=bool(change.fields))
-        _check_targets(change, snapshot)
-        check_room(steps, snapshot)
+        with self.stop.interruptible() as preparing:
+            await recover(self.client, self.journal)
+            read_at = self.clock()
+            snapshot = await read_targets(self.client, steps, with_fields=bool(change.fields))
+            _check_targets(change, snapshot)
+            check_room(steps, snapshot)
+            await self._report_step(0, steps)
+        if preparing.cancel_called:
+            raise Stopped
         first, *others = spans(steps)
         # The first batch is pending with the record itself: that saves a commit for each change of one step.
         begun = [*_pending(steps[: first.stop], snapshot, ()), *steps[first.stop :]]
         record = await self.journal.begin(tool, begun, undoes=change.undoes, plan_id=change.plan_id)
         run = _Run(self, record.id, begun, snapshot, read_at)
-        failure: AmoError | TargetChanged | None = None
+        failure: AmoError | TargetChanged | Stopped | None = None
         try:
-            for span in (first, *others):
-                await self._report_step(span.start, begun)
-                await run.batch(span)
-                await anyio.lowlevel.checkpoint()
-            await self._report_step(len(begun), begun)
-        except (AmoError, TargetChanged) as error:
+            with self.stop.interruptible() as going_on:
+                for span in (first, *others):
+                    await run.batch(span)
+                    await anyio.lowlevel.checkpoint()
+                    await self._report_step(span.stop, begun)
+            if going_on.cancel_called and any(step.outcome == "planned" for step in run.steps):
+                failure = Stopped()
+        except (AmoError, TargetChanged, Stopped) as error:
             failure = error
         finally:
             status = overall_status(run.steps)
@@ -155,16 +176,20 @@ class _Run:
         Raises:
             TargetChanged: somebody changed a target meanwhile.
             AmoError: why they failed, or why the account cannot be read.
+            Stopped: they were not answered within the seconds of a stop.
         """
         if span.start:
             await self._prepare(span)
-        failure: AmoError | None = None
+        failure: AmoError | Stopped | None = None
         with anyio.CancelScope(shield=True):
             if span.start:
                 await self._note(span)
             batch = self.steps[span.start : span.stop]
             try:
-                batch = await deliver(self.executor.client, batch)
+                with self.executor.stop.sending() as sending:
+                    batch = await deliver(self.executor.client, batch)
+                if sending.cancelled_caught:
+                    failure = Stopped(sent=True)
             except (Refused, Unavailable) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
             except OutcomeUnknown as error:

@@ -107,8 +107,11 @@ class AmoServer(McpServer):
         return capabilities
 
     @override
-    def close_subscriptions(self) -> None:
+    def stop(self, seconds: float) -> None:
         self._listen.close()
+        # Without them no call has worked on the account.
+        if "handlers" in vars(self):
+            self.handlers.account.stop.request(seconds)
 
     async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         self.tools_listed.set()

@@ -7,8 +7,12 @@ from mcp.server import Server
 
 
 class McpServer(Server[Any], ABC):
-    """The SDK's server, and how its subscriptions are closed."""
+    """The SDK's server, and how it is told to end."""
 
     @abstractmethod
-    def close_subscriptions(self) -> None:
-        """End every `subscriptions/listen` stream with its result; called once, when the server begins to end."""
+    def stop(self, seconds: float) -> None:
+        """Begin to end, so that the calls under way are answered soon; called again, `seconds` can be fewer.
+
+        Every `subscriptions/listen` stream ends with its result, open dialogs expire, and changes stop between two
+        steps. What was sent to amoCRM has so many seconds to be answered.
+        """

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.server.base import McpServer
-from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
+from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, error_line
 from amo_mcp.transports.sessions import Sessions
 
@@ -79,12 +79,12 @@ class HttpApp:
         return self._server.session_manager.run()
 
     def drain(self) -> None:
-        """Begin to end: close the subscriptions, and take no request any more but those of open sessions.
+        """Begin to end: stop the server, and take no request any more but those of open sessions.
 
-        An open session brings the answers of its dialogs by requests.
+        An open session cancels its calls by requests.
         """
         self._draining = True
-        self._server.close_subscriptions()
+        self._server.stop(LAST_WRITE_SECONDS)
 
     async def all_answered(self) -> None:
         """Wait until no call is under way; streams on which clients only listen are not waited for."""
@@ -94,6 +94,7 @@ class HttpApp:
 
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""
+        self._server.stop(0)
         for session_id in list(self.sessions):
             await self._end_session(session_id)
         for call, in_session in list(self._calls.items()):

@@ -8,3 +8,6 @@ MAX_CONCURRENT_CALLS = 100
 
 SHUTDOWN_SECONDS = 3.0
 """Seconds that calls under way have to finish after Ctrl-C or SIGTERM; a second one ends them at once."""
+
+LAST_WRITE_SECONDS = 2.0
+"""Seconds that amoCRM has then to answer what was sent: so many fewer that the caller can still be told."""

@@ -20,7 +20,7 @@ from mcp_types import JSONRPCRequest
 
 from amo_mcp.server.base import McpServer
 from amo_mcp.transports import descriptors
-from amo_mcp.transports.limits import MAX_CONCURRENT_CALLS, SHUTDOWN_SECONDS
+from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_CONCURRENT_CALLS, SHUTDOWN_SECONDS
 from amo_mcp.transports.lines import lines
 from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, parse
 from amo_mcp.transports.outbox import ClientReadsNothing, Outbox
@@ -93,6 +93,7 @@ class _Connection:
                 with send, self._reading:
                     await self._read_messages(chunks, send)
             finally:
+                self._server.stop(LAST_WRITE_SECONDS)
                 with anyio.CancelScope(shield=True):
                     await served.wait()
                     with anyio.move_on_after(_LAST_ANSWERS_SECONDS):
@@ -164,9 +165,10 @@ class _Connection:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             await anext(signals)
             self._stopping = True
-            self._server.close_subscriptions()
+            self._server.stop(LAST_WRITE_SECONDS)
             group.start_soon(self._stop_when_answered)
             await anext(signals)
+        self._server.stop(0)
         self._reading.cancel()
 
     async def _stop_when_answered(self) -> None:

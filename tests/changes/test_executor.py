@@ -16,10 +16,11 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.changes.executor import Execution, Executor, LimitReached, check_room
+from amo_mcp.changes.executor import Execution, Executor, LimitReached, Stopped, check_room
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
+from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
@@ -170,8 +171,8 @@ async def test_every_later_step_is_pending_in_the_journal_before_it_is_sent(sand
         await shop.execute("apply_plan", steps)
     assert shop.log == [
         "GET segments",
-        "begin pending planned planned",
         "progress 0/3 Change segment «VIP» (id 51)",
+        "begin pending planned planned",
         "PATCH segments/51",
         "note 0 done",
         "event segment 51, recorded: done planned planned",
@@ -199,8 +200,8 @@ async def test_statuses_that_are_created_in_a_row_are_recorded_and_sent_together
     ids = [step.target_id for step in execution.done]
     assert shop.log == [
         "GET statuses",
-        "begin pending pending pending",
         "progress 0/3 Create status «А»",
+        "begin pending pending pending",
         "POST statuses",
         "GET statuses",
         "note 0 done 1 done 2 done",
@@ -426,6 +427,57 @@ async def test_a_cancellation_lets_the_step_that_was_sent_come_to_its_end_and_st
         "note interrupted",
         "event journal, recorded: done planned planned",
     ]
+
+
+async def test_a_stop_lets_the_step_that_was_sent_come_to_its_end_and_the_rest_is_not_begun(sandbox: Sandbox) -> None:
+    async with workshop(sandbox) as shop:
+        shop.on_write = lambda _: shop.executor.stop.request(60)
+        execution = await shop.execute("plan", [await rename(shop, n, "А") for n in (51, 54, 66)])
+        assert execution.record == await shop.newest()
+    assert isinstance(execution.failure, Stopped)
+    assert (execution.failure.sent, execution.record.status) == (False, "interrupted")
+    assert [step.outcome for step in execution.record.steps] == ["done", "planned", "planned"]
+    assert shop.writes() == ["PATCH /api/v4/customers/segments/51"]
+
+
+async def test_a_change_whose_last_step_was_being_sent_when_the_stop_came_is_done(sandbox: Sandbox) -> None:
+    async with workshop(sandbox) as shop:
+        shop.on_write = lambda _: shop.executor.stop.request(60)
+        execution = await shop.execute("delete_segment", [Delete(await shop.segment(51))])
+    assert (execution.failure, execution.record.status) == (None, "done")
+
+
+async def test_after_a_stop_no_change_begins(sandbox: Sandbox) -> None:
+    async with workshop(sandbox) as shop:
+        shop.executor.stop.request(60)
+        with pytest.raises(Stopped) as stopped:
+            await shop.execute("delete_segment", [Delete(await shop.segment(51))])
+        assert await shop.journal.changes(1) == []
+    assert (stopped.value.sent, shop.writes()) == (False, [])
+
+
+async def test_a_step_that_is_not_answered_within_the_seconds_of_a_stop_stays_pending_until_it_is_found_out(
+    sandbox: Sandbox,
+) -> None:
+    """Its write has an effect all the same."""
+    async with workshop(sandbox) as shop:
+
+        async def never() -> None:
+            shop.executor.stop.request(60)
+            await anyio.lowlevel.checkpoint()
+            shop.executor.stop.request(0)
+            await anyio.sleep_forever()
+
+        shop.wire.on_write = lambda _: never()
+        with pytest.raises(Stopped) as stopped:
+            await shop.execute("plan", [await rename(shop, number, "А") for number in (51, 54)])
+        record = await shop.newest()
+        assert (record.status, [step.outcome for step in record.steps]) == ("interrupted", ["pending", "planned"])
+        await recover(shop.client, shop.journal)
+        record = await shop.newest()
+    assert stopped.value.sent
+    assert (record.status, [step.outcome for step in record.steps]) == ("interrupted", ["done", "planned"])
+    assert shop.writes() == ["PATCH /api/v4/customers/segments/51"]
 
 
 async def test_an_unfinished_change_is_settled_before_the_next_one_begins(sandbox: Sandbox) -> None:

@@ -30,7 +30,7 @@ from tests.conftest import Person, answer, error
 from tests.journeys.test_stdio import ERAS
 
 OLD, NEW = ERAS
-HELLO = {
+HELLO: dict[str, Any] = {
     "jsonrpc": "2.0",
     "id": 0,
     "method": "initialize",
@@ -60,8 +60,8 @@ def process(
 
 
 @contextmanager
-def over_http(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    with process("--http", "--port", "0", *arguments) as running:
+def over_http(*arguments: str, **how: Any) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    with process("--http", "--port", "0", *arguments, **how) as running:
         assert running.stdout
         said = running.stdout.readline().decode()
         match = re.fullmatch(r"amo-mcp serves at (http://[0-9.:]+/mcp) \(Ctrl-C ends it\)\.\n", said)

@@ -362,7 +362,7 @@ class TestTheEnd:
             await mine.list_tools()
             async with anyio.create_task_group() as group:
                 group.start_soon(create)
-                await at.until(served.requests)
+                await at.until(served.writes)
                 await at.stop()
         assert names == ["Новые"]
 
@@ -380,10 +380,11 @@ class TestTheEnd:
                 await at.until(at.has_a_stream)
             await at.stop()
 
-    async def test_a_dialog_that_nobody_answers_does_not_hold_the_shutdown_up(
+    @pytest.mark.requirement("HTTP-8")
+    async def test_an_open_dialog_expires(
         self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 0.1)
+        monkeypatch.setattr(uvicorn, "SHUTDOWN_SECONDS", 60)
         hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"elicitation": {}}}}
         call = {"name": DELETE_51[0], "arguments": DELETE_51[1]}
         async with serve(sandbox) as served, over_http(served) as at, httpx2.AsyncClient() as http:
@@ -395,5 +396,12 @@ class TestTheEnd:
                 assert await anext(lines) == "event: message"
                 assert "elicitation/create" in await anext(lines)
                 await at.stop()
-                assert "".join([line async for line in lines]) == ""
+                said = [json.loads(line[6:]) async for line in lines if line.startswith("data: {")]
+        assert said[0]["method"] == "notifications/cancelled"
+        assert said[1]["result"]["structuredContent"]["error"] == {
+            "code": "confirmation_expired",
+            "message": "The server was stopped before the question was answered. Nothing was changed.",
+            "retryable": False,
+            "hint": "If it is still wanted, call the tool again to ask anew.",
+        }
         assert served.writes() == []

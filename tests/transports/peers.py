@@ -36,7 +36,8 @@ class TestServer(McpServer):
     Attributes:
         called: the name and the arguments of every call.
         release: what `wait` waits for.
-        closing: set when the subscriptions are closed, which happens once.
+        closing: set when it is told to stop.
+        stops: how many seconds it was given, each time.
     """
 
     __test__ = False
@@ -46,6 +47,7 @@ class TestServer(McpServer):
         self.called: list[tuple[str, dict[str, Any]]] = []
         self.release = anyio.Event()
         self.closing = anyio.Event()
+        self.stops: list[float] = []
         super().__init__(
             "test",
             version="1.2.3",
@@ -54,8 +56,8 @@ class TestServer(McpServer):
             on_subscriptions_listen=self._listening,
         )
 
-    def close_subscriptions(self) -> None:
-        assert not self.closing.is_set()
+    def stop(self, seconds: float) -> None:
+        self.stops.append(seconds)
         self.closing.set()
         self._listening.close()
 

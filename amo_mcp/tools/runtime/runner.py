@@ -18,6 +18,7 @@ from amo_mcp.amocrm.errors import RateLimited, Unavailable
 from amo_mcp.changes.executor import Report
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, caller_of
+from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.failures import Failure, explain, internal_error
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import sanitize
@@ -79,7 +80,10 @@ class Runner:
             returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self.asker.confirm, ctx)))
             match returned:
                 case Confirm(change):
-                    approval = await self.asker.ask(ctx, definition.name, change)
+                    with account.stop.interruptible() as asking:
+                        approval = await self.asker.ask(ctx, definition.name, change)
+                    if asking.cancelled_caught:
+                        raise ConfirmationExpired("The server was stopped before the question was answered.")
                 case Confirmed(approval):
                     try:
                         return await self._carry_out(approval, account)
