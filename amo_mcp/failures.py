@@ -164,13 +164,14 @@ def explain(error: Exception) -> Failure | None:
         case Failure():
             return error
         case amo.Unavailable():
-            hint, retryable = error.hint or "Try again in a minute.", not error.hint
-            return Failure("unavailable", f"amoCRM {error.reason}.", hint, retryable=retryable)
+            may_pass = error.transient or not error.hint
+            hint = f"{'Try again in a minute. ' if may_pass else ''}{error.hint}".rstrip()
+            return Failure("unavailable", f"amoCRM {error.reason}.", hint, retryable=may_pass)
         case amo.OutcomeUnknown():
             return Failure(
                 "outcome_unknown",
                 f"The change was sent, but amoCRM {error.reason}.",
-                "Read or list the target to see what is there before anything is sent again.",
+                f"Read or list the target to see what is there before anything is sent again. {error.hint}".rstrip(),
                 effect="It may or may not have been made.",
             )
         case amo.ModeDisabled():

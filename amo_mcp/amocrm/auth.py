@@ -2,7 +2,8 @@
 
 A refresh token works once: using it twice is answered with 401 and ends the sign-in. So a refresh happens under a lock
 that all processes share; a process that waited for it finds the new pair and uses that. The new pair is kept durably
-before it is used. The one gap that cannot be closed is a process that dies between the API's answer and the write: the
+before it is used. A renamed account refuses a refresh at its old address; the host that the token names then knows the
+new one. The one gap that cannot be closed is a process that dies between the API's answer and the write: the
 old token is then dead, the new one was never kept, and a person has to sign in again.
 """
 
@@ -21,6 +22,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.claims import claim_of
 from amo_mcp.amocrm.errors import Blocked, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, TransportError
+from amo_mcp.amocrm.responses import MOVED_HINT
 from amo_mcp.amocrm.session import TokenSource
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ _TOKEN_PATH = "/oauth2/access_token"
 _SUBDOMAIN_PATH = "/oauth2/account/current/subdomain"
 _EARLY = 60.0
 """Seconds before its end from which an access token is not used any more."""
+
+_ASK_AGAIN = 60.0
+"""Seconds after which it is asked again where an account is that does not answer at its address."""
 
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
 """Shown nowhere, and written to JSON as it is."""
@@ -128,6 +133,12 @@ class OAuthTokenSource(TokenSource):
         self._refreshing = anyio.Lock()
         self._current: Credentials | None = None
         self._unsaved: Credentials | None = None
+        self._asked_at: float | None = None
+
+    @property
+    @override
+    def base_url(self) -> str | None:
+        return self._current.base_url if self._current else None
 
     @override
     async def token(self) -> SecretStr:
@@ -143,15 +154,13 @@ class OAuthTokenSource(TokenSource):
     @override
     async def relocated_to(self, base_url: str) -> str | None:
         async with self._refreshing, self._store.exclusive():
-            kept = await self._store.load()
-            if kept is not None and kept.base_url != base_url:
-                return kept.base_url
-            found = await self._current_address(kept) if kept else None
-            if kept is None or found is None or found == kept.base_url:
+            kept = await self._kept()
+            if kept is not None and kept.base_url == base_url:
+                kept = await self._relocated(kept)
+            if kept is None:
                 return None
-            await self._save(kept.model_copy(update={"base_url": found}))
-            logger.warning("The account has moved to %s", found)
-            return found
+            self._current = kept
+            return kept.base_url
 
     async def _usable(self, refused: SecretStr | None) -> Credentials:
         """Credentials whose access token is alive and not `refused`: saved by another process meanwhile, or refreshed.
@@ -161,9 +170,7 @@ class OAuthTokenSource(TokenSource):
             Unavailable: the token endpoint gave no usable answer, or what it gave cannot be saved.
         """
         async with self._refreshing, self._store.exclusive():
-            if self._unsaved is not None:
-                await self._save(self._unsaved)
-            kept = await self._store.load()
+            kept = await self._kept()
             if kept is None:
                 raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT)
             if kept.expires - _EARLY > self._clock() and kept.access_token != refused:
@@ -171,13 +178,40 @@ class OAuthTokenSource(TokenSource):
                 return kept
             with anyio.CancelScope(shield=True):
                 # The old refresh token is dead from here on: nobody uses the new pair before it is saved.
-                fresh = kept.model_copy(update=await self._refreshed(kept))
+                fresh = await self._refreshed_anywhere(kept)
                 await self._save(fresh)
             return fresh
 
-    async def _refreshed(self, kept: Credentials) -> dict[str, Any]:
+    async def _kept(self) -> Credentials | None:
+        """What is kept, if it is for an address that a token may be sent to.
+
+        Raises:
+            Unavailable: there is something newer that still cannot be saved.
+        """
+        if self._unsaved is not None:
+            await self._save(self._unsaved)
+        kept = await self._store.load()
         try:
-            return await _request_tokens(
+            return kept and kept.model_copy(update={"base_url": self._allowed(kept.base_url)})
+        except ValueError:
+            logger.warning("What is kept of the sign-in is for an address that no token may be sent to")
+            return None
+
+    async def _refreshed_anywhere(self, kept: Credentials) -> Credentials:
+        """`kept`, refreshed at its address or, after the account was renamed, at the new one."""
+        try:
+            return await self._refreshed(kept)
+        except (Unauthorized, Unavailable) as error:
+            if isinstance(error, Unavailable) and not error.hint:
+                raise
+            relocated = await self._relocated(kept)
+            if relocated is None:
+                raise
+        return await self._refreshed(relocated)
+
+    async def _refreshed(self, kept: Credentials) -> Credentials:
+        try:
+            tokens = await _request_tokens(
                 self._http,
                 kept.base_url,
                 kept.model_dump(mode="json", include={"client_id", "client_secret", "redirect_uri", "refresh_token"})
@@ -187,6 +221,25 @@ class OAuthTokenSource(TokenSource):
         except SignInFailed as error:
             logger.warning("The sign-in could not be refreshed: %s", error)
             raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT) from error
+        return kept.model_copy(update=tokens)
+
+    async def _relocated(self, kept: Credentials) -> Credentials | None:
+        """`kept` with the account's new address, saved; None when there is none, or it was asked for a moment ago.
+
+        Raises:
+            Unavailable: it cannot be saved.
+        """
+        now = self._clock()
+        if self._asked_at is not None and 0 <= now - self._asked_at < _ASK_AGAIN:
+            return None
+        self._asked_at = now
+        found = await self._current_address(kept)
+        if found in (None, kept.base_url):
+            return None
+        logger.warning("The account has moved to %s", found)
+        relocated = kept.model_copy(update={"base_url": found})
+        await self._save(relocated)
+        return relocated
 
     async def _current_address(self, kept: Credentials) -> str | None:
         """Ask the host that the token names for the account's address; nothing of a response is trusted unchecked."""
@@ -269,7 +322,9 @@ async def _request_tokens(
         isinstance(tokens.get(name), kind)
         for name, kind in (("access_token", str), ("refresh_token", str), ("expires_in", int))
     ):
-        raise Unavailable(f"answered the sign-in with the status {response.status} and no tokens", response.status)
+        reason = f"answered the sign-in with the status {response.status} and no tokens"
+        is_elsewhere = response.is_redirect or response.status == HTTPStatus.NOT_FOUND
+        raise Unavailable(reason, response.status, hint=MOVED_HINT if is_elsewhere else "")
     return {
         "access_token": SecretStr(tokens["access_token"]),
         "refresh_token": SecretStr(tokens["refresh_token"]),

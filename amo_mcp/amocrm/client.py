@@ -101,7 +101,7 @@ class AmoClient:
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
-        await self._request("DELETE", f"{_STATUSES}/{status_id}")
+        _deleted(await self._request("DELETE", f"{_STATUSES}/{status_id}"))
 
     async def segments(self) -> Listing[Segment]:
         """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
@@ -122,7 +122,7 @@ class AmoClient:
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment (reference: "Удаление сегмента покупателей")."""
-        await self._request("DELETE", f"{_SEGMENTS}/{segment_id}")
+        _deleted(await self._request("DELETE", f"{_SEGMENTS}/{segment_id}"))
 
     async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
@@ -158,14 +158,16 @@ class AmoClient:
         """
         found: dict[int, _EntityT] = {}
         unreadable: list[int | None] = []
+        seen: set[int | None] = set()
         for page in range(1, _MAX_PAGES + 1):
             response = await self._request("GET", path, params={"page": page, "limit": PAGE_SIZE})
             listed = _many(model, response, key)
-            before = len(found)
-            found |= {item.id: item for item in listed}
-            if page > 1 and len(found) == before:
+            new = {*(item.id for item in listed), *listed.unreadable} - seen
+            if page > 1 and not new:
                 break
-            unreadable += listed.unreadable
+            found |= {item.id: item for item in listed}
+            unreadable += [entry for entry in listed.unreadable if entry in new]
+            seen |= new
             if not _has_more(response, page, len(listed) + len(listed.unreadable), len(found) + len(unreadable)):
                 break
         return _readable_only(Listing(found.values(), unreadable))
@@ -195,6 +197,12 @@ def _written(model: type[_EntityT], response: Any, entity_id: int | None = None)
         return _one(model, response, entity_id)
     except (NotFound, Unavailable) as error:
         raise OutcomeUnknown(_UNEXPECTED) from error
+
+
+def _deleted(response: Any) -> None:
+    """A deletion is answered with nothing (status 204); anything else leaves it unsaid what was done."""
+    if response is not None:
+        raise OutcomeUnknown(_UNEXPECTED)
 
 
 def _many(model: type[_EntityT], response: Any, key: str) -> Listing[_EntityT]:

@@ -68,17 +68,20 @@ class OutcomeUnknown(AmoError):
         reason: what was seen, in our own words, fit to follow "amoCRM".
         transient: whether it may well be over in a moment.
         settled: whether the API has surely finished with it, so that the account shows what came of it.
+        hint: what a person has to do, where waiting alone does not help; else empty.
     """
 
-    def __init__(self, reason: str, *, transient: bool = False, settled: bool = False) -> None:
+    def __init__(self, reason: str, *, transient: bool = False, settled: bool = False, hint: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.transient = transient
         self.settled = settled
+        self.hint = hint
 
     def after(self, earlier: "OutcomeUnknown") -> "OutcomeUnknown":
         """The same of a repeated write: while an earlier attempt may still arrive, nothing is settled."""
-        return OutcomeUnknown(self.reason, transient=self.transient, settled=self.settled and earlier.settled)
+        settled = self.settled and earlier.settled
+        return OutcomeUnknown(self.reason, transient=self.transient, settled=settled, hint=self.hint)
 
 
 class Refused(AmoError):

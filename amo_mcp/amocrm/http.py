@@ -83,7 +83,7 @@ class Response:
     @property
     def is_foreign(self) -> bool:
         """Whether it is a page of a gateway, a proxy or a sign-in form: the API answers with JSON or with nothing."""
-        if "html" in self.headers.get("content-type", ""):
+        if "html" in self.headers.get("content-type", "").lower():
             return True
         try:
             parse_json(self.content.strip() or b"null")

@@ -35,7 +35,9 @@ _GATEWAY_STATUSES = (502, 503, 504)
 _GATEWAY_GAVE_UP = (408, 499, 504)
 """The gateway does not wait any more, and the API may still be at work."""
 
-_MOVED = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
+MOVED_HINT = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
+"""What to do about an address behind which there is no account any more."""
+
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
@@ -43,18 +45,23 @@ def data_of(method: str, response: Response) -> Any:
     """The JSON of a success; None for an empty response.
 
     Raises:
-        Unavailable: a read that was not answered with JSON.
-        OutcomeUnknown: a write that was not answered with JSON.
+        Unavailable: a read that was answered with another page, or with nothing where there has to be something.
+        OutcomeUnknown: a write that was answered with another page, or with `null`.
     """
-    if not response.content.strip():
-        if method == "GET" and response.status != HTTPStatus.NO_CONTENT:
-            raise Unavailable("answered with nothing")
+    is_empty = not response.content.strip()
+    if is_empty and response.status == HTTPStatus.NO_CONTENT:
         return None
-    try:
-        return parse_json(response.content)
-    except ValueError as error:
-        reason = "answered with something that is not JSON"
-        raise (Unavailable(reason) if method == "GET" else OutcomeUnknown(reason)) from error
+    if response.is_foreign:
+        reason, status = f"answered with a page that is not the API's (status {response.status})", response.status
+        if method == "GET":
+            raise Unavailable(reason, status, transient=True)
+        raise OutcomeUnknown(reason, transient=True, settled=True)
+    data = None if is_empty else parse_json(response.content)
+    if data is None and method == "GET":
+        raise Unavailable("answered with nothing")
+    if data is None and not is_empty:
+        raise OutcomeUnknown("answered with nothing")
+    return data
 
 
 def error_of(method: str, response: Response, token: SecretStr, hint: str) -> AmoError:
@@ -94,14 +101,14 @@ def _no_answer(method: str, response: Response) -> Unavailable | OutcomeUnknown:
     status = response.status
     reason, hint = f"answered with the status {status}", ""
     if response.is_redirect:
-        reason, hint = f"redirected the request to {_target(response)} (status {status})", _MOVED
+        reason, hint = f"redirected the request to {_target(response)} (status {status})", MOVED_HINT
     elif status == HTTPStatus.NOT_FOUND:
-        reason = f"answered with a page that is not the API's (status {status})"
+        reason, hint = f"answered with a page that is not the API's (status {status})", MOVED_HINT
     # A page in the place of the API, as the web router's 404, means that the request never reached it; the next may.
     may_pass = status in (HTTPStatus.NOT_FOUND, *_GATEWAY_STATUSES)
     if method == "GET":
         return Unavailable(reason, status, transient=may_pass or status >= 500, hint=hint)
-    return OutcomeUnknown(reason, transient=may_pass, settled=status not in _GATEWAY_GAVE_UP)
+    return OutcomeUnknown(reason, transient=may_pass, settled=status not in _GATEWAY_GAVE_UP, hint=hint)
 
 
 def _target(response: Response) -> str:

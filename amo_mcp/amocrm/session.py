@@ -8,9 +8,10 @@ What is tried again, by meaning:
 - a failure of the API (any 5xx): a read;
 - 403 never: trying again makes a block last longer.
 
-The token goes to the configured host alone or, after the account was renamed, to its new address; both must be under
-amocrm.ru, amocrm.com or kommo.com, or be named in `AMO_ALLOWED_HOSTS`. The absolute `_links` of responses are never
-followed.
+The token goes to the configured host alone or, after the account was renamed, to its new address: a redirect, a 401 or
+a web router's 404 is how the old one may answer, and then the sign-in is asked where the account is. Both addresses
+must be under amocrm.ru, amocrm.com or kommo.com, or be named in `AMO_ALLOWED_HOSTS`. The absolute `_links` of responses
+are never followed.
 """
 
 import logging
@@ -53,6 +54,11 @@ class TokenSource(Protocol):
         """What a person has to do when the API does not accept the token."""
         ...
 
+    @property
+    def base_url(self) -> str | None:
+        """The account's address that was kept with the last token; None when none was."""
+        return None
+
     async def token(self) -> SecretStr:
         """The token to send now.
 
@@ -67,14 +73,21 @@ class TokenSource(Protocol):
         return None
 
     async def relocated_to(self, base_url: str) -> str | None:
-        """The account's address, when it is not `base_url` any more; None when that is not known."""
+        """The account's address, when it is not `base_url` any more; None when that is not known.
+
+        Raises:
+            Unavailable: it is known, and cannot be kept.
+        """
         return None
 
 
 class LongLivedToken(TokenSource):
     """A token that the operator gave; it cannot be refreshed."""
 
-    hint = "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
+    hint = (
+        "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`. "
+        "If the account was renamed, its address (AMO_BASE_URL) has to be the new one."
+    )
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -197,25 +210,29 @@ class Session:
                 raise
             if request.method == "DELETE" and isinstance(error, NotFound):
                 return None
-            raise OutcomeUnknown(lost.reason, settled=lost.settled) from error
+            raise OutcomeUnknown(lost.reason, settled=lost.settled, hint=lost.hint) from error
 
     async def _data(self, request: _Request) -> Any:
-        exchanged = await self._exchange(request)
-        if exchanged.response.is_redirect:
+        exchanged = await self._exchange_signed_in(request)
+        if _may_have_moved(exchanged.response):
             relocated = await self._tokens.relocated_to(exchanged.base_url)
             if relocated is not None:
                 self.base_url = relocated
-                exchanged = await self._exchange(request)
-        if exchanged.response.status == HTTPStatus.UNAUTHORIZED:
-            refreshed = await self._tokens.refresh(exchanged.token)
-            if refreshed is not None:
-                exchanged = await self._exchange(request, refreshed)
+                exchanged = await self._exchange_signed_in(request)
         if exchanged.response.is_success:
             return data_of(request.method, exchanged.response)
         error = error_of(request.method, exchanged.response, exchanged.token, self._tokens.hint)
         if isinstance(error, RateLimited):
             await self._limiter.pause(_wait_asked_for(error))
         raise error
+
+    async def _exchange_signed_in(self, request: _Request) -> _Exchanged:
+        """Send the request, and once more with another token when the first is refused."""
+        exchanged = await self._exchange(request)
+        if exchanged.response.status != HTTPStatus.UNAUTHORIZED:
+            return exchanged
+        refreshed = await self._tokens.refresh(exchanged.token)
+        return exchanged if refreshed is None else await self._exchange(request, refreshed)
 
     async def _exchange(self, request: _Request, token: SecretStr | None = None) -> _Exchanged:
         """Send the request once, in its slot; in a long pause not even a token is refreshed, nor anything else sent."""
@@ -224,7 +241,7 @@ class Session:
         try:
             async with self._limiter.reserve(request.on_wait) as slot:
                 token = token or await self._tokens.token()
-                base_url = self.base_url
+                self.base_url = base_url = self._tokens.base_url or self.base_url
                 response = await self._http.send(
                     method,
                     base_url + path,
@@ -266,6 +283,12 @@ class Session:
             before_sleep=report_wait,
             reraise=True,
         )
+
+
+def _may_have_moved(response: Response) -> bool:
+    """Whether this is how the old address of a renamed account may answer."""
+    is_router_404 = response.status == HTTPStatus.NOT_FOUND and response.is_foreign
+    return response.is_redirect or is_router_404 or response.status == HTTPStatus.UNAUTHORIZED
 
 
 def _is_worth_repeating(method: str, error: BaseException) -> bool:

@@ -61,7 +61,7 @@ async def deliver(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
             if not lost.settled:
                 raise
             if not attempts:
-                raise Unavailable(lost.reason) from lost
+                raise Unavailable(lost.reason, transient=lost.transient, hint=lost.hint) from lost
 
 
 async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:

@@ -24,7 +24,7 @@ class Answering:
     """An ASGI application that gives one answer to everything, and remembers what it was asked."""
 
     def __init__(self, status: int = 200, body: bytes | str = b"", **headers: str) -> None:
-        self._status = status
+        self.status = status
         self._body = body if isinstance(body, bytes) else body.encode()
         self._headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         self.asked: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ class Answering:
         self.asked.append(
             {"method": scope["method"], "path": path, "headers": headers, "body": (await receive())["body"]}
         )
-        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self._headers})
         await send({"type": "http.response.body", "body": self._body})
 
 

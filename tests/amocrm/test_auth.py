@@ -34,14 +34,19 @@ from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import FileCredentialStore
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
 from amo_mcp.storage.memory.rate_limit import Unlimited
+from tests.amocrm.answering import HTML, SEGMENTS, Answering
 from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 HOST = "example.amocrm.ru"
 BASE_URL = f"https://{HOST}"
+HOME = "api-b.amocrm.ru"
+"""What tokens name as their host; it stays when an account is renamed."""
+NEW_HOST = "renamed.kommo.com"
 ACCOUNT = "/api/v4/account"
 REFRESH = "POST /oauth2/access_token"
+WHERE = "GET /oauth2/account/current/subdomain"
 REMEDY = "Run `amo-mcp login` on the machine of this server."
 
 
@@ -66,6 +71,29 @@ class FullStore(FileCredentialStore):
         if self.full:
             raise OSError(28, "No space left on device")
         await super().save(credentials)
+
+
+class Renamed:
+    """The hosts of an account that is `renamed.kommo.com` now, unless `old` is None.
+
+    The old host answers to everything as `old` does. The one that tokens name answers as ever, and knows where the
+    account is.
+    """
+
+    def __init__(self, sandbox: Sandbox, old: Answering | None) -> None:
+        self._sandbox = sandbox
+        self._old: Any = sandbox.app
+        self.asked: list[str] = []
+        if old is not None:
+            self.rename(old)
+
+    def rename(self, old: Answering) -> None:
+        self._sandbox.oauth.moved_to, self._old = NEW_HOST, old
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        host = dict(scope["headers"])[b"host"].decode()
+        self.asked.append(f"{scope['method']} {host}{scope['path']}")
+        await (self._old if host == HOST else self._sandbox.app)(scope, receive, send)
 
 
 @dataclass
@@ -330,7 +358,7 @@ class TestRefused:
         world.sandbox.faults.add(Fault(path="/api/*", status=401, times=0))
         error = await unauthorized(world.session().request("GET", ACCOUNT))
         assert (error.status, error.hint) == (401, REMEDY)
-        assert world.requests == [f"GET {ACCOUNT}", REFRESH, f"GET {ACCOUNT}"]
+        assert world.requests == [f"GET {ACCOUNT}", REFRESH, f"GET {ACCOUNT}", WHERE]
 
     async def test_a_pair_that_somebody_else_refreshed_is_used_without_another_refresh(self, world: World) -> None:
         kept = world.sign_in()
@@ -355,7 +383,7 @@ class TestRefused:
         error = await unauthorized(world.session().request("GET", ACCOUNT))
         assert (error.status, error.hint, error.detail, error.problems) == (401, REMEDY, "", ())
         assert world.kept == kept
-        assert world.requests == [REFRESH]
+        assert world.requests == [REFRESH, WHERE]
 
     @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "redirect_uri"])
     async def test_keys_of_another_integration_mean_a_new_sign_in(self, wrong: str, world: World) -> None:
@@ -473,6 +501,16 @@ class TestCancelled:
         assert world.sandbox.oauth.refreshes == 1
 
 
+OLD_HOSTS = [
+    Answering(404, HTML),
+    Answering(404, "Not found", content_type="Text/Html"),
+    Answering(401, '{"title": "Unauthorized"}'),
+    Answering(301, location=f"https://{NEW_HOST}/"),
+    Answering(302, location="https://www.amocrm.ru/"),
+]
+"""How the old host of a renamed account answers to everything, to a refresh too."""
+
+
 class TestMoved:
     async def test_an_account_that_moved_is_found_again_and_its_address_kept(
         self, world: World, caplog: pytest.LogCaptureFixture
@@ -539,6 +577,72 @@ class TestMoved:
         world.clock.now += 86_400
         await tokens.token()
         assert hosts[-1] == "renamed.kommo.com/oauth2/access_token"
+
+    @pytest.mark.requirement("ENV-9")
+    @pytest.mark.parametrize("old", OLD_HOSTS)
+    @pytest.mark.parametrize("lives", [0, 86_400], ids=["access token dead", "access token alive"])
+    async def test_whatever_its_old_host_answers_a_renamed_account_is_found_by_asking_the_tokens_home(
+        self, old: Answering, lives: float, world: World
+    ) -> None:
+        kept = world.sign_in(lives=lives, host=HOME)
+        world.app = renamed = Renamed(world.sandbox, old)
+        session = world.session()
+        for method, path, body in (("GET", ACCOUNT, None), ("POST", SEGMENTS, {"name": "Новые"})):
+            assert (await session.request(method, path, body=body))["id"]
+        assert session.base_url == f"https://{NEW_HOST}"
+        assert [it["name"] for it in world.sandbox.account.segments.values()].count("Новые") == 1
+        assert world.kept is not None
+        assert (world.kept.base_url, kept.base_url) == (f"https://{NEW_HOST}", BASE_URL)
+        assert renamed.asked.count(f"GET {HOME}/oauth2/account/current/subdomain") == 1
+
+    async def test_the_next_process_asks_a_renamed_account_at_its_new_host_only(self, world: World) -> None:
+        world.sign_in(host=HOME)
+        world.app = renamed = Renamed(world.sandbox, OLD_HOSTS[0])
+        await world.session().request("GET", ACCOUNT)
+        renamed.asked.clear()
+        await world.session().request("GET", ACCOUNT)
+        assert renamed.asked == [f"GET {NEW_HOST}{ACCOUNT}"]
+
+    async def test_what_another_process_found_out_is_used_without_asking(self, world: World) -> None:
+        world.sign_in(host=HOME)
+        world.app = renamed = Renamed(world.sandbox, None)
+        late, first = world.session(), world.session()
+        await late.request("GET", ACCOUNT)
+        renamed.rename(OLD_HOSTS[0])
+        await first.request("GET", ACCOUNT)
+        renamed.asked.clear()
+        await late.request("GET", ACCOUNT)
+        assert renamed.asked == [f"GET {HOST}{ACCOUNT}", f"GET {NEW_HOST}{ACCOUNT}"]
+
+    async def test_a_host_that_stays_silent_is_asked_at_most_once_a_minute_where_the_account_is(
+        self, world: World
+    ) -> None:
+        world.sign_in(host=HOME)
+        world.sandbox.faults.add(Fault(path="/api/*", status=404, html=True, times=0))
+        session = world.session()
+        for minute in range(2):
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await session.request("GET", ACCOUNT)
+            assert world.requests.count(WHERE) == minute + 1
+            world.clock.now += 60
+
+    async def test_a_pair_that_could_not_be_saved_is_not_lost_when_the_account_moves(self, world: World) -> None:
+        world.sign_in(lives=0)
+        store = FullStore(world.file)
+        tokens = world.tokens(store=store)
+        with pytest.raises(Unavailable):
+            await tokens.token()
+        store.full = False
+        world.sandbox.oauth.moved_to = NEW_HOST
+        assert await tokens.relocated_to(BASE_URL) == f"https://{NEW_HOST}"
+        assert world.kept is not None
+        assert world.sandbox.oauth.accepts(world.kept.access_token.get_secret_value())
+
+    async def test_a_sign_in_for_a_host_that_may_get_no_token_is_as_none(self, world: World) -> None:
+        world.keep(world.sign_in().model_copy(update={"base_url": "https://evil.example"}))
+        assert (await unauthorized(world.session().request("GET", ACCOUNT))).hint == REMEDY
+        assert world.requests == []
 
     @pytest.mark.parametrize(
         "fault",
@@ -762,7 +866,7 @@ async def test_a_refresh_whose_answer_was_lost_on_the_way_ends_in_a_new_sign_in(
     with pytest.raises(Unavailable):
         await session.request("GET", ACCOUNT)
     assert (await unauthorized(session.request("GET", ACCOUNT))).hint == REMEDY
-    assert world.requests == [REFRESH, REFRESH]
+    assert world.requests == [REFRESH, REFRESH, WHERE]
 
 
 async def test_by_default_the_machines_clock_says_when_a_token_ends(world: World) -> None:

@@ -231,6 +231,21 @@ async def test_entries_that_cannot_be_read_are_collected_over_all_pages() -> Non
     assert (len(segments), segments.unreadable) == (252, (250, None))
 
 
+async def test_a_page_of_which_nothing_can_be_read_is_not_the_end() -> None:
+    odd = listing("segments", *({"id": number, "name": []} for number in range(51, 101)))
+    session = Scripted(linked(page(1, 50)), linked(odd), page(101, 3))
+    segments = await client_of(session).segments()
+    assert ([len(segments), len(session.asked)], segments.unreadable) == ([53, 3], tuple(range(51, 101)))
+
+
+async def test_an_entry_that_cannot_be_read_is_told_once_however_often_the_page_is_repeated() -> None:
+    pages = [linked(page(1, 5)), linked(page(3, 5))]
+    for answer in pages:
+        answer["_embedded"]["segments"].append({"id": 99})
+    segments = await client_of(Scripted(*pages)).segments()
+    assert (len(segments), segments.unreadable) == (7, (99,))
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 async def test_a_write_whose_answer_has_another_shape_may_have_been_made(name: str) -> None:
     shapes: list[Any] = [[], "text", {}, {"_embedded": {"statuses": [{}]}}]
@@ -245,6 +260,14 @@ async def test_a_write_that_was_answered_with_nothing_may_have_been_made(name: s
     with pytest.raises(OutcomeUnknown) as caught:
         await doing(name)(client_of(Scripted(None)))
     assert caught.value.reason == UNEXPECTED
+
+
+@pytest.mark.parametrize("name", ["delete_status", "delete_segment"])
+@pytest.mark.parametrize("answered", [{}, [], "", 0, {"id": 6}, {"status": "ok"}])
+async def test_a_deletion_that_was_answered_with_anything_may_have_been_made(name: str, answered: Any) -> None:
+    with pytest.raises(OutcomeUnknown) as caught:
+        await doing(name)(client_of(Scripted(answered)))
+    assert (caught.value.reason, caught.value.settled) == (UNEXPECTED, False)
 
 
 @pytest.mark.parametrize("name", ["update_status", "update_segment"])

@@ -19,7 +19,7 @@ from amo_mcp.amocrm.errors import (
     Unauthorized,
     Unavailable,
 )
-from tests.amocrm.answering import HTML, NO_ID, SEGMENTS, WRITES, Answering, attributes, problem, raised
+from tests.amocrm.answering import HTML, NO_ID, SEGMENTS, WRITES, Answering, attributes, got, problem, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -152,11 +152,15 @@ async def test_a_failure_leaves_a_read_unavailable_and_a_write_open(
         if method == "GET":
             assert (type(error), attributes(error)) == (Unavailable, {"reason": reason, "status": status, "hint": ""})
         else:
-            assert (type(error), attributes(error)) == (OutcomeUnknown, {"reason": reason, "settled": settled})
+            assert (type(error), attributes(error)) == (
+                OutcomeUnknown,
+                {"reason": reason, "settled": settled, "hint": ""},
+            )
         attempts = {"GET": reads, "POST": 1}.get(method, writes)
         assert [asked["path"] for asked in app.asked] == [SEGMENTS] * attempts
 
 
+MOVED = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
 PAGES = [
     Answering(404, HTML),
     Answering(404, "Not found", content_type="text/html; charset=utf-8"),
@@ -176,9 +180,9 @@ async def test_a_404_that_is_not_the_apis_says_nothing_of_the_entity_and_may_be_
     error = await raised(app, method)
     reason = "answered with a page that is not the API's (status 404)"
     if method == "GET":
-        assert (type(error), attributes(error)) == (Unavailable, {"reason": reason, "status": 404, "hint": ""})
+        assert (type(error), attributes(error)) == (Unavailable, {"reason": reason, "status": 404, "hint": MOVED})
     else:
-        assert (type(error), attributes(error)) == (OutcomeUnknown, {"reason": reason, "settled": True})
+        assert (type(error), attributes(error)) == (OutcomeUnknown, {"reason": reason, "settled": True, "hint": MOVED})
     assert len(app.asked) == (1 if method == "POST" else 4)
 
 
@@ -197,18 +201,18 @@ async def test_a_404_that_is_not_the_apis_says_nothing_of_the_entity_and_may_be_
 )
 async def test_a_redirect_is_named_and_what_to_do_about_it(status: int, location: str, target: str) -> None:
     reason = f"redirected the request to {target} (status {status})"
-    hint = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
     for method in ("GET", *WRITES):
         app = Answering(status, HTML, **({"location": location} if location else {}))
         error = await raised(app, method)
         if method == "GET":
-            assert (type(error), attributes(error)) == (Unavailable, {"reason": reason, "status": status, "hint": hint})
+            assert (type(error), attributes(error)) == (
+                Unavailable,
+                {"reason": reason, "status": status, "hint": MOVED},
+            )
         else:
-            assert (type(error), attributes(error)) == (OutcomeUnknown, {"reason": reason, "settled": True})
+            expected = {"reason": reason, "settled": True, "hint": MOVED}
+            assert (type(error), attributes(error)) == (OutcomeUnknown, expected)
         assert len(app.asked) == 1
-
-
-NOT_JSON = "answered with something that is not JSON"
 
 
 @pytest.mark.parametrize(
@@ -226,9 +230,41 @@ NOT_JSON = "answered with something that is not JSON"
     ids=["html", "truncated", "too much", "text", "utf-16", "deep", "long number", "mark"],
 )
 async def test_a_success_that_is_not_json_is_no_answer(body: str | bytes) -> None:
-    app = Answering(200, body, content_type="application/hal+json")
-    error = await raised(app)
-    assert (type(error), attributes(error)) == (Unavailable, {"reason": NOT_JSON, "status": None, "hint": ""})
-    for method in WRITES:
+    await assert_is_no_answer(Answering(200, body, content_type="application/hal+json"))
+
+
+@pytest.mark.requirement("ERROR-7", "ERROR-8")
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206])
+@pytest.mark.parametrize("body", [HTML, "", "{}", '{"id": 51}'])
+async def test_a_success_that_says_it_is_html_is_no_answer_whatever_is_in_it(status: int, body: str) -> None:
+    await assert_is_no_answer(Answering(status, body, content_type="Text/HTML; charset=utf-8"))
+
+
+async def test_an_empty_204_is_a_success_whatever_it_says_it_is() -> None:
+    for method in ("GET", *WRITES):
+        assert await got(Answering(204, content_type="text/html; charset=UTF-8"), method) is None
+
+
+async def assert_is_no_answer(app: Answering) -> None:
+    for method in ("GET", *WRITES):
+        app.asked.clear()
         error = await raised(app, method)
-        assert (type(error), attributes(error)) == (OutcomeUnknown, {"reason": NOT_JSON, "settled": False})
+        reason = f"answered with a page that is not the API's (status {app.status})"
+        if method == "GET":
+            assert (type(error), attributes(error)) == (
+                Unavailable,
+                {"reason": reason, "status": app.status, "hint": ""},
+            )
+        else:
+            expected = {"reason": reason, "settled": True, "hint": ""}
+            assert (type(error), attributes(error)) == (OutcomeUnknown, expected)
+        assert len(app.asked) == (1 if method == "POST" else 4)
+
+
+async def test_null_is_no_answer() -> None:
+    for method in ("GET", *WRITES):
+        error = await raised(Answering(200, " null\n", content_type="application/json"), method)
+        assert (type(error), str(error)) == (
+            Unavailable if method == "GET" else OutcomeUnknown,
+            "answered with nothing",
+        )

@@ -17,7 +17,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"status": 401},
         (
             "amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked. "
-            "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`."
+            "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`. "
+            "If the account was renamed, its address (AMO_BASE_URL) has to be the new one."
         ),
     ),
     "not paid": (

@@ -172,10 +172,18 @@ TROUBLES = (
         Trouble(f"{code} after the effect", PASSES, FOUND, {"status": code, "html": True, "after_effect": True})
         for code in (502, 503, 504)
     ),
-    Trouble("HTML for success", UNSURE, UNSURE, {"status": 200, "html": True}),
-    Trouble("HTML for success after the effect", FOUND, FOUND, {"status": 200, "html": True, "after_effect": True}),
-    Trouble("half a document", UNSURE, UNSURE, {"body": '{"id": 5, "na'}),
-    Trouble("half a document after the effect", FOUND, FOUND, {"body": '{"id": 5, "na', "after_effect": True}),
+    *(
+        trouble
+        for name, odd in (
+            ("HTML for success", {"status": 200, "html": True}),
+            ("nothing, of the type of HTML", {"status": 202, "body": "", "content_type": "text/html; charset=utf-8"}),
+            ("half a document", {"body": '{"id": 5, "na'}),
+        )
+        for trouble in (
+            Trouble(name, PASSES, STAYS, odd),
+            Trouble(f"{name} after the effect", PASSES, FOUND, {**odd, "after_effect": True}),
+        )
+    ),
 )
 ODD = tuple(Trouble(f"{body}, effect", "done", "done", {"body": body, "after_effect": True}) for body in ODD_BODIES)
 ODD_BEFORE = tuple(Trouble(f"{body}, no effect", UNSURE, UNSURE, {"body": body}) for body in ODD_BODIES)
@@ -188,11 +196,10 @@ IMPATIENT = 0.15
 def cells(calls: tuple[ToolCall, ...]) -> Iterator[tuple[ToolCall, Trouble]]:
     """What is tried.
 
-    Left out is what lies so well that nobody could tell: success of a deletion that was not made, `null` for what a
-    read has found, and another's id for what was created.
+    Left out is what lies so well that nobody could tell: another's id for what was found or created.
     """
     for call in calls:
-        before = ODD_BEFORE[: {"GET": 3, "POST": 4, "PATCH": 5, "DELETE": 0}[call.method]]
+        before = ODD_BEFORE[: {"GET": 4, "POST": 4, "PATCH": 5, "DELETE": 5}[call.method]]
         yield from ((call, trouble) for trouble in (*TROUBLES, *before, *(ODD if call.method != "GET" else ())))
 
 

@@ -84,7 +84,8 @@ NOT_FOUND = failure(
 UNAUTHORIZED = failure(
     "unauthorized",
     "amoCRM did not accept the sign-in: it is missing, wrong, expired or revoked.",
-    "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`.",
+    "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`. "
+    "If the account was renamed, its address (AMO_BASE_URL) has to be the new one.",
 )
 FORBIDDEN = failure(
     "forbidden",
@@ -113,8 +114,10 @@ def unavailable(reason: str) -> dict[str, Any]:
     return failure("unavailable", f"amoCRM {reason}.", "Try again in a minute.", retryable=True)
 
 
-def moved(reason: str) -> dict[str, Any]:
+def moved(reason: str, *, may_pass: bool) -> dict[str, Any]:
     hint = "Check the account's address (AMO_BASE_URL): the account may have been renamed."
+    if may_pass:
+        return failure("unavailable", f"amoCRM {reason}.", f"Try again in a minute. {hint}", retryable=True)
     return failure("unavailable", f"amoCRM {reason}.", hint)
 
 
@@ -185,8 +188,8 @@ NO_ANSWERS = (
     NoAnswer({"status": 502, "html": True}, "answered with the status 502"),
     NoAnswer({"status": 503}, "answered with the status 503"),
     NoAnswer({"status": 504, "html": True}, "answered with the status 504", settled=False),
-    NoAnswer({"status": 404, "html": True}, "answered with a page that is not the API's (status 404)"),
-    NoAnswer({"status": 404, "body": "Нет такой страницы"}, "answered with a page that is not the API's (status 404)"),
+    NoAnswer({"status": 404, "html": True}, "answered with a page that is not the API's (status 404)", moved=True),
+    NoAnswer({"status": 404, "body": "Нет"}, "answered with a page that is not the API's (status 404)", moved=True),
     NoAnswer(
         {"status": 302, "headers": {"Location": "/api/v4/account"}},
         "redirected the request to another address (status 302)",
@@ -201,8 +204,10 @@ NO_ANSWERS = (
         writes=1,
         moved=True,
     ),
+    NoAnswer({"status": 200, "html": True}, "answered with a page that is not the API's (status 200)"),
     NoAnswer(
-        {"status": 200, "html": True}, "answered with something that is not JSON", reads=1, writes=1, settled=False
+        {"status": 201, "body": "{}", "content_type": "text/html"},
+        "answered with a page that is not the API's (status 201)",
     ),
     NoAnswer({"drop": "before"}, "closed the connection before responding"),
 )
@@ -216,9 +221,11 @@ def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
 
 def outcome(call: Call, lost: NoAnswer) -> tuple[dict[str, Any], int]:
     """What the tool answers when no answer came, and how many requests it sends."""
+    answered = moved(lost.reason, may_pass=lost.reads > 1) if lost.moved else unavailable(lost.reason)
     if not call.writes:
-        return (moved(lost.reason) if lost.moved else unavailable(lost.reason)), lost.reads
-    answered = unavailable(lost.reason) if lost.settled else outcome_unknown(lost.reason)
+        return answered, lost.reads
+    if not lost.settled:
+        answered = outcome_unknown(lost.reason)
     # A creation is sent once more only when it was looked and nothing was made.
     return answered, 1 + lost.settled if call.method == "POST" else lost.writes
 
