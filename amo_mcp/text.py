@@ -10,8 +10,9 @@ import unicodedata
 MAX_NAME_CHARACTERS = 80
 """Characters of a name that are shown."""
 
-_INVISIBLE = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159")
 _VARIATIONS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_YO = re.compile("е\u0308")
 _MAX_MARKS = 2
 _QUOTES = str.maketrans({"«": "‹", "»": "›"})
 _CODE = re.compile("#?[A-Za-z0-9_]{1,30}")
@@ -37,6 +38,35 @@ def sanitize(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
             marks = 0
     line = " ".join("".join(kept).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def is_invisible(char: str) -> bool:
+    """Whether nobody sees it: control, format and bidirectional characters, variation selectors, blank letters."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp") or char in _INVISIBLE or bool(_VARIATIONS.match(char))
+
+
+def visible(text: str) -> str:
+    """`text` of several lines without the characters that nobody sees; tabs and line feeds stay."""
+    return "".join(char for char in text if char in "\t\n" or not is_invisible(char))
+
+
+def escape_invisible(json: str) -> str:
+    """The JSON text `json` with an escape for each character that nobody sees: equal when parsed, seen when read."""
+    escapes = {ord(char): _escape(char) for char in set(json) if is_invisible(char)}
+    return json.translate(escapes) if escapes else json
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def fold(text: str) -> str:
+    """`text` as names are searched: without case, spaces, what nobody sees, how letters are composed, and ё for е."""
+    letters = unicodedata.normalize("NFKD", text)
+    seen = "".join(char for char in letters if not char.isspace() and not is_invisible(char))
+    return unicodedata.normalize("NFKC", _YO.sub("е", unicodedata.normalize("NFKD", seen.casefold())))
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 _INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u2800\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
 )
 
@@ -32,6 +32,12 @@ class ApiInput(StrictInput):
     def to_payload(self) -> dict[str, Any]:
         """The body to send: what was given, `None` left out."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+def writable_name(text: str) -> str:
+    """`text` without the characters that a name may not have; empty when nothing to see is left of it."""
+    kept = _CONTROL.sub("", _SURROGATE.sub("", _INVISIBLE.sub("", text)))
+    return kept if sanitize(kept) else ""
 
 
 def _visible(text: str) -> str:

@@ -1,13 +1,10 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch, writable_name
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
@@ -15,7 +12,6 @@ from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids, label_of
 from amo_mcp.text import counted, quote, quote_unless_code, sanitize
 
-_JOINERS = "\u200c\u200d"
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
 _NOUNS = {"create": "creation", "update": "change", "delete": "deletion"}
@@ -153,12 +149,8 @@ def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[
 
 
 def _writable_name(name: str, step: Update | Delete) -> str:
-    """The name without the characters that a name may not have, when it has any."""
-    try:
-        return StatusPatch(name=name).name or ""
-    except ValidationError:
-        kept = "".join(char for char in name if char in _JOINERS or unicodedata.category(char)[0] != "C")
-        return kept if kept.strip() else f"{step.kind} {step.target_id}"
+    """The name without the characters that a name may not have; when nothing is left, what it is."""
+    return writable_name(name) or f"{step.kind} {step.target_id}"
 
 
 def _conflicts(

@@ -42,7 +42,7 @@ from amo_mcp.changes.steps import (
     fields_of,
     payload_of,
 )
-from amo_mcp.text import counted, quote
+from amo_mcp.text import counted, fold, quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
@@ -219,7 +219,7 @@ def _changes_nothing(step: Update) -> bool:
 
 
 def _namesakes(steps: Sequence[Step], account: Snapshot) -> Iterator[str]:
-    """Names that several entities will have, if a step gives them; case-blind."""
+    """Names that several entities will have, if a step gives them, as a search sees names."""
     for kind, entities in account.entities.items():
         own = [step for step in steps if step.kind == kind]
         payloads = {step.target_id or -place: payload_of(step) for place, step in enumerate(own)}
@@ -227,13 +227,9 @@ def _namesakes(steps: Sequence[Step], account: Snapshot) -> Iterator[str]:
         deleted = {step.target_id for step in own if isinstance(step, Delete)}
         names = {entity.id: entity.name for entity in entities.values()} | given
         later = [name for key, name in names.items() if key not in deleted]
-        folded_given = {_folded(name) for name in given.values()}
-        for folded, count in Counter(_folded(name) for name in later).items():
+        folded_given = {fold(name) for name in given.values()}
+        for folded, count in Counter(fold(name) for name in later).items():
             if count > 1 and folded in folded_given:
-                name = next(name for name in later if _folded(name) == folded)
+                name = next(name for name in later if fold(name) == folded)
                 number = {2: "Two", 3: "Three"}.get(count, str(count))
                 yield f"{number} {PLURALS[kind]} will be named {quote(name.strip())}."
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()

@@ -8,6 +8,7 @@ from mcp_types import Completion
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.steps import Entity
+from amo_mcp.text import fold
 
 MAX_COMPLETIONS = 100
 """Values of one completion (the protocol's limit)."""
@@ -24,7 +25,7 @@ async def complete(account: AmoAccount, argument: str, typed: str) -> Completion
     ranked = sorted(
         (rank, entity.name.casefold(), entity.id)
         for entity in entities
-        if (rank := _rank(entity, typed.strip().casefold())) is not None
+        if (rank := _rank(entity, fold(typed))) is not None
     )
     values = [str(entity_id) for _, _, entity_id in ranked]
     return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
@@ -32,12 +33,12 @@ async def complete(account: AmoAccount, argument: str, typed: str) -> Completion
 
 def _rank(entity: Entity, typed: str) -> int | None:
     """How well an entity fits what was typed: 0 is best, None not at all."""
-    name, entity_id = entity.name.casefold(), str(entity.id)
+    name, entity_id = fold(entity.name), str(entity.id)
     fits = (
         typed == entity_id,
         entity_id.startswith(typed),
         name.startswith(typed),
-        any(word.startswith(typed) for word in name.split()),
+        any(fold(word).startswith(typed) for word in entity.name.split()),
         typed in name,
     )
     return fits.index(True) if any(fits) else None

@@ -15,7 +15,7 @@ from amo_mcp.failures import explain, internal_error
 from amo_mcp.server.completions import complete
 from amo_mcp.server.resources import list_resources, read_resource
 from amo_mcp.server.uris import MIME_TYPE
-from amo_mcp.text import sanitize
+from amo_mcp.text import sanitize, visible
 from amo_mcp.tools.runtime.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Handlers(Runner):
         text = await _answered(read_resource(self.account, uri), uri)
         if text is None:
             message = f"There is no resource {sanitize(uri, 120)}"
-            raise MCPError(code=types.INVALID_PARAMS, message=message, data={"uri": uri})
+            raise MCPError(code=types.INVALID_PARAMS, message=message, data={"uri": visible(uri)})
         return types.ReadResourceResult(
             contents=[types.TextResourceContents(uri=params.uri, text=text, mime_type=MIME_TYPE)]
         )
@@ -64,4 +64,6 @@ async def _answered(answer: Awaitable[_T], uri: str | None = None) -> _T:
         if failure is None:
             logger.error("A resource or a completion failed unexpectedly: %s", type(error).__name__)
         message = str(failure or internal_error())
-        raise MCPError(code=types.INTERNAL_ERROR, message=message, data={"uri": uri} if uri else None) from error
+        raise MCPError(
+            code=types.INTERNAL_ERROR, message=message, data={"uri": visible(uri)} if uri else None
+        ) from error

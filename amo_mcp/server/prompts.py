@@ -1,7 +1,7 @@
 """The prompts: one Markdown file each, with TOML front matter between lines of `+++`. To add a prompt, add a file.
 
 All files are read and checked when the server starts. An argument stands in the text as `{{name}}` and is put in
-literally: what a client sends is text, and a placeholder in it is not filled.
+literally, without characters that nobody sees: what a client sends is text, and a placeholder in it is not filled.
 """
 
 import difflib
@@ -14,6 +14,8 @@ from typing import Annotated
 import mcp_types
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
+
+from amo_mcp.text import quote, visible
 
 _FENCE = "+++"
 _PLACEHOLDER = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
@@ -84,14 +86,16 @@ class Prompts:
         known = [argument.name for argument in front.arguments]
         for argument, value in given.items():
             if argument not in known:
-                raise _invalid(f"The prompt {name} has no argument {argument!r:.60}; it takes: {_joined(known)}")
+                raise _invalid(f"The prompt {name} has no argument {quote(argument)}; it takes: {_joined(known)}")
             if len(value) > _MAX_ARGUMENT_CHARACTERS:
                 raise _invalid(f"The argument {argument} is longer than {_MAX_ARGUMENT_CHARACTERS} characters")
-        missing = [item.name for item in front.arguments if item.required and not given.get(item.name, "").strip()]
+        missing = [
+            item.name for item in front.arguments if item.required and not visible(given.get(item.name, "")).strip()
+        ]
         if missing:
             raise _invalid(f"The prompt {name} needs the argument {_joined(missing)}")
-        filled = mcp_types.TextContent(text=_PLACEHOLDER.sub(lambda placeholder: given.get(placeholder[1], ""), text))
-        message = mcp_types.PromptMessage(role="user", content=filled)
+        filled = _PLACEHOLDER.sub(lambda placeholder: visible(given.get(placeholder[1], "")), text)
+        message = mcp_types.PromptMessage(role="user", content=mcp_types.TextContent(text=filled))
         return mcp_types.GetPromptResult(description=front.description, messages=[message])
 
 

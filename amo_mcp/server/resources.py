@@ -20,6 +20,7 @@ from amo_mcp.server import uris
 from amo_mcp.text import sanitize
 from amo_mcp.tools.account import overview
 from amo_mcp.tools.changes import change_list
+from amo_mcp.tools.runtime.answers import as_json
 from amo_mcp.tools.segments import segment_list
 from amo_mcp.tools.statuses import status_list
 
@@ -71,7 +72,7 @@ async def _entities(account: AmoAccount) -> tuple[Sequence[Segment], Sequence[St
 async def read_resource(account: AmoAccount, uri: str) -> str | None:
     """What the resource says, as compact JSON; None when there is no such resource."""
     answer = await _answer(account, uri)
-    return None if answer is None else answer.model_dump_json(exclude_none=True, exclude_unset=True)
+    return None if answer is None else as_json(answer)
 
 
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:

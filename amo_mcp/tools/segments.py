@@ -13,8 +13,9 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures import invalid_arguments
+from amo_mcp.text import fold
 from amo_mcp.tools.runtime.answers import Deleted, Updated
-from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
+from amo_mcp.tools.runtime.paging import cursor_after, first_that_fit, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
@@ -72,12 +73,15 @@ def segment_list(
     limit: int | None = None,
     start: int | None = None,
 ) -> SegmentList:
-    """One page of the segments, by id: those after the id `start` whose name has `search` in it."""
+    """One page of the segments, by id: those after the id `start` whose name has `search` in it.
+
+    A page has at most `limit` of them, and in full as many as fit into its bytes.
+    """
     found = sorted(segments, key=lambda segment: segment.id)
     if search is not None:
-        found = [segment for segment in found if search.strip().casefold() in segment.name.casefold()]
+        found = [segment for segment in found if fold(search) in fold(segment.name)]
     rest = [segment for segment in found if start is None or segment.id > start]
-    page = rest[:limit]
+    page = first_that_fit(rest[:limit]) if detail == "full" else rest[:limit]
     return SegmentList(
         segments=page,
         total=len(found),

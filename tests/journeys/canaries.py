@@ -40,12 +40,15 @@ CANARIES = tuple(
         "z\u0301\u0302\u0303\u0304\u0305\u0306 over the line",
         "x" * 400,
         "\x00\x08\x7f\x85",
+        "a\ufe0f\U000e0101\u3164\u2800\u061c\U000e0049\U000e0067\U0001d173\ufff9b",
     )
 )
 
 _QUOTED = re.compile("«[^«»]*»")
 _CUT = re.compile("«[^«»]*…$")
-_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_CATEGORIES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_HIDDEN_LETTERS = {*map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0))}
+_SELECTORS = {*map(chr, (0x180B, 0x180C, 0x180D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))}
 
 
 @dataclass
@@ -102,11 +105,13 @@ def _is_one_of(text: str, own: set[str]) -> bool:
 
 def _contains_it(sentence: str) -> bool:
     """Whether each line of `sentence` has the mark between guillemets only, and nothing that cannot be seen."""
-    return all(
-        MARK not in _CUT.sub("", _QUOTED.sub("", line))
-        and not {unicodedata.category(char) for char in line} & _CATEGORIES
-        for line in sentence.split("\n")
-    )
+    return all(MARK not in _CUT.sub("", _QUOTED.sub("", line)) and not hidden(line) for line in sentence.split("\n"))
+
+
+def hidden(text: str, but: str = "\n\t") -> list[str]:
+    """The characters of `text` that nobody sees, by their code points; those of `but` do not count."""
+    unseen = {char for char in text if unicodedata.category(char) in _CATEGORIES} | _HIDDEN_LETTERS | _SELECTORS
+    return sorted(f"U+{ord(char):04X}" for char in {*text} & unseen - {*but})
 
 
 def strings(said: Any) -> Iterator[str]:

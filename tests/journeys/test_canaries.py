@@ -16,7 +16,7 @@ from mcp_types import CallToolResult, ResourceTemplateReference, TextContent
 from amo_mcp.logs import OneLineFormatter
 from amo_mcp.sandbox import Fault
 from tests.conftest import ERAS, Person, Serve, Served, resource_text
-from tests.journeys.canaries import CANARIES, MARK, Poison, strings
+from tests.journeys.canaries import CANARIES, MARK, Poison, hidden, strings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
@@ -45,6 +45,7 @@ class Listener:
         texts = [block.text for block in answer.content if isinstance(block, TextContent)]
         assert len(texts) == len(answer.content)
         assert [json.loads(text) for text in texts] == [answer.structured_content]
+        assert [hidden(text) for text in texts] == [[]]
         self.heard.append(answer.structured_content)
         return dict(answer.structured_content or {})
 
@@ -58,6 +59,7 @@ class Listener:
         for resource in resources.resources:
             try:
                 text = resource_text(await client.read_resource(resource.uri))
+                assert hidden(text) == []
             except MCPError as error:
                 self.heard.append(error.error.message)
             else:
@@ -71,7 +73,11 @@ class Listener:
 
     def everything(self) -> list[Any]:
         """All of it, with the questions that the person was asked."""
-        return [*self.heard, *(asked.model_dump(mode="json") for asked in self.person.asked)]
+        return [*self.heard, *self.asked()]
+
+    def asked(self) -> list[Any]:
+        """The questions that the person was asked."""
+        return [asked.model_dump(mode="json") for asked in self.person.asked]
 
     async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
         self.heard.append(message)
@@ -183,7 +189,7 @@ async def meet_what_changes_meanwhile(listener: Listener, served: Served, kind: 
     await listener.call("apply_plan", plan_id=plan["plan_id"])
 
 
-@pytest.mark.requirement("ANSWER-4")
+@pytest.mark.requirement("ANSWER-4", "ANSWER-5")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_no_text_of_the_crm_speaks_for_the_server(
     era: str, mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
@@ -204,6 +210,7 @@ async def test_no_text_of_the_crm_speaks_for_the_server(
     assert poison.stray(everything) == []
     assert {text for text in strings(everything) if text in SAID_ABOUT} == SAID_ABOUT
     assert len([asked for asked in listener.person.asked if MARK in asked.message]) > 5
+    assert {item for text in strings(listener.asked()) for item in hidden(text)} == set()
     lines = [OneLineFormatter().format(record) for record in caplog.records]
     assert [line for line in lines if not line.isprintable()] == []
 

@@ -18,6 +18,7 @@ from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.sqlite.database import MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+from amo_mcp.text import fold
 from tests.conftest import Person, Serve, answer, both
 
 pytestmark = pytest.mark.anyio
@@ -152,7 +153,8 @@ async def test_hostile_names_and_input_are_completed_like_any_other(serve: Serve
             assert await ids(client, "x" * 5000) == [13]
             assert await ids(client, "x" * 5001) == []
             assert await ids(client, ".*") == [15]
-            for value in ("\x00", "\u202e", "%", "[", "١١", "1.1", "-11", "9" * 400):
+            assert await ids(client, "\u202e\x00") == await ids(client, "")
+            for value in ("%", "[", "١١", "1.1", "-11", "9" * 400):
                 assert set(await ids(client, value)) <= {11, 12}
 
 
@@ -175,8 +177,8 @@ async def test_a_completion_has_what_contains_the_input_and_nothing_else(names: 
     segments = [Segment(id=number, name=name) for number, name in enumerate(names, 1)]
     journal, plans = SqliteJournal(MemoryDatabase()), SqlitePlanStore(MemoryDatabase())
     account = AmoAccount.of(ListingClient(segments), journal, plans, MemoryChangeEvents())
-    part = typed.strip().casefold()
-    fitting = {str(one.id) for one in segments if part in one.name.casefold() or str(one.id).startswith(part)}
+    part = fold(typed)
+    fitting = {str(one.id) for one in segments if part in fold(one.name) or str(one.id).startswith(part)}
     completion = await complete(account, "segment_id", typed)
     assert set(completion.values) == fitting
     assert (len(completion.values), completion.total, completion.has_more) == (len(fitting), len(fitting), False)

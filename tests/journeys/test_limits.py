@@ -1,11 +1,14 @@
 """The limits of the reference: how many there can be, which colours, and how long lists come."""
 
 import json
+import unicodedata
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import pytest
-from mcp_types import TextContent
+from mcp import Client
+from mcp_types import ResourceTemplateReference, TextContent
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer, error
@@ -212,6 +215,83 @@ async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anyth
             assert (answered["code"], answered["fields"]) == ("invalid_arguments", [{"path": name, "detail": detail}])
             assert answered["message"] == f"{name} {detail}. {NOTHING}"
     assert served.requests() == []
+
+
+async def full_pages(client: Client, sandbox: Sandbox, between: Callable[[], None] = lambda: None) -> list[list[int]]:
+    """The ids on each page of a full list; that each has at most 50,000 bytes is checked here."""
+    pages: list[list[int]] = []
+    cursor = None
+    while cursor is not None or not pages:
+        result = await client.call_tool("list_segments", {"detail": "full", "cursor": cursor})
+        page, [block] = answer(result), result.content
+        assert isinstance(block, TextContent)
+        assert len(block.text.encode()) <= 50_000 or len(page["segments"]) == 1
+        assert page["total"] == len(sandbox.account.segments)
+        pages.append(ids(page))
+        cursor = page.get("next_cursor")
+        between()
+    return pages
+
+
+@pytest.mark.requirement("TOOL-13")
+async def test_a_full_list_is_cut_into_pages_by_its_size(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    filled(sandbox, 100)
+    description = {"field_id": 272439, "field_name": "Описание сегмента", "field_type": "textarea"}
+    for number, segment in sandbox.account.segments.items():
+        text = "Звонить только по делу \u202e" * (number if number != 50 else 2_000)
+        sandbox.account.segments[number] = segment | {
+            "custom_fields_values": [description | {"values": [{"value": text}]}]
+        }
+    async with serve(sandbox) as served, served.client(era) as client:
+        pages = await full_pages(client, sandbox)
+        assert [number for page in pages for number in page] == [*range(1, 101)]
+        assert [50] in pages
+        assert 4 < len(pages) < 12
+        first = answer(await client.call_tool("list_segments", {"detail": "full", "limit": 3}))
+        assert (ids(first), "next_cursor" in first) == ([1, 2, 3], True)
+        concise = answer(await client.call_tool("list_segments", {}))
+        assert (len(concise["segments"]), "next_cursor" in concise) == (100, False)
+
+
+@pytest.mark.requirement("TOOL-13")
+async def test_pages_of_a_full_list_miss_nothing_that_stays_while_it_changes(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    filled(sandbox, 60)
+    segments = sandbox.account.segments
+    for number, segment in segments.items():
+        segments[number] = segment | {"note": "x" * 4_000}
+    gone: list[int] = []
+
+    def change() -> None:
+        gone.append(min(segments.keys() - {*gone}) + 7 * len(gone))
+        segments.pop(gone[-1])
+        segments[max(segments)]["note"] += "y" * 20_000
+
+    async with serve(sandbox) as served, served.client(era) as client:
+        seen = [number for page in await full_pages(client, sandbox, change) for number in page]
+    assert sorted({*seen}) == seen
+    assert {*range(1, 61)} - {*gone} <= {*seen}
+
+
+@pytest.mark.requirement("TOOL-12")
+async def test_search_and_completion_find_another_spelling_of_a_part(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    names = {51: "Чёрный  список", 54: unicodedata.normalize("NFD", "Тёплый йогурт"), 57: "São\u00a0Paulo"}
+    for number, name in names.items():
+        sandbox.account.segments[number]["name"] = name
+    parts = {51: "ЧЕРНЫЙ СПИСОК", 54: "теплый йог", 57: unicodedata.normalize("NFD", "sãopaulo")}
+    template = ResourceTemplateReference(uri="amo://segments/{segment_id}")
+    async with serve(sandbox) as served, served.client(era) as client:
+        for number, part in parts.items():
+            assert ids(answer(await client.call_tool("list_segments", {"search": part}))) == [number]
+            completion = (await client.complete(template, {"name": "segment_id", "value": part})).completion
+            assert completion.values == [str(number)]
+        changes = [{"action": "create", "kind": "segment", "name": part} for part in parts.values()]
+        plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
+    assert sorted(plan["warnings"]) == [
+        "Two segments will be named «São Paulo».",
+        "Two segments will be named «Чёрный список».",
+    ]
 
 
 @pytest.mark.requirement("TOOL-12")

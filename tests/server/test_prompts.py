@@ -10,6 +10,7 @@ from mcp_types import GetPromptResult, PromptMessage, TextContent
 
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server.prompts import InvalidPrompt, Prompts, shipped
+from amo_mcp.text import visible
 from tests.conftest import Serve
 
 ROOT = Path(__file__).parent.parent.parent
@@ -145,11 +146,11 @@ def test_a_prompt_that_can_lead_to_several_changes_makes_one_plan(name: str) -> 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_prompt_names_only_tools_that_exist(name: str) -> None:
     tools = {path.stem for path in (ROOT / "tests" / "snapshots").glob("*.json")}
-    words = {"detail", "full", "search", "limit", "change_id", "is_default"}
+    words = {"detail", "full", "next_cursor", "search", "limit", "change_id", "is_default"}
     assert set(body(name).split("`")[1::2]) <= tools | words
 
 
-@given(whom=st.text(max_size=200).filter(str.strip), way=st.text(max_size=200))
+@given(whom=st.text(max_size=200).filter(lambda text: visible(text).strip()), way=st.text(max_size=200))
 def test_whatever_an_argument_contains_is_put_in_literally(
     whom: str, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -157,21 +158,21 @@ def test_whatever_an_argument_contains_is_put_in_literally(
     (folder / "greet.md").write_text(GREETING, "utf-8")
     for named in (whom, "{{way2}}", r"\g<0> \1 \n $1 %s {0}", "+++\n", "x" * 10_000):
         got = Prompts(folder).get("greet", {"whom": named, "way2": way})
-        assert text_of(got) == f"Greet {named}, {way}, and {named} again.\n"
+        assert text_of(got) == f"Greet {visible(named)}, {visible(way)}, and {visible(named)} again.\n"
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("explain_segment", None, "The prompt explain_segment needs the argument segment_id."),
-        ("explain_segment", {"segment_id": " \n"}, "The prompt explain_segment needs the argument segment_id."),
+        ("explain_segment", {"segment_id": " \n\u200b"}, "The prompt explain_segment needs the argument segment_id."),
         (
             "explain_segment",
             {"segment_id": "51", "segmentid": "51"},
-            "The prompt explain_segment has no argument 'segmentid'; it takes: segment_id.",
+            "The prompt explain_segment has no argument «segmentid»; it takes: segment_id.",
         ),
-        ("tidy_statuses", {"a\nb": ""}, r"The prompt tidy_statuses has no argument 'a\nb'; it takes: none."),
-        ("tidy_statuses", {"x" * 500: ""}, f"The prompt tidy_statuses has no argument '{'x' * 59}; it takes: none."),
+        ("tidy_statuses", {"a\nb": ""}, "The prompt tidy_statuses has no argument «a b»; it takes: none."),
+        ("tidy_statuses", {"x" * 500: ""}, f"The prompt tidy_statuses has no argument «{'x' * 79}…»; it takes: none."),
         ("reorganize_segments", {"goal": "x" * 10_001}, "The argument goal is longer than 10000 characters."),
         ("Undo the last change", {"a": "b"}, "There is no such prompt; the nearest is undo_last_change."),
         ("x" * 100_000, None, "There is no such prompt; the nearest is "),

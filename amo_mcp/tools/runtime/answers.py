@@ -2,6 +2,7 @@
 
 from typing import Generic, Literal, Self, TypeVar
 
+from pydantic import BaseModel
 from typing_extensions import override
 
 from amo_mcp.amocrm.models import Segment, Status
@@ -10,8 +11,14 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update, summary_of
 from amo_mcp.failures import NOTHING_CHANGED, describe, explain, internal_error
-from amo_mcp.text import sanitize
+from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.runtime.tool import Output
+
+
+def as_json(answer: BaseModel) -> str:
+    """`answer` as compact JSON text, what is not set or null left out, what nobody sees as escapes."""
+    return escape_invisible(answer.model_dump_json(exclude_none=True, exclude_unset=True))
+
 
 EntityT = TypeVar("EntityT", Segment, Status)
 

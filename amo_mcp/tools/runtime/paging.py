@@ -1,4 +1,4 @@
-"""Cursors of listings that are ordered by a number: the next page begins after the last number that was given.
+"""Pages of listings that are ordered by a number: the next page begins after the last number that was given.
 
 A listing that changes between two pages neither skips nor repeats anything that stays.
 """
@@ -6,10 +6,31 @@ A listing that changes between two pages neither skips nor repeats anything that
 import base64
 import binascii
 import re
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from amo_mcp.failures import invalid_arguments
+from amo_mcp.tools.runtime.answers import as_json
+
+MAX_PAGE_BYTES = 50_000
+"""Bytes of an answer that is cut into pages by its size; a client may cut a longer one anywhere."""
+
+_ENVELOPE_BYTES = 200
+"""Bytes of such an answer beside its entities, at most."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
+
+
+def first_that_fit(entities: Sequence[ModelT]) -> Sequence[ModelT]:
+    """As many of the first entities as one page can hold, written whole; one at least, so that paging goes on."""
+    sizes = accumulate(len(as_json(entity).encode()) + 1 for entity in entities)
+    count = sum(1 for _ in takewhile(lambda size: size <= MAX_PAGE_BYTES - _ENVELOPE_BYTES, sizes))
+    return entities[: max(1, count)]
 
 
 def cursor_after(number: int) -> str:

@@ -21,7 +21,7 @@ from amo_mcp.confirmation.ask import Asker, caller_of
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.failures import Failure, explain, internal_error
 from amo_mcp.protocol import Ctx
-from amo_mcp.text import sanitize
+from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, Output
@@ -46,7 +46,7 @@ class Runner:
         """
         name, started, outcome = params.name, time.monotonic(), "ok"
         if name not in self.tools:
-            nearest = difflib.get_close_matches(name, self.tools, n=1, cutoff=0.0)
+            nearest = difflib.get_close_matches(name[:100], self.tools, n=1, cutoff=0.0)
             raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
         try:
             answer = await self._answer(ctx, params, self.tools[name])
@@ -113,7 +113,7 @@ def _reporter(ctx: Ctx) -> Report:
 
 def _result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """`answer` in both channels: clients hand the model one or the other."""
-    text = to_json(answer).decode()
+    text = escape_invisible(to_json(answer).decode())
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
 
 
