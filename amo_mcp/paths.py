@@ -60,6 +60,11 @@ class StateDir:
         """Held by the one process that refreshes the tokens of an account."""
         return self.path / f"sign-in-{host_in_file_names(base_url)}.lock"
 
+    @property
+    def sealing_key_file(self) -> Path:
+        """Where the key is kept that seals questions while they are with a client."""
+        return self.path / "sealing-key"
+
     def signed_in(self) -> list[str]:
         """The base URLs of the accounts that are signed in, the latest last; empty when the list cannot be read."""
         try:

@@ -9,6 +9,7 @@ import anyio
 from amo_mcp.server.app import AmoServer
 from amo_mcp.server.warmup import call_models, imports, warm_up
 from amo_mcp.settings import ServingSettings
+from amo_mcp.storage.sealing_key import sealing_key
 from amo_mcp.tools.runtime.catalog import catalog
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ async def open_server(
             chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
             return build_account(settings, stack), Asker(MemoryApprovalStore(), chat=chat)
 
-        server = AmoServer(connect, read_only=settings.read_only)
+        key = None if settings.sandbox else sealing_key(settings.state.sealing_key_file)
+        server = AmoServer(connect, read_only=settings.read_only, sealing_key=key)
         group.start_soon(_warm_up, server, warmed_up)
         yield server
         group.cancel_scope.cancel()

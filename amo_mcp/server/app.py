@@ -1,5 +1,6 @@
 """The MCP server of one account: what it says of itself, and which handler answers which method."""
 
+import secrets
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": _SHORT,
 }
 
-_SEALED_SECONDS = 86_400
+SEALED_SECONDS = 3600
 """Seconds for which the SDK unseals a question: longer than a question lives, so that our own words tell its end."""
 
 
@@ -55,12 +56,19 @@ class AmoServer(McpServer):
     Args:
         connect: gives the account that it works on, and who asks a person; called when that is first needed.
         read_only: leave out every tool that writes.
+        sealing_key: seals questions while they are with a client; without one it is a key of this process alone.
 
     Attributes:
         tools_listed: is set when the tools have been listed: what starting left out can be brought in now.
     """
 
-    def __init__(self, connect: Callable[[], "tuple[AmoAccount, Asker]"], *, read_only: bool) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], "tuple[AmoAccount, Asker]"],
+        *,
+        read_only: bool,
+        sealing_key: bytes | None = None,
+    ) -> None:
         self.tools_listed = anyio.Event()
         self._connect = connect
         self._read_only = read_only
@@ -85,7 +93,8 @@ class AmoServer(McpServer):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
-        security = RequestStateSecurity.ephemeral(ttl=_SEALED_SECONDS, audience=_NAME)
+        keys = [sealing_key or secrets.token_bytes(32)]
+        security = RequestStateSecurity(keys=keys, ttl=SEALED_SECONDS, audience=_NAME)
         self.middleware += [self._subscriptions.remember_client, RequestStateBoundary(security, default_audience=_NAME)]
 
     @cached_property

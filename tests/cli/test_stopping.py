@@ -17,6 +17,7 @@ from amo_mcp.sandbox.serving import running as sandbox_running
 from amo_mcp.transports.limits import SHUTDOWN_SECONDS
 from tests.cli.test_serve import HELLO, SECONDS, call, hear, over_http, process, say
 from tests.conftest import ERAS, Person, answer
+from tests.transports.peers import modern
 
 RENAMINGS = [
     {"action": "update", "kind": "segment", "id": segment_id, "name": name}
@@ -192,3 +193,30 @@ def reached(sandbox: Sandbox) -> None:
     while not writes(sandbox):
         assert time.monotonic() < until, "it does not write"
         time.sleep(0.01)
+
+
+@pytest.mark.requirement("CONFIRM-9")
+def test_a_yes_that_comes_after_a_restart_has_expired_and_a_tampered_one_is_an_error(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def asking(state: str | None = None) -> Any:
+        request = modern(call(1, "delete_segment", {"segment_id": 51}))
+        request["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": {}}
+        if state is not None:
+            answers = {"confirm": {"action": "accept", "content": {"confirm": True}}}
+            request["params"] |= {"requestState": state, "inputResponses": answers}
+        with process(account=(), **environment) as running:
+            say(running, request)
+            return hear(running)
+
+    with account(sandbox, tmp_path) as environment:
+        state = asking()["result"]["requestState"]
+        late = asking(state)["result"]["structuredContent"]["error"]
+        middle = len(state) // 2
+        tampered = asking(state[:middle] + ("A" if state[middle] != "A" else "B") + state[middle + 1 :])["error"]
+    assert (late["code"], late["message"]) == (
+        "confirmation_expired",
+        "No such question is pending, or it is not the caller's. Nothing was changed.",
+    )
+    assert tampered["code"] == -32602
+    assert writes(sandbox) == []

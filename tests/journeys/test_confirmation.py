@@ -1,6 +1,7 @@
 """A person is asked before anything destructive, in both eras, and nothing happens without a yes."""
 
 import contextlib
+import time
 from typing import Any
 
 import anyio
@@ -603,7 +604,7 @@ class TestTwoSteps:
             async with served.client(era, name="somebody else") as client:
                 refused = error(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
             assert refused["code"] == "confirmation_expired"
-            assert refused["message"] == f"No pending change matches this approval_id. {NOTHING}"
+            assert refused["message"] == f"No such question is pending, or it is not the caller's. {NOTHING}"
             assert served.writes() == []
             async with served.client(era, name="somebody") as client:
                 assert not (await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]})).is_error
@@ -762,8 +763,27 @@ class TestReplay:
                 failure = error(await self.again(client, answers, state))
         assert (failure["code"], failure["message"]) == (
             "confirmation_expired",
-            f"No pending change matches this approval_id. {NOTHING}",
+            f"No such question is pending, or it is not the caller's. {NOTHING}",
         )
+        assert served.writes() == []
+
+    @pytest.mark.requirement("CONFIRM-9")
+    async def test_a_late_yes_is_told_so_for_an_hour(
+        self, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock()
+        monkeypatch.setattr(time, "time", clock)
+        async with (
+            serve(sandbox, approvals=MemoryApprovalStore(clock)) as served,
+            served.client("2026-07-28", Person()) as client,
+        ):
+            answers, state = await self.first_round(client)
+            for minutes in (10, 30, 59.9):
+                clock.now = Clock().now + minutes * 60
+                assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
+            clock.now = Clock().now + 3600
+            with pytest.raises(MCPError, match="Invalid or expired requestState"):
+                await self.again(client, answers, state)
         assert served.writes() == []
 
     @pytest.mark.requirement("CONFIRM-10")

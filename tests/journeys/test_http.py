@@ -194,7 +194,7 @@ class TestCallers:
         ):
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
             refused = error(await theirs.call_tool("confirm_change", approval))
-            assert refused["message"] == "No pending change matches this approval_id. Nothing was changed."
+            assert refused["message"] == "No such question is pending, or it is not the caller's. Nothing was changed."
             assert served.writes() == []
             assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 ME, YOU = Caller(client="me"), Caller(client="you")
 CHANGE = PendingChange((Delete(Segment(id=51, name="VIP")),))
-NOT_PENDING = "No pending change matches this approval_id."
+NOT_PENDING = "No such question is pending, or it is not the caller's."
 
 BACKENDS: dict[str, Callable[[Clock], ApprovalStore]] = {"memory": MemoryApprovalStore}
 
