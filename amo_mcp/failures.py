@@ -11,11 +11,11 @@ from typing import Any, Literal
 from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
-from amo_mcp.changes.executor import LimitReached, Stopped
+from amo_mcp.changes.executor import Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import Difference, TargetChanged
-from amo_mcp.changes.steps import LIMITS, PLURALS, kind_of
+from amo_mcp.changes.steps import LIMITS, PLURALS, kind_of, summary_of
 from amo_mcp.confirmation import errors as confirmation
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -44,6 +44,7 @@ Code = Literal[
 """The closed set of codes of a failed call."""
 
 NOTHING_CHANGED = "Nothing was changed."
+NOT_RECORDED = "The change stopped; what was sent before may have been made."
 
 _MAX_DETAIL = 300
 _MAX_DETAIL_IN_MESSAGE = 120
@@ -223,6 +224,8 @@ def explain(error: Exception) -> Failure | None:
                 f"The account has {error.count} of at most {limit} {kinds}: {error.wanted} more would not fit.",
                 f"Delete {kinds} that are not needed, or create fewer.",
             )
+        case PartlyDone():
+            return _partly_done(error)
         case JournalUnusable():
             return _journal_unusable(error)
         case InvalidValues():
@@ -266,7 +269,32 @@ def _journal_unusable(error: JournalUnusable) -> Failure:
         "internal",
         f"The journal could not be written ({reason}).",
         f"{check} Read the targets before anything is sent again.",
-        effect="The change stopped; what was sent before may have been made.",
+        effect=NOT_RECORDED,
+    )
+
+
+def done_and_not_done(execution: Execution) -> tuple[list[str], list[str]]:
+    """The steps that were done, and those that were not, each of these with what is known of it."""
+    done = [sanitize(summary_of(step), 200) for step in execution.done]
+    return done, [f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in execution.not_done]
+
+
+def _partly_done(error: PartlyDone) -> Failure:
+    """Why a change stopped, with what was done of it and what was not."""
+    worded = explain(error.failure) or internal_error()
+    done, not_done = done_and_not_done(error.execution)
+    effect = worded.effect
+    if effect == NOT_RECORDED:
+        effect = "What was done stays." if done else NOTHING_CHANGED
+    if any(step.outcome == "unknown" for step in error.execution.not_done):
+        effect = "It may or may not have been made."
+    facts: dict[str, Any] = {"change_id": error.execution.record.id, "done": done}
+    return Failure(
+        worded.code,
+        worded.what,
+        "list_changes shows the change. Read its targets before anything is sent again.",
+        effect=effect,
+        extra=facts | ({"not_done": not_done} if not_done else {}),
     )
 
 

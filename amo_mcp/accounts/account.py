@@ -15,6 +15,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.stop import Stop
+from amo_mcp.changes.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class AmoAccount:
         report: reports how far the current call is; None when nobody listens.
         clock: gives monotonic seconds, by which what was read grows old.
         stop: requested when the server ends.
+        turns: in which the changes of this process are made.
     """
 
     client: AmoClient
@@ -39,6 +41,7 @@ class AmoAccount:
     report: Report | None = None
     clock: Callable[[], float] = time.monotonic
     stop: Stop = field(default_factory=Stop)
+    turns: Turns = field(default_factory=Turns)
 
     @classmethod
     def of(
@@ -71,7 +74,7 @@ class AmoAccount:
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""
-        executor = Executor(self.client, self.journal, self.events, self.report, self.clock, self.stop)
+        executor = Executor(self.client, self.journal, self.events, self.report, self.clock, self.stop, self.turns)
         return await executor.execute(tool, change)
 
     async def recover(self) -> None:

@@ -5,9 +5,11 @@ transition is in the journal before anything else happens: a process that dies l
 `recovery` finds out what came of it.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -19,12 +21,13 @@ from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import deliver, spans
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
-from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.journal import Journal, JournalUnusable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_snapshot, read_targets
 from amo_mcp.changes.steps import (
     ChangeRecord,
+    ChangeStatus,
     Create,
     Delete,
     Kind,
@@ -34,6 +37,9 @@ from amo_mcp.changes.steps import (
     summary_of,
 )
 from amo_mcp.changes.stop import Stop
+from amo_mcp.changes.turns import Turns
+
+logger = logging.getLogger(__name__)
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -69,26 +75,51 @@ class Stopped(Exception):
     sent: bool = False
 
 
+Failed = AmoError | TargetChanged | JournalUnusable | Stopped
+"""Why a change stops before its end."""
+
+
 @dataclass(frozen=True)
 class Execution:
-    """What came of a change, as it was recorded; `failure` is why it stopped before its end, if it did."""
+    """What came of a change; `failure` is why it stopped before its end, if it did."""
 
     record: ChangeRecord
-    failure: AmoError | TargetChanged | Stopped | None = None
+    failure: Failed | None = None
 
     @property
     def done(self) -> list[Step]:
         """The steps that were made."""
         return [step for step in self.record.steps if step.outcome == "done"]
 
+    @property
+    def not_done(self) -> list[Step]:
+        """The others: not sent, surely not made, or undeterminable, as the outcome of each says."""
+        return [step for step in self.record.steps if step.outcome != "done"]
+
     def created(self, model: type[_EntityT]) -> list[_EntityT]:
         """The segments or the statuses that were created."""
         return [step.after for step in self.done if isinstance(step, Create) and isinstance(step.after, model)]
 
 
+class PartlyDone(Exception):
+    """A change stopped, and something of it was made or may have been; `execution` has what, and why it stopped."""
+
+    def __init__(self, execution: Execution, failure: Failed) -> None:
+        super().__init__(str(failure))
+        self.execution = execution
+        self.failure = failure
+
+
 @dataclass(frozen=True)
 class Executor:
-    """Carries out the changes of one account until `stop` is requested; `clock` gives monotonic seconds."""
+    """Carries out the changes of one account.
+
+    Attributes:
+        report: reports how far a change is; None when nobody listens.
+        clock: gives monotonic seconds.
+        stop: no step is begun once it is requested.
+        turns: the changes of this process, of which those of one target come one after the other.
+    """
 
     client: AmoClient
     journal: Journal
@@ -96,12 +127,16 @@ class Executor:
     report: Report | None = None
     clock: Callable[[], float] = time.monotonic
     stop: Stop = field(default_factory=Stop)
+    turns: Turns = field(default_factory=Turns)
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Do one step after the other; the first that fails is the last.
 
         A cancellation stops between two batches: what was sent is brought to its end and recorded. So does a stop, and
         what was not answered within its seconds stays pending in the record, to be found out by the next process.
+
+        Returns:
+            What was done. `failure` is set where a change of several requests stopped after something was done.
 
         Raises:
             Stopped: the server ends, and no step is known to be done.
@@ -110,25 +145,31 @@ class Executor:
             PlanUsed: the plan was carried out already.
             UndoneMeanwhile: what the steps take back was taken back already.
             JournalUnusable: the change cannot be recorded.
-            OutcomeUnknown: the first batch may have been made; the record says so.
+            PartlyDone: something was made, or may have been, and no answer tells of it.
+            OutcomeUnknown: a change of one step may have been made; the record says so.
             AmoError: any other one; nothing was done.
         """
-        steps = change.steps
-        with self.stop.interruptible() as preparing:
-            await recover(self.client, self.journal)
-            read_at = self.clock()
-            snapshot = await read_targets(self.client, steps, with_fields=bool(change.fields))
-            _check_targets(change, snapshot)
-            check_room(steps, snapshot)
-            await self._report_step(0, steps)
-        if preparing.cancel_called:
-            raise Stopped
-        first, *others = spans(steps)
+        async with AsyncExitStack() as stack:
+            with self.stop.interruptible() as preparing:
+                await recover(self.client, self.journal)
+                await stack.enter_async_context(self.turns.taken(change.steps))
+                read_at = self.clock()
+                snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
+                _check_targets(change, snapshot)
+                check_room(change.steps, snapshot)
+                await self._report_step(0, change.steps)
+            if preparing.cancel_called:
+                raise Stopped
+            return await self._carry_out(tool, change, snapshot, read_at)
+
+    async def _carry_out(self, tool: str, change: PendingChange, snapshot: Snapshot, read_at: float) -> Execution:
+        """Record and send the steps, the first of which were compared with the snapshot."""
+        first, *others = spans(change.steps)
         # The first batch is pending with the record itself: that saves a commit for each change of one step.
-        begun = [*_pending(steps[: first.stop], snapshot, ()), *steps[first.stop :]]
+        begun = [*_pending(change.steps[: first.stop], snapshot, ()), *change.steps[first.stop :]]
         record = await self.journal.begin(tool, begun, undoes=change.undoes, plan_id=change.plan_id)
         run = _Run(self, record.id, begun, snapshot, read_at)
-        failure: AmoError | TargetChanged | Stopped | None = None
+        failure: Failed | None = None
         try:
             with self.stop.interruptible() as going_on:
                 for span in (first, *others):
@@ -137,17 +178,24 @@ class Executor:
                     await self._report_step(span.stop, begun)
             if going_on.cancel_called and any(step.outcome == "planned" for step in run.steps):
                 failure = Stopped()
-        except (AmoError, TargetChanged, Stopped) as error:
+        except (AmoError, TargetChanged, JournalUnusable, Stopped) as error:
             failure = error
         finally:
             status = overall_status(run.steps)
             with anyio.CancelScope(shield=True):
-                await self.journal.note(record.id, {}, status)
-                await self.events.publish(ChangeEvent("journal"))
+                await self._end(record.id, status)
         execution = Execution(replace(record, steps=tuple(run.steps), status=status), failure)
-        if failure is not None and not execution.done:
-            raise failure
+        if failure is not None and not (others and execution.done):
+            raise _error_of(execution, failure)
         return execution
+
+    async def _end(self, change_id: str, status: ChangeStatus) -> None:
+        try:
+            await self.journal.note(change_id, {}, status)
+        except JournalUnusable as error:
+            # What came of the steps is in the journal, or is why the change stopped; recovery finds the end from them.
+            logger.warning("The end of the change %s could not be recorded: %s", change_id, error.reason)
+        await self.events.publish(ChangeEvent("journal"))
 
     async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
         if self.report is not None and len(steps) > 1:
@@ -175,15 +223,16 @@ class _Run:
 
         Raises:
             TargetChanged: somebody changed a target meanwhile.
+            JournalUnusable: what came of them, or that they are sent, cannot be recorded.
             AmoError: why they failed, or why the account cannot be read.
             Stopped: they were not answered within the seconds of a stop.
         """
-        if span.start:
-            await self._prepare(span)
+        pending = await self._prepare(span) if span.start else None
         failure: AmoError | Stopped | None = None
         with anyio.CancelScope(shield=True):
-            if span.start:
-                await self._note(span)
+            if pending is not None:
+                await self._note(span, pending)
+                self.steps[span.start : span.stop] = pending
             batch = self.steps[span.start : span.stop]
             try:
                 with self.executor.stop.sending() as sending:
@@ -197,7 +246,7 @@ class _Run:
             self.steps[span.start : span.stop] = batch
             try:
                 # Recorded before the event is published: who hears of a change can read it in the journal.
-                await self._note(span)
+                await self._note(span, batch)
             finally:
                 if batch[0].outcome != "failed":
                     ids = tuple(step.target_id for step in batch if step.target_id is not None)
@@ -206,8 +255,8 @@ class _Run:
         if failure is not None:
             raise failure
 
-    async def _prepare(self, span: range) -> None:
-        """Let the steps stand on the account as it is now."""
+    async def _prepare(self, span: range) -> list[Step]:
+        """The steps as they are recorded before they are sent, on the account as it is now."""
         batch = self.steps[span.start : span.stop]
         now = self.executor.clock()
         if now - self.read_at > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
@@ -215,10 +264,18 @@ class _Run:
             self.snapshot = await read_snapshot(self.executor.client, sorted({step.kind for step in self.steps}))
         if differences := drift(batch, self.snapshot):
             raise TargetChanged(differences)
-        self.steps[span.start : span.stop] = _pending(batch, self.snapshot, self.steps)
+        return _pending(batch, self.snapshot, self.steps)
 
-    async def _note(self, span: range) -> None:
-        await self.executor.journal.note(self.change_id, {position: self.steps[position] for position in span})
+    async def _note(self, span: range, steps: Sequence[Step]) -> None:
+        await self.executor.journal.note(self.change_id, dict(zip(span, steps, strict=True)))
+
+
+def _error_of(execution: Execution, failure: Failed) -> Exception:
+    """What is raised when a change stopped: the failure itself, where it says what came of the change."""
+    is_unclear = len(execution.record.steps) > 1 and any(step.outcome == "unknown" for step in execution.not_done)
+    if execution.done or is_unclear or isinstance(failure, JournalUnusable):
+        return PartlyDone(execution, failure)
+    return failure
 
 
 def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:

@@ -207,6 +207,11 @@ def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tupl
     return tuple(field for field in definitions if field.id in used)
 
 
+def moves_status(step: Step) -> bool:
+    """Whether the step gives a status another position."""
+    return isinstance(step, Update) and isinstance(step.before, Status) and "sort" in step.patch.to_payload()
+
+
 def to_record(step: Step) -> dict[str, Any]:
     """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
     record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}

@@ -1,7 +1,7 @@
 """What the executor promises: the order of recording, sending and telling, and what a change stands on."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.changes.executor import Execution, Executor, LimitReached, Stopped, check_room
+from amo_mcp.changes.executor import Execution, Executor, LimitReached, PartlyDone, Stopped, check_room
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
@@ -35,6 +35,7 @@ from tests.journeys.lives import Interruption
 pytestmark = pytest.mark.anyio
 
 SEGMENTS = "/api/v4/customers/segments"
+IDS = (51, 54, 66)
 
 
 class LoggingJournal(SqliteJournal):
@@ -327,9 +328,9 @@ async def test_when_the_journal_fails_in_the_middle_nothing_more_is_sent_and_lis
     async with workshop(sandbox) as shop:
         shop.journal.fails_at = fails_at
         steps = [await rename(shop, segment_id, "А") for segment_id in (51, 54, 66)]
-        with pytest.raises(JournalUnusable) as caught:
-            await shop.execute("apply_plan", steps)
-    assert caught.value.begun
+        execution = await shop.execute("apply_plan", steps)
+    assert isinstance(execution.failure, JournalUnusable)
+    assert [step.outcome for step in execution.record.steps] == ["done" if n in changed else "planned" for n in IDS]
     assert shop.writes() == [f"PATCH {SEGMENTS}/{segment_id}" for segment_id in changed]
     events = [entry.partition(",")[0] for entry in shop.log if entry.startswith("event")]
     assert events == [*(f"event segment {segment_id}" for segment_id in changed), "event journal"]
@@ -385,8 +386,9 @@ async def test_a_change_of_which_no_step_is_done_raises_why_and_is_recorded(
         sandbox.faults.add(fault)
         steps = (await rename(shop, 51, "А"), await rename(shop, 54, "А"))
         await shop.plans.keep(Plan("p", shop.clock.now, "me", steps))
-        with pytest.raises(error):
+        with pytest.raises(PartlyDone if outcome == "unknown" else error) as caught:
             await shop.execute("apply_plan", steps, plan_id="p")
+        assert isinstance(caught.value.failure if isinstance(caught.value, PartlyDone) else caught.value, error)
         record = await shop.newest()
         can_be_applied_again = await shop.plans.plan("p", "me") is not None
     assert [step.outcome for step in record.steps] == [outcome, "planned"]
@@ -408,6 +410,44 @@ async def test_a_target_that_changes_between_two_steps_stops_the_change_before_i
         "note interrupted",
         "event journal, recorded: done planned",
     ]
+
+
+@pytest.mark.requirement("CONFIRM-11")
+async def test_of_two_changes_of_one_target_at_once_the_second_sees_what_the_first_did(sandbox: Sandbox) -> None:
+    outcomes: list[object] = []
+
+    async def execute(shop: Workshop, step: Step) -> None:
+        try:
+            outcomes.append((await shop.execute("update_segment", [step])).failure)
+        except TargetChanged as error:
+            outcomes.append([difference.settings for difference in error.differences])
+
+    async with workshop(sandbox) as shop, anyio.create_task_group() as group:
+        one, other = [await rename(shop, 51, name) for name in ("А", "Б")]
+        elsewhere = await rename(shop, 54, "В")
+        for step in (one, other, elsewhere):
+            group.start_soon(execute, shop, step)
+    assert sorted(outcomes, key=str) == [None, None, [("name",)]]
+    assert sandbox.account.segments[51]["name"] in ("А", "Б")
+    assert sorted(shop.writes()) == [f"PATCH {SEGMENTS}/51", f"PATCH {SEGMENTS}/54"]
+
+
+async def test_changes_of_the_same_targets_in_another_order_do_not_wait_for_each_other_for_ever(
+    sandbox: Sandbox,
+) -> None:
+    async with workshop(sandbox) as shop:
+        steps = [await rename(shop, n, "А") for n in IDS]
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                for ordered in (steps, steps[::-1]):
+                    group.start_soon(_until_it_stops, shop, ordered)
+    assert [segment["name"] for n, segment in sandbox.account.segments.items() if n in IDS] == ["А"] * 3
+    assert len(shop.writes()) == 3
+
+
+async def _until_it_stops(shop: Workshop, steps: Sequence[Step]) -> None:
+    with suppress(TargetChanged):
+        await shop.execute("apply_plan", steps)
 
 
 async def test_a_cancellation_lets_the_step_that_was_sent_come_to_its_end_and_stops_before_the_next(

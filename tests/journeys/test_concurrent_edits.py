@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 
@@ -17,6 +18,7 @@ from tests.storage.backends import open_memory
 
 pytestmark = pytest.mark.anyio
 
+NAMES = ("Первый", "Второй")
 SLOW = 2.1
 """Seconds that a request takes after which everything that was read is too old."""
 
@@ -265,6 +267,39 @@ async def test_of_two_overlapping_plans_the_one_that_comes_late_stops_and_both_c
     assert applied["done"] == ["Change segment «новички» (id 66)", "Change segment «VIP» (id 51)"]
     assert [len(change["done"]) for change in undone] == [2, 1]
     assert settings(sandbox) == before
+
+
+@pytest.mark.requirement("CONFIRM-11")
+async def test_of_two_changes_of_one_segment_that_are_confirmed_at_once_one_is_made(era: str, sandbox: Sandbox) -> None:
+    results: list[Any] = []
+    both_asked = anyio.Event()
+    asked: list[str] = []
+
+    class Both(Person):
+        """Answers only when both questions have been asked."""
+
+        async def __call__(self, context: Any, params: Any) -> Any:
+            asked.append(params.message)
+            if len(asked) == len(NAMES):
+                both_asked.set()
+            await both_asked.wait()
+            return await super().__call__(context, params)
+
+    async with (
+        shared(sandbox, era, Colleague(sandbox), person=Both()) as (served, client),
+        anyio.create_task_group() as group,
+    ):
+
+        async def rename(name: str) -> None:
+            results.append(answer(await client.call_tool("update_segment", {"segment_id": 51, "name": name})))
+
+        for name in NAMES:
+            group.start_soon(rename, name)
+    [made] = [result for result in results if "after" in result]
+    [refused] = [result["error"] for result in results if "error" in result]
+    assert sandbox.account.segments[51]["name"] == made["after"]["name"]
+    assert refused["code"] == "target_changed"
+    assert served.writes() == [f"PATCH {SEGMENTS}/51"]
 
 
 @pytest.mark.requirement("UNDO-3")

@@ -125,13 +125,48 @@ async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it
     async with planning(sandbox, tmp_path) as served, served.client(era, Person()) as client:
         planned = await plan(client, TIDY)
         with refusing(tmp_path, f"NEW.position = 1 AND json_extract(NEW.record, '$.outcome') = '{failing}'"):
-            failure = error(await apply(client, planned))
+            applied = answer(await apply(client, planned))
         [change] = answer(await client.call_tool("list_changes", {}))["changes"]
-    assert failure["message"] == (
-        "The journal could not be written (database or disk is full). "
-        "The change stopped; what was sent before may have been made."
-    )
+    made = ["Delete segment «новички» (id 66)", "Create segment «Гости» (id 96)"]
+    left = ["Change segment «VIP» (id 51): planned", "Delete segment «vip клиенты» (id 54): planned"]
     is_made = failing == "done"
+    assert applied == {
+        "change_id": change["change_id"],
+        "status": "stopped",
+        "done": made if is_made else made[:1],
+        "not_done": left if is_made else ["Create segment «Гости»: planned", *left],
+        "reason": "internal",
+        "message": "It stopped there: The journal could not be written (database or disk is full). "
+        "What was done stays; undo_change takes it back, plan the rest anew.",
+    }
     assert len(served.writes()) == 1 + is_made
     outcomes = [outcome for *_, outcome in step_outcomes(change)]
     assert outcomes == ["done", "done" if is_made else "planned", "planned", "planned"]
+
+
+CHANGES_OF_ONE: dict[str, tuple[dict[str, Any], str]] = {
+    "create_segment": ({"name": "Гости"}, "Create segment «Гости» (id 96)"),
+    "update_segment": ({"segment_id": 51, "name": "Лучшие"}, "Change segment «VIP» (id 51)"),
+    "delete_segment": ({"segment_id": 66}, "Delete segment «новички» (id 66)"),
+}
+
+
+@pytest.mark.parametrize("tool", CHANGES_OF_ONE)
+async def test_a_change_that_was_made_and_could_not_be_recorded_is_told_with_its_id_and_what_was_done(
+    era: str, tool: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    arguments, summary = CHANGES_OF_ONE[tool]
+    async with planning(sandbox, tmp_path) as served, served.client(era, Person()) as client:
+        answer(await client.call_tool("list_changes", {}))
+        with refusing(tmp_path, "json_extract(NEW.record, '$.outcome') = 'done'"):
+            failure = error(await client.call_tool(tool, arguments))
+        [change] = answer(await client.call_tool("list_changes", {}))["changes"]
+    assert failure == {
+        "code": "internal",
+        "message": "The journal could not be written (database or disk is full). What was done stays.",
+        "retryable": False,
+        "hint": "list_changes shows the change. Read its targets before anything is sent again.",
+        "change_id": change["change_id"],
+        "done": [summary],
+    }
+    assert (change["summary"], change["status"]) == (summary, "done")

@@ -9,9 +9,9 @@ from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import TargetChanged
-from amo_mcp.changes.steps import Delete, Update, summary_of
-from amo_mcp.failures import NOTHING_CHANGED, describe, explain, internal_error
-from amo_mcp.text import escape_invisible, sanitize
+from amo_mcp.changes.steps import Delete, Update
+from amo_mcp.failures import NOT_RECORDED, NOTHING_CHANGED, describe, done_and_not_done, explain, internal_error
+from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.tool import Output
 
 
@@ -66,23 +66,24 @@ class Applied(Output):
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         record, failure = execution.record, execution.failure
-        done = [sanitize(summary_of(step), 200) for step in execution.done]
+        done, not_done = done_and_not_done(execution)
         if failure is None:
             return cls(change_id=record.id, status="done", done=done)
         worded = explain(failure) or internal_error()
         what = " ".join(map(describe, failure.differences)) if isinstance(failure, TargetChanged) else worded.what
-        effect = "That step changed nothing." if worded.effect == NOTHING_CHANGED else worded.effect
+        effect = {NOTHING_CHANGED: "That step changed nothing. ", NOT_RECORDED: ""}.get(
+            worded.effect, f"{worded.effect} "
+        )
         rest = (
             "undo_change takes it back, plan the rest anew"
             if change.undoes is None
             else "call undo_change again for the rest"
         )
-        left = [step for step in record.steps if step.outcome != "done"]
         return cls(
             change_id=record.id,
             status="stopped",
             done=done,
-            not_done=[f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in left],
+            not_done=not_done or None,
             reason=worded.code,
-            message=f"It stopped there: {what} {effect} What was done stays; {rest}.",
+            message=f"It stopped there: {what} {effect}What was done stays; {rest}.",
         )
