@@ -42,7 +42,7 @@ class StateDir:
 
     def rate_limit_file(self, base_url: str) -> Path:
         """Where the processes on this machine share the rate limit of an account."""
-        return self.path / f"rate-limit-{host_in_file_names(base_url)}.sqlite"
+        return self.path / f"rate-limit-{host_in_file_names(base_url)}.json"
 
     def journal_file(self, account_id: int) -> Path:
         """Where the changes of an account are recorded; by its id, so that a renamed account keeps its history."""

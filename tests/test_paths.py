@@ -76,7 +76,7 @@ def test_a_directory_that_cannot_be_written_to_is_an_error_that_names_it(
 )
 def test_files_of_an_account_are_named_by_its_host(state: StateDir, base_url: str, host: str) -> None:
     assert host_in_file_names(base_url) == host
-    assert state.rate_limit_file(base_url) == state.path / f"rate-limit-{host}.sqlite"
+    assert state.rate_limit_file(base_url) == state.path / f"rate-limit-{host}.json"
     assert state.sign_in_file(base_url) == state.path / f"sign-in-{host}.json"
     assert state.sign_in_lock(base_url) == state.path / f"sign-in-{host}.lock"
     assert state.legacy_journal_file(base_url) == state.path / f"journal-{host}.sqlite"

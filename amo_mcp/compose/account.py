@@ -14,10 +14,10 @@ from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
 from amo_mcp.settings import ServingSettings, Settings, is_loopback
 from amo_mcp.storage.credentials import credential_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
+from amo_mcp.storage.rate_limit import SharedRateLimiter
 from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
-from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:
     return credential_store(base_url, settings.state)
 
 
-def rate_limiter(settings: ServingSettings) -> SqliteRateLimiter:
+def rate_limiter(settings: ServingSettings) -> SharedRateLimiter:
     """The rate limit of the account, shared by all processes on this machine."""
     file = settings.state.rate_limit_file(settings.base_url)
-    return SqliteRateLimiter(file, settings.rate_limit, timeout=settings.timeout)
+    return SharedRateLimiter(file, settings.rate_limit, timeout=settings.timeout)

@@ -17,7 +17,7 @@ from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
-from amo_mcp.storage.sqlite.rate_limit import SqliteRateLimiter
+from amo_mcp.storage.rate_limit import SharedRateLimiter
 from tests.cli.machine import ACCOUNT, SHOP, Machine
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
@@ -114,9 +114,8 @@ class TestStateDir:
 
     def test_a_pause_that_amocrm_asked_for_is_reported(self, machine: Machine) -> None:
         machine.state.create()
-        limiter = SqliteRateLimiter(machine.state.rate_limit_file(machine.url), 7)
+        limiter = SharedRateLimiter(machine.state.rate_limit_file(machine.url), 7)
         anyio.run(limiter.pause, 120.0)
-        limiter.close()
         code, lines = machine.seen()
         assert code == 1
         assert re.fullmatch(

@@ -1,0 +1,221 @@
+"""Requests a second, shared by all processes of the machine that talk to the same account.
+
+amoCRM counts the requests of one integration together, whoever sends them, and blocks an account that keeps breaking
+the limit. So the slots (see `amo_mcp.storage.slots`) are kept in a file. What is in it that is no table of slots is
+written over. While it cannot be used, each process sends very few requests by itself.
+"""
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from filelock import lock_descriptor
+from typing_extensions import override
+
+from amo_mcp.amocrm.errors import RateLimited
+from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter, Slot
+from amo_mcp.storage.slots import SlotTable
+
+logger = logging.getLogger(__name__)
+
+ALONE_PER_SECOND = 2
+"""Requests a second of a process that cannot share the limit: several such processes may run at once."""
+
+_MAX_SLEEP = 1.0
+"""Seconds after which a wait looks again: a slot may be released meanwhile, and is free a second after that."""
+
+_MIN_REPORTED = 2.0
+"""Seconds from which a wait is reported."""
+
+_BUSY_SLEEP = 0.003
+_MAX_BUSY = 1_000
+"""How often a process that finds another one at the file looks again; after three seconds the other one is stuck."""
+
+_MAX_BYTES = 65_536
+"""Of a longer file, which is none of ours, so much is read and written over."""
+
+_T = TypeVar("_T")
+
+
+class SharedRateLimiter(RateLimiter):
+    """At most `per_second` requests in any one second, of all processes that share `file`; those of one in their order.
+
+    The file is open and locked only for the 50 µs in which it is read and written, which is not worth a thread. Nothing
+    waits for the disk: what a power cut costs is a second with too many requests.
+
+    Args:
+        file: where the slots are kept; its folder must exist.
+        per_second: the limit.
+        timeout: seconds after which a request has failed; the slot of a process that died is free a second later.
+        sleep: waits for seconds.
+        clock: gives seconds that pass alike in all processes of the machine, as those of `time.monotonic` do, whatever
+            becomes of the time of day.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        per_second: int,
+        *,
+        timeout: float = 20.0,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = file
+        self._per_second = per_second
+        self._timeout = timeout
+        self._sleep = sleep
+        self._clock = clock
+        self._seen: SlotTable | None = None
+        self._alone: SlotTable | None = None
+        self._waiting = 0
+        self._prepared = anyio.Semaphore(max(2, (per_second + 1) // 2), fast_acquire=True)
+        self._in_order = anyio.Lock(fast_acquire=True)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the limit was shared with other processes when it was last used."""
+        return self._seen is not None and self._alone is None
+
+    @override
+    @asynccontextmanager
+    async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
+        """Wait while half a second of requests is ahead; then this one is prepared, and takes its slot.
+
+        So no request waits long on an open connection, and none waits for the connection of another to open.
+        """
+        lease: str | None = None
+        with ExitStack() as place:
+            self._waiting += 1
+            place.callback(self._leave)
+            await self._report_wait(on_wait)
+            await self._prepared.acquire()
+            place.callback(self._prepared.release)
+
+            async def release() -> None:
+                nonlocal lease
+                if lease is not None:
+                    released, lease = lease, None
+                    with anyio.CancelScope(shield=True):
+                        await self._use(lambda table, _: table.release(released))
+
+            async def acquire() -> None:
+                nonlocal lease
+                # The HTTP library may begin a request anew, on another connection.
+                await release()
+                # Its place in the queue is given up with the taking.
+                with place:
+                    lease = await self._take()
+
+            try:
+                yield Slot(acquire, release)
+            finally:
+                await release()
+
+    @override
+    async def pause(self, seconds: float) -> None:
+        await self._use(lambda table, _: table.pause(seconds))
+
+    async def pause_left(self) -> float:
+        """Seconds that are left of the pause that the API asked for; 0 when there is none."""
+        return await self._use(lambda table, _: table.pause_left)
+
+    def _leave(self) -> None:
+        self._waiting -= 1
+
+    async def _report_wait(self, on_wait: OnWait | None) -> None:
+        """Refuse a long pause, and say of a shorter wait how long it will be."""
+        pause = await self.pause_left()
+        _refuse_long(pause)
+        if on_wait is None:
+            return
+        if pause >= _MIN_REPORTED:
+            await on_wait(pause, "amoCRM, which asked for a pause")
+        elif (expected := (self._waiting - 1) / self._per_second) >= _MIN_REPORTED:
+            await on_wait(expected, "amoCRM's request limit")
+
+    async def _take(self) -> str:
+        """Take a slot when it is this request's turn, and give the name under which it is taken."""
+        lease = secrets.token_hex(8)
+
+        def take(table: SlotTable, count: int) -> float:
+            _refuse_long(table.pause_left)
+            return table.take(lease, count, self._timeout)
+
+        async with self._in_order:
+            while wait := await self._use(take):
+                await self._sleep(min(wait, _MAX_SLEEP))
+        return lease
+
+    async def _use(self, operation: Callable[[SlotTable, int], _T]) -> _T:
+        """What `operation` gives, of the table that counts now and its number of slots."""
+        try:
+            for _ in range(1 if self._alone else _MAX_BUSY):
+                with suppress(BlockingIOError):
+                    return self._use_file(operation)
+                await self._sleep(_BUSY_SLEEP)
+            reason = "another process does not let go of the file"
+        except OSError as error:
+            reason = type(error).__name__
+        count = min(self._per_second, ALONE_PER_SECOND)
+        if self._alone is None:
+            logger.warning(
+                "The rate limit cannot be shared with other processes (%s): this one sends very few until it can",
+                reason,
+            )
+            self._alone = self._new_table(self._clock(), 0 if self._seen is None else count)
+        self._alone.note(self._clock())
+        return operation(self._alone, count)
+
+    def _use_file(self, operation: Callable[[SlotTable, int], _T]) -> _T:
+        """What `operation` gives, of the table in the file.
+
+        Raises:
+            BlockingIOError: another process is just at it.
+            OSError: the file cannot be used.
+        """
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
+            if not lock_descriptor(descriptor, blocking=False):
+                raise BlockingIOError
+            content = file.read(_MAX_BYTES)
+            table = self._read(content)
+            result = operation(table, self._per_second)
+            file.seek(0)
+            # One write, and never a shorter one: the file is never half of one table and half of another.
+            file.write(table.model_dump_json().encode().ljust(len(content)))
+        if self._alone is not None:
+            logger.warning("The rate limit is shared with other processes again")
+            self._alone = None
+        self._seen = table
+        return result
+
+    def _read(self, content: bytes) -> SlotTable:
+        """The table that is in a file, with what this process has sent alone; a new one, where there is none in it."""
+        now = self._clock()
+        try:
+            table = SlotTable.model_validate_json(content)
+        except ValueError:
+            table = self._new_table(now, self._per_second if content or self._seen else 0)
+        table.note(now)
+        if self._alone is not None:
+            table.taken |= self._alone.taken
+            table.paused_until = max(table.paused_until, self._alone.paused_until)
+        return table
+
+    def _new_table(self, now: float, taken: int) -> SlotTable:
+        """A table with the pause that is known of, and so many slots taken for a second: others may have sent."""
+        table = SlotTable(noted_at=now, paused_until=self._seen.paused_until if self._seen else 0.0)
+        table.occupy(taken)
+        return table
+
+
+def _refuse_long(pause: float) -> None:
+    if pause > MAX_WAIT:
+        raise RateLimited(429, retry_after=round(pause, 1))
