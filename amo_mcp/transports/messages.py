@@ -39,12 +39,14 @@ class Refused(Exception):
     Attributes:
         code: the JSON-RPC error code.
         request_id: the id of the request, or None where it cannot be read.
+        answers: the id of the server's own request that it was to answer, if it was.
     """
 
-    def __init__(self, code: int, reason: str, request_id: RequestId | None) -> None:
+    def __init__(self, code: int, reason: str, request_id: RequestId | None, answers: RequestId | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.request_id = request_id
+        self.answers = answers
 
 
 def parse(line: bytes) -> JSONRPCMessage:
@@ -55,45 +57,54 @@ def parse(line: bytes) -> JSONRPCMessage:
     """
     if len(line) > MAX_MESSAGE_BYTES:
         reason = f"Invalid request: the line has more than {MAX_MESSAGE_BYTES} bytes"
-        raise Refused(INVALID_REQUEST, reason, _id_of_long(line))
+        raise _refused(INVALID_REQUEST, reason, _members_of_long(line))
     try:
         line.decode()
     except UnicodeDecodeError:
-        raise Refused(PARSE_ERROR, "Parse error: the line is not UTF-8", _id_in(_members(line))) from None
+        raise _refused(PARSE_ERROR, "Parse error: the line is not UTF-8", _members(line)) from None
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError as error:
-        request_id = _id_in(_members(line))
+        members = _members(line)
         if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
-            raise Refused(PARSE_ERROR, "Parse error: the line is not JSON", request_id) from None
-        raise Refused(INVALID_REQUEST, "Invalid request: the line is not one JSON-RPC message", request_id) from None
+            raise _refused(PARSE_ERROR, "Parse error: the line is not JSON", members) from None
+        raise _refused(INVALID_REQUEST, "Invalid request: the line is not one JSON-RPC message", members) from None
     # The model of a notification takes any object with a method, and so a request whose id is none.
     if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in _members(line):
         raise Refused(INVALID_REQUEST, "Invalid request: the id is neither a string nor an integer", None)
     return message
 
 
+def error_message(code: int, message: str, request_id: RequestId | None) -> JSONRPCError:
+    """An error answer."""
+    return JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
+
+
 def error_line(code: int, message: str, request_id: RequestId | None) -> bytes:
     """An error answer as a line."""
-    answer = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
-    return answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    return error_message(code, message, request_id).model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
 
 
-def _id_of_long(line: bytes) -> RequestId | None:
+def _refused(code: int, reason: str, members: dict[str, Any]) -> Refused:
+    """The refusal of a line of which no more than some members can be read."""
+    match members.get("id"):
+        case int() as read if not isinstance(read, bool):
+            pass
+        case str() as read if not _SURROGATE.search(read):
+            pass
+        case _:
+            return Refused(code, reason, None)
+    if isinstance(members.get("method"), str):
+        return Refused(code, reason, read)
+    answers = "method" not in members and members.keys() & {"result", "error"}
+    return Refused(code, reason, None, read if answers else None)
+
+
+def _members_of_long(line: bytes) -> dict[str, Any]:
     members = _members(line[:MAX_MESSAGE_BYTES])
     if "id" not in members and (last := _LAST_ID.search(line[-TAIL_BYTES:].decode(errors=_AS_SURROGATES))):
         members["id"] = json.loads(last[1])
-    return _id_in(members)
-
-
-def _id_in(members: dict[str, Any]) -> RequestId | None:
-    """The id, where it surely is one of a request: an answer to the client's own id is never made up."""
-    match members:
-        case {"method": str(), "id": int() as number} if not isinstance(number, bool):
-            return number
-        case {"method": str(), "id": str() as text} if not _SURROGATE.search(text):
-            return text
-    return None
+    return members
 
 
 def _members(line: bytes) -> dict[str, Any]:

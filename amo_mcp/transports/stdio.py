@@ -22,7 +22,7 @@ from amo_mcp.server.base import McpServer
 from amo_mcp.transports import descriptors
 from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_CONCURRENT_CALLS, SHUTDOWN_SECONDS
 from amo_mcp.transports.lines import lines
-from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, parse
+from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, error_message, parse
 from amo_mcp.transports.outbox import ClientReadsNothing, Outbox
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,9 @@ class _Connection:
                     except ClientReadsNothing:
                         logger.warning("ended: the client reads nothing and goes on sending")
                         return
+                    if refusal.answers is not None:
+                        # Else the call that waits for it would wait on.
+                        await send.send(SessionMessage(error_message(refusal.code, str(refusal), refusal.answers)))
                 else:
                     await send.send(SessionMessage(message, self._settle))
 

@@ -92,6 +92,26 @@ def test_a_line_that_is_no_message_is_refused_with_the_id_of_its_request(
 
 
 @pytest.mark.parametrize(
+    ("line", "answers"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"result":null}', 7),
+        (b'{"jsonrpc":"2.0","id":"a","result":[]}', "a"),
+        (b'{"jsonrpc":"2.0","id":7,"error":"no window"}', 7),
+        (b'{"id":7,"result":{}}', 7),
+        (b'{"jsonrpc":"2.0","id":7,"result":{"action":"\\ud800"}}', 7),
+        (b'{"jsonrpc":"2.0","id":7,"result":{"action":"\xff"}}', 7),
+        (b'{"jsonrpc":"2.0","id":7,"result":{"action":"acc', None),
+        (b'{"jsonrpc":"2.0","id":7,"resu', None),
+        (b'{"jsonrpc":"2.0","id":null,"result":[]}', None),
+    ],
+)
+def test_a_refused_answer_names_the_request_that_it_was_to_answer(line: bytes, answers: str | int | None) -> None:
+    with pytest.raises(Refused) as caught:
+        parse(line)
+    assert caught.value.answers == answers
+
+
+@pytest.mark.parametrize(
     ("head", "tail", "request_id"),
     [
         (b'{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":"bbb', b'bbb"}}', 7),

@@ -166,6 +166,16 @@ class TestRefusals:
             assert (answer["id"], answer["error"]["code"]) == (7, -32600)
             assert wire.server.called == []
 
+    @pytest.mark.parametrize("result", ["null", "[]", '"accept"', '{"action":"\\ud800"}'])
+    async def test_an_answer_that_is_none_ends_its_dialog_with_an_error(self, result: str) -> None:
+        async with served() as wire:
+            await wire.send(call(1, "ask"))
+            dialog = await wire.receive()
+            await wire.send(b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (dialog["id"], result.encode()))
+            refusal, answer = await wire.receive(), await wire.receive()
+            assert (refusal["id"], answer["id"]) == (None, 1)
+            assert answer["error"] == refusal["error"]
+
     async def test_empty_lines_are_no_messages(self) -> None:
         async with served() as wire:
             await wire.send(b"", b" \t\r", call(1, "echo", text="on"))
