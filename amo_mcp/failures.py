@@ -46,9 +46,11 @@ Code = Literal[
 NOTHING_CHANGED = "Nothing was changed."
 NOT_RECORDED = "The change stopped; what was sent before may have been made."
 
+MAX_FIELDS = 50
+"""Parts of the arguments or of a request that an error names."""
+
 _MAX_DETAIL = 300
 _MAX_DETAIL_IN_MESSAGE = 120
-_MAX_FIELDS = 50
 _MAX_DIFFERENCES = 20
 
 
@@ -92,16 +94,16 @@ class Failure(Exception):
         self.answer: dict[str, Any] = {"error": error | dict(extra or {})}
 
 
-def invalid_arguments(fields: Sequence[tuple[str, str]]) -> Failure:
-    """The failure for arguments that are not acceptable."""
+def invalid_arguments(fields: Sequence[tuple[str, str]], count: int | None = None) -> Failure:
+    """The failure for arguments that are not acceptable; `fields` may be the first of `count` problems."""
     path, detail = fields[0]
     short = detail if len(detail) <= _MAX_DETAIL_IN_MESSAGE else detail.partition(";")[0]
-    more = f" (and {len(fields) - 1} more, see fields)" if len(fields) > 1 else ""
+    more = f" (and {(count or len(fields)) - 1} more, see fields)" if len(fields) > 1 else ""
     return Failure(
         "invalid_arguments",
         f"{path} {short}{more}.",
         "Correct the arguments as fields says and call the tool again.",
-        fields=fields[:_MAX_FIELDS],
+        fields=fields[:MAX_FIELDS],
     )
 
 
@@ -237,7 +239,7 @@ def explain(error: Exception) -> Failure | None:
 def _rejected(error: amo.Refused) -> Failure:
     """What the API said of the data goes into `fields`, as data."""
     problems = [(problem.path, problem.detail or problem.code) for problem in error.problems] or [("", error.detail)]
-    fields = [(sanitize(path), sanitize(detail, _MAX_DETAIL)) for path, detail in problems if detail][:_MAX_FIELDS]
+    fields = [(sanitize(path), sanitize(detail, _MAX_DETAIL)) for path, detail in problems if detail][:MAX_FIELDS]
     return Failure(
         "rejected",
         f"amoCRM did not accept the request (status {error.status}).",

@@ -1,5 +1,6 @@
 """Wrong arguments, whatever they are, end in `invalid_arguments`, and nothing is sent to the API."""
 
+import difflib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from mcp_types import Tool
 from typing_extensions import override
 
@@ -240,3 +242,40 @@ async def test_a_name_that_looks_like_json_stays_a_name(name: str, sandbox: Sand
     async with serve(sandbox) as served, served.client("2026-07-28") as client:
         created = answer(await client.call_tool("create_segment", {"name": name}))
     assert created["segment"]["name"] == name
+
+
+@pytest.mark.requirement("ARG-2")
+@pytest.mark.anyio
+async def test_of_very_many_wrong_arguments_the_first_fifty_are_told_and_no_other_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+
+    def matches(name: str, *_: Any, **__: Any) -> list[str]:
+        compared.append(name)
+        return ["search"]
+
+    monkeypatch.setattr(difflib, "get_close_matches", matches)
+    many = {f"{number:05}{'x' * 100}": 1 for number in range(60_000)}
+    async with offline() as client:
+        top = error(await client.call_tool("list_segments", many))
+        inside = error(await client.call_tool("plan_changes", {"changes": [dict([*many.items()][:40_000])]}))
+        with pytest.raises(MCPError, match="the nearest is search"):
+            await client.call_tool("get_segments" + "s" * 900_000, {})
+    assert top["message"].endswith(f"nearest is search (and 59999 more, see fields). {NOTHING}")
+    assert inside["message"].endswith(f"(and 40001 more, see fields). {NOTHING}")
+    assert (len(top["fields"]), len(inside["fields"])) == (50, 50)
+    assert len(compared) <= 101
+    assert max(map(len, compared)) <= 100
+
+
+@pytest.mark.requirement("ARG-2")
+@pytest.mark.anyio
+@pytest.mark.parametrize(("names", "path"), [(49_998, "name"), (49_999, "arguments")])
+async def test_arguments_have_at_most_fifty_thousand_keys_and_entries(names: int, path: str) -> None:
+    """Two keys, and the entries of one list; the name is what is wrong in the smaller one."""
+    async with offline() as client:
+        prices = {"name": "", "available_products_price_types": json.dumps([*range(1, names + 1)])}
+        failure = error(await client.call_tool("create_segment", prices))
+    assert (failure["code"], failure["fields"][0]["path"]) == ("invalid_arguments", path)
+    assert len(failure["message"]) < 200

@@ -8,10 +8,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from amo_mcp.failures import invalid_arguments
+from amo_mcp.failures import MAX_FIELDS, invalid_arguments
 from amo_mcp.text import sanitize
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+MAX_VALUES = 50_000
+"""Keys and list entries in the arguments of a call: a full plan has about half as many."""
+
+_MAX_NAME_CHARACTERS = 60
 
 _DETAILS = {
     "missing": "is required",
@@ -39,17 +44,23 @@ def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, 
     """The arguments as `model`; `schema` is what the model was told of them.
 
     Raises:
-        Failure: `invalid_arguments`, with every problem.
+        Failure: `invalid_arguments`, with the first `MAX_FIELDS` problems and how many there are.
     """
-    known = list(schema["properties"])
-    unknown = [(sanitize(name, 60) or "?", _unknown(name, known)) for name in arguments if name not in known]
-    if unknown:
-        raise invalid_arguments(unknown)
+    known = schema["properties"]
+    if unknown := [name for name in arguments if name not in known]:
+        told = [
+            (sanitize(name[:_MAX_NAME_CHARACTERS]) or "?", _unknown(name, list(known))) for name in unknown[:MAX_FIELDS]
+        ]
+        raise invalid_arguments(told, len(unknown))
     given = {name: _unwrapped(value, schema["properties"][name]) for name, value in arguments.items()}
+    if _exceeds(given, MAX_VALUES):
+        raise invalid_arguments([("arguments", f"must have at most {MAX_VALUES} keys and entries")])
     try:
         return model.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise invalid_arguments([(_path(item), _detail(item, schema)) for item in error.errors()]) from None
+        found = error.errors(include_url=False, include_input=False)
+        told = [(_path(item), _detail(item, schema)) for item in found[:MAX_FIELDS]]
+        raise invalid_arguments(told, len(found)) from None
 
 
 def _unwrapped(value: Any, schema: dict[str, Any]) -> Any:
@@ -62,8 +73,19 @@ def _unwrapped(value: Any, schema: dict[str, Any]) -> Any:
         return value
 
 
+def _exceeds(value: Any, limit: int) -> bool:
+    """Whether there are more keys and list entries in it, at all depths together."""
+    containers = [value]
+    while containers and limit >= 0:
+        container = containers.pop()
+        limit -= len(container)
+        inner = container.values() if isinstance(container, dict) else container
+        containers += [item for item in inner if isinstance(item, dict | list)]
+    return limit < 0
+
+
 def _path(item: ErrorDetails) -> str:
-    return ".".join(sanitize(str(part), 60) for part in item["loc"]) or "arguments"
+    return ".".join(sanitize(str(part)[:_MAX_NAME_CHARACTERS]) for part in item["loc"]) or "arguments"
 
 
 def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
@@ -73,7 +95,7 @@ def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+    nearest = difflib.get_close_matches(name[:_MAX_NAME_CHARACTERS].lower(), known, n=1, cutoff=0.0)
     return f"is not a known argument; the nearest is {nearest[0]}" if nearest else "is not known; none are taken"
 
 
