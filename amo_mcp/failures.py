@@ -277,8 +277,8 @@ def _journal_unusable(error: JournalUnusable) -> Failure:
 
 def done_and_not_done(execution: Execution) -> tuple[list[str], list[str]]:
     """The steps that were done, and those that were not, each of these with what is known of it."""
-    done = [sanitize(summary_of(step), 200) for step in execution.done]
-    return done, [f"{sanitize(summary_of(step), 200)}: {step.outcome}" for step in execution.not_done]
+    done = [sanitize(str(summary_of(step)), 200) for step in execution.done]
+    return done, [f"{sanitize(str(summary_of(step)), 200)}: {step.outcome}" for step in execution.not_done]
 
 
 def _partly_done(error: PartlyDone) -> Failure:

@@ -74,9 +74,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def quote(name: str) -> str:
+def quote(name: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     """`name`, sanitized, in guillemets that it cannot close itself."""
-    visible = sanitize(name)
+    visible = sanitize(name, limit)
     return f"«{visible.translate(_QUOTES)}»" if visible else "(no visible name)"
 
 

@@ -21,7 +21,7 @@ ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 ROOMS = (
     *("storage", "transports", "server", "tools", "failures", "confirmation", "accounts", "reorganize", "changes"),
-    *("amocrm", "settings", "paths", "logs", "protocol", "text", "listen"),
+    *("amocrm", "settings", "paths", "logs", "protocol", "text", "language", "listen"),
 )
 """From top to bottom, as imports go; `cli` and `compose` have no part in a call."""
 

@@ -13,9 +13,11 @@ from amo_mcp.changes.executor import Execution, Executor, Report
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
+from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
+from amo_mcp.language import Message, message
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ class AmoAccount:
     def reporting(self, report: Report) -> Self:
         """The account for one call: `report` is called when it waits, and when it goes on."""
 
-        async def on_wait(seconds: float, reason: str) -> None:
-            await report(0, None, f"Waiting {seconds:.0f} s for {reason}")
+        async def on_wait(seconds: float, reason: Message) -> None:
+            await report(0, None, message("Waiting {seconds} s for {reason}", seconds=round(seconds), reason=reason))
 
         return replace(self, client=self.client.reporting(on_wait), report=report)
+
+    async def reader(self) -> Reader:
+        """Who is asked about changes of this account."""
+        return Reader()
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""

@@ -6,7 +6,9 @@ from typing import NamedTuple, Protocol
 
 import anyio.lowlevel
 
-OnWait = Callable[[float, str], Awaitable[None]]
+from amo_mcp.language import Message
+
+OnWait = Callable[[float, Message], Awaitable[None]]
 """Called when a request has to wait: with the seconds, and with what it waits for, fit to follow "Waiting 3 s for"."""
 
 MAX_WAIT = 10.0

@@ -29,6 +29,7 @@ from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimite
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
 from amo_mcp.amocrm.responses import data_of, error_of
+from amo_mcp.language import message
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
@@ -273,7 +274,7 @@ class Session:
             seconds = state.next_action.sleep if state.next_action else 0.0
             logger.info("Trying again in %.1f s", seconds)
             if request.on_wait is not None:
-                await request.on_wait(seconds, "amoCRM, to try again")
+                await request.on_wait(seconds, message("amoCRM, to try again"))
 
         return AsyncRetrying(
             sleep=self._sleep,

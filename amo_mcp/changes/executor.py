@@ -38,6 +38,7 @@ from amo_mcp.changes.steps import (
 )
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
+from amo_mcp.language import Message, message
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ _EntityT = TypeVar("_EntityT", Segment, Status)
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
-Report = Callable[[float, float | None, str], Awaitable[None]]
+Report = Callable[[float, float | None, Message], Awaitable[None]]
 """Reports how far a call is: progress, its total where that is known, and a message."""
 
 
@@ -199,7 +200,7 @@ class Executor:
 
     async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
         if self.report is not None and len(steps) > 1:
-            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else "Done")
+            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else message("Done"))
 
 
 @dataclass

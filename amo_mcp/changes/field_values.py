@@ -7,11 +7,12 @@ known, so they are compared whole, and sent back as they were.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, time
 from types import MappingProxyType
 from typing import Any
 
-from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment, iso_utc
+from amo_mcp.amocrm.models import FieldValue, FieldValues, Segment
+from amo_mcp.changes.reader import Reader
+from amo_mcp.language import Texts
 from amo_mcp.text import quote
 
 DOCUMENTED_TYPES = frozenset(
@@ -53,39 +54,41 @@ def values_to_send(field: FieldValues | None) -> list[dict[str, Any]] | None:
     return [_to_send(value) for value in field["values"]]
 
 
-def readable_values(field: FieldValues | None) -> str:
+def readable_values(field: FieldValues | None, reader: Reader) -> str:
     """The values for a sentence: `«15»`, `«Mail», «Telephone»`, or `empty`."""
+    empty = reader.texts("empty")
     if field is None or not field["values"]:
-        return "empty"
-    texts = [quote(readable_value(value, field.get("field_type")) or "empty") for value in field["values"]]
+        return empty
+    texts = [quote(readable_value(value, field.get("field_type"), reader) or empty) for value in field["values"]]
     more = len(texts) - _MAX_SHOWN
     return ", ".join(texts[:_MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def readable_value(
-    value: Mapping[str, Any], field_type: str | None, choices: Mapping[int, str] = MappingProxyType({})
+    value: Mapping[str, Any],
+    field_type: str | None,
+    reader: Reader,
+    choices: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
-    """One value as a person reads it: the text of a choice, yes or no, a day, a moment in UTC; empty for none.
+    """One value as a person reads it: the text of a choice, yes or no, a day, a moment; empty for none.
 
     Args:
         value: a value as the API gives or takes it; of a type that is not documented, it is shown whole.
         field_type: the type of its field, if it is known.
+        reader: who reads it.
         choices: the texts of the field's choices, by id.
     """
     parts = {key: part for key, part in value.items() if part is not None}
     if not _is_documented(field_type) and parts.keys() != {"value"}:
-        return _readable(parts)
+        return _readable(parts, reader.texts)
     choice, content = parts.get("enum_id"), parts.get("value")
     if choice is not None:
-        return choices.get(choice) or _readable(content or parts.get("enum_code") or f"choice {choice}")
+        named = choices.get(choice) or content or parts.get("enum_code")
+        return _readable(named, reader.texts) if named else reader.texts("choice {id}", id=choice)
     if field_type in ("date", "date_time") and type(content) is int:
-        with suppress(OverflowError, OSError, ValueError):
-            moment = datetime.fromtimestamp(content, UTC)
-            # A public report says that a day is kept at midnight of the account's zone. That zone is not read here:
-            # UTC is assumed.
-            is_day = field_type == "date" and moment.time() == time()
-            return f"{moment:%Y-%m-%d}" if is_day else iso_utc(moment)
-    return "" if content is None else _readable(content)
+        with suppress(OverflowError):
+            return str(reader.zone.day(content)) if field_type == "date" else reader.zone.words(content)
+    return "" if content is None else _readable(content, reader.texts)
 
 
 def _is_documented(field_type: str | None) -> bool:
@@ -108,16 +111,16 @@ def _to_send(value: FieldValue) -> dict[str, Any]:
     return {"value": value.get("value")} if choice is None else {"enum_id": choice}
 
 
-def _readable(content: object) -> str:
+def _readable(content: object, texts: Texts) -> str:
     """JSON as text without brackets and quotation marks: `city: Omsk, home: yes`."""
     match content:
         case None:
-            return "empty"
+            return texts("empty")
         case bool():
-            return "yes" if content else "no"
+            return texts("yes") if content else texts("no")
         case Mapping():
-            return ", ".join(f"{key}: {_readable(part)}" for key, part in content.items())
+            return ", ".join(f"{key}: {_readable(part, texts)}" for key, part in content.items())
         case list():
-            return ", ".join(map(_readable, content))
+            return ", ".join(_readable(part, texts) for part in content)
         case _:
             return str(content)

@@ -10,6 +10,7 @@ from typing import Any
 
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.steps import Step, from_record, to_record
+from amo_mcp.language import Message
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PendingChange:
     undoes: str | None = None
     undone_tool: str = ""
     undone_at: float = 0.0
-    not_restored: tuple[str, ...] = ()
+    not_restored: tuple[Message, ...] = ()
 
 
 def pending_to_record(change: PendingChange) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def pending_to_record(change: PendingChange) -> dict[str, Any]:
     return vars(change) | {
         "steps": [to_record(step) for step in change.steps],
         "fields": [field.model_dump(mode="json", exclude_unset=True) for field in change.fields],
-        "not_restored": list(change.not_restored),
+        "not_restored": [left_out.to_record() for left_out in change.not_restored],
     }
 
 
@@ -48,4 +49,5 @@ def pending_from_record(record: Mapping[str, Any]) -> PendingChange:
     """The pending change of a record that `pending_to_record` made."""
     steps = tuple(map(from_record, record["steps"]))
     fields = tuple(map(CustomField.model_validate, record["fields"]))
-    return PendingChange(**{**record, "steps": steps, "fields": fields, "not_restored": tuple(record["not_restored"])})
+    not_restored = tuple(map(Message.from_record, record["not_restored"]))
+    return PendingChange(**{**record, "steps": steps, "fields": fields, "not_restored": not_restored})

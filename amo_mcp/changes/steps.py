@@ -9,7 +9,8 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.text import quote
+from amo_mcp.language import Message, message
+from amo_mcp.text import quote, sanitize
 
 Action = Literal["create", "update", "delete"]
 Kind = Literal["segment", "status"]
@@ -40,7 +41,6 @@ _LABELS = {
     "available_products_price_types": "price fields",
     "customers_count": "customer count",
 }
-_VERBS: Mapping[Action, str] = {"create": "Create", "update": "Change", "delete": "Delete"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +174,28 @@ def label_of(setting: str) -> str:
     return _LABELS.get(setting, setting)
 
 
-def title_of(step: Step) -> str:
-    """What a step does, in three English words: `Change segment «VIP»`."""
-    return f"{_VERBS[step.action]} {step.kind} {quote(step.name)}"
+def shown_name(name: str) -> str | Message:
+    """A name in a sentence: quoted, or that there is none to see."""
+    return quote(name) if sanitize(name) else message("(no visible name)")
 
 
-def summary_of(step: Step) -> str:
+def title_of(step: Step) -> Message:
+    """What a step does: `Change segment «VIP»`."""
+    name, is_segment = shown_name(step.name), step.kind == "segment"
+    match step:
+        case Create():
+            text = message("Create segment {name}", name=name), message("Create status {name}", name=name)
+        case Update():
+            text = message("Change segment {name}", name=name), message("Change status {name}", name=name)
+        case Delete():
+            text = message("Delete segment {name}", name=name), message("Delete status {name}", name=name)
+    return text[0] if is_segment else text[1]
+
+
+def summary_of(step: Step) -> Message:
     """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
-    return title_of(step) + ("" if step.target_id is None else f" (id {step.target_id})")
+    title = title_of(step)
+    return title if step.target_id is None else message("{title} (id {id})", title=title, id=step.target_id)
 
 
 def customers_affected(steps: Iterable[Step]) -> int:

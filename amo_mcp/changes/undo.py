@@ -7,14 +7,28 @@ from typing import Any
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch, writable_name
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Status
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, field_ids, label_of
-from amo_mcp.text import counted, quote, quote_unless_code, sanitize
+from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.steps import (
+    ChangeRecord,
+    Create,
+    Delete,
+    Entity,
+    Kind,
+    Step,
+    Update,
+    field_ids,
+    label_of,
+    shown_name,
+    summary_of,
+)
+from amo_mcp.language import Message, counted_message, message
+from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
-_NOUNS = {"create": "creation", "update": "change", "delete": "deletion"}
 
 
 @dataclass(frozen=True)
@@ -28,67 +42,79 @@ class Undo:
     """
 
     steps: tuple[Step, ...] = ()
-    not_restored: tuple[str, ...] = ()
+    not_restored: tuple[Message, ...] = ()
     conflicts: tuple[str, ...] = ()
 
 
-def invert(record: ChangeRecord, account: Mapping[Kind, Mapping[int, Entity]], recreated: RecreatedIds) -> Undo:
+def invert(
+    record: ChangeRecord,
+    account: Mapping[Kind, Mapping[int, Entity]],
+    recreated: RecreatedIds,
+    zone: Zone = UNKNOWN,
+) -> Undo:
     """How to take back those steps of a change that are done.
 
     Args:
         record: the change as it stands (`Journal.change`).
         account: the account as it is now: entities by kind and id, of every kind that the change has.
         recreated: by which an entity that was deleted and created again is taken for the one that it was.
+        zone: where the account's days begin.
     """
     undo = Undo()
     for position, step in reversed([*enumerate(record.steps)]):
-        part = _inverse(step, account.get(step.kind, {}), recreated)
+        part = _inverse(step, account.get(step.kind, {}), recreated, Reader(zone=zone))
         steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
         undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
     return undo
 
 
-def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds) -> Undo:
+def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds, reader: Reader) -> Undo:
     if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
     known = step.before if isinstance(step, Delete) else step.after
     if step.outcome != "done" or known is None:
         # What was done may be unknown, or whether it was undone since.
-        was = "was made" if isinstance(step, Update) or step.target_id is None else "was made or undone"
-        unclear = f"It is not known whether the {_NOUNS[step.action]} of {_title(step)} {was}; it is left as it is."
+        summary = summary_of(step)
+        if isinstance(step, Update) or step.target_id is None:
+            unclear = message("It is not known whether this was made, so it is left as it is: {step}.", step=summary)
+        else:
+            unclear = message(
+                "It is not known whether this was made or undone, so it is left as it is: {step}.", step=summary
+            )
         return Undo(not_restored=(unclear,))
     current = entities.get(known.id) or entities.get(recreated.current_id(step.kind, known.id))
     match step:
         case Create():
-            return _remove(step, known, current)
+            return _remove(step, known, current, reader)
         case Update():
-            return _restore(step, known, current)
+            return _restore(step, known, current, reader)
         case Delete():
             return _recreate(step, current)
 
 
-def _remove(step: Create, left: Entity, current: Entity | None) -> Undo:
+def _remove(step: Create, left: Entity, current: Entity | None, reader: Reader) -> Undo:
     """Delete what was created, as it is now."""
     if current is None:
-        return Undo(not_restored=(f"{_title(step)} is no longer there; there is nothing to delete.",))
+        gone = message("{title} is no longer there; there is nothing to delete.", title=_title(step))
+        return Undo(not_restored=(gone,))
     names = ("name", "color", _PRICES)
     fields = {*fields_by_id(left), *fields_by_id(current)}
-    return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields)))
+    return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields, reader)))
 
 
-def _restore(step: Update, left: Entity, current: Entity | None) -> Undo:
+def _restore(step: Update, left: Entity, current: Entity | None, reader: Reader) -> Undo:
     """Give the settings that were changed their values from before."""
     if current is None:
         return Undo(conflicts=(f"{_title(step)} is no longer there; it cannot be changed back.",))
     # The account renumbers positions, so that another one proves no change.
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
-    conflicts = tuple(_conflicts(step, left, current, names, field_ids([step])))
+    conflicts = tuple(_conflicts(step, left, current, names, field_ids([step]), reader))
     patch, not_restored = _patch_back(step)
     steps = (Update(current, patch),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
 
 
-def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ...]]:
+def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[Message, ...]]:
     """The patch that restores what a step changed, and what of it cannot be written."""
     before = step.before
     settings = {name: getattr(before, name) for name in step.patch.to_payload() if name != _FIELDS}
@@ -105,18 +131,24 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[str, ..
 
 def _recreate(step: Delete, current: Entity | None) -> Undo:
     """Create what was deleted once more, unless another change has brought it back."""
+    title = _title(step)
     if current is not None:
-        there = "" if current.id == step.before.id else f" as id {current.id}"
-        return Undo(not_restored=(f"{_title(step)} is there already{there}; there is nothing to create.",))
+        if current.id == step.before.id:
+            there = message("{title} is there already; there is nothing to create.", title=title)
+        else:
+            there = message(
+                "{title} is there already as id {id}; there is nothing to create.", title=title, id=current.id
+            )
+        return Undo(not_restored=(there,))
     before = step.before
     settings, unwritable = _writable(step, {"name": before.name, "color": before.color or None})
     draft: SegmentDraft | StatusDraft
-    lost: tuple[str, ...]
+    lost: tuple[Message, ...]
     if isinstance(before, Status):
         draft = StatusDraft(sort=before.sort, **settings)
         lost = (
-            "Its customers were moved to other statuses, and its conditions do not come back.",
-            "Its position may be off by one.",
+            message("Its customers were moved to other statuses, and its conditions do not come back."),
+            message("Its position may be off by one."),
         )
     else:
         values = {field["field_id"]: values_to_send(field) for field in before.custom_fields_values}
@@ -126,13 +158,16 @@ def _recreate(step: Delete, current: Entity | None) -> Undo:
             available_products_price_types=before.available_products_price_types or None,
             **settings,
         )
-        members = counted(before.customers_count or 0, "customer")
-        not_back = f"Its members ({members}) do not come back into it, nor do its conditions."
-        lost = (not_back if before.customers_count else "Its conditions do not come back.",)
-    return Undo((Create(draft),), (f"{_title(step)} comes back with a new id.", *lost, *unwritable))
+        members = counted_message(
+            "Its members ({count} customer) do not come back into it, nor do its conditions.",
+            "Its members ({count} customers) do not come back into it, nor do its conditions.",
+            before.customers_count or 0,
+        )
+        lost = (members if before.customers_count else message("Its conditions do not come back."),)
+    return Undo((Create(draft),), (message("{title} comes back with a new id.", title=title), *lost, *unwritable))
 
 
-def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Message, ...]]:
     """What can be written of settings: an account may have names and colours that the API does not take."""
     writable, unwritable = {**settings}, []
     name, color = settings.get("name"), settings.get("color")
@@ -140,11 +175,18 @@ def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[
         writable["name"] = _writable_name(name, step)
         if writable["name"] != name:
             unwritable.append(
-                f"The name of {_title(step)} cannot be set as it was; it becomes {quote(writable['name'])}."
+                message(
+                    "{title}: the name cannot be set as it was; it becomes {name}.",
+                    title=_title(step),
+                    name=quote(writable["name"]),
+                )
             )
     if color is not None and color not in (SEGMENT_COLORS if step.kind == "segment" else STATUS_COLORS):
         del writable["color"]
-        unwritable.append(f"The colour {quote_unless_code(color)} of {_title(step)} cannot be set through the API.")
+        shown = quote_unless_code(color)
+        unwritable.append(
+            message("{title}: the colour {color} cannot be set through the API.", title=_title(step), color=shown)
+        )
     return writable, tuple(unwritable)
 
 
@@ -154,7 +196,7 @@ def _writable_name(name: str, step: Update | Delete) -> str:
 
 
 def _conflicts(
-    step: Step, left: Entity, current: Entity, names: Iterable[str], field_ids: Iterable[int]
+    step: Step, left: Entity, current: Entity, names: Iterable[str], field_ids: Iterable[int], reader: Reader
 ) -> Iterator[str]:
     """What is not as the step left it, of what is known of how it left it."""
     for name in names:
@@ -166,7 +208,8 @@ def _conflicts(
         for field_id in field_ids:
             was, now = before.get(field_id), after.get(field_id)
             if not same_values(was, now):
-                yield _conflict(step, field_label(field_id, now, was), readable_values(was), readable_values(now))
+                texts = (readable_values(field, reader) for field in (was, now))
+                yield _conflict(step, field_label(field_id, now, was), *texts)
 
 
 def _conflict(step: Step, label: str, was: str, now: str) -> str:
@@ -189,6 +232,9 @@ def _readable(name: str, setting: Any) -> str:
     return quote_unless_code(setting) if name == "color" else quote(str(setting))
 
 
-def _title(step: Step) -> str:
-    target = "" if step.target_id is None else f" (id {step.target_id})"
-    return f"{step.kind} {quote(step.name)}{target}"
+def _title(step: Step) -> Message:
+    name, is_segment = shown_name(step.name), step.kind == "segment"
+    if step.target_id is None:
+        return message("segment {name}", name=name) if is_segment else message("status {name}", name=name)
+    values = {"name": name, "id": step.target_id}
+    return message("segment {name} (id {id})", **values) if is_segment else message("status {name} (id {id})", **values)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.question import Question, question_of
 
 LIFETIME = 600.0
@@ -50,6 +51,7 @@ class Approval:
         request_digest: the tool and its arguments, digested.
         change: what a yes carries out.
         expires: Unix seconds.
+        reader: who is asked.
     """
 
     id: str
@@ -60,11 +62,12 @@ class Approval:
     request_digest: str
     change: PendingChange
     expires: float
+    reader: Reader = ANYBODY
 
     @property
     def question(self) -> Question:
         """What the person is asked."""
-        return question_of(self.change)
+        return question_of(self.change, self.reader)
 
 
 class ApprovalStore(Protocol):
@@ -77,7 +80,13 @@ class ApprovalStore(Protocol):
     lifetime: float
 
     async def open(
-        self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
+        self,
+        channel: Channel,
+        caller: Caller,
+        tool: str,
+        request_digest: str,
+        change: PendingChange,
+        reader: Reader = ANYBODY,
     ) -> Approval:
         """A new question, whose nonce no other pending question has.
 

@@ -11,6 +11,7 @@ from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
 from amo_mcp.confirmation.approvals import NOT_PENDING, Approval, ApprovalStore, Caller, Channel
 from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired
@@ -45,7 +46,7 @@ class Asker:
         """Raise CannotAsk when there is no way to ask the person behind this call."""
         self.channel(ctx)
 
-    async def ask(self, ctx: Ctx, tool: str, change: PendingChange) -> Approval | InputRequiredResult:
+    async def ask(self, ctx: Ctx, tool: str, change: PendingChange, reader: Reader) -> Approval | InputRequiredResult:
         """Ask about a change: the consumed approval of a yes, or the question that ends the call (2026-07-28).
 
         Raises:
@@ -53,7 +54,7 @@ class Asker:
             NotConfirmed: anything but a yes.
         """
         channel, caller = self.channel(ctx), caller_of(ctx)
-        approval = await self.approvals.open(channel, caller, tool, _digest(ctx), change)
+        approval = await self.approvals.open(channel, caller, tool, _digest(ctx), change, reader)
         if channel == "chat":
             raise ConfirmationRequired(approval.question.text, approval.id, approval.expires)
         if ctx.protocol_version >= STATELESS_SINCE:

@@ -1,140 +1,208 @@
-"""What a question and a plan say of a step: each setting before → after.
+"""What a question and a plan say of a step: each setting before → after, in the words of who reads it.
 
 What differs is always shown. What is left out of a long text or a long list is the same on both sides, or counted.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
-from amo_mcp.changes.field_values import field_label, fields_by_id, readable_value
-from amo_mcp.changes.steps import Delete, Step, Update, customers_affected, label_of, payload_of, summary_of
-from amo_mcp.text import counted, quote, quote_unless_code, sanitize
+from amo_mcp.changes.field_values import fields_by_id, readable_value
+from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.steps import Delete, Step, Update, payload_of, shown_name, summary_of
+from amo_mcp.language import Texts
+from amo_mcp.text import quote, quote_unless_code, sanitize
 
-MAX_SHOWN_TEXT = 80
+MAX_SHOWN_TEXT = 200
 """Characters of one text that are shown."""
 
 MAX_SHOWN_ITEMS = 5
 """Entries of one list that are shown."""
 
 _CONTEXT = 20
-"""Characters that are shown before the first difference of two long texts."""
+"""Characters that are shown on both sides of what differs in two long texts."""
 
 _MAX_COMPARED = 100_000
-_EMPTY = "empty"
+_COLOR = re.compile("#?([0-9a-fA-F]{6})")
 
 
-def headline(step: Step) -> str:
-    """What a step does to what: `Change segment «VIP» (id 51)`."""
-    is_counted = isinstance(step, Delete) and step.kind == "segment"
-    return summary_of(step) + (f", {counted(customers_affected([step]), 'customer')}" if is_counted else "")
+@dataclass(frozen=True)
+class Value:
+    """What a setting is, as a person reads it.
 
-
-def on_one_line(step: Step, fields: Sequence[CustomField]) -> str:
-    """A step with everything that it sets."""
-    settings = setting_lines(step, fields)
-    return f"{headline(step)}: {'; '.join(settings)}" if settings else headline(step)
-
-
-def setting_lines(step: Step, fields: Sequence[CustomField]) -> list[str]:
-    """What a step sets, a line a setting; `fields` are the definitions of the custom fields that it sets."""
-    before = step.before if isinstance(step, Update) else None
-    payload = payload_of(step)
-    lines = []
-    if before is not None and "name" in payload:
-        lines.append(_texts("name", before.name, payload["name"]))
-    if "sort" in payload:
-        lines.append(_line("sort", str(before.sort) if isinstance(before, Status) else None, str(payload["sort"])))
-    if "color" in payload:
-        lines.append(_line("color", quote_unless_code(before.color) if before else None, payload["color"]))
-    if (prices := payload.get("available_products_price_types")) is not None:
-        was = [str(item) for item in before.available_products_price_types] if isinstance(before, Segment) else None
-        lines.append(_lists("available_products_price_types", was, [str(item) for item in prices]))
-    fields_before = fields_by_id(before)
-    definitions = {field.id: field for field in fields}
-    for sent in payload.get("custom_fields_values", []):
-        field = fields_before.get(sent["field_id"])
-        lines.append(_field_line(sent, field, definitions.get(sent["field_id"]), creating=before is None))
-    return lines
-
-
-def _field_line(
-    sent: Mapping[str, Any], current: FieldValues | None, definition: CustomField | None, *, creating: bool
-) -> str:
-    """One custom field by its name, its choices by their texts, its dates as days."""
-    label = f"field {quote(definition.name)}" if definition else field_label(sent["field_id"], current)
-    field_type = definition.type if definition else (current.get("field_type") if current else None)
-    choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
-    before = [readable_value(value, field_type, choices) for value in (current["values"] if current else [])]
-    after = [readable_value(value, field_type, choices) for value in sent["values"] or []]
-    if len(before) <= 1 and len(after) <= 1:
-        return _texts(label, None if creating else "".join(before), "".join(after))
-    return _lists(label, None if creating else [quote(text) for text in before], [quote(text) for text in after])
-
-
-def _line(setting: str, before: str | None, after: str) -> str:
-    """`Colour: was 6610f2 → will be ae003f`, in a creation (`before` is None) `Colour: ae003f`.
-
-    The words between the two keep the order, whichever direction a script runs.
+    Attributes:
+        text: one line of visible characters; never empty.
+        color: `#6610f2` where the value is a colour that can be painted.
     """
-    now = after or _EMPTY
-    return _labelled(setting, now if before is None else f"was {before or _EMPTY} → will be {now}")
+
+    text: str
+    color: str | None = None
 
 
-def _labelled(setting: str, said: str) -> str:
-    label = label_of(setting)
-    return f"{label[:1].upper()}{label[1:]}: {said}"
+@dataclass(frozen=True)
+class Setting:
+    """One setting before → after.
+
+    Attributes:
+        label: which one.
+        before: None when there is nothing to compare with, as in a creation.
+        note: what is to be said of the two; mostly empty.
+        line: all of it in one line, such as `Colour: was 6610f2 → will be ae003f`.
+    """
+
+    label: str
+    before: Value | None
+    after: Value
+    note: str
+    line: str
 
 
-def _texts(label: str, before: str | None, after: str) -> str:
-    """Two texts, cut so that what differs is shown; two that look alike are said to differ."""
-    will = sanitize(after, _MAX_COMPARED)
-    if before is None:
-        return _line(label, None, _excerpt(will, 0))
-    was = sanitize(before, _MAX_COMPARED)
-    if was == will and before != after:
-        return _line(label, quote(before), quote(after)) + " (they differ only in invisible characters)"
-    if max(len(was), len(will)) > MAX_SHOWN_TEXT:
-        start = max(0, _first_difference(was, will) - _CONTEXT)
-        was, will = _excerpt(was, start), _excerpt(will, start)
-    else:
-        was, will = (quote(text) if text else "" for text in (was, will))
-    return _line(label, was, will)
+def headline(step: Step, texts: Texts) -> str:
+    """What a step does to what: `Change segment «VIP» (id 51)`; of a deletion also how many customers it affects."""
+    summary = summary_of(step)
+    if isinstance(step, Delete) and isinstance(step.before, Segment):
+        count = step.before.customers_count or 0
+        return texts.plural("{summary}, {count} customer", "{summary}, {count} customers", count, summary=summary)
+    return texts.of(summary)
 
 
-def _first_difference(one: str, other: str) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+def on_one_line(step: Step, fields: Sequence[CustomField], reader: Reader) -> str:
+    """A step with everything that it sets."""
+    settings = [setting.line for setting in settings_of(step, fields, reader)]
+    first = headline(step, reader.texts)
+    return f"{first}: {'; '.join(settings)}" if settings else first
 
 
-def _excerpt(text: str, start: int) -> str:
-    """A part of a text, and how much of it is not shown."""
-    if not text:
-        return ""
-    shown = text[start : start + MAX_SHOWN_TEXT]
-    left_out = len(text) - len(shown)
-    return quote(shown) + (f" (of {len(text)} characters, from {start + 1})" if left_out else "")
+def color_value(color: str, texts: Texts) -> Value:
+    """A colour of an entity."""
+    match = _COLOR.fullmatch(color)
+    return Value(quote_unless_code(color) or texts("empty"), f"#{match[1].lower()}" if match else None)
 
 
-def _lists(label: str, before: Sequence[str] | None, after: Sequence[str]) -> str:
-    """Two lists; of long ones what differs, and how much is the same."""
-    if before is None:
-        return _line(label, None, _some(after, 0))
-    if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
-        return _line(label, ", ".join(before), ", ".join(after))
-    removed = [item for item in before if item not in after]
-    added = [item for item in after if item not in before]
-    if not removed and not added:
-        return _labelled(label, f"the same {len(after)} in another order or number")
-    return _line(label, _some(removed, len(before) - len(removed)), _some(added, len(after) - len(added)))
+def settings_of(step: Step, fields: Sequence[CustomField], reader: Reader) -> list[Setting]:
+    """What a step sets, one after the other; `fields` are the definitions of the custom fields that it sets."""
+    return _Differ(reader, {field.id: field for field in fields}).settings(step)
 
 
-def _some(items: Sequence[str], unchanged: int) -> str:
-    """The first few that differ, how many more, and how many are the same on both sides."""
-    more = len(items) - MAX_SHOWN_ITEMS
-    parts = [*items[:MAX_SHOWN_ITEMS]]
-    if more > 0:
-        parts.append(f"{more} more")
-    if unchanged:
-        parts.append(f"{unchanged} unchanged")
-    return ", ".join(parts)
+@dataclass(frozen=True)
+class _Differ:
+    reader: Reader
+    definitions: Mapping[int, CustomField]
+
+    @property
+    def texts(self) -> Texts:
+        return self.reader.texts
+
+    def settings(self, step: Step) -> list[Setting]:
+        texts, payload = self.texts, payload_of(step)
+        before = step.before if isinstance(step, Update) else None
+        found = []
+        if before is not None and "name" in payload:
+            found.append(self._texts(texts("Name"), before.name, payload["name"]))
+        if "sort" in payload:
+            was = Value(str(before.sort)) if isinstance(before, Status) else None
+            found.append(self._setting(texts("Position"), was, Value(str(payload["sort"]))))
+        if "color" in payload:
+            was = color_value(before.color, texts) if before else None
+            found.append(self._setting(texts("Colour"), was, color_value(payload["color"], texts)))
+        if (prices := payload.get("available_products_price_types")) is not None:
+            ids = [*map(str, before.available_products_price_types)] if isinstance(before, Segment) else None
+            found.append(self._lists(texts("Price fields"), ids, [*map(str, prices)]))
+        fields = fields_by_id(before)
+        sent_fields = payload.get("custom_fields_values", [])
+        return found + [self._field(sent, fields.get(sent["field_id"]), is_new=before is None) for sent in sent_fields]
+
+    def _field(self, sent: Mapping[str, Any], current: FieldValues | None, *, is_new: bool) -> Setting:
+        """One custom field by its name, its choices by their texts, its dates as days."""
+        definition = self.definitions.get(sent["field_id"])
+        name = definition.name if definition else (current.get("field_name") if current else None)
+        shown = self.texts("Field {name}", name=shown_name(name) if name else sent["field_id"])
+        field_type = definition.type if definition else (current.get("field_type") if current else None)
+        choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
+        before, after = (
+            [readable_value(value, field_type, self.reader, choices) for value in values or []]
+            for values in (current["values"] if current else [], sent["values"])
+        )
+        if len(before) <= 1 and len(after) <= 1:
+            return self._texts(shown, None if is_new else "".join(before), "".join(after))
+        return self._lists(shown, None if is_new else [*map(quote, before)], [*map(quote, after)])
+
+    def _setting(self, label: str, before: Value | None, after: Value, note: str = "") -> Setting:
+        """The words between the two keep the order, whichever direction a script runs."""
+        values = {"label": label, "after": after.text}
+        if before is None:
+            line = self.texts("{label}: {after}", **values)
+        else:
+            line = self.texts("{label}: was {before} → will be {after}", before=before.text, **values)
+        return Setting(label, before, after, note, f"{line} ({note})" if note else line)
+
+    def _texts(self, label: str, before: str | None, after: str) -> Setting:
+        """Two texts, cut so that what differs is shown; two that look alike are said to differ."""
+        will = sanitize(after, _MAX_COMPARED)
+        if before is None:
+            return self._setting(label, None, self._excerpt(will, 0, len(will)))
+        was = sanitize(before, _MAX_COMPARED)
+        note = self.texts("they differ only in invisible characters") if was == will and before != after else ""
+        start, end = 0, 0
+        if max(len(was), len(will)) > MAX_SHOWN_TEXT:
+            start, end = _common(was, will)
+        return self._setting(
+            label,
+            self._excerpt(was, start, len(was) - end),
+            self._excerpt(will, start, len(will) - end),
+            note,
+        )
+
+    def _excerpt(self, text: str, start: int, end: int) -> Value:
+        """A part of a text, and which; of a part that is too long both ends, and how much is between them."""
+        if not text:
+            return Value(self.texts("empty"))
+        part = text[start:end]
+        if len(part) <= MAX_SHOWN_TEXT:
+            shown = quote(part, MAX_SHOWN_TEXT) if part.strip() else "«»"
+        else:
+            half = MAX_SHOWN_TEXT // 2
+            left_out = self.texts.plural("{count} character", "{count} characters", len(part) - 2 * half)
+            shown = f"{quote(part[:half], half)} … {left_out} … {quote(part[-half:], half)}"
+        if len(part) == len(text):
+            return Value(shown)
+        where = self.texts("characters {first} to {last} of {total}", first=start + 1, last=end, total=len(text))
+        return Value(f"{shown} ({where})")
+
+    def _lists(self, label: str, before: Sequence[str] | None, after: Sequence[str]) -> Setting:
+        """Two lists; of long ones what differs, and how much is the same."""
+        if before is None:
+            return self._setting(label, None, self._some(after, 0))
+        if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
+            return self._setting(label, self._some(before, 0), self._some(after, 0))
+        removed = [item for item in before if item not in after]
+        added = [item for item in after if item not in before]
+        if not removed and not added:
+            same = self.texts("the same {count} in another order or number", count=len(after))
+            return self._setting(label, None, Value(same))
+        return self._setting(
+            label,
+            self._some(removed, len(before) - len(removed)),
+            self._some(added, len(after) - len(added)),
+        )
+
+    def _some(self, items: Sequence[str], unchanged: int) -> Value:
+        """The first few that differ, how many more, and how many are the same on both sides."""
+        more = len(items) - MAX_SHOWN_ITEMS
+        parts = [*items[:MAX_SHOWN_ITEMS]]
+        if more > 0:
+            parts.append(self.texts("{count} more", count=more))
+        if unchanged:
+            parts.append(self.texts("{count} unchanged", count=unchanged))
+        return Value(", ".join(parts) or self.texts("empty"))
+
+
+def _common(one: str, other: str) -> tuple[int, int]:
+    """How many characters two texts have in common at the beginning and at the end, less what is shown as context."""
+    shorter = min(len(one), len(other))
+    start = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    rest = shorter - start
+    end = next((place for place in range(rest) if one[-1 - place] != other[-1 - place]), rest)
+    return max(0, start - _CONTEXT), max(0, end - _CONTEXT)

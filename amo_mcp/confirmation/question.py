@@ -1,18 +1,19 @@
-"""What the person sees. It is made from the account as it is, never from the model's words.
+"""What the person sees. It is made from the account as it is, never from the model's words, and in their language.
 
 Names come from the CRM and may be hostile: they are quoted, stripped of invisible characters, and shortened.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.steps import Delete, Entity, Step, Update, customers_affected, title_of
-from amo_mcp.confirmation.diff import headline, setting_lines
-from amo_mcp.text import counted, quote_unless_code, sanitize
+from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.steps import Create, Delete, Step, Update, customers_affected, title_of
+from amo_mcp.confirmation.diff import Setting, color_value, headline, settings_of
+from amo_mcp.language import Texts
+from amo_mcp.text import quote, sanitize
 
 MAX_SHOWN_STEPS = 25
 """Steps that are shown: of a longer plan those with the most customers first, of a longer undo the first ones."""
@@ -21,87 +22,188 @@ _MAX_LINE = 600
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question to a person.
+class ShownStep:
+    """One step of a plan or an undo.
 
     Attributes:
-        title: what will happen, as a button would say it: "Delete segment «VIP»".
-        lines: what it means, a line each; every line is one line, of visible characters.
+        number: its place, from 1.
+        headline: what it does to what.
+        settings: what it sets.
+    """
+
+    number: int
+    headline: str
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question to a person; every text is one line of visible characters, in their language.
+
+    Attributes:
+        title: what will happen: "Delete segment «VIP»".
+        asked: the title as a question.
+        verb: what a button says that agrees: "Delete".
+        losses: what is lost or stops, a sentence each.
+        facts: what else there is to know, a sentence each; the account's name is among them.
+        settings: what a single change sets.
+        steps: what a plan or an undo does, as far as it is shown.
+        more: how many more steps there are; empty when all are shown.
     """
 
     title: str
-    lines: tuple[str, ...]
+    asked: str
+    verb: str
+    losses: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    steps: tuple[ShownStep, ...] = ()
+    more: str = ""
 
     @property
     def text(self) -> str:
         """The whole question."""
-        return "\n".join((f"{self.title}?", *self.lines))
+        lines = [self.asked, *self.losses, *self.facts, *(setting.line for setting in self.settings)]
+        for step in self.steps:
+            lines += [f"{step.number}. {step.headline}", *(f"– {setting.line}" for setting in step.settings)]
+        return "\n".join([*lines, self.more] if self.more else lines)
 
 
-def question_of(change: PendingChange) -> Question:
+def question_of(change: PendingChange, reader: Reader) -> Question:
     """The question about a change."""
-    lines: Iterable[str]
+    texts = reader.texts
+    losses, facts = (
+        tuple(sanitize(line, _MAX_LINE) for line in lines) for lines in (_losses(change, texts), _facts(change, reader))
+    )
+    settings: tuple[Setting, ...] = ()
+    steps: tuple[ShownStep, ...] = ()
+    more = ""
     if change.plan_id is not None:
-        title = f"Apply a plan of {counted(len(change.steps), 'change')}"
-        lines = _plan_lines(change)
+        title = texts.plural("Apply a plan of {count} change", "Apply a plan of {count} changes", len(change.steps))
+        verb = texts("Apply")
+        steps, more = _steps(change, reader, texts("none with more customers affected"))
     elif change.undoes is not None:
-        title = f"Undo {change.undone_tool} of {datetime.fromtimestamp(change.undone_at, UTC):%Y-%m-%d %H:%M} UTC"
-        lines = _undo_lines(change)
+        title = texts("Undo the change of {moment}", moment=reader.zone.words(int(change.undone_at)))
+        verb = texts("Undo")
+        steps, more = _steps(change, reader, texts("in this order"))
     else:
         [step] = change.steps
-        title = title_of(step)
-        lines = [*_about(step), *setting_lines(step, change.fields)]
-    return Question(sanitize(title, _MAX_LINE), tuple(sanitize(line, _MAX_LINE) for line in lines))
+        title, verb = texts.of(title_of(step)), _verb(step, texts)
+        settings = tuple(settings_of(step, change.fields, reader))
+    title = sanitize(title, _MAX_LINE)
+    return Question(title, texts("{title}?", title=title), verb, losses, facts, settings, steps, more)
 
 
-def _about(step: Step) -> Iterator[str]:
-    """The entity of a single change: its id, and what a deletion takes with it."""
+def _verb(step: Step, texts: Texts) -> str:
+    match step:
+        case Create():
+            return texts("Create")
+        case Update():
+            return texts("Change")
+        case Delete():
+            return texts("Delete")
+
+
+def _losses(change: PendingChange, texts: Texts) -> Iterator[str]:
+    """What is lost by a change, or stops: first what an undo cannot restore."""
+    for left_out in change.not_restored[:MAX_SHOWN_STEPS]:
+        yield texts.of(left_out)
+    if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
+        yield texts("and {count} more that cannot be restored", count=more)
+    deleted = [step.before for step in change.steps if isinstance(step, Delete)]
+    match deleted:
+        case []:
+            return
+        case [Segment() as segment] if len(change.steps) == 1:
+            count = _count(segment, texts)
+            yield texts("Customers in it: {count}. They stay in the account, without this segment.", count=count)
+            yield texts("Its members and its conditions cannot be restored.")
+        case [Status() as status] if len(change.steps) == 1:
+            yield texts(
+                "Its customers will be moved to other statuses by their conditions, within some time; "
+                "how many is not known."
+            )
+            if any(status.conditions):
+                yield texts("Its conditions cannot be set again through the API.")
+        case _:
+            yield from _losses_of_many(change.steps, texts)
+    if len(deleted) == 1:
+        yield texts(
+            "Triggers, mailings, filters and integrations that use its id {id} stop working. "
+            "If an undo brings it back, it has another id.",
+            id=deleted[0].id,
+        )
+    else:
+        yield texts(
+            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+            "What an undo brings back has another id."
+        )
+
+
+def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
+    kinds = {step.kind for step in steps if isinstance(step, Delete)}
+    if "segment" in kinds:
+        yield texts(
+            "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.",
+            count=customers_affected(steps),
+        )
+    if "status" in kinds:
+        yield texts(
+            "The customers of the deleted statuses will be moved to other statuses by their conditions; "
+            "how many is not known."
+        )
+
+
+def _facts(change: PendingChange, reader: Reader) -> Iterator[str]:
+    """What the change is about, and in which account."""
+    texts = reader.texts
+    if change.plan_id is not None:
+        counts = Counter(step.action for step in change.steps)
+        parts = (
+            (counts["delete"], texts("{count} to delete", count=counts["delete"])),
+            (counts["update"], texts("{count} to update", count=counts["update"])),
+            (counts["create"], texts("{count} to create", count=counts["create"])),
+        )
+        yield texts("In all: {counts}.", counts=", ".join(text for count, text in parts if count))
+    elif change.undoes is None:
+        [step] = change.steps
+        yield from _about(step, texts)
+    if reader.account:
+        yield texts("Account: {name}.", name=quote(reader.account))
+    if not reader.zone.is_known and any(definition.type in ("date", "date_time") for definition in change.fields):
+        yield texts("The account's time zone is not known: days and times are in UTC.")
+
+
+def _about(step: Step, texts: Texts) -> Iterator[str]:
+    """The entity of a single change."""
     match step:
         case Delete(before=Segment() as segment):
             filled = len([field for field in segment.custom_fields_values if field["values"]])
-            yield f"Segment id {segment.id}, colour {_color(segment)}, filled fields: {filled}."
-            yield f"Customers in it: {_count(segment)}. They stay in the account, without this segment."
-            yield "Its members and its conditions cannot be restored."
+            color = color_value(segment.color, texts).text
+            yield texts(
+                "Segment id {id}, colour {color}, filled fields: {count}.", id=segment.id, color=color, count=filled
+            )
         case Delete(before=Status() as status):
-            yield f"Status id {status.id}, position {status.sort}, colour {_color(status)}."
-            yield "Its customers will be moved to other statuses by their conditions, within some time."
-            if any(status.conditions):
-                yield "Its conditions cannot be set again through the API."
+            color = color_value(status.color, texts).text
+            yield texts("Status id {id}, position {sort}, colour {color}.", id=status.id, sort=status.sort, color=color)
         case Update(before=Segment() as segment):
-            yield f"Segment id {segment.id}, customers: {_count(segment)}."
+            yield texts("Segment id {id}, customers: {count}.", id=segment.id, count=_count(segment, texts))
         case Update():
-            yield f"Status id {step.before.id}."
+            yield texts("Status id {id}.", id=step.before.id)
 
 
-def _plan_lines(change: PendingChange) -> Iterator[str]:
-    """Counts, then every step with what it sets; of a long plan the steps with the most customers first."""
-    counts = Counter(step.action for step in change.steps)
-    summary = ", ".join(f"{counts[verb]} to {verb}" for verb in ("delete", "update", "create") if counts[verb])
-    yield f"{summary}. Customers of the deleted segments: {customers_affected(change.steps)}."
+def _steps(change: PendingChange, reader: Reader, rest: str) -> tuple[tuple[ShownStep, ...], str]:
+    """The steps that are shown, and how many more there are."""
     numbered = list(enumerate(change.steps, 1))
-    if len(numbered) > MAX_SHOWN_STEPS:
+    if change.plan_id is not None and len(numbered) > MAX_SHOWN_STEPS:
         numbered.sort(key=lambda item: (item[1].action != "delete", -customers_affected([item[1]])))
-    yield from _step_lines(change, numbered, "none with more customers affected")
+    shown = tuple(
+        ShownStep(number, headline(step, reader.texts), tuple(settings_of(step, change.fields, reader)))
+        for number, step in numbered[:MAX_SHOWN_STEPS]
+    )
+    left_out = len(numbered) - len(shown)
+    return shown, reader.texts("and {count} more, {rest}", count=left_out, rest=rest) if left_out else ""
 
 
-def _undo_lines(change: PendingChange) -> Iterator[str]:
-    yield from _step_lines(change, list(enumerate(change.steps, 1)), "in this order")
-    yield from change.not_restored[:MAX_SHOWN_STEPS]
-    if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
-        yield f"and {more} more that cannot be restored"
-
-
-def _step_lines(change: PendingChange, numbered: Sequence[tuple[int, Step]], rest: str) -> Iterator[str]:
-    for number, step in numbered[:MAX_SHOWN_STEPS]:
-        yield f"{number}. {headline(step)}"
-        yield from (f"– {line}" for line in setting_lines(step, change.fields))
-    if (more := len(numbered) - MAX_SHOWN_STEPS) > 0:
-        yield f"and {more} more, {rest}"
-
-
-def _color(entity: Entity) -> str:
-    return quote_unless_code(entity.color) or "none"
-
-
-def _count(segment: Segment) -> str:
-    return "unknown" if segment.customers_count is None else str(segment.customers_count)
+def _count(segment: Segment, texts: Texts) -> str:
+    return texts("unknown") if segment.customers_count is None else str(segment.customers_count)

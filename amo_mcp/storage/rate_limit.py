@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter, Slot
+from amo_mcp.language import message
 from amo_mcp.storage.slots import SlotTable
 
 logger = logging.getLogger(__name__)
@@ -136,9 +137,9 @@ class SharedRateLimiter(RateLimiter):
         if on_wait is None:
             return
         if pause >= _MIN_REPORTED:
-            await on_wait(pause, "amoCRM, which asked for a pause")
+            await on_wait(pause, message("amoCRM, which asked for a pause"))
         elif (expected := (self._waiting - 1) / self._per_second) >= _MIN_REPORTED:
-            await on_wait(expected, "amoCRM's request limit")
+            await on_wait(expected, message("amoCRM's request limit"))
 
     async def _take(self) -> str:
         """Take a slot when it is this request's turn, and give the name under which it is taken."""

@@ -16,6 +16,7 @@ from amo_mcp.changes.snapshot import read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures import Failure
+from amo_mcp.language import Message
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
@@ -59,7 +60,7 @@ class Undone(Applied):
     @classmethod
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
-        not_restored = [sanitize(sentence, 300) for sentence in change.not_restored]
+        not_restored = [sanitize(str(sentence), 300) for sentence in change.not_restored]
         return super().of(execution, change).model_copy(update={"not_restored": not_restored or None})
 
 
@@ -84,7 +85,7 @@ async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, befor
 
 def change_of(record: ChangeRecord) -> Change:
     """A change as it is answered."""
-    steps = [ChangeStep(summary=sanitize(summary_of(step), 200), status=step.outcome) for step in record.steps]
+    steps = [ChangeStep(summary=sanitize(str(summary_of(step)), 200), status=step.outcome) for step in record.steps]
     first = steps[0].summary
     return Change(
         change_id=record.id,
@@ -110,7 +111,7 @@ async def undo_change(
     if record is None:
         raise Failure("not_found", "There is no such change.", "list_changes has the change_ids.")
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
-    undo = invert(record, snapshot.entities, await account.journal.recreated_ids())
+    undo = invert(record, snapshot.entities, await account.journal.recreated_ids(), (await account.reader()).zone)
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
             "conflict",
@@ -138,8 +139,8 @@ async def undo_change(
     )
 
 
-def _sentences(key: str, sentences: Sequence[str]) -> dict[str, list[str]]:
-    return {key: [sanitize(sentence, 400) for sentence in sentences]} if sentences else {}
+def _sentences(key: str, sentences: Sequence[str | Message]) -> dict[str, list[str]]:
+    return {key: [sanitize(str(sentence), 400) for sentence in sentences]} if sentences else {}
 
 
 TOOLS = (list_changes, undo_change)

@@ -51,12 +51,12 @@ async def plan_changes(
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
     plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=_owner(call))
     await account.plans.keep(plan)
-    rate = account.requests_per_second
+    rate, reader = account.requests_per_second, await account.reader()
     requests = requests_of(plan.steps, rate)
     return PlanAnswer(
         plan_id=plan.id,
         steps=[
-            sanitize(f"{number}. {on_one_line(step, plan.fields)}", _MAX_LINE)
+            sanitize(f"{number}. {on_one_line(step, plan.fields, reader)}", _MAX_LINE)
             for number, step in enumerate(plan.steps, 1)
         ],
         warnings=[sanitize(warning, _MAX_LINE) for warning in warnings],

@@ -12,6 +12,7 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import Session
+from amo_mcp.language import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -134,7 +135,7 @@ async def test_an_endpoint_is_one_request_and_its_answer_is_typed(name: str) -> 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 async def test_a_client_that_reports_tells_of_the_waits_of_every_request(name: str) -> None:
-    async def on_wait(seconds: float, reason: str) -> None:
+    async def on_wait(seconds: float, reason: Message) -> None:
         raise AssertionError
 
     do, answered, _, _ = ENDPOINTS[name]

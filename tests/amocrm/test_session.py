@@ -32,6 +32,7 @@ from amo_mcp.amocrm.errors import (
 )
 from amo_mcp.amocrm.responses import MOVED_HINT
 from amo_mcp.amocrm.session import LongLivedToken, TokenSource
+from amo_mcp.language import Message
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.storage.memory.rate_limit import Unlimited
@@ -317,9 +318,9 @@ async def test_a_short_wait_that_the_api_asks_for_is_waited_by_everybody(method:
     clock, app, limiter = Sleeper(), InTurn(Answering(429, body), DONE), Limiter()
     waits: list[tuple[float, str]] = []
 
-    async def on_wait(seconds: float, reason: str) -> None:
+    async def on_wait(seconds: float, reason: Message) -> None:
         await anyio.lowlevel.checkpoint()
-        waits.append((seconds, reason))
+        waits.append((seconds, str(reason)))
 
     async with opened(app=app, clock=clock, limiter=limiter) as session:
         assert await session.request(method, SEGMENTS, on_wait=on_wait) == {"id": 1}

@@ -23,6 +23,7 @@ from amo_mcp.changes.plan import Plan, PlanUsed
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
+from amo_mcp.language import Message
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.sqlite.database import MemoryDatabase
@@ -128,7 +129,7 @@ class Workshop:
         ids = " ".join(map(str, event.ids))
         self.log.append(f"event {event.kind} {ids}".strip() + f", recorded: {' '.join(recorded)}")
 
-    async def _report(self, done: float, total: float | None, message: str) -> None:
+    async def _report(self, done: float, total: float | None, message: Message) -> None:
         self.log.append(f"progress {done:g}/{total:g} {message}")
 
 

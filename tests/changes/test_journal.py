@@ -17,6 +17,7 @@ from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Step, Update
+from amo_mcp.language import Message
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from tests.storage.backends import FILE, open_sqlite
 from tests.storage.examples import RENAME, VIP
@@ -65,9 +66,9 @@ class Watched:
 
 
 def executor(client: Watched, folder: Path, progress: list[tuple[float, float | None, str]] | None = None) -> Executor:
-    async def report(done: float, total: float | None, message: str) -> None:
+    async def report(done: float, total: float | None, message: Message) -> None:
         assert progress is not None
-        progress.append((done, total, message))
+        progress.append((done, total, str(message)))
 
     journal, _ = open_sqlite(folder)
     return Executor(cast("AmoClient", client), journal, MemoryChangeEvents(), None if progress is None else report)

@@ -167,13 +167,13 @@ def test_a_change_is_undone_when_everything_that_was_done_is_undone() -> None:
 
 def test_a_step_says_what_it_does_in_a_few_words() -> None:
     create = Create(StatusDraft(name="Новые", sort=1))
-    said = [summary_of(step) for step in (RENAME, create, create.done(Status(id=7, name="Новые")))]
+    said = [str(summary_of(step)) for step in (RENAME, create, create.done(Status(id=7, name="Новые")))]
     assert said == [
         "Change segment «VIP» (id 51)",
         "Create status «Новые»",
         "Create status «Новые» (id 7)",
     ]
-    assert summary_of(Delete(Status(id=7, name="Новые"))) == "Delete status «Новые» (id 7)"
+    assert str(summary_of(Delete(Status(id=7, name="Новые")))) == "Delete status «Новые» (id 7)"
 
 
 def test_a_limit_is_exceeded_at_any_point_on_the_way() -> None:

@@ -1,6 +1,6 @@
 """How a change is taken back: inverted, in reverse order, never over what somebody changed since."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
-from amo_mcp.changes.undo import Undo, invert
+from amo_mcp.changes.undo import invert
 
 VIP = Segment.model_validate(
     {
@@ -40,11 +40,21 @@ NONE = RecreatedIds()
 KINDS: tuple[Kind, ...] = ("segment", "status")
 
 
-def undone(*steps: Step, current: tuple[Entity, ...], recreated: RecreatedIds = NONE) -> Undo:
+@dataclass(frozen=True)
+class Told:
+    """An undo whose texts are in English."""
+
+    steps: tuple[Step, ...] = ()
+    not_restored: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+
+
+def undone(*steps: Step, current: tuple[Entity, ...], recreated: RecreatedIds = NONE) -> Told:
     """How a change of these steps is undone in an account that has these entities."""
     record = ChangeRecord("c", 0.0, "tool", steps, "done")
     account = {kind: {entity.id: entity for entity in current if kind_of(entity) == kind} for kind in KINDS}
-    return invert(record, account, recreated)
+    undo = invert(record, account, recreated)
+    return Told(undo.steps, tuple(map(str, undo.not_restored)), undo.conflicts)
 
 
 def created(entity: Entity) -> Create:
@@ -78,7 +88,7 @@ def after(step: Step, **changes: Any) -> Entity:
     return step.after.model_copy(update=changes)
 
 
-def sent(undo: Undo) -> list[Any]:
+def sent(undo: Told) -> list[Any]:
     """What the steps of an undo send."""
     return [
         step.draft.to_payload()
@@ -93,7 +103,7 @@ def sent(undo: Undo) -> list[Any]:
 @pytest.mark.parametrize("entity", [VIP, WARM], ids=["segment", "status"])
 def test_what_was_created_is_deleted_as_it_is_now(entity: Entity) -> None:
     now = entity.model_copy(update={"customers_count": 1, "sort": 9})
-    assert undone(created(entity), current=(now,)) == Undo((Delete(now, undoes=0),))
+    assert undone(created(entity), current=(now,)) == Told((Delete(now, undoes=0),))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +113,7 @@ def test_what_was_created_is_deleted_as_it_is_now(entity: Entity) -> None:
 )
 def test_what_was_created_and_is_gone_already_needs_nothing(entity: Entity, title: str) -> None:
     undo = undone(created(entity), current=())
-    assert undo == Undo(not_restored=(f"{title} is no longer there; there is nothing to delete.",))
+    assert undo == Told(not_restored=(f"{title} is no longer there; there is nothing to delete.",))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +140,7 @@ def test_what_was_created_and_changed_since_is_a_conflict_that_names_both_values
 def test_a_status_that_could_not_be_read_back_is_compared_by_what_is_known_of_it() -> None:
     left = Status.model_validate({"name": "Новые", "sort": 1, "request_id": None, "id": 10})
     now = Status(id=10, name="Новые", sort=1, color="#fffeb2", account_id=5)
-    assert undone(created(left), current=(now,)) == Undo((Delete(now, undoes=0),))
+    assert undone(created(left), current=(now,)) == Told((Delete(now, undoes=0),))
 
 
 FIELDS_BACK = [
@@ -162,7 +172,7 @@ FIELDS_BACK = [
 def test_an_update_of_a_segment_gives_exactly_what_it_changed_its_old_value(changes: Any, back: Any) -> None:
     step = updated(VIP, **changes)
     now = after(step, customers_count=3)
-    assert undone(step, current=(now,)) == Undo((Update(now, SegmentPatch(**back), undoes=0),))
+    assert undone(step, current=(now,)) == Told((Update(now, SegmentPatch(**back), undoes=0),))
     assert sent(undone(step, current=(now,))) == [back]
 
 
@@ -183,7 +193,7 @@ def test_prices_that_were_none_are_cleared_again() -> None:
 def test_an_update_of_a_status_gives_exactly_what_it_changed_its_old_value(changes: Any, back: Any) -> None:
     step = updated(WARM, **changes)
     now = after(step, sort=9)
-    assert undone(step, current=(now,)) == Undo((Update(now, StatusPatch(**back), undoes=0),))
+    assert undone(step, current=(now,)) == Told((Update(now, StatusPatch(**back), undoes=0),))
 
 
 @pytest.mark.requirement("UNDO-3")
@@ -209,7 +219,7 @@ def test_a_setting_that_somebody_changed_since_is_a_conflict_that_names_both_val
 def test_a_setting_that_the_change_did_not_touch_may_change_freely() -> None:
     step = updated(VIP, name="Лучшие")
     now = after(step, color="ae003f", custom_fields_values=[], customers_count=0)
-    assert undone(step, current=(now,)) == Undo((Update(now, SegmentPatch(name="VIP"), undoes=0),))
+    assert undone(step, current=(now,)) == Told((Update(now, SegmentPatch(name="VIP"), undoes=0),))
 
 
 def test_a_field_that_the_change_did_not_touch_may_change_freely_and_one_that_it_did_may_not() -> None:
@@ -262,7 +272,7 @@ def test_names_and_orders_that_the_account_gives_otherwise_are_no_conflict() -> 
             "date",
             {"value": 1700000000},
             {"value": 1700086400},
-            "was set to «2023-11-14T22:13:20Z» and is now «2023-11-15T22:13:20Z»",
+            "was set to «2023-11-14» and is now «2023-11-15»",
         ),
         ("date_time", {"value": "soon"}, {"value": 10**20}, "was set to «soon» and is now «100000000000000000000»"),
         ("text", {"value": None}, {"value": ["a", 1]}, "was set to «empty» and is now «a, 1»"),
@@ -352,7 +362,7 @@ def test_long_values_in_a_conflict_are_shortened() -> None:
 @pytest.mark.parametrize("entity", [VIP, WARM], ids=["segment", "status"])
 def test_what_was_updated_and_is_gone_is_a_conflict(entity: Entity) -> None:
     title = f"{kind_of(entity)} «{entity.name}» (id {entity.id})"
-    assert undone(updated(entity, name="A"), current=()) == Undo(
+    assert undone(updated(entity, name="A"), current=()) == Told(
         conflicts=(f"{title} is no longer there; it cannot be changed back.",)
     )
 
@@ -362,7 +372,7 @@ def test_a_deleted_segment_is_created_again_and_what_does_not_come_back_is_said(
     draft = SegmentDraft(
         name="VIP", color="6610f2", custom_fields_values=FIELDS_BACK, available_products_price_types=[288891]
     )
-    assert undone(deleted(VIP), current=(Segment(id=54, name="Другой"),)) == Undo(
+    assert undone(deleted(VIP), current=(Segment(id=54, name="Другой"),)) == Told(
         (Create(draft, undoes=0),),
         (
             "segment «VIP» (id 51) comes back with a new id.",
@@ -376,21 +386,21 @@ def test_what_was_deleted_and_came_back_through_another_undo_is_not_created_twic
     recreated = RecreatedIds([(2, "segment", 51, 96), (4, "segment", 51, 99)])
     for step, title in ((deleted(VIP), "«VIP» (id 51)"), (deleted(VIP.model_copy(update={"id": 96})), "«VIP» (id 96)")):
         sentence = f"segment {title} is there already as id 99; there is nothing to create."
-        assert undone(step, current=(back,), recreated=recreated) == Undo(not_restored=(sentence,))
+        assert undone(step, current=(back,), recreated=recreated) == Told(not_restored=(sentence,))
         assert undone(step, current=(), recreated=recreated).steps != ()
 
 
 def test_a_bare_segment_comes_back_bare() -> None:
     undo = undone(deleted(Segment(id=5, name="Пустой")), current=())
     assert sent(undo) == [{"name": "Пустой"}]
-    assert undo == Undo(
+    assert undo == Told(
         (Create(SegmentDraft(name="Пустой"), undoes=0),),
         ("segment «Пустой» (id 5) comes back with a new id.", "Its conditions do not come back."),
     )
 
 
 def test_a_deleted_status_comes_back_in_its_place() -> None:
-    assert undone(deleted(WARM), current=(SYSTEM,)) == Undo(
+    assert undone(deleted(WARM), current=(SYSTEM,)) == Told(
         (Create(StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0),),
         (
             "status «Тёплые» (id 7) comes back with a new id.",
@@ -405,14 +415,14 @@ def test_a_colour_outside_the_palette_is_left_out_and_said() -> None:
     step = updated(faded, name="Новый", color="ae003f")
     for undo in (undone(deleted(faded), current=()), undone(step, current=(after(step),))):
         assert sent(undo) == [{"name": "Старый"}]
-        assert undo.not_restored[-1] == "The colour ffffff of segment «Старый» (id 5) cannot be set through the API."
+        assert undo.not_restored[-1] == "segment «Старый» (id 5): the colour ffffff cannot be set through the API."
 
 
 def test_nothing_is_sent_when_the_only_thing_to_restore_is_a_colour_outside_the_palette() -> None:
     step = updated(SYSTEM, color="#fff000")
     title = "status «Недавно купили» (id 1)"
-    assert undone(step, current=(after(step),)) == Undo(
-        not_restored=(f"The colour #ccff66 of {title} cannot be set through the API.",)
+    assert undone(step, current=(after(step),)) == Told(
+        not_restored=(f"{title}: the colour #ccff66 cannot be set through the API.",)
     )
 
 
@@ -422,7 +432,7 @@ def test_a_name_that_cannot_be_written_comes_back_without_the_invisible_characte
     step = updated(odd, name="Новый")
     for undo in (undone(deleted(odd), current=()), undone(step, current=(after(step),))):
         assert sent(undo)[0]["name"] == "VIP"
-        assert undo.not_restored[-1] == "The name of segment «VIP» (id 5) cannot be set as it was; it becomes «VIP»."
+        assert undo.not_restored[-1] == "segment «VIP» (id 5): the name cannot be set as it was; it becomes «VIP»."
 
 
 def test_a_blank_name_comes_back_as_the_kind_and_the_id() -> None:
@@ -443,7 +453,7 @@ def test_steps_are_taken_back_in_reverse_order_and_only_those_that_were_done() -
         Create(SegmentDraft(name="C")),
     )
     undo = undone(*steps, current=(new, after(renamed)))
-    assert [(step.undoes, summary_of(step)) for step in undo.steps] == [
+    assert [(step.undoes, str(summary_of(step))) for step in undo.steps] == [
         (2, "Create segment «VIP»"),
         (1, "Change status «Горячие» (id 7)"),
         (0, "Delete segment «Новый» (id 96)"),
@@ -459,20 +469,20 @@ def test_of_a_step_whose_outcome_is_not_known_that_is_said_and_it_is_left_as_it_
         Create(SegmentDraft(name="C"), after=Segment(id=96, name="C"), outcome=outcome),
         Delete(VIP, outcome=outcome),
     )
-    assert undone(*steps, current=(VIP, WARM)) == Undo(
+    assert undone(*steps, current=(VIP, WARM)) == Told(
         not_restored=(
-            "It is not known whether the deletion of segment «VIP» (id 51) was made or undone; it is left as it is.",
-            "It is not known whether the creation of segment «C» (id 96) was made or undone; it is left as it is.",
-            "It is not known whether the creation of segment «C» was made; it is left as it is.",
-            "It is not known whether the change of status «Тёплые» (id 7) was made; it is left as it is.",
+            "It is not known whether this was made or undone, so it is left as it is: Delete segment «VIP» (id 51).",
+            "It is not known whether this was made or undone, so it is left as it is: Create segment «C» (id 96).",
+            "It is not known whether this was made, so it is left as it is: Create segment «C».",
+            "It is not known whether this was made, so it is left as it is: Change status «Тёплые» (id 7).",
         )
     )
 
 
 def test_a_step_that_is_done_but_left_nothing_known_is_left_as_it_is() -> None:
     step = Create(SegmentDraft(name="C"), outcome="done")
-    said = "It is not known whether the creation of segment «C» was made; it is left as it is."
-    assert undone(step, current=(VIP,)) == Undo(not_restored=(said,))
+    said = "It is not known whether this was made, so it is left as it is: Create segment «C»."
+    assert undone(step, current=(VIP,)) == Told(not_restored=(said,))
 
 
 RECREATED = RecreatedIds([(2, "segment", 51, 96), (3, "status", 51, 13), (4, "segment", 96, 99)])
@@ -482,11 +492,11 @@ RECREATED = RecreatedIds([(2, "segment", 51, 96), (3, "status", 51, 13), (4, "se
 def test_what_was_deleted_since_and_came_back_under_a_new_id_is_taken_for_what_it_was(entity_id: int) -> None:
     renamed = VIP.model_copy(update={"id": 99, "name": "Лучшие"})
     update = updated(VIP.model_copy(update={"id": entity_id}), name="Лучшие")
-    assert undone(update, current=(renamed,), recreated=RECREATED) == Undo(
+    assert undone(update, current=(renamed,), recreated=RECREATED) == Told(
         (Update(renamed, SegmentPatch(name="VIP"), undoes=0),)
     )
     same = VIP.model_copy(update={"id": 99})
     creation = created(VIP.model_copy(update={"id": entity_id}))
-    assert undone(creation, current=(same,), recreated=RECREATED) == Undo((Delete(same, undoes=0),))
+    assert undone(creation, current=(same,), recreated=RECREATED) == Told((Delete(same, undoes=0),))
     somebodys = VIP.model_copy(update={"id": 99, "name": "Чужое"})
     assert len(undone(update, current=(somebodys,), recreated=RECREATED).conflicts) == 1

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusPatch
 from amo_mcp.amocrm.models import CustomField, Segment, Status
+from amo_mcp.amocrm.zones import zone_of
+from amo_mcp.changes.field_values import DOCUMENTED_TYPES
 from amo_mcp.changes.pending import PendingChange, pending_from_record, pending_to_record
+from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Create, Delete, Step, Update
-from amo_mcp.confirmation.diff import on_one_line, setting_lines
-from amo_mcp.confirmation.question import question_of
+from amo_mcp.confirmation.diff import Setting, Value, on_one_line, settings_of
+from amo_mcp.confirmation.question import Question, question_of
+from amo_mcp.language import LANGUAGES, Language, message
 
 FIELDS = (
     CustomField(id=1, name="Заметка", type="text"),
@@ -60,7 +64,7 @@ SEGMENT = Segment.model_validate(
             field(3, {"value": False}),
             field(4, {"value": "В зёрнах", "enum_id": 41}),
             field(5, {"value": "Почта", "enum_id": 51}),
-            field(6, {"value": 1_634_601_600}),
+            field(6, {"value": 1_634_590_800}),
             field(7, {"value": 1_634_637_600}),
             field(8, {"value": "https://example.com"}),
             field(9, {"value": "Много\nстрок"}),
@@ -68,72 +72,149 @@ SEGMENT = Segment.model_validate(
         ],
     }
 )
+MOSCOW = zone_of("Europe/Moscow", "+03:00")
+READERS = {language: Reader("Зерно", language, MOSCOW) for language in LANGUAGES}
+ENGLISH = READERS["en"]
+
 PATCHES = {
-    "text": (field(1, {"value": "Новая"}), "Field «Заметка»: was «Старая» → will be «Новая»"),
-    "numeric": (field(2, {"value": "20"}), "Field «Скидка, %»: was «15» → will be «20»"),
-    "checkbox": (field(3, {"value": True}), "Field «Опт»: was «no» → will be «yes»"),
-    "select": (field(4, {"enum_id": 42}), "Field «Помол»: was «В зёрнах» → will be «Для турки»"),
-    "multiselect": (
-        field(5, {"enum_id": 51}, {"enum_id": 52}),
-        "Field «Каналы»: was «Почта» → will be «Почта», «Телефон»",
-    ),
-    "date": (field(6, {"value": 1_637_539_200}), "Field «Начало акции»: was «2021-10-19» → will be «2021-11-22»"),
-    "date_time": (
-        field(7, {"value": 1_637_573_400}),
-        "Field «Созвон»: was «2021-10-19T10:00:00Z» → will be «2021-11-22T09:30:00Z»",
-    ),
-    "url": (
-        field(8, {"value": "https://example.org"}),
-        "Field «Сайт»: was «https://example.com» → will be «https://example.org»",
-    ),
-    "textarea": (field(9, {"value": "Одна"}), "Field «Описание»: was «Много строк» → will be «Одна»"),
-    "radiobutton": (field(10, {"enum_id": 101}), "Field «Пол»: was empty → will be «Ж»"),
-    "streetaddress": (field(11) | {"values": None}, "Field «Адрес»: was «Тверская, 1» → will be empty"),
+    "text": field(1, {"value": "Новая"}),
+    "numeric": field(2, {"value": "20"}),
+    "checkbox": field(3, {"value": True}),
+    "select": field(4, {"enum_id": 42}),
+    "multiselect": field(5, {"enum_id": 51}, {"enum_id": 52}),
+    "date": field(6, {"value": 1_637_528_400}),
+    "date_time": field(7, {"value": 1_637_573_400}),
+    "url": field(8, {"value": "https://example.org"}),
+    "textarea": field(9, {"value": "Одна"}),
+    "radiobutton": field(10, {"enum_id": 101}),
+    "streetaddress": field(11) | {"values": None},
+}
+WORDED: dict[Language, dict[str, str]] = {
+    "en": {
+        "text": "Field «Заметка»: was «Старая» → will be «Новая»",
+        "numeric": "Field «Скидка, %»: was «15» → will be «20»",
+        "checkbox": "Field «Опт»: was «no» → will be «yes»",
+        "select": "Field «Помол»: was «В зёрнах» → will be «Для турки»",
+        "multiselect": "Field «Каналы»: was «Почта» → will be «Почта», «Телефон»",
+        "date": "Field «Начало акции»: was «2021-10-19» → will be «2021-11-22»",
+        "date_time": "Field «Созвон»: was «2021-10-19 13:00 (UTC+03:00)» → will be «2021-11-22 12:30 (UTC+03:00)»",
+        "url": "Field «Сайт»: was «https://example.com» → will be «https://example.org»",
+        "textarea": "Field «Описание»: was «Много строк» → will be «Одна»",
+        "radiobutton": "Field «Пол»: was empty → will be «Ж»",
+        "streetaddress": "Field «Адрес»: was «Тверская, 1» → will be empty",
+    },
+    "ru": {
+        "text": "Поле «Заметка»: было «Старая» → станет «Новая»",
+        "numeric": "Поле «Скидка, %»: было «15» → станет «20»",
+        "checkbox": "Поле «Опт»: было «нет» → станет «да»",
+        "select": "Поле «Помол»: было «В зёрнах» → станет «Для турки»",
+        "multiselect": "Поле «Каналы»: было «Почта» → станет «Почта», «Телефон»",
+        "date": "Поле «Начало акции»: было «2021-10-19» → станет «2021-11-22»",
+        "date_time": "Поле «Созвон»: было «2021-10-19 13:00 (UTC+03:00)» → станет «2021-11-22 12:30 (UTC+03:00)»",
+        "url": "Поле «Сайт»: было «https://example.com» → станет «https://example.org»",
+        "textarea": "Поле «Описание»: было «Много строк» → станет «Одна»",
+        "radiobutton": "Поле «Пол»: было пусто → станет «Ж»",
+        "streetaddress": "Поле «Адрес»: было «Тверская, 1» → станет пусто",
+    },
+    "es": {
+        "text": "Campo «Заметка»: antes «Старая» → después «Новая»",
+        "numeric": "Campo «Скидка, %»: antes «15» → después «20»",
+        "checkbox": "Campo «Опт»: antes «no» → después «sí»",
+        "select": "Campo «Помол»: antes «В зёрнах» → después «Для турки»",
+        "multiselect": "Campo «Каналы»: antes «Почта» → después «Почта», «Телефон»",
+        "date": "Campo «Начало акции»: antes «2021-10-19» → después «2021-11-22»",
+        "date_time": "Campo «Созвон»: antes «2021-10-19 13:00 (UTC+03:00)» → después «2021-11-22 12:30 (UTC+03:00)»",
+        "url": "Campo «Сайт»: antes «https://example.com» → después «https://example.org»",
+        "textarea": "Campo «Описание»: antes «Много строк» → después «Одна»",
+        "radiobutton": "Campo «Пол»: antes vacío → después «Ж»",
+        "streetaddress": "Campo «Адрес»: antes «Тверская, 1» → después vacío",
+    },
+    "pt": {
+        "text": "Campo «Заметка»: antes «Старая» → depois «Новая»",
+        "numeric": "Campo «Скидка, %»: antes «15» → depois «20»",
+        "checkbox": "Campo «Опт»: antes «não» → depois «sim»",
+        "select": "Campo «Помол»: antes «В зёрнах» → depois «Для турки»",
+        "multiselect": "Campo «Каналы»: antes «Почта» → depois «Почта», «Телефон»",
+        "date": "Campo «Начало акции»: antes «2021-10-19» → depois «2021-11-22»",
+        "date_time": "Campo «Созвон»: antes «2021-10-19 13:00 (UTC+03:00)» → depois «2021-11-22 12:30 (UTC+03:00)»",
+        "url": "Campo «Сайт»: antes «https://example.com» → depois «https://example.org»",
+        "textarea": "Campo «Описание»: antes «Много строк» → depois «Одна»",
+        "radiobutton": "Campo «Пол»: antes vazio → depois «Ж»",
+        "streetaddress": "Campo «Адрес»: antes «Тверская, 1» → depois vazio",
+    },
 }
 
 
-def three_questions(step: Step) -> list[list[str]]:
-    """What the person is asked about a step alone, in a plan and in an undo: the lines that say what it sets."""
+def lines(step: Step, fields: tuple[CustomField, ...] = FIELDS, reader: Reader = ENGLISH) -> list[str]:
+    return [setting.line for setting in settings_of(step, fields, reader)]
+
+
+def three_questions(step: Step, reader: Reader) -> list[tuple[Setting, ...]]:
+    """What the person is asked about a step alone, in a plan and in an undo: what it sets."""
     steps = (step,)
-    alone = question_of(PendingChange(steps, FIELDS)).lines[1:]
-    plan = question_of(PendingChange(steps, FIELDS, plan_id="p1")).lines[2:]
+    alone = question_of(PendingChange(steps, FIELDS), reader)
     taken_back = PendingChange(steps, FIELDS, undoes="c1", undone_tool="update_segment", undone_at=1_800_000_000.0)
-    undo = question_of(taken_back).lines[1:]
-    return [list(alone), [line.removeprefix("– ") for line in plan], [line.removeprefix("– ") for line in undo]]
-
-
-@pytest.mark.requirement("CONFIRM-2")
-@pytest.mark.parametrize("kind", PATCHES)
-def test_every_type_of_field_is_worded_alike_alone_in_a_plan_and_in_an_undo(kind: str) -> None:
-    patch, line = PATCHES[kind]
-    step = Update(SEGMENT, SegmentPatch(custom_fields_values=[patch]))
-    assert three_questions(step) == [[line]] * 3
-    assert on_one_line(step, FIELDS) == f"Change segment «VIP» (id 51): {line}"
-
-
-@pytest.mark.requirement("CONFIRM-2")
-def test_names_colours_prices_and_positions_are_worded_alike_alone_in_a_plan_and_in_an_undo() -> None:
-    segment = Update(SEGMENT, SegmentPatch(name="Лучшие", color="ae003f", available_products_price_types=[]))
-    assert (
-        three_questions(segment)
-        == [
-            [
-                "Name: was «VIP» → will be «Лучшие»",
-                "Colour: was 6610f2 → will be ae003f",
-                "Price fields: was 288891 → will be empty",
-            ]
+    several = [question_of(change, reader) for change in (PendingChange(steps, FIELDS, plan_id="p1"), taken_back)]
+    for question in several:
+        assert [f"– {setting.line}" for setting in alone.settings] == [
+            line for line in question.text.splitlines() if line.startswith("– ")
         ]
-        * 3
-    )
+    return [alone.settings, *(question.steps[0].settings for question in several)]
+
+
+@pytest.mark.requirement("CONFIRM-2")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", PATCHES)
+def test_every_type_of_field_is_worded_alike_alone_in_a_plan_and_in_an_undo(kind: str, language: Language) -> None:
+    reader, line = READERS[language], WORDED[language][kind]
+    step = Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES[kind]]))
+    asked = three_questions(step, reader)
+    assert [[setting.line for setting in settings] for settings in asked] == [[line]] * 3
+    assert asked[0] == asked[1] == asked[2]
+    assert on_one_line(step, FIELDS, reader).endswith(f"«VIP» (id 51): {line}")
+
+
+def test_every_documented_type_of_field_is_in_the_table() -> None:
+    assert set(PATCHES) == DOCUMENTED_TYPES
+
+
+@pytest.mark.requirement("CONFIRM-2")
+@pytest.mark.parametrize(
+    ("language", "worded"),
+    [
+        ("en", ["Name: was «VIP» → will be «Лучшие»", "Colour: was 6610f2 → will be ae003f"]),
+        ("ru", ["Название: было «VIP» → станет «Лучшие»", "Цвет: было 6610f2 → станет ae003f"]),
+        ("es", ["Nombre: antes «VIP» → después «Лучшие»", "Color: antes 6610f2 → después ae003f"]),
+        ("pt", ["Nome: antes «VIP» → depois «Лучшие»", "Cor: antes 6610f2 → depois ae003f"]),
+    ],
+)
+def test_names_and_colours_are_worded_alike_alone_in_a_plan_and_in_an_undo(
+    language: Language, worded: list[str]
+) -> None:
+    asked = three_questions(Update(SEGMENT, SegmentPatch(name="Лучшие", color="ae003f")), READERS[language])
+    assert [[setting.line for setting in settings] for settings in asked] == [worded] * 3
+
+
+def test_prices_and_positions_are_worded_and_a_colour_can_be_painted() -> None:
+    prices = Update(SEGMENT, SegmentPatch(available_products_price_types=[]))
+    assert lines(prices) == ["Price fields: was 288891 → will be empty"]
     status = Update(Status(id=5, name="Тёплые", sort=3, color="#fffeb2"), StatusPatch(sort=0, color="#fff000"))
-    assert three_questions(status) == [["Position: was 3 → will be 0", "Colour: was #fffeb2 → will be #fff000"]] * 3
+    position, color = settings_of(status, (), ENGLISH)
+    assert position == Setting("Position", Value("3"), Value("0"), "", "Position: was 3 → will be 0")
+    assert (color.before, color.after) == (Value("#fffeb2", "#fffeb2"), Value("#fff000", "#fff000"))
+
+
+def test_a_colour_that_is_none_is_not_painted() -> None:
+    odd = Segment(id=1, name="А", color="red;background:url(x)")
+    [color] = settings_of(Update(odd, SegmentPatch(color="ae003f")), (), ENGLISH)
+    assert (color.before, color.after) == (Value("«red;background:url(x)»"), Value("ae003f", "#ae003f"))
 
 
 def test_a_field_whose_definition_is_gone_is_named_by_what_the_segment_says_of_it() -> None:
     value = {"field_id": 77, "field_name": "Старое поле", "field_type": "text", "values": [{"value": "а"}]}
     segment = Segment.model_validate({"id": 1, "name": "А", "custom_fields_values": [value]})
     patches = [field(77, {"value": "б"}), field(78, {"enum_id": 9})]
-    assert setting_lines(Update(segment, SegmentPatch(custom_fields_values=patches)), ()) == [
+    assert lines(Update(segment, SegmentPatch(custom_fields_values=patches)), ()) == [
         "Field «Старое поле»: was «а» → will be «б»",
         "Field 78: was empty → will be «choice 9»",
     ]
@@ -143,19 +224,20 @@ def test_what_differs_at_the_end_of_two_long_texts_is_shown() -> None:
     same = "одно и то же " * 40
     step = Update(SEGMENT, SegmentPatch(custom_fields_values=[field(1, {"value": same + "новый конец"})]))
     before = SEGMENT.model_copy(update={"custom_fields_values": [field(1, {"value": same + "старый конец"})]})
-    [line] = setting_lines(Update(before, step.patch), FIELDS)
+    [line] = lines(Update(before, step.patch))
     assert "старый конец" in line.partition(" → ")[0]
     assert "новый конец" in line.partition(" → ")[2]
-    assert "(of 532 characters, from 501)" in line
+    assert "(characters 501 to 532 of 532)" in line.partition(" → ")[0]
+    assert "(characters 501 to 531 of 531)" in line.partition(" → ")[2]
 
 
 def test_what_differs_in_two_long_lists_is_shown_and_the_rest_is_counted() -> None:
     before = SEGMENT.model_copy(update={"available_products_price_types": [1, 2, 3, 4, 5, 6]})
-    [line] = setting_lines(Update(before, SegmentPatch(available_products_price_types=[1, 2, 3, 4, 5, 7])), ())
+    [line] = lines(Update(before, SegmentPatch(available_products_price_types=[1, 2, 3, 4, 5, 7])), ())
     assert line == "Price fields: was 6, 5 unchanged → will be 7, 5 unchanged"
-    [line] = setting_lines(Update(before, SegmentPatch(available_products_price_types=[6, 5, 4, 3, 2, 1])), ())
+    [line] = lines(Update(before, SegmentPatch(available_products_price_types=[6, 5, 4, 3, 2, 1])), ())
     assert line == "Price fields: the same 6 in another order or number"
-    [line] = setting_lines(Update(before, SegmentPatch(available_products_price_types=list(range(11, 18)))), ())
+    [line] = lines(Update(before, SegmentPatch(available_products_price_types=list(range(11, 18)))), ())
     assert line == "Price fields: was 1, 2, 3, 4, 5, 1 more → will be 11, 12, 13, 14, 15, 2 more"
 
 
@@ -163,35 +245,35 @@ def test_what_differs_in_two_long_lists_is_shown_and_the_rest_is_counted() -> No
 def test_two_texts_that_differ_never_look_the_same(before: str, after: str) -> None:
     segment = Segment.model_validate({"id": 1, "name": "А", "custom_fields_values": [field(1, {"value": before})]})
     patch = SegmentPatch(custom_fields_values=[field(1, {"value": after})])
-    [line] = setting_lines(Update(segment, patch), FIELDS)
+    [line] = lines(Update(segment, patch))
     was, _, will = line.partition(": was ")[2].partition(" → will be ")
     assert before == after or was != will or will.endswith("(they differ only in invisible characters)")
 
 
 def test_names_that_look_alike_are_said_to_differ() -> None:
     step = Update(Segment(id=1, name="VI\u200bP"), SegmentPatch(name="VIP"))
-    assert setting_lines(step, ()) == ["Name: was «VIP» → will be «VIP» (they differ only in invisible characters)"]
+    assert lines(step, ()) == ["Name: was «VIP» → will be «VIP» (they differ only in invisible characters)"]
 
 
 def test_before_and_after_have_words_between_them_that_keep_their_order() -> None:
     step = Update(Segment(id=1, name="אבג"), SegmentPatch(name="דהו"))
-    assert setting_lines(step, ()) == ["Name: was «אבג» → will be «דהו»"]
+    assert lines(step, ()) == ["Name: was «אבג» → will be «דהו»"]
 
 
 def test_a_creation_is_told_with_what_it_sets() -> None:
-    draft = SegmentDraft(name="Гости", color="10599d", custom_fields_values=[PATCHES["select"][0]])
-    assert on_one_line(Create(draft), FIELDS) == ("Create segment «Гости»: Colour: 10599d; Field «Помол»: «Для турки»")
+    draft = SegmentDraft(name="Гости", color="10599d", custom_fields_values=[PATCHES["select"]])
+    assert on_one_line(Create(draft), FIELDS, ENGLISH) == (
+        "Create segment «Гости»: Colour: 10599d; Field «Помол»: «Для турки»"
+    )
 
 
 @pytest.mark.parametrize(
     "change",
     [
         PendingChange((Delete(SEGMENT),)),
+        PendingChange((Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["select"]])),), FIELDS, plan_id="p1"),
         PendingChange(
-            (Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["select"][0]])),), FIELDS, plan_id="p1"
-        ),
-        PendingChange(
-            (Create(SegmentDraft(name="А"), (1, 2)),), (), None, "c1", "delete_segment", 1.5, ("It is lost.",)
+            (Create(SegmentDraft(name="А"), (1, 2)),), (), None, "c1", "delete_segment", 1.5, (message("It is lost."),)
         ),
     ],
 )
@@ -199,9 +281,174 @@ def test_a_pending_change_is_data_to_json_and_back(change: PendingChange) -> Non
     assert pending_from_record(pending_to_record(change)) == change
 
 
+VIP = Delete(SEGMENT)
+WARM = Delete(Status(id=7, name="Тёплые", sort=2, color="#fff000", conditions=[["x"]]))
+
+
+@pytest.mark.requirement("CONFIRM-1", "CONFIRM-2")
+def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
+    assert question_of(PendingChange((VIP,)), ENGLISH) == Question(
+        title="Delete segment «VIP»",
+        asked="Delete segment «VIP»?",
+        verb="Delete",
+        losses=(
+            "Customers in it: 48. They stay in the account, without this segment.",
+            "Its members and its conditions cannot be restored.",
+            "Triggers, mailings, filters and integrations that use its id 51 stop working. "
+            "If an undo brings it back, it has another id.",
+        ),
+        facts=("Segment id 51, colour 6610f2, filled fields: 10.", "Account: «Зерно»."),
+    )
+    assert question_of(PendingChange((WARM,)), ENGLISH) == Question(
+        title="Delete status «Тёплые»",
+        asked="Delete status «Тёплые»?",
+        verb="Delete",
+        losses=(
+            "Its customers will be moved to other statuses by their conditions, within some time; "
+            "how many is not known.",
+            "Its conditions cannot be set again through the API.",
+            "Triggers, mailings, filters and integrations that use its id 7 stop working. "
+            "If an undo brings it back, it has another id.",
+        ),
+        facts=("Status id 7, position 2, colour #fff000.", "Account: «Зерно»."),
+    )
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["plan", "undo"])
+def test_deletions_in_a_plan_and_in_an_undo_say_what_is_lost(undo: bool) -> None:
+    steps = (VIP, WARM, Create(SegmentDraft(name="Новый")))
+    change = PendingChange(steps, undoes="c1", undone_at=0.0) if undo else PendingChange(steps, plan_id="p1")
+    question = question_of(change, ENGLISH)
+    assert question.losses == (
+        "Customers of the deleted segments: 48. Their members and conditions cannot be restored.",
+        "The customers of the deleted statuses will be moved to other statuses by their conditions; "
+        "how many is not known.",
+        "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+        "What an undo brings back has another id.",
+    )
+    assert [step.headline for step in question.steps] == [
+        "Delete segment «VIP» (id 51), 48 customers",
+        "Delete status «Тёплые» (id 7)",
+        "Create segment «Новый»",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "ru",
+            """\
+Удалить сегмент «VIP»?
+Покупателей в нём: 48. Они останутся в аккаунте, но уже без этого сегмента.
+Ни его участников, ни его условия восстановить нельзя.
+Триггеры, рассылки, фильтры и интеграции, в которых указан его id 51, перестанут работать. \
+Если потом вернуть его, id будет другим.
+Сегмент: id 51, цвет 6610f2, заполненных полей: 10.
+Аккаунт: «Зерно».""",
+        ),
+        (
+            "es",
+            """\
+¿Eliminar el segmento «VIP»?
+Clientes en él: 48. Permanecen en la cuenta, sin este segmento.
+Sus miembros y sus condiciones no se pueden recuperar.
+Los disparadores, envíos, filtros e integraciones que usan su id 51 dejarán de funcionar. \
+Si luego se recupera, tendrá otro id.
+Segmento: id 51, color 6610f2, campos rellenados: 10.
+Cuenta: «Зерно».""",
+        ),
+        (
+            "pt",
+            """\
+Excluir o segmento «VIP»?
+Clientes nele: 48. Eles continuam na conta, sem este segmento.
+Os membros e as condições dele não podem ser restaurados.
+Gatilhos, envios, filtros e integrações que usam o id 51 dele deixam de funcionar. \
+Se ele for restaurado depois, terá outro id.
+Segmento: id 51, cor 6610f2, campos preenchidos: 10.
+Conta: «Зерно».""",
+        ),
+    ],
+)
+def test_a_whole_question_is_in_the_language_of_the_person(language: Language, text: str) -> None:
+    assert question_of(PendingChange((VIP,)), READERS[language]).text == text
+
+
+@pytest.mark.parametrize(
+    ("language", "titles", "deletions"),
+    [
+        (
+            "en",
+            [f"Apply a plan of {n} change{'s' * (n > 1)}" for n in (1, 2, 5, 21)],
+            ["1 customer", "2 customers", "5 customers", "21 customers"],
+        ),
+        (
+            "ru",
+            [f"Применить план: {changes}" for changes in ("1 изменение", "2 изменения", "5 изменений", "21 изменение")],
+            ["1 покупатель", "2 покупателя", "5 покупателей", "21 покупатель"],
+        ),
+        (
+            "es",
+            [f"Aplicar un plan de {n} cambio{'s' * (n > 1)}" for n in (1, 2, 5, 21)],
+            ["1 cliente", "2 clientes", "5 clientes", "21 clientes"],
+        ),
+        (
+            "pt",
+            [f"Aplicar um plano de {n} alteraç{'ões' if n > 1 else 'ão'}" for n in (1, 2, 5, 21)],
+            ["1 cliente", "2 clientes", "5 clientes", "21 clientes"],
+        ),
+    ],
+)
+def test_what_is_counted_has_the_right_plural(language: Language, titles: list[str], deletions: list[str]) -> None:
+    counted = {
+        count: question_of(
+            PendingChange((Delete(SEGMENT.model_copy(update={"customers_count": count})),) * count, plan_id="p1"),
+            READERS[language],
+        )
+        for count in (1, 2, 5, 21)
+    }
+    assert [question.title for question in counted.values()] == titles
+    assert [question.steps[0].headline.rpartition(", ")[2] for question in counted.values()] == deletions
+
+
+def test_days_of_an_account_that_tells_no_zone_are_said_to_be_in_utc() -> None:
+    step = Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["date"]]))
+    told = "The account's time zone is not known: days and times are in UTC."
+    assert told in question_of(PendingChange((step,), FIELDS), Reader()).facts
+    assert told not in question_of(PendingChange((step,), FIELDS), ENGLISH).facts
+    assert told not in question_of(PendingChange((step,), FIELDS[:1]), Reader()).facts
+
+
+def test_no_setting_is_left_out_and_none_hides_what_it_becomes() -> None:
+    """Twenty long fields and lists: a line each, with both sides."""
+    fields = tuple(CustomField(id=n, name=f"{n} {'имя ' * 30}", type="text") for n in range(1, 21))
+    old, new = ([field(n, {"value": f"{'x' * 300}{side}{'y' * 300}"}) for n in range(1, 21)] for side in "аб")
+    before = SEGMENT.model_copy(update={"custom_fields_values": old})
+    shown = lines(Update(before, SegmentPatch(custom_fields_values=new)), fields)
+    assert len(shown) == 20
+    for line in shown:
+        was, _, will = line.partition(" → will be ")
+        assert f"{'x' * 20}а{'y' * 20}" in was
+        assert f"{'x' * 20}б{'y' * 20}" in will
+
+
+def test_of_a_difference_that_is_too_long_both_ends_are_shown_and_the_rest_is_counted() -> None:
+    before = SEGMENT.model_copy(update={"custom_fields_values": [field(1, {"value": "а" * 1000})]})
+    [line] = lines(Update(before, SegmentPatch(custom_fields_values=[field(1, {"value": "б" * 1000})])))
+    assert line == (
+        f"Field «Заметка»: was «{'а' * 100}» … 800 characters … «{'а' * 100}» → "
+        f"will be «{'б' * 100}» … 800 characters … «{'б' * 100}»"
+    )
+
+
 @pytest.mark.requirement("CONFIRM-12")
-@given(st.text(max_size=300))
-def test_a_name_of_any_characters_brings_no_line_and_no_invisible_character_into_a_question(name: str) -> None:
-    question = question_of(PendingChange((Delete(Segment(id=1, name=name, color=name)),)))
-    assert len(question.text.split("\n")) == 4
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(name=st.text(max_size=300))
+def test_a_name_of_any_characters_brings_no_line_and_no_invisible_character_into_a_question(
+    language: Language, name: str
+) -> None:
+    change = PendingChange((Delete(Segment(id=1, name=name, color=name)),))
+    question = question_of(change, Reader(name or "-", language))
+    assert len(question.text.split("\n")) == 6
     assert not [char for char in question.text if char != "\n" and unicodedata.category(char)[0] in "C"]

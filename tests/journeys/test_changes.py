@@ -164,8 +164,14 @@ async def test_an_undone_creation_takes_away_just_what_was_created(era: str, san
     assert undone == {"change_id": undone["change_id"], "status": "done", "done": ["Delete segment «VIP» (id 96)"]}
     [asked] = person.asked
     title, *lines = asked.message.splitlines()
-    assert re.fullmatch(r"Undo create_segment of 20\d\d-\d\d-\d\d \d\d:\d\d UTC\?", title)
-    assert lines == ["1. Delete segment «VIP» (id 96), 0 customers"]
+    assert re.fullmatch(r"Undo the change of 20\d\d-\d\d-\d\d \d\d:\d\d(:\d\d)? \(UTC\)\?", title)
+    assert lines == [
+        "Customers in it: 0. They stay in the account, without this segment.",
+        "Its members and its conditions cannot be restored.",
+        "Triggers, mailings, filters and integrations that use its id 96 stop working. "
+        "If an undo brings it back, it has another id.",
+        "1. Delete segment «VIP» (id 96), 0 customers",
+    ]
 
 
 @pytest.mark.requirement("UNDO-2")
@@ -190,6 +196,7 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
         "not_restored": not_restored,
     }
     assert waiting["preview"].splitlines()[1:] == [
+        *not_restored,
         "1. Create segment «VIP»",
         "– Colour: 6610f2",
         "– Price fields: 288891",
@@ -200,7 +207,6 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
         "– Field «Любимые сорта»: «Эфиопия Иргачеффе», «Кения АА»",
         "– Field «Описание сегмента»: «Покупают каждый месяц. Звонить только по делу.»",
         "– Field «Канал связи»: «Телефон»",
-        *not_restored,
     ]
     back = sandbox.account.segments.pop(96)
     kept = ("name", "color", "custom_fields_values", "available_products_price_types")
@@ -243,7 +249,7 @@ async def test_a_status_gets_its_name_colour_and_position_back(era: str, periodi
         made = await done(client, "update_status", status_id=4740010, name="A", color="#fff000")
         undone = await undo(client, made)
     assert undone["not_restored"] == [
-        "The colour #ccff66 of status «Недавно купили» (id 4740010) cannot be set through the API."
+        "status «Недавно купили» (id 4740010): the colour #ccff66 cannot be set through the API."
     ]
     assert periodicity.account.statuses[4740010] == {**before[4740010], "color": "#fff000"}
 

@@ -21,6 +21,7 @@ from mcp_types import (
 from typing_extensions import override
 
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.approvals import Approval, Caller, Channel
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.sandbox import Fault, Sandbox
@@ -49,9 +50,15 @@ class RecordingApprovals(MemoryApprovalStore):
 
     @override
     async def open(
-        self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
+        self,
+        channel: Channel,
+        caller: Caller,
+        tool: str,
+        request_digest: str,
+        change: PendingChange,
+        reader: Reader = ANYBODY,
     ) -> Approval:
-        approval = await super().open(channel, caller, tool, request_digest, change)
+        approval = await super().open(channel, caller, tool, request_digest, change, reader)
         self.opened.append(approval)
         return approval
 
@@ -87,9 +94,11 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     [asked] = person.asked
     assert asked.message.splitlines() == [
         "Delete segment «VIP»?",
-        "Segment id 51, colour 6610f2, filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
         "Its members and its conditions cannot be restored.",
+        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
+        "If an undo brings it back, it has another id.",
+        "Segment id 51, colour 6610f2, filled fields: 7.",
     ]
     assert deleted["deleted"]["name"] == "VIP"
     assert 51 not in sandbox.account.segments
@@ -169,7 +178,9 @@ async def test_a_person_is_asked_before_a_status_is_changed_or_deleted(
         f"Colour: was {own['color']} → will be #fff000",
     ]
     assert deletion[0] == "Delete status «Тёплые»?"
-    assert "Its customers will be moved to other statuses by their conditions, within some time." in deletion
+    assert deletion[1] == (
+        "Its customers will be moved to other statuses by their conditions, within some time; how many is not known."
+    )
     assert deleted["deleted"]["name"] == "Тёплые"
     assert own["id"] not in periodicity.account.statuses
 
@@ -465,9 +476,11 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     lines = person.asked[0].message.split("\n")
     assert lines == [
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
-        "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
         "Customers in it: 48. They stay in the account, without this segment.",
         "Its members and its conditions cannot be restored.",
+        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
+        "If an undo brings it back, it has another id.",
+        "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
     ]
 
 
@@ -519,9 +532,11 @@ class TestTwoSteps:
                 "hint": "Show the preview to the person as it is. "
                 "On their yes, call confirm_change with the approval_id.",
                 "preview": "Delete segment «VIP»?\n"
-                "Segment id 51, colour 6610f2, filled fields: 7.\n"
                 "Customers in it: 48. They stay in the account, without this segment.\n"
-                "Its members and its conditions cannot be restored.",
+                "Its members and its conditions cannot be restored.\n"
+                "Triggers, mailings, filters and integrations that use its id 51 stop working. "
+                "If an undo brings it back, it has another id.\n"
+                "Segment id 51, colour 6610f2, filled fields: 7.",
                 "expires_at": "2027-01-15T08:10:00Z",
             }
             assert served.writes() == []

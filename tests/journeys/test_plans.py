@@ -100,7 +100,10 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
     assert [asked.message.splitlines() for asked in person.asked] == [
         [
             "Apply a plan of 4 changes?",
-            "2 to delete, 1 to update, 1 to create. Customers of the deleted segments: 5.",
+            "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
+            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+            "What an undo brings back has another id.",
+            "In all: 2 to delete, 1 to update, 1 to create.",
             "1. Delete segment «новички» (id 66), 0 customers",
             "2. Create segment «Гости»",
             "– Colour: 10599d",
@@ -153,7 +156,10 @@ async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, san
     [asked] = person.asked
     assert asked.message.splitlines() == [
         "Apply a plan of 30 changes?",
-        "3 to delete, 27 to create. Customers of the deleted segments: 360.",
+        "Customers of the deleted segments: 360. Their members and conditions cannot be restored.",
+        "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+        "What an undo brings back has another id.",
+        "In all: 3 to delete, 27 to create.",
         "30. Delete segment «Постоянные покупатели» (id 57), 312 customers",
         "29. Delete segment «VIP» (id 51), 48 customers",
         "28. Delete segment «новички» (id 66), 0 customers",
@@ -202,7 +208,10 @@ async def test_a_client_without_dialogs_applies_a_plan_in_two_steps_with_one_con
         assert asked["code"] == "confirmation_required"
         assert asked["preview"].splitlines() == [
             "Apply a plan of 4 changes?",
-            "2 to delete, 1 to update, 1 to create. Customers of the deleted segments: 5.",
+            "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
+            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+            "What an undo brings back has another id.",
+            "In all: 2 to delete, 1 to update, 1 to create.",
             "1. Delete segment «новички» (id 66), 0 customers",
             "2. Create segment «Гости»",
             "– Colour: 10599d",

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import Slot
+from amo_mcp.language import Message
 from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.rate_limit import SharedRateLimiter
 from tests.clock import Clock
@@ -326,8 +327,8 @@ class TestEveryLimiter:
     async def test_a_request_with_many_before_it_is_told_that_it_waits(self, machine: Machine) -> None:
         limiter, waits = machine.open(2), []
 
-        async def on_wait(seconds: float, reason: str) -> None:
-            waits.append((seconds, reason))
+        async def on_wait(seconds: float, reason: Message) -> None:
+            waits.append((seconds, str(reason)))
             await anyio.lowlevel.checkpoint()
 
         async def request() -> None:
@@ -343,9 +344,9 @@ class TestEveryLimiter:
     async def test_a_request_in_a_pause_is_told_that_it_waits(self, machine: Machine) -> None:
         limiter, waits = machine.open(2), []
 
-        async def on_wait(seconds: float, reason: str) -> None:
+        async def on_wait(seconds: float, reason: Message) -> None:
             await anyio.lowlevel.checkpoint()
-            waits.append((seconds, reason))
+            waits.append((seconds, str(reason)))
 
         for pause in (1.5, 6.0):
             await limiter.pause(pause)

@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.approvals import (
     ALREADY_ANSWERED,
     LIFETIME,
@@ -38,11 +39,17 @@ class MemoryApprovalStore(ApprovalStore):
 
     @override
     async def open(
-        self, channel: Channel, caller: Caller, tool: str, request_digest: str, change: PendingChange
+        self,
+        channel: Channel,
+        caller: Caller,
+        tool: str,
+        request_digest: str,
+        change: PendingChange,
+        reader: Reader = ANYBODY,
     ) -> Approval:
         nonce = new_nonce({approval.nonce for approval in self._pending.values()})
         expires = self._clock() + self.lifetime
-        approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires)
+        approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires, reader)
         self._make_room(caller)
         self._pending[approval.id] = approval
         _bound(self._pending)

@@ -20,6 +20,7 @@ from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, caller_of
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.failures import Failure, explain, internal_error
+from amo_mcp.language import Message
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.runtime.arguments import validated
@@ -81,7 +82,7 @@ class Runner:
             match returned:
                 case Confirm(change):
                     with account.stop.interruptible() as asking:
-                        approval = await self.asker.ask(ctx, definition.name, change)
+                        approval = await self.asker.ask(ctx, definition.name, change, await account.reader())
                     if asking.cancelled_caught:
                         raise ConfirmationExpired("The server was stopped before the question was answered.")
                 case Confirmed(approval):
@@ -105,8 +106,8 @@ class Runner:
 def _reporter(ctx: Ctx) -> Report:
     """Tells the caller how far its call is, for clients that give up on silence."""
 
-    async def report(progress: float, total: float | None, message: str) -> None:
-        await ctx.session.report_progress(progress, total, sanitize(message, 200))
+    async def report(progress: float, total: float | None, message: Message) -> None:
+        await ctx.session.report_progress(progress, total, sanitize(str(message), 200))
 
     return report
 

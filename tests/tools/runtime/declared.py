@@ -16,6 +16,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Update
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.failures import Failure
+from amo_mcp.language import message
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import Runner
 from amo_mcp.tools.runtime.schema import PlainJsonSchema, inline
@@ -72,7 +73,7 @@ async def add_numbers(
     """
     assert call.account is account
     if account.report is not None:
-        await account.report(1, 2, "half\n\u202e way")
+        await account.report(1, 2, message("half\n\u202e way"))
     return Sum(total=first + (2 if second is None else second), currency="€", note=None)
 
 
