@@ -15,7 +15,7 @@ _MAX_LINES = {_FRAME: 5, _LIST: 4, _PROGRESS: 1}
 
 _VARYING = [
     (re.compile(r"\b([a-z])[0-9a-f]{12}\b"), r"\1…"),
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"), "… UTC"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d \(UTC([+-]\d\d:\d\d)?\)"), "… (UTC)"),
     (re.compile(r"about [0-9.]+ s"), "about … s"),
 ]
 """What is different in each run: ids, the time, the time that a request takes."""

@@ -102,7 +102,7 @@ def test_a_picture_is_the_same_for_two_runs_with_other_ids_and_times() -> None:
         return (
             "\nWhich segments do we have?\n  → list_segments()\n"
             f"\nOne confirmation for the whole plan, and progress\n  → apply_plan(plan_id='{plan}')\n"
-            f"{listed}\n  │ Undo apply_plan of 2026-11-26 00:{minute} UTC?\n{progress}\n"
+            f"{listed}\n  │ Undo the change of 2026-11-26 00:{minute} (UTC+03:00)?\n{progress}\n"
             f"  ✓ 10 changes, about {seconds} s\n\nThat took {seconds} s.\n"
         )
 
@@ -114,7 +114,7 @@ One confirmation for the whole plan, and progress
     2. Delete segment
     3. Delete segment
     …
-  │ Undo apply_plan of … UTC?
+  │ Undo the change of … (UTC)?
     ━━━━━━━━━━           5 of 10  Delete
   ✓ 10 changes, about … s
 ```

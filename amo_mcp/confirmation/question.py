@@ -83,7 +83,7 @@ def question_of(change: PendingChange, reader: Reader) -> Question:
         verb = texts("Apply")
         steps, more = _steps(change, reader, texts("none with more customers affected"))
     elif change.undoes is not None:
-        title = texts("Undo the change of {moment}", moment=reader.zone.words(int(change.undone_at)))
+        title = texts("Undo the change of {moment}", moment=reader.zone.words(int(change.undone_at) // 60 * 60))
         verb = texts("Undo")
         steps, more = _steps(change, reader, texts("in this order"))
     else:
