@@ -12,7 +12,7 @@ from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update
 from amo_mcp.failures import NOT_RECORDED, NOTHING_CHANGED, describe, done_and_not_done, explain, internal_error
 from amo_mcp.text import escape_invisible
-from amo_mcp.tools.runtime.tool import Output
+from amo_mcp.tools.runtime.tool import ExecutedOutput
 
 
 def as_json(answer: BaseModel) -> str:
@@ -23,7 +23,7 @@ def as_json(answer: BaseModel) -> str:
 EntityT = TypeVar("EntityT", Segment, Status)
 
 
-class Updated(Output, Generic[EntityT]):
+class Updated(ExecutedOutput, Generic[EntityT]):
     """An entity before and after."""
 
     before: EntityT
@@ -38,7 +38,7 @@ class Updated(Output, Generic[EntityT]):
         return cls.model_validate({"before": step.before, "after": step.after, "change_id": execution.record.id})
 
 
-class Deleted(Output, Generic[EntityT]):
+class Deleted(ExecutedOutput, Generic[EntityT]):
     """An entity as it was."""
 
     deleted: EntityT
@@ -52,7 +52,7 @@ class Deleted(Output, Generic[EntityT]):
         return cls.model_validate({"deleted": step.before, "change_id": execution.record.id})
 
 
-class Applied(Output):
+class Applied(ExecutedOutput):
     """What was done, what was not, and why."""
 
     change_id: str

@@ -25,7 +25,7 @@ from amo_mcp.protocol import Ctx
 from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
-from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, Output
+from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, ExecutedOutput, Output
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,9 @@ class Runner:
 
     async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
         execution = await account.execute(approval.tool, approval.change)
-        return self.tools[approval.tool].definition.output.of(execution, approval.change)
+        output = self.tools[approval.tool].definition.output
+        assert issubclass(output, ExecutedOutput)
+        return output.of(execution, approval.change)
 
 
 def _reporter(ctx: Ctx) -> Report:

@@ -1,6 +1,7 @@
 """Declares a function as a tool: its name, docstring and annotations are what the model sees."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,18 +30,23 @@ class Output(BaseModel):
 
     model_config = ConfigDict(defer_build=True)
 
+
+class ExecutedOutput(Output, ABC):
+    """What a tool that returns `Confirm` answers once its change was carried out."""
+
     @classmethod
+    @abstractmethod
     def of(cls, execution: Execution, change: PendingChange) -> Self:
-        """The answer of a tool that returns `Confirm`, once its change was carried out."""
-        raise NotImplementedError
+        """The answer."""
 
 
 OutputT = TypeVar("OutputT", bound=Output)
+ExecutedT = TypeVar("ExecutedT", bound=ExecutedOutput)
 
 
 @dataclass(frozen=True)
-class Confirm(Generic[OutputT]):
-    """What a destructive tool returns: a change that is carried out after a person's yes, answered as `OutputT`."""
+class Confirm(Generic[ExecutedT]):
+    """What a destructive tool returns: a change that is carried out after a person's yes, answered as `ExecutedT`."""
 
     change: PendingChange
 

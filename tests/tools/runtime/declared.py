@@ -28,6 +28,7 @@ from amo_mcp.tools.runtime.tool import (
     Confirmed,
     CurrentAccount,
     CurrentCall,
+    ExecutedOutput,
     Output,
     ToolDefinition,
     tool,
@@ -43,7 +44,7 @@ class Sum(Output):
     note: str | None = None
 
 
-class Renamed(Output):
+class Renamed(ExecutedOutput):
     """The name of a segment before and after, and how many fields were set."""
 
     before: str

@@ -7,9 +7,6 @@ from mcp_types import ToolAnnotations
 from pydantic import Field, ValidationError
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.changes.executor import Execution
-from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.steps import ChangeRecord
 from amo_mcp.confirmation.approvals import Approval, Caller
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Call, CurrentAccount, Output, tool
 from tests.conftest import Serve
@@ -91,9 +88,3 @@ def test_preparing_builds_the_models_of_arguments_and_answer() -> None:
     fresh.prepare()
     assert Fresh.__pydantic_complete__
     assert fresh.arguments.__pydantic_complete__
-
-
-def test_an_answer_that_comes_of_no_change_cannot_be_made_of_one() -> None:
-    record = ChangeRecord(id="c1", at=0.0, tool="add_numbers", status="done", steps=())
-    with pytest.raises(NotImplementedError):
-        Sum.of(Execution(record), PendingChange(()))
