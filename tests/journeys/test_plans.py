@@ -28,6 +28,20 @@ TIDY = [
     {"action": "delete", "kind": "segment", "id": 54},
 ]
 
+TIDY_QUESTION = [
+    "Apply a plan of 4 changes?",
+    "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
+    "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+    "What an undo brings back has another id.",
+    "In all: 2 to delete, 1 to update, 1 to create.",
+    "1. Delete segment «новички» (id 66), 0 customers",
+    "2. Create segment «Гости»",
+    "– Colour: 10599d",
+    "3. Change segment «VIP» (id 51)",
+    "– Name: was «VIP» → will be «Лучшие»",
+    "4. Delete segment «vip клиенты» (id 54), 5 customers",
+]
+
 
 async def plan(client: Client, changes: list[Any]) -> dict[str, Any]:
     return answer(await client.call_tool("plan_changes", {"changes": changes}))
@@ -97,21 +111,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
             "4. Delete segment «vip клиенты» (id 54), 5 customers",
         ],
     }
-    assert [asked.message.splitlines() for asked in person.asked] == [
-        [
-            "Apply a plan of 4 changes?",
-            "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
-            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
-            "What an undo brings back has another id.",
-            "In all: 2 to delete, 1 to update, 1 to create.",
-            "1. Delete segment «новички» (id 66), 0 customers",
-            "2. Create segment «Гости»",
-            "– Colour: 10599d",
-            "3. Change segment «VIP» (id 51)",
-            "– Name: was «VIP» → will be «Лучшие»",
-            "4. Delete segment «vip клиенты» (id 54), 5 customers",
-        ]
-    ]
+    assert [asked.message.splitlines() for asked in person.asked] == [TIDY_QUESTION]
     done = [
         "Delete segment «новички» (id 66)",
         "Create segment «Гости» (id 96)",
@@ -206,19 +206,7 @@ async def test_a_client_without_dialogs_applies_a_plan_in_two_steps_with_one_con
         planned = await plan(client, TIDY)
         asked = error(await apply(client, planned))
         assert asked["code"] == "confirmation_required"
-        assert asked["preview"].splitlines() == [
-            "Apply a plan of 4 changes?",
-            "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
-            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
-            "What an undo brings back has another id.",
-            "In all: 2 to delete, 1 to update, 1 to create.",
-            "1. Delete segment «новички» (id 66), 0 customers",
-            "2. Create segment «Гости»",
-            "– Colour: 10599d",
-            "3. Change segment «VIP» (id 51)",
-            "– Name: was «VIP» → will be «Лучшие»",
-            "4. Delete segment «vip клиенты» (id 54), 5 customers",
-        ]
+        assert asked["preview"].splitlines() == TIDY_QUESTION
         assert answer(await client.call_tool("list_changes", {})) == {"changes": []}
         assert (served.writes(), sandbox.account.document()) == ([], before)
         approval = {"approval_id": asked["approval_id"]}

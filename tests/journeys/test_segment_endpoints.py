@@ -15,52 +15,24 @@ FIELDS = f"GET {SEGMENTS}/custom_fields?page=1&limit=250"
 ACCOUNT = 28805383
 NOW = "2023-11-14T22:13:20Z"
 
-MAILING: dict[str, Any] = {
-    "field_id": 269471,
-    "field_name": "Участвует в рассылке",
-    "field_code": "MAILING",
-    "field_type": "checkbox",
-}
-GRIND: dict[str, Any] = {"field_id": 269473, "field_name": "Любимый помол", "field_type": "select"}
-NOTE: dict[str, Any] = {"field_id": 272427, "field_name": "Комментарий", "field_type": "text"}
-DISCOUNT: dict[str, Any] = {
-    "field_id": 272429,
-    "field_name": "Скидка, %",
-    "field_code": "DISCOUNT",
-    "field_type": "numeric",
-}
-BEANS: dict[str, Any] = {
-    "field_id": 272431,
-    "field_name": "Любимые сорта",
-    "field_code": "BEANS",
-    "field_type": "multiselect",
-}
-START: dict[str, Any] = {
-    "field_id": 272433,
-    "field_name": "Начало акции",
-    "field_code": "PROMO_START",
-    "field_type": "date",
-}
-RECOUNTED: dict[str, Any] = {"field_id": 272435, "field_name": "Последний пересчёт", "field_type": "date_time"}
-LANDING: dict[str, Any] = {
-    "field_id": 272437,
-    "field_name": "Страница предложения",
-    "field_code": "LANDING",
-    "field_type": "url",
-}
-DESCRIPTION: dict[str, Any] = {
-    "field_id": 272439,
-    "field_name": "Описание сегмента",
-    "field_code": "DESCRIPTION",
-    "field_type": "textarea",
-}
-CHANNEL: dict[str, Any] = {
-    "field_id": 272441,
-    "field_name": "Канал связи",
-    "field_code": "CHANNEL",
-    "field_type": "radiobutton",
-}
-ADDRESS: dict[str, Any] = {"field_id": 272443, "field_name": "Адрес кофейни", "field_type": "streetaddress"}
+
+def field(number: int, name: str, kind: str, code: str | None = None) -> dict[str, Any]:
+    """What is shown of a custom field beside its values."""
+    shown = {"field_id": number, "field_name": name, "field_code": code, "field_type": kind}
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+MAILING = field(269471, "Участвует в рассылке", "checkbox", "MAILING")
+GRIND = field(269473, "Любимый помол", "select")
+NOTE = field(272427, "Комментарий", "text")
+DISCOUNT = field(272429, "Скидка, %", "numeric", "DISCOUNT")
+BEANS = field(272431, "Любимые сорта", "multiselect", "BEANS")
+START = field(272433, "Начало акции", "date", "PROMO_START")
+RECOUNTED = field(272435, "Последний пересчёт", "date_time")
+LANDING = field(272437, "Страница предложения", "url", "LANDING")
+DESCRIPTION = field(272439, "Описание сегмента", "textarea", "DESCRIPTION")
+CHANNEL = field(272441, "Канал связи", "radiobutton", "CHANNEL")
+ADDRESS = field(272443, "Адрес кофейни", "streetaddress")
 
 VIP: dict[str, Any] = {
     "id": 51,

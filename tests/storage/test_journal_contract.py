@@ -3,8 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
@@ -14,22 +12,12 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import AT_REST, Journal, JournalUnusable, Retention, UndoneMeanwhile
 from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Outcome, Step, Update
 from tests.clock import Clock
-from tests.storage.backends import Open, open_memory, open_sqlite
+from tests.storage.backends import Open
 from tests.storage.examples import DONE, PENDING, RENAME, created, deleted, updated
 
 pytestmark = pytest.mark.anyio
 
 DAY = 86_400.0
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return open_memory if request.param == "memory" else partial(open_sqlite, tmp_path)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

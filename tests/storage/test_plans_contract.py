@@ -1,8 +1,6 @@
 """The contract of `PlanStore`, and of the journal that uses plans up, for every backend."""
 
 from collections.abc import AsyncIterator
-from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
@@ -12,7 +10,7 @@ from amo_mcp.changes.journal import Journal, UndoneMeanwhile
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
 from amo_mcp.changes.steps import ChangeStatus, Outcome
 from tests.clock import Clock
-from tests.storage.backends import Open, Opened, open_memory, open_sqlite
+from tests.storage.backends import Open, Opened
 from tests.storage.examples import DONE, PENDING, RENAME, created, deleted
 
 pytestmark = pytest.mark.anyio
@@ -20,16 +18,6 @@ pytestmark = pytest.mark.anyio
 GRIND = CustomField.model_validate(
     {"id": 7, "name": "Помол", "type": "select", "code": None, "enums": [{"id": 21, "value": "В зёрнах"}], "sort": 3}
 )
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return open_memory if request.param == "memory" else partial(open_sqlite, tmp_path)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
