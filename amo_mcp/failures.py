@@ -231,7 +231,7 @@ def explain(error: Exception) -> Failure | None:
         case JournalUnusable():
             return _journal_unusable(error)
         case InvalidValues():
-            return invalid_arguments([(problem.path, sanitize(problem.detail, 2000)) for problem in error.problems])
+            return invalid_arguments([(problem.path, sanitize(problem.detail, 5000)) for problem in error.problems])
         case _:
             return None
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
-from amo_mcp.amocrm.inputs import EntityId, StrictInput, Text
+from amo_mcp.amocrm.inputs import BLANK_IS_NONE, ZERO_IS_NONE, EntityId, StrictInput, Text
 from amo_mcp.amocrm.models import CustomField, FieldChoice
 from amo_mcp.text import quote, quote_unless_code
 
@@ -40,15 +40,15 @@ class ValueInput(StrictInput):
     value: Annotated[
         Text | None, BeforeValidator(_as_text), Field(description="Text, number, true/false, date or a choice's name")
     ] = None
-    enum_id: Annotated[EntityId | None, Field(description="Choice id")] = None
-    enum_code: Annotated[Text | None, Field(description="Choice code")] = None
+    enum_id: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="Choice id")] = None
+    enum_code: Annotated[Text | None, BLANK_IS_NONE, Field(description="Choice code")] = None
 
 
 class FieldInput(StrictInput):
     """The values to give to one custom field, named by id or by code."""
 
-    field_id: Annotated[EntityId | None, Field(description="Field id (or give field_code)")] = None
-    field_code: Annotated[Text | None, Field(description="Field code (or give field_id)")] = None
+    field_id: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="Field id (or give field_code)")] = None
+    field_code: Annotated[Text | None, BLANK_IS_NONE, Field(description="Field code (or give field_id)")] = None
     values: Annotated[
         list[ValueInput],
         BeforeValidator(_empty_for_null),
@@ -65,7 +65,7 @@ class InvalidValues(Exception):
 
 
 class _Unfit(Exception):
-    """A field that there is not, or one value that a field cannot take; the text says what is needed."""
+    """A field that there is not, or one value that a field cannot take; the text says which, and what is needed."""
 
 
 def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
@@ -103,8 +103,15 @@ def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> Custom
     for definition in definitions:
         if field.field_id in (None, definition.id) and field.field_code in (None, definition.code):
             return definition
-    known = [f"{item.id}{f' ({quote_unless_code(item.code)})' if item.code else ''}" for item in definitions]
-    raise _Unfit(f"is not a field that segments of this account have; the fields are: {', '.join(known) or 'none'}")
+    named = [str(field.field_id or ""), quote_unless_code(field.field_code or "")]
+    known = [
+        f"{item.id} {quote(item.name)}{f' ({quote_unless_code(item.code)})' if item.code else ''}"
+        for item in definitions
+    ]
+    raise _Unfit(
+        f"field {' with the code '.join(filter(None, named))} is not a field that segments of this account have; "
+        f"the fields are: {', '.join(known) or 'none'}"
+    )
 
 
 def _values(
@@ -112,17 +119,33 @@ def _values(
 ) -> list[dict[str, Any]] | None:
     if not field.values:
         return None
+    name = f"field {definition.id}"
     if len(field.values) > 1 and definition.type != "multiselect":
+        kind = quote_unless_code(definition.type)
         problems.append(
-            Problem(f"{path}.values", f"takes one value: the field is of type {quote_unless_code(definition.type)}")
+            Problem(f"{path}.values", f"{name} takes one value, not {len(field.values)}: it is of type {kind}")
         )
     sent = []
-    for index, item in enumerate(field.values):
+    for index, given in enumerate(field.values):
         try:
+            item = _without_filler(given)
             sent.append(_choice(item, definition) if definition.type in _CHOICES else _plain(item, definition.type))
         except _Unfit as unfit:
-            problems.append(Problem(f"{path}.values.{index}", str(unfit)))
+            problems.append(Problem(f"{path}.values.{index}", f"{name} {unfit}"))
     return sent
+
+
+def _without_filler(item: ValueInput) -> ValueInput:
+    """The value without the `value` that says nothing, `0` or `""` beside a choice.
+
+    Raises:
+        _Unfit: it is all that there is, and empty.
+    """
+    if item.value in ("", "0") and (item.enum_id is not None or item.enum_code is not None):
+        return item.model_copy(update={"value": None})
+    if item.value == "":
+        raise _Unfit("takes no empty value; values: [] clears it")
+    return item
 
 
 def _choice(item: ValueInput, definition: CustomField) -> dict[str, Any]:
@@ -133,7 +156,8 @@ def _choice(item: ValueInput, definition: CustomField) -> dict[str, Any]:
     for choice in definition.enums:
         if _same_choice(item, choice):
             return {"enum_id": choice.id}
-    raise _Unfit(f"is not a choice of this field; the choices are: {_choices(definition.enums)}")
+    named = item.enum_id or quote(item.enum_code or item.value or "")
+    raise _Unfit(f"has no choice {named}; the choices are: {_choices(definition.enums)}")
 
 
 def _same_choice(item: ValueInput, choice: FieldChoice) -> bool:
@@ -152,24 +176,27 @@ def _choices(choices: Sequence[FieldChoice]) -> str:
 
 def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
     if item.enum_id is not None or item.enum_code is not None:
-        raise _Unfit(f"takes a value, not a choice: the field is of type {quote_unless_code(kind)}")
+        raise _Unfit(f"takes a value, not a choice: it is of type {quote_unless_code(kind)}")
     if item.value is None:
         raise _Unfit("needs a value")
     read = _READERS.get(kind, str)
-    return {"value": read(item.value)}
+    try:
+        return {"value": read(item.value)}
+    except _Unfit as unfit:
+        raise _Unfit(f"cannot take {quote(item.value)}: {unfit}") from None
 
 
 def _boolean(text: str) -> bool:
     word = text.strip().casefold()
     if word not in _TRUE | _FALSE:
-        raise _Unfit('must be "true" or "false": the field is a checkbox')
+        raise _Unfit('it is a checkbox, and takes "true" or "false"')
     return word in _TRUE
 
 
 def _number(text: str) -> str:
     """The number as the text that travels (numbers travel as strings)."""
     if not _NUMBER.fullmatch(text.strip()):
-        raise _Unfit('must be a number such as "12.5": the field is numeric')
+        raise _Unfit('it takes a number such as "12.5"')
     return text.strip()
 
 
@@ -191,7 +218,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise _Unfit('must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"') from error
+        raise _Unfit('it takes a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"') from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 

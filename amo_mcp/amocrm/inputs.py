@@ -75,6 +75,27 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _none_for_blank(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _none_for_zero(value: Any) -> Any:
+    return None if value in (0, "0") and value is not False else _none_for_blank(value)
+
+
+def _none_for_empty(value: Any) -> Any:
+    return None if value == [] else _none_for_blank(value)
+
+
+BLANK_IS_NONE = BeforeValidator(_none_for_blank)
+"""Beside an optional colour, choice, cursor, code, position or list: `""`, which it could not be, is "not given"."""
+
+ZERO_IS_NONE = BeforeValidator(_none_for_zero)
+"""Beside an optional id or limit: `0` and `""`, which it could not be, are "not given"."""
+
+EMPTY_IS_NONE = BeforeValidator(_none_for_empty)
+"""Beside an optional list of which an empty one changes nothing: `[]` and `""` are "not given"."""
+
 LAX = BeforeValidator(_whole)
 """Beside `int`: numeric text is a number. Limits of the number stand before it, `Annotated[int, Field(ge=1), LAX]`, so
 that they are the number's own and JSON Schema says `minimum`."""
@@ -107,9 +128,9 @@ class StatusDraft(ApiInput):
     name: Annotated[Name, Field(description="Name")]
     sort: Annotated[Sort, Field(description="Position; the account renumbers positions from 0")]
     color: Annotated[
-        StatusColor | None, Field(description="Colour", json_schema_extra={"enum": list(STATUS_COLORS)})
+        StatusColor | None, BLANK_IS_NONE, Field(description="Colour", json_schema_extra={"enum": list(STATUS_COLORS)})
     ] = None
-    request_id: Annotated[Text | None, Field(description="Echoed, not stored")] = None
+    request_id: Annotated[Text | None, BLANK_IS_NONE, Field(description="Echoed, not stored")] = None
 
 
 class StatusPatch(ApiInput):

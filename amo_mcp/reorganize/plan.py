@@ -12,6 +12,9 @@ from pydantic import Field
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import (
+    BLANK_IS_NONE,
+    EMPTY_IS_NONE,
+    ZERO_IS_NONE,
     EntityId,
     Name,
     SegmentDraft,
@@ -53,15 +56,15 @@ class PlannedChange(StrictInput):
 
     action: Annotated[Literal["create", "update", "delete"], Field(description="create, update or delete")]
     kind: Annotated[Literal["segment", "status"], Field(description="segment or status")]
-    id: Annotated[EntityId | None, Field(description="For update and delete")] = None
+    id: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="For update and delete")] = None
     name: Annotated[Name | None, Field(description="Name")] = None
-    sort: Annotated[Sort | None, Field(description="Position of a status")] = None
-    color: Annotated[Text | None, Field(description="Colour, as in the create tools")] = None
+    sort: Annotated[Sort | None, BLANK_IS_NONE, Field(description="Position of a status")] = None
+    color: Annotated[Text | None, BLANK_IS_NONE, Field(description="Colour, as in the create tools")] = None
     custom_fields_values: Annotated[
-        list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="As in create_segment")
+        list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="As in create_segment"), EMPTY_IS_NONE
     ] = None
     available_products_price_types: Annotated[
-        list[EntityId] | None, Field(max_length=250, description="As in create_segment")
+        list[EntityId] | None, Field(max_length=250, description="As in create_segment"), BLANK_IS_NONE
     ] = None
 
 
@@ -86,7 +89,9 @@ def make_plan(
     for index, change in enumerate(changes):
         if change.id is not None:
             if (change.kind, change.id) in seen:
-                problems.append(Problem(f"changes.{index}.id", "is changed by another change of this plan"))
+                problems.append(
+                    Problem(f"changes.{index}.id", f"{change.id} is changed by another change of this plan")
+                )
             seen.add((change.kind, change.id))
     sound = [step for step in steps if step is not None]
     if not problems:
@@ -134,7 +139,7 @@ def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Pr
         problems.append(Problem(path, "update needs at least one field"))
         return None
     if isinstance(before, Status) and before.is_default:
-        problems.append(Problem(f"{path}.id", "is a system status, and those cannot be deleted"))
+        problems.append(Problem(f"{path}.id", f"{change.id} is a system status, and those cannot be deleted"))
         return None
     return Delete(before)
 
@@ -150,7 +155,7 @@ def _target(path: str, change: PlannedChange, account: Snapshot, problems: list[
         return None
     before = account.entities[change.kind].get(change.id)
     if before is None:
-        problems.append(Problem(f"{path}.id", f"is no {change.kind} of this account"))
+        problems.append(Problem(f"{path}.id", f"{change.id} is no {change.kind} of this account"))
     return before
 
 
@@ -171,7 +176,7 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
         try:
             values["color"] = (status_color if change.kind == "status" else segment_color)(values["color"])
         except ValueError as error:
-            problems.append(Problem(f"{path}.color", str(error)))
+            problems.append(Problem(f"{path}.color", f"{quote(values['color'])} {error}"))
     if change.custom_fields_values and change.kind == "segment":
         try:
             values["custom_fields_values"] = to_api_values(change.custom_fields_values, account.fields)

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.inputs import LAX, Text
+from amo_mcp.amocrm.inputs import BLANK_IS_NONE, LAX, ZERO_IS_NONE, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.executor import Execution, check_room
 from amo_mcp.changes.pending import PendingChange
@@ -67,8 +67,10 @@ class Undone(Applied):
 @tool("List changes", READ)
 async def list_changes(
     account: CurrentAccount,
-    limit: Annotated[Annotated[int, Field(ge=1, le=100), LAX] | None, Field(description="Page size")] = None,
-    cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
+    limit: Annotated[
+        Annotated[int, Field(ge=1, le=100), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
+    ] = None,
+    cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""
     await account.recover()

@@ -7,7 +7,18 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
 
 from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
-from amo_mcp.amocrm.inputs import LAX, EntityId, Name, SegmentColor, SegmentDraft, SegmentPatch, Text
+from amo_mcp.amocrm.inputs import (
+    BLANK_IS_NONE,
+    EMPTY_IS_NONE,
+    LAX,
+    ZERO_IS_NONE,
+    EntityId,
+    Name,
+    SegmentColor,
+    SegmentDraft,
+    SegmentPatch,
+    Text,
+)
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.pending import PendingChange
@@ -19,9 +30,15 @@ from amo_mcp.tools.runtime.paging import cursor_after, first_that_fit, parse_cur
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
-Color = Annotated[SegmentColor | None, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})]
-Fields = Annotated[list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="Custom field values")]
-PriceTypes = Annotated[list[EntityId] | None, Field(max_length=250, description="Ids of price-type catalog fields")]
+Color = Annotated[
+    SegmentColor | None, BLANK_IS_NONE, Field(description="Colour", json_schema_extra={"enum": list(SEGMENT_COLORS)})
+]
+Fields = Annotated[
+    list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="Custom field values"), EMPTY_IS_NONE
+]
+PriceTypes = Annotated[
+    list[EntityId] | None, Field(max_length=250, description="Ids of price-type catalog fields"), BLANK_IS_NONE
+]
 Detail = Literal["concise", "full"]
 
 _CONCISE = ("id", "name", "color", "customers_count", "updated_at")
@@ -57,13 +74,15 @@ class CreatedSegment(Output):
 async def list_segments(
     account: CurrentAccount,
     search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,
-    detail: Annotated[Detail, Field(description="full adds everything else")] = "concise",
-    limit: Annotated[Annotated[int, Field(ge=1, le=MAX_SEGMENTS), LAX] | None, Field(description="Page size")] = None,
-    cursor: Annotated[Text | None, Field(description="next_cursor of the page before")] = None,
+    detail: Annotated[Detail | None, BLANK_IS_NONE, Field(description="full adds everything else")] = "concise",
+    limit: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_SEGMENTS), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
+    ] = None,
+    cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
     """List the customer segments. They exist in the segments mode only."""
     start = parse_cursor(cursor)
-    return segment_list(await account.client.segments(), search, detail, limit, start)
+    return segment_list(await account.client.segments(), search, detail or "concise", limit, start)
 
 
 def segment_list(
@@ -123,7 +142,7 @@ async def update_segment(
     segment_id: SegmentId,
     account: CurrentAccount,
     name: Annotated[Name | None, Field(description="New name")] = None,
-    color: Annotated[SegmentColor | None, Field(description="New colour, as in create_segment")] = None,
+    color: Annotated[SegmentColor | None, BLANK_IS_NONE, Field(description="New colour, as in create_segment")] = None,
     custom_fields_values: Fields = None,
     available_products_price_types: PriceTypes = None,
 ) -> Confirm[Updated[Segment]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from amo_mcp.amocrm.inputs import EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import BLANK_IS_NONE, EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
@@ -76,8 +76,8 @@ async def update_status(
     status_id: StatusId,
     account: CurrentAccount,
     name: Annotated[Name | None, Field(description="New name")] = None,
-    sort: Annotated[Sort | None, Field(description="New position")] = None,
-    color: Annotated[StatusColor | None, Field(description="New colour, as in create_statuses")] = None,
+    sort: Annotated[Sort | None, BLANK_IS_NONE, Field(description="New position")] = None,
+    color: Annotated[StatusColor | None, BLANK_IS_NONE, Field(description="New colour, as in create_statuses")] = None,
 ) -> Confirm[Updated[Status]]:
     """Rename, move or recolour a customer status, after a person has confirmed it. Pass at least one field."""
     patch = StatusPatch(name=name, sort=sort, color=color)

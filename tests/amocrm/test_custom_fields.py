@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
+from amo_mcp.text import quote
 
 GRINDS: list[dict[str, Any]] = [
     {"id": 11, "value": "В зёрнах", "code": "BEANS"},
@@ -100,9 +101,10 @@ def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(field
 
 @given(kind=st.sampled_from(CHOICES), text=st.text())
 def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: str) -> None:
-    if text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
+    if not text or text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
         return
-    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
+    named = f"field {BY_TYPE[kind].id} has no choice {quote(text)}"
+    listed = f"{named}; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", listed)]
 
 
@@ -127,13 +129,15 @@ def test_only_a_multiselect_takes_several_choices() -> None:
     two = ({"enum_id": 13}, {"enum_code": "BEANS"})
     assert sent("multiselect", *two) == [{"enum_id": 13}, {"enum_id": 11}]
     for kind in ("select", "radiobutton"):
-        problem = Problem("custom_fields_values.0.values", f"takes one value: the field is of type {kind}")
+        problem = Problem(
+            "custom_fields_values.0.values", f"field {BY_TYPE[kind].id} takes one value, not 2: it is of type {kind}"
+        )
         assert refused(kind, *two) == [problem]
 
 
 @pytest.mark.parametrize("value", [{}, {"value": "В зёрнах", "enum_id": 11}, {"enum_id": 11, "enum_code": "BEANS"}])
 def test_a_choice_is_named_in_exactly_one_way(value: dict[str, Any]) -> None:
-    problem = "needs exactly one of value, enum_id and enum_code"
+    problem = "field 4 needs exactly one of value, enum_id and enum_code"
     assert refused("select", value) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
@@ -144,7 +148,7 @@ def test_of_very_many_choices_thirty_are_listed() -> None:
         to_api_values([FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition])
     listed = ", ".join(f"{number} «№{number}»" for number in range(1, 31))
     assert [problem.detail for problem in caught.value.problems] == [
-        f"is not a choice of this field; the choices are: {listed} and 3 more"
+        f"field 1 has no choice «№34»; the choices are: {listed} and 3 more"
     ]
 
 
@@ -153,8 +157,8 @@ def test_a_checkbox_takes_a_yes_or_a_no_and_nothing_else(text: str) -> None:
     words = {"true": True, "1": True, "yes": True, "да": True, "false": False, "0": False, "no": False, "нет": False}
     for word, meant in words.items():
         assert sent("checkbox", {"value": f" {word.upper()}"}) == [{"value": meant}]
-    if text.strip().casefold() not in words:
-        problem = 'must be "true" or "false": the field is a checkbox'
+    if text and text.strip().casefold() not in words:
+        problem = f'field 3 cannot take {quote(text)}: it is a checkbox, and takes "true" or "false"'
         assert refused("checkbox", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
@@ -173,10 +177,10 @@ def test_a_number_travels_as_the_text_it_was_written_in(number: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½", "1_000", "1e5", "١٢", "1" * 31],
+    ["много", "NaN", "-Infinity", "inf", "1,5", "1 000", "0x10", "1.2.3", "½", "1_000", "1e5", "١٢", "1" * 31],
 )
 def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
-    problem = 'must be a number such as "12.5": the field is numeric'
+    problem = f'field 2 cannot take «{text}»: it takes a number such as "12.5"'
     assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
@@ -201,25 +205,25 @@ def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_utc(moment: d
 
 
 @pytest.mark.parametrize("kind", ["date", "date_time"])
-@pytest.mark.parametrize(
-    "text", ["", "завтра", "22.11.2026", "2026-02-30", "2026-11-22T25:00:00Z", "11/22/2026", "12:00"]
-)
+@pytest.mark.parametrize("text", ["завтра", "22.11.2026", "2026-02-30", "2026-11-22T25:00:00Z", "11/22/2026", "12:00"])
 def test_what_is_no_date_is_refused(kind: str, text: str) -> None:
-    problem = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
+    named = f"field {BY_TYPE[kind].id} cannot take «{text}»"
+    problem = f'{named}: it takes a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
-@given(kind=st.sampled_from(PLAIN), text=st.text())
+@given(kind=st.sampled_from(PLAIN), text=st.text(min_size=1))
 def test_text_is_sent_as_it_is(kind: str, text: str) -> None:
     assert sent(kind, {"value": text}) == [{"value": text}]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BY_TYPE if kind not in CHOICES])
 def test_a_field_without_choices_needs_a_value_and_takes_no_choice(kind: str) -> None:
-    no_choice = f"takes a value, not a choice: the field is of type {kind}"
+    name = f"field {BY_TYPE[kind].id}"
+    no_choice = f"{name} takes a value, not a choice: it is of type {kind}"
     assert refused(kind, {"enum_id": 11}) == [Problem("custom_fields_values.0.values.0", no_choice)]
     assert refused(kind, {"enum_code": "X", "value": "1"}) == [Problem("custom_fields_values.0.values.0", no_choice)]
-    assert refused(kind, {}) == [Problem("custom_fields_values.0.values.0", "needs a value")]
+    assert refused(kind, {}) == [Problem("custom_fields_values.0.values.0", f"{name} needs a value")]
 
 
 @pytest.mark.parametrize("kind", BY_TYPE)
@@ -239,16 +243,17 @@ def test_every_problem_is_told_with_its_place() -> None:
     definitions = [DEFINITIONS[0], CustomField(id=77), BY_TYPE["multiselect"]]
     with pytest.raises(InvalidValues, match="5 problems") as caught:
         to_api_values([FieldInput.model_validate(field) for field in given_fields], definitions)
-    listed = "is not a choice of this field; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
+    listed = "the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert caught.value.problems == [
         Problem("custom_fields_values.1", "needs a field_id or a field_code"),
         Problem("custom_fields_values.2", "repeats field 1"),
         Problem(
             "custom_fields_values.3",
-            "is not a field that segments of this account have; the fields are: 1 (TEXT), 77, 5 (MULTISELECT)",
+            "field 3 with the code TEXT is not a field that segments of this account have; "
+            "the fields are: 1 «text» (TEXT), 77 (no visible name), 5 «multiselect» (MULTISELECT)",
         ),
-        Problem("custom_fields_values.4.values.1", listed),
-        Problem("custom_fields_values.4.values.2", listed),
+        Problem("custom_fields_values.4.values.1", f"field 5 has no choice 99; {listed}"),
+        Problem("custom_fields_values.4.values.2", f"field 5 has no choice «?»; {listed}"),
     ]
 
 
@@ -256,14 +261,14 @@ def test_an_account_without_fields_says_so() -> None:
     with pytest.raises(InvalidValues) as caught:
         to_api_values([FieldInput(field_id=1, values=[])], [])
     assert [problem.detail for problem in caught.value.problems] == [
-        "is not a field that segments of this account have; the fields are: none"
+        "field 1 is not a field that segments of this account have; the fields are: none"
     ]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"field_id": 0, "values": []},
+        {"field_id": -1, "values": []},
         {"field_id": True, "values": []},
         {"field_id": 1},
         {"field_id": 1, "value": "x"},
@@ -276,3 +281,25 @@ def test_an_account_without_fields_says_so() -> None:
 def test_fields_of_another_shape_are_no_fields(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         FieldInput.model_validate(wrong)
+
+
+@pytest.mark.requirement("ARG-3")
+@pytest.mark.parametrize("filler", [0, "0", "", None])
+@pytest.mark.parametrize("choice", [{"enum_id": 11, "enum_code": ""}, {"enum_id": 0, "enum_code": "BEANS"}])
+def test_a_value_that_says_nothing_beside_a_choice_is_not_given(filler: Any, choice: dict[str, Any]) -> None:
+    assert sent("select", {"value": filler, **choice}) == [{"enum_id": 11}]
+
+
+@pytest.mark.requirement("ARG-3")
+def test_fillers_beside_a_value_are_not_given_and_zero_alone_is_the_number() -> None:
+    fillers = {"enum_id": 0, "enum_code": ""}
+    assert sent("numeric", {"value": 0, **fillers}) == [{"value": "0"}]
+    assert sent("select", {"value": "В зёрнах", **fillers}) == [{"enum_id": 11}]
+    field = FieldInput.model_validate({"field_id": 0, "field_code": "TEXT", "values": [{"value": "0"}]})
+    assert to_api_values([field], DEFINITIONS) == [{"field_id": 1, "values": [{"value": "0"}]}]
+
+
+@pytest.mark.parametrize("kind", BY_TYPE)
+def test_an_empty_value_is_refused_with_how_a_field_is_cleared(kind: str) -> None:
+    problem = f"field {BY_TYPE[kind].id} takes no empty value; values: [] clears it"
+    assert refused(kind, {"value": "", "enum_id": 0}) == [Problem("custom_fields_values.0.values.0", problem)]

@@ -76,7 +76,7 @@ async def test_an_account_takes_thirty_statuses_and_not_one_more(era: str, perio
 
 @pytest.mark.requirement("TOOL-8")
 async def test_a_batch_has_one_to_thirty_statuses(era: str, periodicity: Sandbox, serve: Serve) -> None:
-    bounds = {0: "must not be empty", 31: "must have at most 30 entries"}
+    bounds = {0: "must not be empty", 31: "must have at most 30 entries, not 31"}
     async with serve(periodicity) as served, served.client(era) as client:
         for count, detail in bounds.items():
             drafts = [{"name": "Х", "sort": 1}] * count
@@ -200,14 +200,13 @@ async def test_a_cursor_or_page_size_that_makes_no_sense_is_refused_before_anyth
 ) -> None:
     foreign = "is not a cursor from this tool; leave it out to start from the beginning"
     wrong: list[tuple[str, Any, str]] = [
-        ("cursor", "2", foreign),
-        ("cursor", "YWZ0ZXI6eA", foreign),
-        ("cursor", "я", foreign),
-        ("cursor", "", foreign),
-        ("limit", 0, "must be at least 1"),
-        ("limit", 101, "must be at most 100"),
-        ("limit", "many", "must be a whole number"),
-        ("detail", "short", "must be 'concise' or 'full'"),
+        ("cursor", "2", f"«2» {foreign}"),
+        ("cursor", "YWZ0ZXI6eA", f"«YWZ0ZXI6eA» {foreign}"),
+        ("cursor", "я", f"«я» {foreign}"),
+        ("limit", -1, "-1 must be at least 1"),
+        ("limit", 101, "101 must be at most 100"),
+        ("limit", "many", "«many» must be a whole number"),
+        ("detail", "short", "«short» must be 'concise' or 'full'"),
     ]
     async with serve(sandbox) as served, served.client(era) as client:
         for name, value, detail in wrong:
@@ -313,15 +312,17 @@ async def test_a_segment_colour_outside_the_palette_is_refused_before_anything_i
         "e14945 79b473 ae003f a2ad59 cd0f53 8e936d 832161 2e5339 bf126f 6f7c12 ff5376 dd1c1a bb304e 631d76 "
         "9d2b32 4a001f b118c8 6a0f49 6610f2 b38a58 8963ba 4b3666 932f6d 6b2d5c 6461a0 4f517d"
     )
-    refused = {
-        "code": "invalid_arguments",
-        "message": "color is not one of the 40 segment colours. Nothing was changed.",
-        "retryable": False,
-        "hint": "Correct the arguments as fields says and call the tool again.",
-        "fields": [{"path": "color", "detail": f"is not one of the 40 segment colours; they are: {palette}"}],
-    }
     async with serve(sandbox) as served, served.client(era, person) as client:
-        for color in ("fffeb2", "ffffff", "#fff", "красный", "", "#"):
+        for color in ("fffeb2", "ffffff", "#fff", "красный", "#"):
+            refused = {
+                "code": "invalid_arguments",
+                "message": f"color «{color}» is not one of the 40 segment colours. Nothing was changed.",
+                "retryable": False,
+                "hint": "Correct the arguments as fields says and call the tool again.",
+                "fields": [
+                    {"path": "color", "detail": f"«{color}» is not one of the 40 segment colours; they are: {palette}"}
+                ],
+            }
             assert error(await client.call_tool("create_segment", {"name": "Х", "color": color})) == refused
             assert error(await client.call_tool("update_segment", {"segment_id": 51, "color": color})) == refused
     assert (person.asked, served.requests()) == ([], [])

@@ -488,7 +488,7 @@ async def test_a_plan_that_does_not_fit_is_refused_at_its_places(era: str, sandb
     assert (failure["code"], failure["fields"]) == (
         "invalid_arguments",
         [
-            {"path": "changes.0.id", "detail": "is no segment of this account"},
+            {"path": "changes.0.id", "detail": "1 is no segment of this account"},
             {"path": "changes.1.name", "detail": "is required to create a segment"},
         ],
     )

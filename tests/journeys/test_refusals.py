@@ -442,33 +442,42 @@ async def test_a_price_field_that_the_catalogue_does_not_have_is_rejected(
 GRINDS = "381857 «В зёрнах», 381859 «Для турки», 381861 «Для фильтра»"
 CHANNELS = "391011 «Телефон», 391013 «Почта», 391015 «Мессенджер»"
 NO_FIELD = (
-    "is not a field that segments of this account have; the fields are: 269471 (MAILING), 269473, 272427, "
-    "272429 (DISCOUNT), 272431 (BEANS), 272433 (PROMO_START), 272435, 272437 (LANDING), 272439 (DESCRIPTION), "
-    "272441 (CHANNEL), 272443"
+    "is not a field that segments of this account have; the fields are: 269471 «Участвует в рассылке» (MAILING), "
+    "269473 «Любимый помол», 272427 «Комментарий», 272429 «Скидка, %» (DISCOUNT), 272431 «Любимые сорта» (BEANS), "
+    "272433 «Начало акции» (PROMO_START), 272435 «Последний пересчёт», 272437 «Страница предложения» (LANDING), "
+    "272439 «Описание сегмента» (DESCRIPTION), 272441 «Канал связи» (CHANNEL), 272443 «Адрес кофейни»"
 )
-NO_CHOICE = "is not a choice of this field; the choices are:"
-NO_DATE = 'must be a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
-ONE_OF = "needs exactly one of value, enum_id and enum_code"
+CHOICES = "the choices are:"
+NO_DATE = 'it takes a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"'
+NO_FLAG = 'it is a checkbox, and takes "true" or "false"'
+NO_NUMBER = 'it takes a number such as "12.5"'
+ONE_OF = "field 272441 needs exactly one of value, enum_id and enum_code"
 TEXT: dict[str, Any] = {"field_id": 272427}
 GRIND: dict[str, Any] = {"field_id": 269473}
 CHANNEL: dict[str, Any] = {"field_id": 272441}
 UNFIT: list[tuple[dict[str, Any], list[dict[str, Any]], str, str]] = [
-    ({"field_id": 1}, [{"value": "x"}], "", NO_FIELD),
-    ({"field_code": "mailing"}, [], "", NO_FIELD),
-    ({"field_id": 269473, "field_code": "BEANS"}, [], "", NO_FIELD),
+    ({"field_id": 1}, [{"value": "x"}], "", f"field 1 {NO_FIELD}"),
+    ({"field_code": "mailing"}, [], "", f"field mailing {NO_FIELD}"),
+    ({"field_id": 269473, "field_code": "BEANS"}, [], "", f"field 269473 with the code BEANS {NO_FIELD}"),
     ({}, [{"value": "x"}], "", "needs a field_id or a field_code"),
-    ({"field_id": 269471}, [{"value": "maybe"}], ".values.0", 'must be "true" or "false": the field is a checkbox'),
-    ({"field_id": 272429}, [{"value": "много"}], ".values.0", 'must be a number such as "12.5": the field is numeric'),
-    ({"field_id": 272433}, [{"value": "22.11.2026"}], ".values.0", NO_DATE),
-    ({"field_id": 272435}, [{"value": "завтра"}], ".values.0", NO_DATE),
-    (GRIND, [{"value": "Молотый"}], ".values.0", f"{NO_CHOICE} {GRINDS}"),
-    (GRIND, [{"enum_id": 391011}], ".values.0", f"{NO_CHOICE} {GRINDS}"),
-    (GRIND, [{"enum_id": 381857}, {"enum_id": 381859}], ".values", "takes one value: the field is of type select"),
-    (CHANNEL, [{"enum_code": "FAX"}], ".values.0", f"{NO_CHOICE} {CHANNELS}"),
+    ({"field_id": 269471}, [{"value": "maybe"}], ".values.0", f"field 269471 cannot take «maybe»: {NO_FLAG}"),
+    ({"field_id": 272429}, [{"value": "много"}], ".values.0", f"field 272429 cannot take «много»: {NO_NUMBER}"),
+    ({"field_id": 272429}, [{"value": ""}], ".values.0", "field 272429 takes no empty value; values: [] clears it"),
+    ({"field_id": 272433}, [{"value": "22.11.2026"}], ".values.0", f"field 272433 cannot take «22.11.2026»: {NO_DATE}"),
+    ({"field_id": 272435}, [{"value": "завтра"}], ".values.0", f"field 272435 cannot take «завтра»: {NO_DATE}"),
+    (GRIND, [{"value": "Молотый"}], ".values.0", f"field 269473 has no choice «Молотый»; {CHOICES} {GRINDS}"),
+    (GRIND, [{"enum_id": 391011}], ".values.0", f"field 269473 has no choice 391011; {CHOICES} {GRINDS}"),
+    (
+        GRIND,
+        [{"enum_id": 381857}, {"enum_id": 381859}],
+        ".values",
+        "field 269473 takes one value, not 2: it is of type select",
+    ),
+    (CHANNEL, [{"enum_code": "FAX"}], ".values.0", f"field 272441 has no choice «FAX»; {CHOICES} {CHANNELS}"),
     (CHANNEL, [{"value": "Почта", "enum_id": 391013}], ".values.0", ONE_OF),
     (CHANNEL, [{}], ".values.0", ONE_OF),
-    (TEXT, [{"enum_id": 381857}], ".values.0", "takes a value, not a choice: the field is of type text"),
-    (TEXT, [{}], ".values.0", "needs a value"),
+    (TEXT, [{"enum_id": 381857}], ".values.0", "field 272427 takes a value, not a choice: it is of type text"),
+    (TEXT, [{}], ".values.0", "field 272427 needs a value"),
 ]
 """A field, values that it cannot take, where the problem is and what it is."""
 

@@ -100,8 +100,8 @@ FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
 @pytest.mark.parametrize(
     ("wrong", "problems"),
     [
-        (change("delete segment 99"), [("changes.1.id", "is no segment of this account")]),
-        (change("update status 51", sort=1), [("changes.1.id", "is no status of this account")]),
+        (change("delete segment 99"), [("changes.1.id", "99 is no segment of this account")]),
+        (change("update status 51", sort=1), [("changes.1.id", "51 is no status of this account")]),
         (change("create segment 51", name="Гости"), [("changes.1.id", "is not for a creation")]),
         (change("delete segment"), [("changes.1.id", "is required to delete")]),
         (change("update status", sort=1), [("changes.1.id", "is required to update")]),
@@ -128,13 +128,13 @@ FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
         (change("delete segment 54", name="Гости"), [("changes.1", DELETION)]),
         (change("delete segment 54", custom_fields_values=FIELD), [("changes.1", DELETION)]),
         (change("delete status 10", sort=0), [("changes.1", DELETION)]),
-        (change("delete status 13"), [("changes.1.id", "is a system status, and those cannot be deleted")]),
+        (change("delete status 13"), [("changes.1.id", "13 is a system status, and those cannot be deleted")]),
         (
             change("update segment 51", custom_fields_values=[{"field_id": 8, "values": []}]),
             [
                 (
                     "changes.1.custom_fields_values.0",
-                    "is not a field that segments of this account have; the fields are: 7 (DISCOUNT)",
+                    "field 8 is not a field that segments of this account have; the fields are: 7 «Скидка» (DISCOUNT)",
                 )
             ],
         ),
@@ -143,7 +143,7 @@ FIELD = [{"field_id": 7, "values": [{"value": "20"}]}]
             [
                 (
                     "changes.1.custom_fields_values.0.values.0",
-                    'must be a number such as "12.5": the field is numeric',
+                    'field 7 cannot take «много»: it takes a number such as "12.5"',
                 )
             ],
         ),
@@ -160,9 +160,9 @@ def test_a_change_that_does_not_fit_is_refused_at_its_place(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (change("create segment", name="Гости", color="#fffeb2"), "is not one of the 40 segment colours"),
-        (change("update segment 51", color=""), "is not one of the 40 segment colours"),
-        (change("update status 10", color="10599d"), "is not one of the 21 status colours"),
+        (change("create segment", name="Гости", color="#fffeb2"), "«#fffeb2» is not one of the 40 segment colours"),
+        (change("update segment 51", color="#"), "«#» is not one of the 40 segment colours"),
+        (change("update status 10", color="10599d"), "«10599d» is not one of the 21 status colours"),
     ],
 )
 def test_a_colour_outside_the_palette_is_refused_with_the_palette(wrong: dict[str, Any], said: str) -> None:
@@ -173,7 +173,7 @@ def test_a_colour_outside_the_palette_is_refused_with_the_palette(wrong: dict[st
 def test_two_changes_to_one_entity_are_refused_and_the_same_id_of_the_other_kind_is_another_entity() -> None:
     of = state(VIP, Status(id=51, name="Тёплые"))
     twice = [change("update segment 51", name="А"), change("update status 51", name="Б"), change("delete segment 51")]
-    assert refused(*twice, of=of) == [("changes.2.id", "is changed by another change of this plan")]
+    assert refused(*twice, of=of) == [("changes.2.id", "51 is changed by another change of this plan")]
     assert words(planned(*twice[:2], of=of).steps) == ["update VIP", "update Тёплые"]
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.session import Session
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.tools.runtime.catalog import catalog
-from tests.conftest import Serve, answer, error, served_on
+from tests.conftest import Person, Serve, answer, error, served_on
 
 NOTHING = "Nothing was changed."
 TOOLS = [entry.listed for entry in catalog().values()]
@@ -55,11 +56,11 @@ def wrong_value(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Values that the schema does not take, and that are not one of the forgiven forms."""
     match schema:
         case {"enum": [*_]}:
-            return st.text(alphabet="xyz", max_size=5) | JUNK
+            return st.text(alphabet="xyz", min_size=1, max_size=5) | JUNK
         case {"type": "integer"}:
             return (
                 JUNK
-                | st.text(alphabet="abc -", max_size=4)
+                | st.text(alphabet="abc -", max_size=4).filter(str.strip)
                 | st.just("1.5")
                 | st.integers(max_value=-1)
                 | st.integers(min_value=2**63)
@@ -69,7 +70,7 @@ def wrong_value(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         case {"type": "array", "items": items}:
             return st.one_of(
                 st.booleans(),
-                st.text(alphabet="ab", max_size=3),
+                st.text(alphabet="ab", min_size=1, max_size=3),
                 st.lists(wrong_value(items), min_size=1, max_size=2),
                 st.just([[]]),
             )
@@ -159,30 +160,30 @@ def test_wrong_arguments_of_any_kind_are_refused_and_nothing_is_sent(tool: Tool)
         ),
         ("list_statuses", {"limit": 1}, [("limit", "is not known; none are taken")]),
         ("get_segment", {}, [("segment_id", "is required")]),
-        ("get_segment", {"segment_id": "fifty"}, [("segment_id", "must be a whole number")]),
-        ("get_segment", {"segment_id": True}, [("segment_id", "must be a whole number")]),
-        ("get_segment", {"segment_id": 0}, [("segment_id", "must be a positive whole number")]),
-        ("list_segments", {"limit": 0}, [("limit", "must be at least 1")]),
-        ("list_segments", {"limit": 101}, [("limit", "must be at most 100")]),
-        ("list_segments", {"detail": "all"}, [("detail", "must be 'concise' or 'full'")]),
+        ("get_segment", {"segment_id": "fifty"}, [("segment_id", "«fifty» must be a whole number")]),
+        ("get_segment", {"segment_id": True}, [("segment_id", "true must be a whole number")]),
+        ("get_segment", {"segment_id": 0}, [("segment_id", "0 must be a positive whole number")]),
+        ("list_segments", {"limit": -5}, [("limit", "-5 must be at least 1")]),
+        ("list_segments", {"limit": 101}, [("limit", "101 must be at most 100")]),
+        ("list_segments", {"detail": "all"}, [("detail", "«all» must be 'concise' or 'full'")]),
         (
             "list_segments",
             {"cursor": "page2"},
-            [("cursor", "is not a cursor from this tool; leave it out to start from the beginning")],
+            [("cursor", "«page2» is not a cursor from this tool; leave it out to start from the beginning")],
         ),
         ("create_segment", {"name": "  "}, [("name", "must not be blank")]),
-        ("create_segment", {"name": "a\nb"}, [("name", "must not have control characters or line breaks")]),
+        ("create_segment", {"name": "a\nb"}, [("name", "«a b» must not have control characters or line breaks")]),
         ("create_statuses", {"statuses": []}, [("statuses", "must not be empty")]),
         (
             "create_statuses",
             {"statuses": [{"name": "А", "sort": 1}] * 31},
-            [("statuses", "must have at most 30 entries")],
+            [("statuses", "must have at most 30 entries, not 31")],
         ),
         (
             "create_statuses",
             {"statuses": [{"name": "А", "sort": -1, "colr": "x"}, {"sort": 2}]},
             [
-                ("statuses.0.sort", "must be from 0 to 2147483647"),
+                ("statuses.0.sort", "-1 must be from 0 to 2147483647"),
                 ("statuses.0.colr", "is not a known argument; the nearest is color"),
                 ("statuses.1.name", "is required"),
             ],
@@ -269,6 +270,92 @@ async def test_of_very_many_wrong_arguments_the_first_fifty_are_told_and_no_othe
     assert max(map(len, compared)) <= 100
 
 
+FILLED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("list_segments", {}, {"search": "", "detail": "", "limit": 0, "cursor": ""}),
+    ("list_segments", {"detail": "full"}, {"limit": "0", "cursor": " ", "search": None}),
+    ("list_changes", {}, {"limit": 0, "cursor": ""}),
+    ("create_segment", {"name": "А"}, {"color": "", "custom_fields_values": [], "available_products_price_types": ""}),
+    ("create_segment", {"name": "А"}, {"custom_fields_values": "[]", "color": None}),
+    ("update_segment", {"segment_id": 51}, {"name": None, "color": "", "custom_fields_values": []}),
+]
+"""A tool, arguments, and fillers that clients add to them."""
+
+
+@pytest.mark.requirement("ARG-3")
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "arguments", "fillers"), FILLED)
+async def test_what_an_optional_argument_could_not_be_is_not_given(
+    era: str, name: str, arguments: dict[str, Any], fillers: dict[str, Any], serve: Serve
+) -> None:
+    answers = []
+    for sent in (arguments, arguments | fillers):
+        async with serve(Sandbox()) as served, served.client(era) as client:
+            result = answer(await client.call_tool(name, sent))
+            answers.append(re.sub(r"[-0-9]{10}T[:0-9]{8}Z|c[0-9a-f]{12}", "…", json.dumps(result)))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.requirement("ARG-3")
+@pytest.mark.anyio
+async def test_fillers_in_changes_of_a_plan_are_not_given_and_a_position_of_0_is(
+    era: str, periodicity: Sandbox, serve: Serve
+) -> None:
+    fillers: dict[str, Any] = {"color": "", "custom_fields_values": [], "available_products_price_types": None}
+    async with serve(periodicity) as served, served.client(era) as client:
+        created = {"action": "create", "kind": "status", "id": 0, "name": "А", "sort": 0, **fillers}
+        moved = {"action": "update", "kind": "status", "id": "4740019", "name": None, "sort": "0", **fillers}
+        deleted = {"action": "delete", "kind": "status", "id": 4740013, "sort": "", **fillers}
+        plan = answer(await client.call_tool("plan_changes", {"changes": [created, moved, deleted]}))
+        assert len(plan["steps"]) == 3
+        assert plan["steps"][0] == "1. Create status «А»: Position: 0"
+        for wrong, path in (({"id": ""}, "id"), ({"name": ""}, "name")):
+            refused = error(await client.call_tool("plan_changes", {"changes": [{**moved, **wrong}]}))
+            assert [field["path"] for field in refused["fields"]] == [f"changes.0.{path}"]
+
+
+@pytest.mark.requirement("ARG-3")
+@pytest.mark.anyio
+async def test_an_empty_list_clears_price_types_and_the_values_of_a_field(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
+        cleared = {"available_products_price_types": [], "custom_fields_values": [{"field_id": 269473, "values": []}]}
+        after = answer(await client.call_tool("update_segment", {"segment_id": 51, **cleared}))["after"]
+    assert after["available_products_price_types"] == []
+    assert 269473 not in [field["field_id"] for field in after["custom_fields_values"] if field["values"]]
+
+
+@pytest.mark.requirement("ARG-9")
+@pytest.mark.anyio
+async def test_lists_and_objects_are_taken_as_json_text_at_any_depth(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    value = json.dumps({"value": "true"})
+    field = json.dumps({"field_code": "MAILING", "values": json.dumps([value])})
+    change = {
+        "action": "create",
+        "kind": "segment",
+        "name": '["[1]"]',
+        "custom_fields_values": json.dumps([field]),
+        "available_products_price_types": "[271211]",
+    }
+    for changes in ([change], [json.dumps(change)], json.dumps([change]), json.dumps([json.dumps(change)])):
+        async with serve(Sandbox()) as served, served.client(era, Person("yes")) as client:
+            plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
+            answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
+        [made] = [one for one in served.sandbox.account.segments.values() if one["name"] == '["[1]"]']
+        assert [one["values"] for one in made["custom_fields_values"]] == [[{"value": True}]]
+        assert made["available_products_price_types"] == [271211]
+
+
+@pytest.mark.requirement("ARG-9")
+@pytest.mark.anyio
+@pytest.mark.parametrize("text", ["", "[", "{}", "null", "7", '"[]"', "[" * 100_000, "[1," + "9" * 5_000 + "]"])
+async def test_json_text_of_another_kind_is_no_list(text: str) -> None:
+    async with offline() as client:
+        failure = error(await client.call_tool("create_statuses", {"statuses": text}))
+    assert failure["code"] == "invalid_arguments"
+    assert [field["path"] for field in failure["fields"]] == ["statuses"]
+
+
 @pytest.mark.requirement("ARG-2")
 @pytest.mark.anyio
 @pytest.mark.parametrize(("names", "path"), [(49_998, "name"), (49_999, "arguments")])
@@ -279,3 +366,23 @@ async def test_arguments_have_at_most_fifty_thousand_keys_and_entries(names: int
         failure = error(await client.call_tool("create_segment", prices))
     assert (failure["code"], failure["fields"][0]["path"]) == ("invalid_arguments", path)
     assert len(failure["message"]) < 200
+
+
+@pytest.mark.requirement("ARG-2")
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_segment", {"segment_id": "777x"}),
+        ("list_segments", {"limit": "777"}),
+        ("update_segment", {"segment_id": 51, "color": "777"}),
+        ("create_segment", {"name": "А", "custom_fields_values": [{"field_id": "777.5", "values": []}]}),
+        ("plan_changes", {"changes": [{"action": "777", "kind": "segment"}]}),
+        ("list_changes", {"cursor": "777"}),
+    ],
+)
+async def test_an_error_about_a_value_names_the_value(name: str, arguments: dict[str, Any]) -> None:
+    async with offline() as client:
+        failure = error(await client.call_tool(name, arguments))
+    assert "777" in failure["message"]
+    assert "777" in failure["fields"][0]["detail"]

@@ -1,15 +1,18 @@
-"""Arguments as models send them, made strict: unknown names refused, `null` not given, problems in our words."""
+"""Arguments as models send them, made strict: unknown names refused, `null` not given, problems in our words.
+
+What is compared and worded is bounded first, so that no call keeps the others waiting.
+"""
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from amo_mcp.failures import MAX_FIELDS, invalid_arguments
-from amo_mcp.text import sanitize
+from amo_mcp.text import quote, sanitize
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -31,13 +34,16 @@ _DETAILS = {
     "dict_type": "must be an object",
     "string_unicode": "must be text",
     "too_short": "must not be empty",
-    "too_long": "must have at most {max_length} entries",
+    "too_long": "must have at most {max_length} entries, not {actual_length}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
 """What is wrong, by pydantic's type of the error, with its context filled in."""
+
+_NAMELESS = {"missing", "too_short", "too_long"}
+"""Where the value itself says nothing."""
 
 
 def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, Any]) -> ModelT:
@@ -52,25 +58,33 @@ def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, 
             (sanitize(name[:_MAX_NAME_CHARACTERS]) or "?", _unknown(name, list(known))) for name in unknown[:MAX_FIELDS]
         ]
         raise invalid_arguments(told, len(unknown))
-    given = {name: _unwrapped(value, schema["properties"][name]) for name, value in arguments.items()}
+    given = _unwrapped(arguments, schema)
     if _exceeds(given, MAX_VALUES):
         raise invalid_arguments([("arguments", f"must have at most {MAX_VALUES} keys and entries")])
     try:
         return model.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
+        found = error.errors(include_url=False)
         told = [(_path(item), _detail(item, schema)) for item in found[:MAX_FIELDS]]
         raise invalid_arguments(told, len(found)) from None
 
 
-def _unwrapped(value: Any, schema: dict[str, Any]) -> Any:
-    """A list that came as JSON text, as some clients send it, as the list."""
-    if schema["type"] != "array" or not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
+def _unwrapped(value: Any, schema: Mapping[str, Any]) -> Any:
+    """`value` with each list and each object that came as JSON text, as some clients send it, as itself."""
+    kind = {"array": list, "object": dict}.get(schema["type"])
+    if isinstance(value, str) and kind:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    match value:
+        case list() if kind is list:
+            return [_unwrapped(item, schema["items"]) for item in value]
+        case dict() if kind is dict:
+            known = schema.get("properties", {})
+            return {name: _unwrapped(item, known[name]) if name in known else item for name, item in value.items()}
+        case _:
+            return value
 
 
 def _exceeds(value: Any, limit: int) -> bool:
@@ -91,7 +105,20 @@ def _path(item: ErrorDetails) -> str:
 def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return _unknown(str(item["loc"][-1]), _names_at(item["loc"][:-1], schema))
-    return _DETAILS.get(item["type"], "is not valid").format(**item.get("ctx", {}))
+    detail = _DETAILS.get(item["type"], "is not valid").format(**item.get("ctx", {}))
+    match item["input"]:
+        case None:
+            return "is required"
+        case _ if item["type"] in _NAMELESS:
+            return detail
+        case list():
+            return f"{detail}, not a list"
+        case dict():
+            return f"{detail}, not an object"
+        case str() as text:
+            return f"{quote(text)} {detail}" if text.strip() else detail
+        case value:
+            return f"{sanitize(json.dumps(value))} {detail}"
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

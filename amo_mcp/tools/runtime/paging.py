@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from amo_mcp.failures import invalid_arguments
+from amo_mcp.text import quote
 from amo_mcp.tools.runtime.answers import as_json
 
 MAX_PAGE_BYTES = 50_000
@@ -52,6 +53,6 @@ def parse_cursor(cursor: str | None) -> int | None:
         match = None
     if match is None:
         raise invalid_arguments(
-            [("cursor", "is not a cursor from this tool; leave it out to start from the beginning")]
+            [("cursor", f"{quote(cursor)} is not a cursor from this tool; leave it out to start from the beginning")]
         )
     return int(match[1])
