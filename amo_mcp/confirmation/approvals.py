@@ -3,6 +3,8 @@
 An approval is used once, dies after ten minutes, and belongs to one caller, one tool and one set of arguments.
 """
 
+import hashlib
+import json
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,16 +30,29 @@ Channel = Literal["dialog", "chat"]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asked for the change: the signed-in principal, the session and the client, as far as they are known.
+    """Who asked for a change or made a plan: as much as is known of who calls.
 
-    Over stdio there is one client. Over HTTP a client of 2025-11-25 has a session, whose id is a secret. A client of
-    2026-07-28 has none, and two of one name look alike: what tells them apart is what only the one who was asked
-    holds, the approval's id or the sealed state of its dialog.
+    - Over stdio a process has one client. Its name and version stand for it, so that it is the same caller after a
+      restart; two windows of one client on one machine are one caller as well.
+    - Over HTTP a client of 2025-11-25 has a session, whose id is a secret: another session is another caller.
+    - A client of 2026-07-28 has none. Its signed-in principal stands for it, where there is a sign-in, with its name
+      and version. Two of one name look alike: what tells them apart is what only the one who was asked holds, the
+      approval's id or the sealed state of its dialog, and the plan's id.
+
+    Attributes:
+        principal: the signed-in principal.
+        session: the id of the session.
+        client: the name and version that the client gives itself.
     """
 
     principal: str | None = None
     session: str | None = None
     client: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Names the caller in what is kept on disk, where the session's id has no place."""
+        return hashlib.sha256(json.dumps(vars(self)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from amo_mcp.failures import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
 from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.answers import Applied
-from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Call, Confirm, CurrentCall, Output, tool
+from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool
 
 _MAX_LINE = 4000
 
@@ -49,7 +49,7 @@ async def plan_changes(
         check_mode(kind, mode)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=_owner(call))
+    plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest)
     await account.plans.keep(plan)
     rate, reader = account.requests_per_second, await account.reader()
     requests = requests_of(plan.steps, rate)
@@ -73,7 +73,7 @@ async def apply_plan(
 ) -> Confirm[Applied]:
     """Carry out a plan after one confirmation by a person. It stops at the first failure and says what was done."""
     account = call.account
-    plan = await account.plans.plan(plan_id, _owner(call))
+    plan = await account.plans.plan(plan_id, call.caller.digest)
     if plan is None:
         raise Failure(
             "not_found",
@@ -84,11 +84,6 @@ async def apply_plan(
     if differences := drift(plan.steps, snapshot):
         raise TargetChanged(differences, "The account has changed since the plan was made.")
     return Confirm(PendingChange(plan.steps, plan.fields, plan_id=plan.id))
-
-
-def _owner(call: Call) -> str:
-    """Whose a plan is; it survives a restart, so it names the client and not the session."""
-    return f"{call.caller.principal or ''}|{call.caller.client or ''}"
 
 
 TOOLS = (plan_changes, apply_plan)

@@ -198,6 +198,22 @@ class TestCallers:
             assert served.writes() == []
             assert answer(await mine.call_tool("confirm_change", approval))["deleted"]["id"] == 51
 
+    @pytest.mark.requirement("HTTP-7", "PLAN-6")
+    async def test_another_session_of_a_client_cannot_apply_a_plan(self, sandbox: Sandbox, serve: Serve) -> None:
+        change = {"action": "update", "kind": "segment", "id": 51, "name": "Лучшие"}
+        async with (
+            serve(sandbox) as served,
+            over_http(served) as at,
+            client(at, OLD, Person()) as mine,
+            client(at, OLD, Person()) as theirs,
+            client(at, NEW, Person()) as modern,
+        ):
+            plan = {"plan_id": answer(await mine.call_tool("plan_changes", {"changes": [change]}))["plan_id"]}
+            for other in (theirs, modern):
+                assert error(await other.call_tool("apply_plan", plan))["code"] == "not_found"
+            assert served.writes() == []
+            assert answer(await mine.call_tool("apply_plan", plan))["status"] == "done"
+
     async def test_a_header_does_not_make_a_session_where_there_are_none(self, sandbox: Sandbox, serve: Serve) -> None:
         async with serve(sandbox) as served, over_http(served) as at, client(at, OLD) as mine:
             approval = {"approval_id": error(await mine.call_tool(*DELETE_51))["approval_id"]}
