@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.server.base import McpServer
 from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_MESSAGE_BYTES
-from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, error_line
+from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, error_message, parse
 from amo_mcp.transports.sessions import Sessions
 
 PATH = "/mcp"
@@ -118,18 +118,21 @@ class HttpApp:
 
     async def _call(self, session_id: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, which may open a session; when `end` cancels it, it is answered all the same."""
-        started = False
+        started, body = False, bytearray()
 
         async def on_start(start: Message) -> None:
             nonlocal started
             started = True
             if session_id is None:
                 await self._note_new_session(start)
+            elif start["status"] == HTTPStatus.BAD_REQUEST:
+                await self._end_dialog(session_id, bytes(body))
+            body.clear()
 
         with anyio.CancelScope() as call, self.sessions.using(session_id, "call"):
             self._calls[call] = session_id in self.sessions
             try:
-                await self._app(scope, _bounded(receive), _watched(send, on_start))
+                await self._app(scope, _bounded(receive, body), _watched(send, on_start))
             finally:
                 del self._calls[call]
                 if not self._calls:
@@ -161,6 +164,16 @@ class HttpApp:
         if len(self.sessions) > self._max_sessions and (idle := self.sessions.idle_longest(but=session_id)):
             await self._end_session(idle)
 
+    async def _end_dialog(self, session_id: str, body: bytes) -> None:
+        """End the dialog whose answer was refused, by an error in its place; else its call would wait on."""
+        try:
+            parse(body)
+        except Refused as refusal:
+            if refusal.answers is not None:
+                message = error_message(refusal.code, str(refusal), refusal.answers)
+                headers = {_SESSION_ID: session_id, "accept": "application/json, text/event-stream"}
+                await self._in_process.send("POST", self._url, headers=headers, body=message.model_dump(by_alias=True))
+
     async def _end_session(self, session_id: str) -> None:
         """End a session by the DELETE that its client would send.
 
@@ -182,8 +195,11 @@ def _watched(send: Send, on_start: Callable[[Message], Awaitable[None]]) -> Send
     return watched
 
 
-def _bounded(receive: Receive) -> Receive:
-    """`receive`, where a body that has not come in time is a 408; what comes after the body can take any time."""
+def _bounded(receive: Receive, body: bytearray) -> Receive:
+    """`receive`, where a body that has not come in time is a 408; what comes after the body can take any time.
+
+    What has come of it is in `body`.
+    """
     deadline = anyio.current_time() + BODY_SECONDS
 
     async def bounded() -> Message:
@@ -194,6 +210,7 @@ def _bounded(receive: Receive) -> Receive:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"connection": "close"})
         if not message.get("more_body", False):
             deadline = math.inf
+        body.extend(message.get("body", b""))
         return message
 
     return bounded

@@ -110,16 +110,19 @@ class HttpServer(uvicorn.Server):
 class _Protocol(H11Protocol):
     """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time.
 
-    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop` and `transport`.
+    When there are too many connections, the one that has waited longest for a head is closed earlier.
+    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop`, `transport` and `connections`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._timer: TimerHandle | None = None
+        self.timer: TimerHandle | None = None
 
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) >= MAX_CONNECTIONS:
+            self._make_room()
         self._await_head()
 
     @override
@@ -136,11 +139,20 @@ class _Protocol(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def _make_room(self) -> None:
+        waiting = {
+            other.timer.when(): other
+            for other in self.connections
+            if isinstance(other, _Protocol) and other.timer is not None
+        }
+        if waiting:
+            waiting[min(waiting)].transport.close()
+
     def _await_head(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        if self.timer is None:
+            self.timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

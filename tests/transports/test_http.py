@@ -181,6 +181,32 @@ class TestBodies:
             assert answer.status == 200
 
 
+@pytest.mark.requirement("HTTP-9")
+@pytest.mark.parametrize("member", [{"result": None}, {"result": ["accept"]}, {"error": "no window"}], ids=str)
+async def test_an_answer_that_is_none_is_refused_and_ends_its_dialog_with_an_error(member: Any) -> None:
+    async with served() as caller:
+        session = await caller.open()
+        asking = caller.begin_post(call(1, "ask"), session)
+        dialog = await asking.message()
+        refused = await caller.post({"jsonrpc": "2.0", "id": dialog["id"], **member}, session)
+        assert refused.status == 400
+        await asking.until(lambda: asking.complete)
+        assert b'"message":"Invalid request: the line is not one JSON-RPC message"' in asking.body
+
+
+async def test_a_request_that_is_refused_ends_no_dialog() -> None:
+    async with served() as caller:
+        session = await caller.open()
+        asking = caller.begin_post(call(1, "ask"), session)
+        dialog = await asking.message()
+        assert (await caller.post({"id": dialog["id"], "method": "ping"}, session)).status == 400
+        assert not asking.complete
+        declined = {"jsonrpc": "2.0", "id": dialog["id"], "result": {"action": "decline"}}
+        assert (await caller.post(declined, session)).status == 202
+        await asking.until(lambda: asking.complete)
+        assert b'"text":"decline"' in asking.body
+
+
 class TestSessions:
     """Two can be open."""
 

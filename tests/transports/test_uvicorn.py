@@ -130,18 +130,32 @@ class TestSlowRequests:
             await stream.send(f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{head}\r\n{{".encode())
             assert (await all_of(stream)).startswith(b"HTTP/1.1 408 ")
 
-    async def test_half_requests_keep_nobody_out_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.requirement("HTTP-9")
+    async def test_of_too_many_connections_the_one_that_has_waited_longest_for_a_request_is_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(uvicorn, "MAX_CONNECTIONS", 5)
-        monkeypatch.setattr(uvicorn, "HEAD_SECONDS", 1)
         async with served() as at, httpx2.AsyncClient() as client:
-            halves = [await at.connect() for _ in range(5)]
+            halves = [await at.connect() for _ in range(4)]
             for half in halves:
                 await half.send(HEAD)
-            assert (await client.get(at.health)).status_code == 503
-            for half in halves:
-                await all_of(half)
-                await half.aclose()
             assert (await client.get(at.health)).status_code == 200
+            assert await all_of(halves[0]) == b""
+            await halves[1].send(b"\r\n")
+            assert b"200 OK" in await halves[1].receive()
+            for half in halves:
+                await half.aclose()
+
+    @pytest.mark.requirement("HTTP-9")
+    async def test_where_every_connection_has_a_request_under_way_another_one_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(uvicorn, "MAX_CONNECTIONS", 2)
+        async with served() as at, anyio.create_task_group() as group, httpx2.AsyncClient() as client:
+            answers = await at.begin("wait", group)
+            assert (await client.get(at.health)).status_code == 503
+            at.mcp.release.set()
+        assert [answer.status_code for answer in answers] == [200]
 
     async def test_a_request_may_take_longer_than_its_head(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(uvicorn, "HEAD_SECONDS", 0.05)
