@@ -11,13 +11,14 @@ from typing import Any, Literal
 from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
+from amo_mcp.changes.differences import Difference, described
 from amo_mcp.changes.executor import Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
-from amo_mcp.changes.snapshot import Difference, TargetChanged
-from amo_mcp.changes.steps import LIMITS, PLURALS, kind_of, summary_of
+from amo_mcp.changes.snapshot import TargetChanged
+from amo_mcp.changes.steps import LIMITS, PLURALS, summary_of
 from amo_mcp.confirmation import errors as confirmation
-from amo_mcp.text import quote, quote_unless_code, sanitize
+from amo_mcp.text import quote_unless_code, sanitize
 
 Code = Literal[
     "invalid_arguments",
@@ -301,7 +302,7 @@ def _partly_done(error: PartlyDone) -> Failure:
 
 
 def _target_changed(reason: str, found: Sequence[Difference]) -> Failure:
-    differences = [describe(difference) for difference in found[:_MAX_DIFFERENCES]]
+    differences = described(found, _MAX_DIFFERENCES)
     gone = found and all(difference.now is None for difference in found)
     changed = "It is no longer there." if gone else "It has changed since the question was asked."
     return Failure(
@@ -310,13 +311,3 @@ def _target_changed(reason: str, found: Sequence[Difference]) -> Failure:
         "Read it again and, if it is still wanted, start over.",
         extra={"differences": differences} if differences else None,
     )
-
-
-def describe(difference: Difference) -> str:
-    """A difference in words, such as "segment «VIP» (id 51): name and colour have changed."."""
-    target = f"{kind_of(difference.before)} {quote(difference.before.name)} (id {difference.before.id})"
-    if difference.now is None:
-        return f"{target} is no longer there."
-    *labels, last = difference.labels
-    listed = f"{', '.join(labels)} and {last}" if labels else last
-    return f"{target}: {listed} {'have' if labels or last.endswith('s') else 'has'} changed."

@@ -4,9 +4,9 @@ import pytest
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.differences import described
 from amo_mcp.changes.snapshot import Snapshot, drift
 from amo_mcp.changes.steps import Create, Delete, Entity, Update
-from amo_mcp.failures import describe
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
 NEW = Segment(id=54, name="Новички", color="2176ff", customers_count=0, available_products_price_types=[7])
@@ -44,11 +44,14 @@ def with_fields(count: int) -> Segment:
         ((NEW, WARM), ["segment «VIP» (id 51) is no longer there."]),
         (
             (VIP.model_copy(update={"name": "Другие", "color": "10599d"}), NEW, WARM),
-            ["segment «VIP» (id 51): name and colour have changed."],
+            [
+                "segment «VIP» (id 51): name was «VIP» and is now «Другие».",
+                "segment «VIP» (id 51): colour was 6610f2 and is now 10599d.",
+            ],
         ),
         (
             (VIP, NEW.model_copy(update={"customers_count": 2}), WARM),
-            ["segment «Новички» (id 54): customer count has changed."],
+            ["segment «Новички» (id 54): customer count was 0 and is now 2."],
         ),
         (
             (
@@ -57,17 +60,23 @@ def with_fields(count: int) -> Segment:
                 WARM.model_copy(update={"conditions": [1]}),
             ),
             [
-                "segment «Новички» (id 54): price fields have changed.",
-                "status «Тёплые» (id 10): conditions have changed.",
+                "segment «Новички» (id 54): price fields were 7 and are now empty.",
+                "status «Тёплые» (id 10): conditions were empty and are now 1.",
             ],
         ),
-        ((with_fields(1), NEW, WARM), ["segment «VIP» (id 51): field «Поле 1» has changed."]),
+        ((with_fields(1), NEW, WARM), ["segment «VIP» (id 51): field «Поле 1» was empty and is now «а»."]),
         (
             (with_fields(2), NEW, WARM),
-            ["segment «VIP» (id 51): field «Поле 1» and field «Поле 2» have changed."],
+            [f"segment «VIP» (id 51): field «Поле {number}» was empty and is now «а»." for number in (1, 2)],
         ),
-        ((with_fields(6), NEW, WARM), ["segment «VIP» (id 51): 6 custom fields have changed."]),
+        (
+            (with_fields(6), NEW, WARM),
+            [
+                *(f"segment «VIP» (id 51): field «Поле {n}» was empty and is now «а»." for n in range(1, 6)),
+                "And 1 more.",
+            ],
+        ),
     ],
 )
-def test_a_difference_is_described_by_the_names_of_the_settings(now: tuple[Entity, ...], differs: list[str]) -> None:
-    assert [describe(difference) for difference in drift(STEPS, snapshot(*now))] == differs
+def test_a_difference_is_described_by_what_was_and_what_is(now: tuple[Entity, ...], differs: list[str]) -> None:
+    assert described(drift(STEPS, snapshot(*now)), 5) == differs

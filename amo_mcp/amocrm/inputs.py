@@ -13,6 +13,7 @@ from amo_mcp.text import sanitize
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_BREAK = re.compile("[\t-\r\x85\u2028\u2029]+")
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
@@ -35,8 +36,12 @@ class ApiInput(StrictInput):
 
 
 def writable_name(text: str) -> str:
-    """`text` without the characters that a name may not have; empty when nothing to see is left of it."""
-    kept = _CONTROL.sub("", _SURROGATE.sub("", _INVISIBLE.sub("", text)))
+    """`text` without the characters that a name may not have; empty when nothing to see is left of it.
+
+    A line break or a tab parts two words, and becomes a space.
+    """
+    spaced = " ".join(part for part in _BREAK.split(text) if part)
+    kept = _CONTROL.sub("", _SURROGATE.sub("", _INVISIBLE.sub("", spaced)))
     return kept if sanitize(kept) else ""
 
 

@@ -11,8 +11,9 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
+from amo_mcp.changes.differences import differing_settings
 from amo_mcp.changes.field_values import fields_by_id
-from amo_mcp.changes.snapshot import differing_settings, read_all, read_one
+from amo_mcp.changes.snapshot import read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 
 _EntityT = TypeVar("_EntityT", Segment, Status)

@@ -24,7 +24,7 @@ from amo_mcp.changes.events import ChangeEvent, ChangeEvents
 from amo_mcp.changes.journal import Journal, JournalUnusable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_snapshot, read_targets
+from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, on_account, read_snapshot, read_targets
 from amo_mcp.changes.steps import (
     ChangeRecord,
     ChangeStatus,
@@ -33,6 +33,7 @@ from amo_mcp.changes.steps import (
     Kind,
     Step,
     exceeds_limit,
+    moves_status,
     overall_status,
     summary_of,
 )
@@ -260,10 +261,11 @@ class _Run:
         """The steps as they are recorded before they are sent, on the account as it is now."""
         batch = self.steps[span.start : span.stop]
         now = self.executor.clock()
-        if now - self.read_at > MAX_SNAPSHOT_AGE or isinstance(batch[0], Delete):
+        if now - self.read_at > MAX_SNAPSHOT_AGE or is_read_before(self.steps, span):
             self.read_at = now
-            self.snapshot = await read_snapshot(self.executor.client, sorted({step.kind for step in self.steps}))
-        if differences := drift(batch, self.snapshot):
+            kinds = sorted({step.kind for step in self.steps[span.start :]})
+            self.snapshot = await read_snapshot(self.executor.client, kinds)
+        if differences := drift(batch, self.snapshot, among=self.steps):
             raise TargetChanged(differences)
         return _pending(batch, self.snapshot, self.steps)
 
@@ -279,6 +281,16 @@ def _error_of(execution: Execution, failure: Failed) -> Exception:
     return failure
 
 
+def is_read_before(steps: Sequence[Step], span: range) -> bool:
+    """Whether the account is read right before these steps, however young the last reading is.
+
+    Customers may have entered a segment that is to be deleted, and our own changes give the statuses other positions.
+    """
+    step = steps[span.start]
+    others = any(earlier.kind == "status" for earlier in steps[: span.start])
+    return span.start > 0 and (isinstance(step, Delete) or (moves_status(step) and others))
+
+
 def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
@@ -289,7 +301,7 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
 
 
 def _check_targets(change: PendingChange, snapshot: Snapshot) -> None:
-    if differences := drift(change.steps, snapshot, positions=len(change.steps) == 1):
+    if differences := drift(change.steps, snapshot):
         raise TargetChanged(differences)
     definitions = {field.id: field for field in snapshot.fields}
     if any(definitions.get(field.id) != field for field in change.fields):
@@ -300,10 +312,10 @@ def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step])
     """The steps as they are recorded before they are sent: with what is really there now."""
     created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
     pending: list[Step] = []
-    for step in batch:
+    for step in on_account(batch, snapshot):
         if isinstance(step, Create):
             existing = tuple({*snapshot.ids(step.kind), *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
         else:
-            pending.append(replace(step, before=snapshot.target(step) or step.before, outcome="pending"))
+            pending.append(step.with_outcome("pending"))
     return pending

@@ -1,16 +1,15 @@
 """The account as it was read at one moment, and how it differs from what a person was shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
-from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status, comparable
-from amo_mcp.changes.field_values import field_label, fields_by_id, same_values
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, label_of
-
-_FIELDS = "custom_fields_values"
-_MAX_NAMED_FIELDS = 5
+from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
+from amo_mcp.changes.differences import Difference, differing_settings
+from amo_mcp.changes.positions import Place, Places, is_between, place_in, places_of
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, moves_status
+from amo_mcp.text import quote
 
 
 @dataclass(frozen=True)
@@ -28,30 +27,17 @@ class Snapshot:
         """The ids of all entities of a kind."""
         return tuple(self.entities.get(kind, {}))
 
-
-@dataclass(frozen=True)
-class Difference:
-    """How an entity is no longer what a step was made for.
-
-    Attributes:
-        before: the entity as the step knows it.
-        now: the entity as it is; None when it is gone.
-        settings: the names of what differs, such as `color`.
-    """
-
-    before: Entity
-    now: Entity | None
-    settings: tuple[str, ...] = ()
-
     @property
-    def labels(self) -> list[str]:
-        """What differs, as a person reads it: a few custom fields by name, many by their number."""
-        labels = [label_of(name) for name in self.settings if name != _FIELDS]
-        was, now = fields_by_id(self.before), fields_by_id(self.now)
-        differing = _differing_fields(self.before, self.now)
-        if len(differing) > _MAX_NAMED_FIELDS:
-            return [*labels, f"{len(differing)} custom fields"]
-        return labels + [field_label(key, now.get(key), was.get(key)) for key in differing]
+    def places(self) -> Places:
+        """The order of the statuses."""
+        return places_of(self.entities.get("status", {}).values())
+
+    def worded(self, place: Place) -> str:
+        """A place among the statuses, for a sentence: `after «New» and before «Old»`."""
+        statuses = self.entities.get("status", {})
+        sides = (("after", place.after), ("before", place.before))
+        known = [f"{side} {quote(statuses[one].name)}" for side, one in sides if one is not None]
+        return " and ".join(known) or "alone"
 
 
 class TargetChanged(Exception):
@@ -86,11 +72,13 @@ async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields
 
 
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
-    """What the steps need: the one target of a single step, else everything of their kinds."""
-    step = steps[0]
+    """What the steps need: the one target of a single step, unless its place counts, else everything of their kinds."""
+    step, kinds = steps[0], sorted({step.kind for step in steps})
     if len(steps) > 1 or isinstance(step, Create):
-        return await read_snapshot(client, sorted({step.kind for step in steps}), with_fields=with_fields)
+        return await read_snapshot(client, kinds, with_fields=with_fields)
     try:
+        if moves_status(step):
+            return await read_snapshot(client, kinds)
         target = await read_one(client, step.kind, step.before.id)
     except NotFound:
         return Snapshot({step.kind: {}})
@@ -98,42 +86,54 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     return Snapshot({step.kind: {target.id: target}}, fields)
 
 
-def drift(steps: Iterable[Step], snapshot: Snapshot, *, positions: bool = False) -> list[Difference]:
+def on_account(steps: Iterable[Step], snapshot: Snapshot) -> tuple[Step, ...]:
+    """The steps with their targets as they are now; a target that is not there is left as the step knows it."""
+    return tuple(_on_account(step, snapshot) for step in steps)
+
+
+def _on_account(step: Step, snapshot: Snapshot) -> Step:
+    if isinstance(step, Create):
+        return step
+    before = snapshot.target(step) or step.before
+    if isinstance(step, Update) and moves_status(step):
+        return replace(step, before=before, places=snapshot.places)
+    return replace(step, before=before)
+
+
+def drift(
+    steps: Iterable[Step], snapshot: Snapshot, *, among: Sequence[Step] | None = None, customers: bool = True
+) -> list[Difference]:
     """How the targets of the steps differ from what the steps were made for.
 
-    Customers may come and go, but a segment that is to be deleted may not have more of them than were shown. The
-    account renumbers positions, so they are compared only where `positions` asks for it, in a step that sets one.
+    Customers may come and go, but a segment that is to be deleted may not have more of them than were shown. Of the
+    position that a step sets, the place among the other statuses is compared (`positions`).
+
+    Args:
+        steps: what is about to be shown or sent.
+        snapshot: the account as it is.
+        among: the whole change that the steps belong to, whose own moves are no difference; by default the steps.
+        customers: whether the customers of a segment that is to be deleted were shown to a person already.
     """
-    differences = []
-    for step in steps:
-        if isinstance(step, Create):
-            continue
-        now = snapshot.target(step)
-        if now is None:
-            differences.append(Difference(step.before, None))
-        elif names := _changed_settings(step, now, positions=positions):
-            differences.append(Difference(step.before, now, names))
-    return differences
+    steps = [*steps]
+    moved = {step.before.id for step in (among or steps) if isinstance(step, Update) and moves_status(step)}
+    found = (_difference(step, snapshot, moved, customers=customers) for step in steps if not isinstance(step, Create))
+    return [difference for difference in found if difference is not None]
 
 
-def differing_settings(before: Entity, now: Entity) -> list[str]:
-    """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
-    was, is_now = comparable(before), comparable(now)
-    names = [name for name in {**was, **is_now} if name != _FIELDS and was.get(name) != is_now.get(name)]
-    return [*names, _FIELDS] if _differing_fields(before, now) else names
-
-
-def _differing_fields(before: Entity, now: Entity | None) -> list[int]:
-    """The ids of the custom fields whose values differ."""
-    was, is_now = fields_by_id(before), fields_by_id(now)
-    return [key for key in {**was, **is_now} if not same_values(was.get(key), is_now.get(key))]
-
-
-def _changed_settings(step: Update | Delete, now: Entity, *, positions: bool) -> tuple[str, ...]:
-    names = differing_settings(step.before, now)
-    if "sort" in names and not (positions and isinstance(step, Update) and "sort" in step.patch.to_payload()):
-        names.remove("sort")
-    if isinstance(step, Delete) and isinstance(step.before, Segment) and isinstance(now, Segment):
+def _difference(
+    step: Update | Delete, snapshot: Snapshot, moved: Collection[int], *, customers: bool
+) -> Difference | None:
+    now = snapshot.target(step)
+    if now is None:
+        return Difference(step.before, None)
+    names, places = [name for name in differing_settings(step.before, now) if name != "sort"], ("", "")
+    if isinstance(step, Update) and step.places:
+        others = ({one for one, _ in step.places} & {*snapshot.ids("status")}) - {*moved, now.id}
+        place = place_in(step.places, now.id, others)
+        if not is_between(snapshot.places, now.id, place):
+            names.append("sort")
+            places = snapshot.worded(place), snapshot.worded(place_in(snapshot.places, now.id, others))
+    if customers and isinstance(step, Delete) and isinstance(step.before, Segment) and isinstance(now, Segment):
         shown, count = step.before.customers_count or 0, now.customers_count or 0
         names += ["customers_count"] if count > shown else []
-    return tuple(names)
+    return Difference(step.before, now, tuple(names), places) if names else None

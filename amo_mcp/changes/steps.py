@@ -9,6 +9,7 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
+from amo_mcp.changes.positions import Places
 from amo_mcp.language import Message, message
 from amo_mcp.text import quote, sanitize
 
@@ -133,10 +134,16 @@ class Create(_Writes):
 
 @dataclass(frozen=True)
 class Update(_Writes, _Existing):
-    """Change settings of a segment or a status; `patch` is what is sent."""
+    """Change settings of a segment or a status.
+
+    Attributes:
+        patch: what is sent.
+        places: where the step moves a status, all statuses when `before` was read; else empty.
+    """
 
     action: ClassVar[Action] = "update"
     patch: SegmentPatch | StatusPatch
+    places: Places = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tupl
 
 def moves_status(step: Step) -> bool:
     """Whether the step gives a status another position."""
-    return isinstance(step, Update) and isinstance(step.before, Status) and "sort" in step.patch.to_payload()
+    return isinstance(step, Update) and isinstance(step.patch, StatusPatch) and step.patch.sort is not None
 
 
 def to_record(step: Step) -> dict[str, Any]:
@@ -236,6 +243,8 @@ def to_record(step: Step) -> dict[str, Any]:
         record["payload"] = payload_of(step)
     if isinstance(step, Create):
         record["existing_ids"] = list(step.existing_ids)
+    if isinstance(step, Update) and step.places:
+        record["places"] = [list(place) for place in step.places]
     return record
 
 
@@ -250,7 +259,8 @@ def from_record(record: Mapping[str, Any]) -> Step:
         existing = tuple(record["existing_ids"])
         return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
     before = entity.model_validate(record["before"])
-    return Update(before, patch.model_validate(record["payload"]), after=after, **known)
+    places = tuple((status_id, position) for status_id, position in record.get("places", ()))
+    return Update(before, patch.model_validate(record["payload"]), places, after=after, **known)
 
 
 def _whole(entity: Entity) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
+from amo_mcp.changes.differences import readable_setting, sentence
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
+from amo_mcp.changes.positions import Places, is_between, place_in, place_left, position_back, with_placed, without
 from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import (
     ChangeRecord,
     Create,
@@ -25,10 +28,12 @@ from amo_mcp.changes.steps import (
     summary_of,
 )
 from amo_mcp.language import Message, counted_message, message
-from amo_mcp.text import quote, quote_unless_code, sanitize
+from amo_mcp.text import quote, quote_unless_code
 
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
+_NEW = 0
+"""Stands for the id of a status that an undo is about to create."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,29 @@ def invert(
         zone: where the account's days begin.
     """
     undo = Undo()
+    places = Snapshot(account).places
     for position, step in reversed([*enumerate(record.steps)]):
-        part = _inverse(step, account.get(step.kind, {}), recreated, Reader(zone=zone))
+        part = _inverse(step, Snapshot(account), places, recreated, Reader(zone=zone))
+        for inverse in part.steps:
+            places = _places_after(inverse, places)
         steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
         undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
     return undo
 
 
-def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds, reader: Reader) -> Undo:
+def _places_after(step: Step, places: Places) -> Places:
+    """The places of the statuses once a step of the undo is done."""
+    match step:
+        case Create(draft=StatusDraft(sort=sort)):
+            return with_placed(places, _NEW, sort)
+        case Update(before=before, patch=StatusPatch(sort=int() as sort)):
+            return with_placed(places, before.id, sort)
+        case Delete(before=Status(id=status_id)):
+            return without(places, status_id)
+    return places
+
+
+def _inverse(step: Step, account: Snapshot, places: Places, recreated: RecreatedIds, reader: Reader) -> Undo:
     if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
     known = step.before if isinstance(step, Delete) else step.after
@@ -82,12 +102,13 @@ def _inverse(step: Step, entities: Mapping[int, Entity], recreated: RecreatedIds
                 "It is not known whether this was made or undone, so it is left as it is: {step}.", step=summary
             )
         return Undo(not_restored=(unclear,))
+    entities = account.entities.get(step.kind, {})
     current = entities.get(known.id) or entities.get(recreated.current_id(step.kind, known.id))
     match step:
         case Create():
             return _remove(step, known, current, reader)
         case Update():
-            return _restore(step, known, current, reader)
+            return _restore(step, known, current, account, places, reader)
         case Delete():
             return _recreate(step, current)
 
@@ -102,14 +123,24 @@ def _remove(step: Create, left: Entity, current: Entity | None, reader: Reader) 
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields, reader)))
 
 
-def _restore(step: Update, left: Entity, current: Entity | None, reader: Reader) -> Undo:
+def _restore(
+    step: Update, left: Entity, current: Entity | None, account: Snapshot, places: Places, reader: Reader
+) -> Undo:
     """Give the settings that were changed their values from before."""
     if current is None:
         return Undo(conflicts=(f"{_title(step)} is no longer there; it cannot be changed back.",))
-    # The account renumbers positions, so that another one proves no change.
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
     conflicts = tuple(_conflicts(step, left, current, names, field_ids([step]), reader))
     patch, not_restored = _patch_back(step)
+    if isinstance(left, Status) and isinstance(step.before, Status) and step.places:
+        # The account renumbers positions: what counts is between which other statuses one stands.
+        others = {one for one, _ in step.places} & {*account.ids("status")} & {*dict(places)} - {current.id}
+        place = place_left(step.places, step.before.id, left.sort, others)
+        if not is_between(places, current.id, place):
+            now = account.worded(place_in(places, current.id, others))
+            conflicts += (sentence(str(_title(step)), label_of("sort"), account.worded(place), now, left=True),)
+        was = place_in(step.places, step.before.id, others)
+        patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
     steps = (Update(current, patch),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
 
@@ -202,34 +233,23 @@ def _conflicts(
     for name in names:
         was, now = getattr(left, name, None), getattr(current, name, None)
         if name in left.model_fields_set and _comparable(was) != _comparable(now):
-            yield _conflict(step, label_of(name), _readable(name, was), _readable(name, now))
+            yield sentence(
+                str(_title(step)), label_of(name), readable_setting(name, was), readable_setting(name, now), left=True
+            )
     if _FIELDS in left.model_fields_set:
         before, after = fields_by_id(left), fields_by_id(current)
         for field_id in field_ids:
             was, now = before.get(field_id), after.get(field_id)
             if not same_values(was, now):
-                texts = (readable_values(field, reader) for field in (was, now))
-                yield _conflict(step, field_label(field_id, now, was), *texts)
-
-
-def _conflict(step: Step, label: str, was: str, now: str) -> str:
-    alike = " They differ in invisible characters, or further on than is shown." if was == now else ""
-    verbs = ("were", "are") if label.endswith("s") else ("was", "is")
-    return f"{_title(step)}: {label} {verbs[0]} set to {was} and {verbs[1]} now {now}.{alike}"
+                label = field_label(field_id, now, was)
+                yield sentence(
+                    str(_title(step)), label, readable_values(was, reader), readable_values(now, reader), left=True
+                )
 
 
 def _comparable(setting: Any) -> Any:
     """A setting for comparison: of price-type fields the order does not count."""
     return sorted(setting) if isinstance(setting, list) else setting
-
-
-def _readable(name: str, setting: Any) -> str:
-    """A setting, for a sentence."""
-    if not setting:
-        return "empty"
-    if isinstance(setting, list):
-        return sanitize(", ".join(map(str, setting)))
-    return quote_unless_code(setting) if name == "color" else quote(str(setting))
 
 
 def _title(step: Step) -> Message:

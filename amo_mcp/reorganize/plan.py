@@ -28,9 +28,9 @@ from amo_mcp.amocrm.inputs import (
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.delivery import spans
-from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
+from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.plan import Plan
-from amo_mcp.changes.snapshot import Snapshot
+from amo_mcp.changes.snapshot import Snapshot, on_account
 from amo_mcp.changes.steps import (
     LIMITS,
     PLURALS,
@@ -99,25 +99,25 @@ def make_plan(
     if problems:
         raise InvalidValues(problems)
     ordered = _ordered(sound, account)
-    plan = Plan(plan_id, made, owner, tuple(ordered), fields_of(ordered, account.fields))
+    plan = Plan(plan_id, made, owner, on_account(ordered, account), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
 def requests_of(steps: Sequence[Step], requests_per_second: int) -> int:
     """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
 
-    The account is read for the question, before the first write, before every later deletion, and whenever what was
-    read has grown too old; the definitions of custom fields are read before the first write, where the steps set any;
-    statuses that were created are read back.
+    The account is read for the question, before the first write, before every later deletion and move, and whenever
+    what was read has grown too old; the definitions of custom fields are read for the question and before the first
+    write, where the steps set any; statuses that were created are read back.
     """
     kinds = len({step.kind for step in steps})
     sent, read_at = kinds + bool(field_ids(steps)), 0.0
-    for number, span in enumerate(spans(steps)):
+    for span in spans(steps):
         step, now = steps[span.start], max(0, sent - requests_per_second) / requests_per_second
-        if number and (isinstance(step, Delete) or now - read_at > MAX_SNAPSHOT_AGE):
-            sent, read_at = sent + kinds, now
+        if is_read_before(steps, span) or now - read_at > MAX_SNAPSHOT_AGE:
+            sent, read_at = sent + len({step.kind for step in steps[span.start :]}), now
         sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
-    return kinds + sent
+    return kinds + bool(field_ids(steps)) + sent
 
 
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> Step | None:

@@ -12,7 +12,7 @@ from amo_mcp.amocrm.inputs import BLANK_IS_NONE, LAX, ZERO_IS_NONE, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.executor import Execution, check_room
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.snapshot import read_snapshot
+from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures import Failure
@@ -131,7 +131,7 @@ async def undo_change(
     definitions = await account.client.segment_fields() if field_ids(undo.steps) else ()
     return Confirm(
         PendingChange(
-            undo.steps,
+            on_account(undo.steps, snapshot),
             fields_of(undo.steps, definitions),
             undoes=record.id,
             undone_tool=record.tool,

@@ -10,8 +10,8 @@ from amo_mcp.amocrm.inputs import Text
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import LIFETIME, new_id
-from amo_mcp.changes.snapshot import TargetChanged, drift, read_snapshot
-from amo_mcp.changes.steps import check_mode, customers_affected
+from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snapshot
+from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.failures import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
@@ -80,10 +80,15 @@ async def apply_plan(
             "No plan of yours has this plan_id: it was applied, is older than an hour, or never was.",
             "Make a new one with plan_changes.",
         )
-    snapshot = await read_snapshot(account.client, sorted({step.kind for step in plan.steps}))
-    if differences := drift(plan.steps, snapshot):
+    kinds = sorted({step.kind for step in plan.steps})
+    snapshot = await read_snapshot(account.client, kinds, with_fields=bool(plan.fields))
+    # The plan showed how many customers there were then; the question shows how many there are now.
+    if differences := drift(plan.steps, snapshot, customers=False):
         raise TargetChanged(differences, "The account has changed since the plan was made.")
-    return Confirm(PendingChange(plan.steps, plan.fields, plan_id=plan.id))
+    fields = fields_of(plan.steps, snapshot.fields)
+    if [(field.id, field.type) for field in fields] != [(field.id, field.type) for field in plan.fields]:
+        raise TargetChanged(reason="The definition of a custom field has changed since the plan was made.")
+    return Confirm(PendingChange(on_account(plan.steps, snapshot), fields, plan_id=plan.id))
 
 
 TOOLS = (plan_changes, apply_plan)

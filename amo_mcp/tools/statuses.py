@@ -10,6 +10,7 @@ from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.failures import Failure, invalid_arguments
 from amo_mcp.text import quote
@@ -83,7 +84,12 @@ async def update_status(
     patch = StatusPatch(name=name, sort=sort, color=color)
     if not patch.to_payload():
         raise invalid_arguments([(", ".join(StatusPatch.model_fields), "at least one of them is required")])
-    return Confirm(PendingChange((Update(await account.client.status(status_id), patch),)))
+    if sort is None:
+        return Confirm(PendingChange((Update(await account.client.status(status_id), patch),)))
+    # A position means something only beside those of the others.
+    snapshot = await read_snapshot(account.client, ["status"])
+    status = snapshot.entities["status"].get(status_id) or await account.client.status(status_id)
+    return Confirm(PendingChange(on_account([Update(status, patch)], snapshot)))
 
 
 @tool("Delete a status", DESTRUCTIVE)

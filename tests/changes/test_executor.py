@@ -13,7 +13,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import OutcomeUnknown, Rejected, Unavailable
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.changes.executor import Execution, Executor, LimitReached, PartlyDone, Stopped, check_room
@@ -335,21 +335,6 @@ async def test_when_the_journal_fails_in_the_middle_nothing_more_is_sent_and_lis
     assert shop.writes() == [f"PATCH {SEGMENTS}/{segment_id}" for segment_id in changed]
     events = [entry.partition(",")[0] for entry in shop.log if entry.startswith("event")]
     assert events == [*(f"event segment {segment_id}" for segment_id in changed), "event journal"]
-
-
-async def test_the_position_of_a_status_is_compared_where_a_single_change_sets_it_and_never_in_a_plan(
-    periodicity: Sandbox,
-) -> None:
-    account = periodicity.account
-    async with workshop(periodicity) as shop:
-        first, second, *_ = await shop.client.statuses()
-        steps = [Update(first, StatusPatch(sort=5)), Update(second, StatusPatch(name="Б"))]
-        account.statuses[first.id]["sort"] = account.statuses[second.id]["sort"] = 9
-        shop.log.clear()
-        await nothing_happens(shop, steps[:1], TargetChanged)
-        assert (await shop.execute("update_status", steps[1:])).failure is None
-        steps[1] = Update(await shop.client.status(second.id), StatusPatch(name="В"))
-        assert (await shop.execute("apply_plan", steps)).failure is None
 
 
 FAILURES: list[tuple[Fault, type[Exception], str]] = [

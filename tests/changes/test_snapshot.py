@@ -1,6 +1,7 @@
 """The account as it was read at one moment, and how it differs from what the steps were made for."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.snapshot import Difference, Snapshot, drift, read_snapshot, read_targets
+from amo_mcp.changes.differences import Difference, described
+from amo_mcp.changes.snapshot import Snapshot, drift, read_snapshot, read_targets
 from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import session_at
@@ -99,17 +101,29 @@ async def test_a_segment_differs_by_what_a_person_set_in_it_and_by_nothing_else(
         assert found == ([(VIP, now, {*settings})] if settings else [])
 
 
+COLD = Status(id=8, name="Холодные", sort=5, color="#fff000")
+LOST = Status(id=9, name="Ушли", sort=7, color="#fff000")
+MOVE = Update(WARM, StatusPatch(sort=9), ((7, 2), (8, 5), (9, 7)))
+
+
 @pytest.mark.parametrize(
-    ("patch", "positions", "differs"),
-    [({"sort": 1}, True, True), ({"sort": 1}, False, False), ({"name": "А"}, True, False)],
+    ("sorts", "differs"),
+    [
+        ((12, 15, 17), []),
+        ((0, 1, 2), []),
+        ((0, 2, 1), []),
+        ((6, 5, 7), ["position was before «Холодные» and is now after «Холодные» and before «Ушли»"]),
+        ((9, 5, 7), ["position was before «Холодные» and is now after «Ушли»"]),
+    ],
 )
-async def test_a_position_counts_only_where_it_is_asked_for_and_set(
-    patch: dict[str, Any], positions: bool, differs: bool
+async def test_of_a_position_that_is_set_the_place_among_the_others_counts_and_not_the_number(
+    sorts: tuple[int, int, int], differs: list[str]
 ) -> None:
-    now = WARM.model_copy(update={"sort": 9})
-    found = drift([Update(WARM, StatusPatch(**patch))], snapshot(now), positions=positions)
-    assert [difference.settings for difference in found] == ([("sort",)] if differs else [])
-    assert drift([Delete(WARM)], snapshot(now), positions=positions) == []
+    now = [item.model_copy(update={"sort": sort}) for item, sort in zip((WARM, COLD, LOST), sorts, strict=True)]
+    found = drift([MOVE], snapshot(*now))
+    assert described(found, 5) == [f"status «Тёплые» (id 7): {sentence}." for sentence in differs]
+    assert drift([MOVE], snapshot(*now), among=[MOVE, replace(MOVE, before=COLD), replace(MOVE, before=LOST)]) == []
+    assert drift([Update(WARM, StatusPatch(name="А")), Delete(COLD)], snapshot(*now)) == []
 
 
 async def test_a_creation_never_differs_and_a_kind_that_was_not_read_has_no_entities() -> None:

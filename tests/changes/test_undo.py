@@ -426,7 +426,12 @@ def test_nothing_is_sent_when_the_only_thing_to_restore_is_a_colour_outside_the_
     )
 
 
-@pytest.mark.parametrize("name", ["VIP\u200b", "VIP\n", "\u202eVIP", "VIP\x07"])
+def test_a_line_break_in_a_name_becomes_a_space_when_it_comes_back() -> None:
+    odd = Segment(id=5, name="Новые\r\nклиенты\tСПб", color="ae003f")
+    assert sent(undone(deleted(odd), current=()))[0]["name"] == "Новые клиенты СПб"
+
+
+@pytest.mark.parametrize("name", ["VIP\u200b", "VIP\n", "\u202eVIP", "VIP\x07", "\r\n\tVIP"])
 def test_a_name_that_cannot_be_written_comes_back_without_the_invisible_characters_in_it(name: str) -> None:
     odd = Segment(id=5, name=name, color="ae003f")
     step = updated(odd, name="Новый")

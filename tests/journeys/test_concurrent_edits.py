@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 
 from amo_mcp.sandbox import Fault, Sandbox
+from amo_mcp.sandbox.api import statuses
 from tests.clock import Clock
 from tests.conftest import Person, Served, answer, error
 from tests.journeys.lives import Interruption, Json, serving, settings
@@ -103,7 +104,8 @@ async def test_a_segment_that_a_colleague_renames_while_a_plan_runs_is_not_overw
         "done": ["Change segment «новички» (id 66)", "Change segment «VIP» (id 51)"],
         "not_done": ["Change segment «vip клиенты» (id 54): planned"],
         "reason": "target_changed",
-        "message": "It stopped there: segment «vip клиенты» (id 54): name has changed. That step changed nothing. "
+        "message": "It stopped there: segment «vip клиенты» (id 54): name was «vip клиенты» and is now «Чужое». "
+        "That step changed nothing. "
         f"{AFTERWARDS}",
     }
     assert (listed["status"], outcomes(listed)) == ("interrupted", ["done", "done", "planned"])
@@ -127,12 +129,13 @@ async def test_updates_that_follow_each_other_within_two_seconds_stand_on_one_re
 
 
 SEGMENT_EDITS: list[tuple[Json | None, str]] = [
-    ({"name": "Чужое"}, "segment «vip клиенты» (id 54): name has changed."),
-    ({"color": "ae003f"}, "segment «vip клиенты» (id 54): colour has changed."),
-    ({"customers_count": 505}, "segment «vip клиенты» (id 54): customer count has changed."),
+    ({"name": "Чужое"}, "segment «vip клиенты» (id 54): name was «vip клиенты» and is now «Чужое»."),
+    ({"color": "ae003f"}, "segment «vip клиенты» (id 54): colour was b118c8 and is now ae003f."),
+    ({"customers_count": 505}, "segment «vip клиенты» (id 54): customer count was 5 and is now 505."),
     (
         {"name": "Чужое", "customers_count": 505},
-        "segment «vip клиенты» (id 54): name and customer count have changed.",
+        "segment «vip клиенты» (id 54): name was «vip клиенты» and is now «Чужое». "
+        "segment «vip клиенты» (id 54): customer count was 5 and is now 505.",
     ),
     (None, "segment «vip клиенты» (id 54) is no longer there."),
 ]
@@ -353,7 +356,7 @@ async def test_a_segment_that_customers_entered_is_not_deleted_by_an_undo(
     else:
         assert (result["error"]["code"], result["error"]["differences"]) == (
             "target_changed",
-            ["segment «Первые» (id 96): customer count has changed."],
+            ["segment «Первые» (id 96): customer count was 0 and is now 500."],
         )
         assert result["error"]["message"].endswith(NOTHING)
     assert sandbox.account.segments[96]["customers_count"] == 500
@@ -420,3 +423,95 @@ async def test_an_account_that_cannot_be_read_between_two_steps_stops_the_plan_a
     assert (applied["status"], applied["reason"]) == ("stopped", "unavailable")
     assert applied["done"] == ["Delete segment «новички» (id 66)"]
     assert served.writes() == [f"DELETE {SEGMENTS}/66"]
+
+
+def order(sandbox: Sandbox) -> list[int]:
+    """The statuses by position."""
+    return [status["id"] for status in statuses.ordered(sandbox.account)]
+
+
+def moves(sandbox: Sandbox, status_id: int, position: int) -> Callable[[], Any]:
+    """Somebody moves a status."""
+    return lambda: statuses.update(sandbox.account, status_id, {"sort": position})
+
+
+@pytest.mark.requirement("CONFIRM-2", "CONFIRM-11")
+async def test_a_status_that_somebody_moves_while_a_person_reads_the_question_is_not_moved(
+    era: str, periodicity: Sandbox
+) -> None:
+    first, second, third, *_, last = order(periodicity)
+
+    def meanwhile(_: str) -> str:
+        moves(periodicity, last, 1)()
+        return "yes"
+
+    async with shared(periodicity, era, Colleague(periodicity), person=Person(meanwhile)) as (served, client):
+        failure = error(await client.call_tool("update_status", {"status_id": last, "sort": 0}))
+        answer(await client.call_tool("update_status", {"status_id": third, "sort": 0}))
+    names = {status["id"]: status["name"] for status in periodicity.account.statuses.values()}
+    before_last = names[order(periodicity)[-1]]
+    assert failure["code"] == "target_changed"
+    assert failure["differences"] == [
+        f"status «{names[last]}» (id {last}): position was after «{before_last}» and is now after «{names[first]}» "
+        f"and before «{names[second]}»."
+    ]
+    assert served.writes() == [f"PATCH {STATUSES}/{third}"]
+
+
+@pytest.mark.requirement("PLAN-5")
+async def test_a_status_that_somebody_moves_while_a_plan_runs_keeps_its_new_place(
+    era: str, periodicity: Sandbox
+) -> None:
+    first, second, third, *_, last = order(periodicity)
+    colleague = Colleague(periodicity)
+    plan_of_moves = [
+        {"action": "update", "kind": "status", "id": one, "sort": sort} for one, sort in ((first, 2), (last, 0))
+    ]
+    async with shared(periodicity, era, colleague) as (served, client):
+        planned = await plan(client, plan_of_moves)
+        colleague.after(1, moves(periodicity, last, 1))
+        applied = answer(await apply(client, planned))
+    assert (applied["status"], applied["reason"], len(applied["done"])) == ("stopped", "target_changed", 1)
+    assert served.writes() == [f"PATCH {STATUSES}/{first}"]
+    assert order(periodicity)[:4] == [second, last, third, first]
+
+
+@pytest.mark.requirement("UNDO-1", "UNDO-3")
+@pytest.mark.parametrize("gone", [None, 1, 4])
+async def test_a_plan_of_moves_is_taken_back_to_the_same_order_though_the_account_gives_other_numbers(
+    era: str, gone: int | None, periodicity: Sandbox
+) -> None:
+    account = periodicity.account
+    statuses.create(account, [{"name": f"Этап {number}", "sort": 1} for number in range(4)])
+    before = order(periodicity)
+    wanted = ((before[5], 0), (before[0], 4), (before[3], 1), (before[2], 6))
+    async with shared(periodicity, era, Colleague(periodicity)) as (served, client):
+        moved = [{"action": "update", "kind": "status", "id": one, "sort": sort} for one, sort in wanted]
+        planned = await plan(client, moved)
+        periodicity.requests.clear()
+        applied = answer(await apply(client, planned))
+        assert len(served.requests()) == planned["requests"]
+        assert order(periodicity) != before
+        if gone is not None:
+            statuses.delete(account, before[gone])
+        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+    assert undone["status"] == "done"
+    assert order(periodicity) == [one for one in before if gone is None or one != before[gone]]
+
+
+@pytest.mark.requirement("UNDO-3")
+async def test_a_status_that_somebody_moved_since_is_not_moved_back_by_an_undo(era: str, periodicity: Sandbox) -> None:
+    first, second, third, *_ = order(periodicity)
+    names = {status["id"]: status["name"] for status in periodicity.account.statuses.values()}
+    async with shared(periodicity, era, Colleague(periodicity)) as (_, client):
+        changed = answer(await client.call_tool("update_status", {"status_id": first, "sort": 2}))
+        moves(periodicity, first, 1)()
+        left = order(periodicity)
+        failure = error(await client.call_tool("undo_change", {"change_id": changed["change_id"]}))
+    assert left[:3] == [second, first, third]
+    assert order(periodicity) == left
+    [difference] = failure["differences"]
+    assert difference.startswith(
+        f"status «{names[first]}» (id {first}): position was set to after «{names[third]}» and before"
+    )
+    assert difference.endswith(f"and is now after «{names[second]}» and before «{names[third]}».")

@@ -334,15 +334,26 @@ async def test_a_yes_that_comes_too_late_does_nothing(era: str, sandbox: Sandbox
 @pytest.mark.parametrize(
     ("key", "value", "changed"),
     [
-        ("name", "Другое", "name has"),
-        ("color", "bf2600", "colour has"),
-        ("customers_count", 49, "customer count has"),
-        ("custom_fields_values", [], "7 custom fields have"),
-        ("available_products_price_types", [], "price fields have"),
+        ("name", "Другое", ["name was «VIP» and is now «Другое»"]),
+        ("color", "bf2600", ["colour was 6610f2 and is now bf2600"]),
+        ("customers_count", 49, ["customer count was 48 and is now 49"]),
+        (
+            "custom_fields_values",
+            [],
+            [
+                "field «Участвует в рассылке» was «yes» and is now empty",
+                "field «Любимый помол» was «В зёрнах» and is now empty",
+                "field «Комментарий» was «от 5 покупок в год» and is now empty",
+                "field «Скидка, %» was «15» and is now empty",
+                "field «Любимые сорта» was «Эфиопия Иргачеффе», «Кения АА» and is now empty",
+                "2 more custom fields have changed",
+            ],
+        ),
+        ("available_products_price_types", [], ["price fields were 288891 and are now empty"]),
     ],
 )
 async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
-    era: str, key: str, value: Any, changed: str, sandbox: Sandbox, serve: Serve
+    era: str, key: str, value: Any, changed: list[str], sandbox: Sandbox, serve: Serve
 ) -> None:
     def meanwhile(_: str) -> str:
         sandbox.account.segments[51][key] = value
@@ -355,7 +366,7 @@ async def test_a_target_that_changed_during_the_dialog_is_not_deleted(
         "message": f"It has changed since the question was asked. {NOTHING}",
         "retryable": False,
         "hint": "Read it again and, if it is still wanted, start over.",
-        "differences": [f"segment «VIP» (id 51): {changed} changed."],
+        "differences": [f"segment «VIP» (id 51): {item}." for item in changed],
     }
     assert served.writes() == []
 

@@ -407,6 +407,9 @@ async def test_an_answer_about_an_older_entity_is_not_taken_for_a_creation(bench
 async def test_an_answer_about_another_entity_is_not_taken_for_the_one_asked_for(bench: Bench) -> None:
     other = json.dumps({"id": 54, "name": "vip клиенты ", "color": "b118c8", "sort": 1})
     for call in (*(call for call in READS if call.tool in ("get_segment", "get_status")), *CONFIRMED):
+        if "sort" in call.arguments:
+            # A status that is moved is read among all the others.
+            continue
         reading = replace(call, method="GET")
         sandbox = bench.reset(call.mode)
         fault = Fault(method="GET", path=reading.path, times=0, body=other)

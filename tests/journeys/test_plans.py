@@ -270,9 +270,8 @@ async def test_a_plan_belongs_to_one_client_and_survives_a_restart(era: str, san
 
 
 EDITS = [
-    (51, {"name": "Другие"}, "segment «VIP» (id 51): name has changed."),
+    (51, {"name": "Другие"}, "segment «VIP» (id 51): name was «VIP» and is now «Другие»."),
     (66, None, "segment «новички» (id 66) is no longer there."),
-    (66, {"customers_count": 1}, "segment «новички» (id 66): customer count has changed."),
 ]
 
 
@@ -297,6 +296,31 @@ async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_diff
     assert failure["message"].endswith(NOTHING)
     assert len(person.asked) == (when == "during the dialog")
     assert served.writes() == []
+
+
+@pytest.mark.requirement("PLAN-5", "CONFIRM-2", "CONFIRM-11")
+@pytest.mark.parametrize("entering", [0, 3])
+async def test_customers_who_come_after_the_plan_are_shown_in_the_question_and_only_later_ones_stop_the_deletion(
+    era: str, entering: int, sandbox: Sandbox
+) -> None:
+    def meanwhile(_: str) -> str:
+        sandbox.account.segments[66].update(customers_count=7 + entering, updated_at=1_750_000_000)
+        return "yes"
+
+    person = Person(meanwhile)
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(client, TIDY)
+        sandbox.account.segments[66].update(customers_count=7, updated_at=1_740_000_000)
+        result = answer(await apply(client, planned))
+    assert planned["steps"][0] == "1. Delete segment «новички» (id 66), 0 customers"
+    [asked] = person.asked
+    assert "1. Delete segment «новички» (id 66), 7 customers" in asked.message.splitlines()
+    if entering:
+        assert result["error"]["code"] == "target_changed"
+        assert result["error"]["differences"] == ["segment «новички» (id 66): customer count was 7 and is now 10."]
+        assert served.writes() == []
+    else:
+        assert result["status"] == "done"
 
 
 @pytest.mark.requirement("PLAN-4")

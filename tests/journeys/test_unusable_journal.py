@@ -118,6 +118,7 @@ def refusing(folder: Path, condition: str) -> Iterator[None]:
         connection.executescript("DROP TRIGGER no_step; DROP TRIGGER no_end;")
 
 
+@pytest.mark.requirement("CHANGE-3")
 @pytest.mark.parametrize("failing", ["done", "pending"])
 async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it_once_it_can(
     era: str, failing: str, sandbox: Sandbox, tmp_path: Path
@@ -151,6 +152,7 @@ CHANGES_OF_ONE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.requirement("CHANGE-3")
 @pytest.mark.parametrize("tool", CHANGES_OF_ONE)
 async def test_a_change_that_was_made_and_could_not_be_recorded_is_told_with_its_id_and_what_was_done(
     era: str, tool: str, sandbox: Sandbox, tmp_path: Path

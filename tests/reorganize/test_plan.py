@@ -79,7 +79,7 @@ def test_a_plan_holds_its_steps_whole_and_who_made_it_when() -> None:
         Delete(NEW),
         Create(StatusDraft(name="Новые", sort=3)),
         Update(WARM, StatusPatch(color="#fffd7f")),
-        Update(CLOSED, StatusPatch(sort=0)),
+        Update(CLOSED, StatusPatch(sort=0), ((10, 0), (13, 1))),
     )
     assert (plan.made, plan.owner, plan.fields) == (1_800_000_000.0, "somebody", (DISCOUNT,))
     assert plan.id == "p000000000001"
@@ -334,16 +334,23 @@ def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_
     assert cost(*new[:6], change("update status 10", name="A"), *new[6:]) == 2 + 2 + 1 + 2
 
 
-def test_a_plan_that_sets_custom_fields_costs_one_more_reading() -> None:
-    assert cost(change("update segment 51", custom_fields_values=FIELD)) == 2 + 1 + 1
-    assert cost(*[change(f"update segment {number}", custom_fields_values=FIELD) for number in (51, 54)]) == 2 + 1 + 2
+def test_a_plan_that_sets_custom_fields_costs_two_more_readings() -> None:
+    assert cost(change("update segment 51", custom_fields_values=FIELD)) == 2 + 2 + 1
+    assert cost(*[change(f"update segment {number}", custom_fields_values=FIELD) for number in (51, 54)]) == 2 + 2 + 2
 
 
 def test_every_deletion_but_the_first_step_costs_one_more_reading() -> None:
     assert cost(change("delete segment 54")) == 2 + 1
     assert cost(change("delete segment 54"), change("create segment", name="А")) == 2 + 2
     assert cost(change("create segment", name="А"), change("delete segment 54"), change("delete segment 51")) == 2 + 5
-    assert cost(change("delete segment 54"), change("delete status 10")) == 4 + 1 + 2 + 1
+    assert cost(change("delete segment 54"), change("delete status 10")) == 4 + 1 + 1 + 1
+
+
+def test_every_move_after_another_change_of_statuses_costs_one_more_reading() -> None:
+    moves = [change(f"update status {number}", sort=5) for number in (10, 13)]
+    assert cost(moves[0]) == 2 + 1
+    assert cost(*moves) == 2 + 1 + 2
+    assert cost(moves[0], change("update status 13", name="A")) == 2 + 2
 
 
 def test_a_long_plan_costs_one_more_reading_every_two_seconds() -> None:

@@ -6,11 +6,12 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.differences import described
 from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update
-from amo_mcp.failures import NOT_RECORDED, NOTHING_CHANGED, describe, done_and_not_done, explain, internal_error
+from amo_mcp.failures import NOT_RECORDED, NOTHING_CHANGED, done_and_not_done, explain, internal_error
 from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.tool import ExecutedOutput
 
@@ -70,7 +71,7 @@ class Applied(ExecutedOutput):
         if failure is None:
             return cls(change_id=record.id, status="done", done=done)
         worded = explain(failure) or internal_error()
-        what = " ".join(map(describe, failure.differences)) if isinstance(failure, TargetChanged) else worded.what
+        what = " ".join(described(failure.differences, 5)) if isinstance(failure, TargetChanged) else worded.what
         effect = {NOTHING_CHANGED: "That step changed nothing. ", NOT_RECORDED: ""}.get(
             worded.effect, f"{worded.effect} "
         )
