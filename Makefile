@@ -35,8 +35,8 @@ fix: .venv/catalogues ## apply automatic fixes
 pins: .venv/catalogues ## resolve the newest versions and pin them with their hashes
 	scripts/pins
 
-bench: .venv/catalogues ## the figures of BENCHMARKS.md: FILE=figures.json writes them as JSON too
-	@$(BIN)/python -m scripts.bench $(if $(FILE),--json $(FILE))
+bench: .venv/catalogues ## measure the figures and write them into BENCHMARKS.md
+	@$(BIN)/python -m scripts.bench
 
 generate: .venv/catalogues ## write the tool catalog, the snapshots, and the README's tool table and picture of the demo
 	$(BIN)/python -m scripts.generate

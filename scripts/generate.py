@@ -48,7 +48,7 @@ def table(tools: list[Tool]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def readme(text: str, **parts: str) -> str:
+def between_markers(text: str, **parts: str) -> str:
     """`text` with each of `parts` between its markers, such as `<!-- tools -->` and `<!-- /tools -->`.
 
     Raises:
@@ -72,7 +72,7 @@ def main() -> None:
         old.unlink()
     for tool in tools:
         (SNAPSHOTS / f"{tool.name}.json").write_text(snapshot(tool), "utf-8")
-    README.write_text(readme(README.read_text("utf-8"), tools=table(tools), demo=picture()), "utf-8")
+    README.write_text(between_markers(README.read_text("utf-8"), tools=table(tools), demo=picture()), "utf-8")
 
 
 if __name__ == "__main__":

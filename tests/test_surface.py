@@ -75,7 +75,7 @@ async def test_clients_of_both_eras_are_told_the_same(
 @pytest.mark.requirement("TOOL-1")
 def test_the_readme_lists_the_tools_as_they_are(tools: list[Tool]) -> None:
     text = generate.README.read_text("utf-8")
-    assert text == generate.readme(text, tools=generate.table(tools))
+    assert text == generate.between_markers(text, tools=generate.table(tools))
     assert generate.table(tools) in text
 
 
@@ -83,14 +83,14 @@ def test_the_readme_lists_the_tools_as_they_are(tools: list[Tool]) -> None:
 def test_the_readme_shows_the_demo_as_it_is() -> None:
     text = generate.README.read_text("utf-8")
     shown = picture()
-    assert text == generate.readme(text, demo=shown)
+    assert text == generate.between_markers(text, demo=shown)
     assert 'Delete the small old VIP one"' in shown
 
 
 def test_a_part_of_the_readme_without_markers_is_an_error() -> None:
     with pytest.raises(ValueError, match="there are no markers for tools"):
-        generate.readme("<!-- tools -->\n", tools="table")
-    assert generate.readme("a\n<!-- x -->\nold<!-- /x -->\nb\n", x=r"\1 new\n") == (
+        generate.between_markers("<!-- tools -->\n", tools="table")
+    assert generate.between_markers("a\n<!-- x -->\nold<!-- /x -->\nb\n", x=r"\1 new\n") == (
         "a\n<!-- x -->\n" r"\1 new\n" "<!-- /x -->\nb\n"
     )
 

@@ -1,6 +1,6 @@
 """`make bench`: every figure as a ratio or a difference within one interleaved run, and how noisy the machine was.
 
-`--json FILE` writes the figures as JSON too, `--quick` takes a tenth of the rounds.
+They are written into BENCHMARKS.md; not with `--quick`, which takes a tenth of the rounds.
 """
 
 import argparse
@@ -10,12 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from scripts.bench.figures import Figure, figure, write
 from scripts.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 
 _OURS = ("-m", "amo_mcp")
@@ -27,28 +27,6 @@ _IN_A_ROW = 10
 _PER_SECOND = 50
 _EMPTY_MS = 0.6
 _EACH = 100
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One result.
-
-    Attributes:
-        noise: the middle half of the single rounds' values lies within so much of the value (0.1 is 10 %).
-        wanted: what the project asks of itself.
-    """
-
-    name: str
-    value: float
-    unit: str
-    noise: float
-    wanted: str = ""
-
-
-def figure(name: str, rounds: list[float], unit: str, wanted: str = "") -> Figure:
-    """The median of the rounds, and how far they lie apart."""
-    low, middle, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else [rounds[0]] * 3
-    return Figure(name, round(middle, 4), unit, round(abs((high - low) / 2 / middle), 3) if middle else 0.0, wanted)
 
 
 def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
@@ -68,9 +46,9 @@ def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
             ratios.append(took[1] / took[0])
             ours_took.append(took[1])
             more.append(used[1] - used[0])
-    yield figure("cold start to tools/list, over an empty server's", ratios, "×", "≤ 0.90")
-    yield figure("cold start to tools/list", ours_took, "s")
-    yield figure("memory then, over an empty server's", more, "MiB more", "≤ 12")
+    yield figure("cold start to the answer of `tools/list`, relative to the empty server", ratios, "×", "≤ 0.90")
+    yield figure("the same in seconds", ours_took, "s")
+    yield figure("memory at that moment, above the empty server", more, "MiB", "≤ 12")
 
 
 def first_call(rounds: int) -> Iterator[Figure]:
@@ -83,8 +61,8 @@ def first_call(rounds: int) -> Iterator[Figure]:
                 first, *later = [_timed(lambda: ours.call("list_segments")) for _ in range(1 + _IN_A_ROW)]
             ratios.append(first / statistics.median(later))
             first_took.append(first * 1000)
-    yield figure("first call after a second of idling, over a later one", ratios, "×", "≤ 4")
-    yield figure("first call after a second of idling", first_took, "ms")
+    yield figure("first call after a second of idling, relative to a later one", ratios, "×", "≤ 4")
+    yield figure("the same in milliseconds", first_took, "ms")
 
 
 def own_time(rounds: int, segments: int, wanted: float) -> Iterator[Figure]:
@@ -115,9 +93,9 @@ def own_time(rounds: int, segments: int, wanted: float) -> Iterator[Figure]:
                     least.append(took[3] - took[1] - took[2])
                     in_calls.append(own[-1] / took[1])
                     time.sleep(_IN_A_ROW / _PER_SECOND)
-    yield figure(f"own time of list_segments with {segments} segments", own[1:], "ms", f"≤ {wanted}")
-    yield figure("in calls of an empty tool", in_calls[1:], "calls", f"≤ {wanted / _EMPTY_MS:g}")
-    yield figure("own time of a tool that only makes that request", least[1:], "ms")
+    yield figure(f"own time of `list_segments`, {segments} segments", own[1:], "ms", f"≤ {wanted}")
+    yield figure("the same, in calls of an empty tool over stdio", in_calls[1:], "calls", f"≤ {wanted / _EMPTY_MS:g}")
+    yield figure("own time of a tool that only makes the same request", least[1:], "ms")
 
 
 def throughput(rounds: int) -> Iterator[Figure]:
@@ -132,7 +110,7 @@ def throughput(rounds: int) -> Iterator[Figure]:
                     times = [_timed(lambda: [ours.call("list_changes") for _ in range(50)])]
                     times.append(_timed(lambda: [empty.call("same") for _ in range(50)]))
                     ratios.append(times[1] / times[0])
-        yield figure("calls a second over stdio, over an empty server's", ratios, "×")
+        yield figure("calls per second over stdio, relative to the empty server", ratios, "×")
         with (
             over_http(*_OURS, "serve", "--http", "--port", "0", **environment) as (our_url, process),
             over_http(EMPTY, str(same), "http") as (empty_url, _),
@@ -144,9 +122,9 @@ def throughput(rounds: int) -> Iterator[Figure]:
                 ratios.append(empty_whole / our_whole)
                 tails.append(_tail(our_times) / _tail(empty_times))
             used = mebibytes(process)
-        yield figure("calls a second over HTTP, over an empty server's", ratios, "×", "≥ 0.8")
-        yield figure("99th percentile over HTTP at 10 at once, over an empty server's", tails, "×", "≤ 0.5")
-        yield figure("memory over HTTP after that", [used], "MiB")
+        yield figure("calls per second over HTTP, ten at once, relative to the empty server", ratios, "×", "≥ 0.8")
+        yield figure("99th percentile of a call under that load, relative to the empty server", tails, "×", "≤ 0.5")
+        yield figure("memory after it", [used], "MiB")
 
 
 def memory(calls: int) -> Iterator[Figure]:
@@ -157,8 +135,10 @@ def memory(calls: int) -> Iterator[Figure]:
             if number == calls // 10:
                 first = ours.mebibytes
         last = ours.mebibytes
-    yield Figure(f"memory after {calls} calls, over after {calls // 10}", round(last / first, 4), "×", 0.0, "≤ 1.02")
-    yield Figure(f"memory after {calls} calls", round(last, 1), "MiB", 0.0)
+    yield Figure(
+        f"memory after {calls:,} calls, relative to after {calls // 10:,}", round(last / first, 4), "×", "≤ 1.02"
+    )
+    yield Figure(f"memory after {calls:,} calls, with the sandbox in the same process", last, "MiB")
 
 
 def sizes() -> Iterator[Figure]:
@@ -166,10 +146,10 @@ def sizes() -> Iterator[Figure]:
     with sandbox(100) as (_, environment), Stdio(*_OURS, **environment) as ours:
         whole = _compact(ours.tools)
         seen = [{name: tool[name] for name in ("name", "description", "inputSchema")} for tool in ours.tools]
-        yield Figure("tools/list as the model sees it", len(_compact(seen)), "bytes", 0.0, "≤ 10,000")
-        yield Figure("tools/list whole", len(whole), "bytes", 0.0, "≤ 20,000")
+        yield Figure("`tools/list`: names, descriptions, input schemas", len(_compact(seen)), "bytes", "≤ 10,000")
+        yield Figure("`tools/list` whole", len(whole), "bytes", "≤ 20,000")
         for name in ("list_segments", "get_account", "list_segment_fields", "audit_segments"):
-            yield Figure(f"{name} of a full account", len(_compact(ours.call(name))), "bytes", 0.0)
+            yield Figure(f"`{name}` of a full account", len(_compact(ours.call(name))), "bytes")
 
 
 def pace(action: str, method: str, wanted: float) -> Iterator[Figure]:
@@ -194,7 +174,7 @@ def pace(action: str, method: str, wanted: float) -> Iterator[Figure]:
         at = [request["at"] for request in requests if request["method"] == method]
     shortest = (len(at) - 1) // 7
     kept = round(shortest / (at[-1] - at[0]), 4)
-    yield Figure(f"100 {action}s by one plan: share of 7 a second", kept, "×", 0.0, f"≥ {wanted}")
+    yield Figure(f"100 {action}s by one plan at 7 requests per second: share of that rate", kept, "×", f"≥ {wanted}")
 
 
 def _compact(value: Any) -> bytes:
@@ -220,21 +200,8 @@ def _loops() -> list[float]:
     return [_timed(lambda: sum(range(5_000_000))) for _ in range(5)]
 
 
-def _show(item: Figure) -> None:
-    noise = f" ± {item.noise:.0%}" if item.noise else ""
-    wanted = f"   wanted {item.wanted}" if item.wanted else ""
-    sys.stdout.write(f"{item.name:<66} {item.value:>9g} {item.unit}{noise}{wanted}\n")
-    sys.stdout.flush()
-
-
-def main() -> None:
-    """Measure, print a table, and write the JSON when a file is named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    part = 10 if options.quick else 1
-    figures: list[Figure] = []
+def _measured(part: int) -> Iterator[Figure]:
+    """Every figure, of so many times fewer rounds."""
     loops = _loops()
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -246,20 +213,28 @@ def main() -> None:
             own_time(100 // part, 100, 3.0),
             throughput(max(3, 20 // part)),
             memory(10_000 // part),
-            sizes(),
             pace("update", "PATCH", 0.9),
             pace("delete", "DELETE", 0.45),
+            sizes(),
         ):
-            for item in found:
-                figures.append(item)
-                _show(item)
+            yield from found
             loops += _loops()
-    figures.append(Figure("fastest of the same loops in between", round(min(loops) * 1000, 1), "ms", 0.0))
-    figures.append(Figure("their slowest, over it", round(max(loops) / min(loops), 2), "×", 0.0))
-    for item in figures[-2:]:
-        _show(item)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(item) for item in figures], ensure_ascii=False, indent=2) + "\n")
+    yield Figure("the same loop of additions in between, the fastest", round(min(loops) * 1000, 1), "ms")
+    yield Figure("the slowest of them, relative to it", round(max(loops) / min(loops), 2), "×")
+
+
+def main() -> None:
+    """Measure, print every figure when it is there, and write them all into the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    figures = []
+    for item in _measured(10 if quick else 1):
+        figures.append(item)
+        sys.stdout.write(f"{item.row}\n")
+        sys.stdout.flush()
+    if not quick:
+        write(figures)
 
 
 if __name__ == "__main__":
