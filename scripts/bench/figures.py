@@ -40,7 +40,7 @@ class Figure:
     @property
     def row(self) -> str:
         """A row of the table."""
-        value = f"{self.value:,.{0 if self.value >= 1000 else 2}f}".replace("-", "−")
+        value = (f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:.2f}").replace("-", "−")
         cells = (
             self.name,
             f"{value} {self.unit}",
