@@ -209,7 +209,7 @@ def explain(error: Exception) -> Failure | None:
         case Stopped(sent=True):
             return Failure(
                 "outcome_unknown",
-                "The server was stopped while the change was being sent, and amoCRM had not answered.",
+                "The server was stopped while the change was being sent.",
                 "list_changes finds out whether it was made, once the server runs again.",
                 effect="It may or may not have been made.",
             )

@@ -146,11 +146,16 @@ class _Protocol(H11Protocol):
             if isinstance(other, _Protocol) and other.timer is not None
         }
         if waiting:
-            waiting[min(waiting)].transport.close()
+            waiting[min(waiting)].close()
+
+    def close(self) -> None:
+        """Close the connection, which is waited for no longer."""
+        self._stop_waiting()
+        self.transport.close()
 
     def _await_head(self) -> None:
         if self.timer is None:
-            self.timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self.timer = self.loop.call_later(HEAD_SECONDS, self.close)
 
     def _stop_waiting(self) -> None:
         if self.timer is not None:

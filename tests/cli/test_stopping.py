@@ -106,6 +106,8 @@ def test_a_plan_over_stdio_stops_between_two_steps_and_says_what_was_done(sandbo
         told = hear(running)["result"]["structuredContent"]
         assert (told["status"], told["done"], len(told["not_done"])) == ("stopped", ["Change segment «VIP» (id 51)"], 2)
         assert running.wait(SECONDS) == 0
+        left = {file.name.partition("-")[0] for file in tmp_path.iterdir()}
+        assert (left, [*tmp_path.glob("*lock*"), *tmp_path.glob("*-wal")]) == ({"journal", "rate", "sealing"}, [])
         assert writes(sandbox) == ["PATCH 51"]
 
 
@@ -136,8 +138,7 @@ async def test_a_write_over_http_that_amocrm_does_not_answer_is_told_in_time_and
         assert told == [
             {
                 "code": "outcome_unknown",
-                "message": "The server was stopped while the change was being sent, and amoCRM had not answered. "
-                "It may or may not have been made.",
+                "message": "The server was stopped while the change was being sent. It may or may not have been made.",
                 "retryable": False,
                 "hint": "list_changes finds out whether it was made, once the server runs again.",
             }

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -145,6 +146,19 @@ class TestSlowRequests:
             assert b"200 OK" in await halves[1].receive()
             for half in halves:
                 await half.aclose()
+
+    @pytest.mark.requirement("HTTP-9")
+    async def test_many_half_requests_at_once_keep_nobody_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(uvicorn, "MAX_CONNECTIONS", 5)
+        async with served() as at, httpx2.AsyncClient() as client:
+            address = httpx2.URL(at.server.url)
+            # They are made while the event loop stands still, and so accepted in one go.
+            halves = [socket.create_connection((address.host, address.port or 0)) for _ in range(50)]
+            for half in halves:
+                half.sendall(HEAD)
+            assert (await client.get(at.health)).status_code == 200
+            for half in halves:
+                half.close()
 
     @pytest.mark.requirement("HTTP-9")
     async def test_where_every_connection_has_a_request_under_way_another_one_is_refused(
