@@ -2,40 +2,68 @@
 
 ```
 NotConfirmed
-├── Declined              the person said no, closed the dialog, or left the box empty
+├── Declined              the answer was a no, whoever gave it
 ├── CannotAsk             there is no way to ask a person here
-├── ConfirmationRequired  the question is waiting; the model shows it and calls confirm_change
+├── ConfirmationRequired  the question is waiting; confirm_change goes on with it
+├── ConfirmationPending   the question is still waiting for the person
 └── ConfirmationExpired   the answer came too late, twice, or from another caller
 ```
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amo_mcp.confirmation.approvals import Approval
 
 
 class NotConfirmed(Exception):
     """Base of the reasons; the text is a sentence for the reader."""
 
 
-class Declined(NotConfirmed):
+class _WithHint(NotConfirmed):
+    """A reason that says what to do about it.
+
+    Attributes:
+        hint: what the reader, or the operator of the server, can do; it looks at the settings in force.
+    """
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+class Declined(_WithHint):
     """The answer was not a yes."""
 
 
-class CannotAsk(NotConfirmed):
-    """No dialog can be shown, and the two-step form is not allowed here."""
+class CannotAsk(_WithHint):
+    """There is no way to ask, or the client's answer was neither a yes nor a no."""
 
 
-class ConfirmationRequired(NotConfirmed):
-    """The change waits for `confirm_change`.
+class _Waits(NotConfirmed):
+    """A question that waits.
 
     Attributes:
-        preview: the question.
-        approval_id: what `confirm_change` takes.
-        expires: when the answer comes too late, in Unix seconds.
+        approval: the question.
     """
 
-    def __init__(self, preview: str, approval_id: str, expires: float) -> None:
-        super().__init__("A person has to agree first.")
-        self.preview = preview
-        self.approval_id = approval_id
-        self.expires = expires
+    def __init__(self, what: str, approval: "Approval") -> None:
+        super().__init__(what)
+        self.approval = approval
+
+
+class ConfirmationRequired(_Waits):
+    """The change waits for `confirm_change`."""
+
+    def __init__(self, approval: "Approval") -> None:
+        super().__init__("A person has to agree first.", approval)
+
+
+class ConfirmationPending(_Waits):
+    """The person has not answered yet."""
+
+    def __init__(self, approval: "Approval") -> None:
+        super().__init__("The person has not answered yet.", approval)
 
 
 class ConfirmationExpired(NotConfirmed):

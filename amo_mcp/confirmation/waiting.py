@@ -1,0 +1,163 @@
+"""The questions that wait on the page: who may see and answer them, what was answered, and what came of it.
+
+An answer is taken once, from the browser that opened the address, while the question waits. Nothing here is reached by
+a tool call: a yes is recorded by the page alone.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from amo_mcp.confirmation.approvals import Approval
+
+GRACE = 60.0
+"""Seconds after a question's death for which the page goes on saying so to who has not seen it."""
+
+LINGER = 5.0
+"""Seconds that the page stays after the last outcome was shown, so that its stylesheet is there too."""
+
+Answer = Literal["yes", "no"]
+
+Outcome = Literal["done", "stopped", "changed", "failed", "unknown", "withdrawn"]
+"""What came of a question: carried out; carried out in part; the target was no longer what was shown; refused or
+impossible, with nothing changed; undeterminable; or the call that asked it ended."""
+
+Stage = Literal["waiting", "agreed", "refused", "expired", "uncollected"] | Outcome
+"""Where a question is: before it is answered, after a yes or a no, too late, or at its end."""
+
+
+def new_secret() -> str:
+    """256 random bits, as a URL has them."""
+    return secrets.token_urlsafe(32)
+
+
+def _same(one: str, other: str) -> bool:
+    return secrets.compare_digest(one.encode(), other.encode())
+
+
+@dataclass(eq=False)
+class PageQuestion:
+    """One question on the page.
+
+    Attributes:
+        key: the secret in its address; None once a browser has taken it.
+        cookie: the secret that this browser then has.
+        token: the secret in its form.
+        answer: what the person said; the first answer is the last.
+        answered: is set with the answer, or when no answer can come any more.
+        collected: whether the answer has been taken by a call.
+        outcome: what came of it.
+        wants_tab: whether a tab is to be opened for it, once the last one is old enough.
+        shown: the last stage that a browser was shown.
+        done: steps that were made, of a change that stopped on its way.
+    """
+
+    approval: Approval
+    key: str | None = field(default_factory=new_secret)
+    cookie: str = field(default_factory=new_secret)
+    token: str = field(default_factory=new_secret)
+    answer: Answer | None = None
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    collected: bool = False
+    outcome: Outcome | None = None
+    wants_tab: bool = False
+    shown: Stage | None = None
+    done: int = 0
+
+    @property
+    def cookie_name(self) -> str:
+        """Named after the question: all servers on this machine share one jar."""
+        return f"amo_{self.approval.nonce}"
+
+    def stage(self, now: float) -> Stage:
+        """Where it is at a moment, in Unix seconds."""
+        if self.outcome is not None:
+            return self.outcome
+        if self.answer == "no":
+            return "refused"
+        if now >= self.approval.expires and not self.collected:
+            return "uncollected" if self.answer else "expired"
+        return "agreed" if self.answer else "waiting"
+
+    def is_owed(self, now: float) -> bool:
+        """Whether a call may still come for the person's no."""
+        return self.answer == "no" and not self.collected and now < self.approval.expires
+
+    def end(self, outcome: Outcome, done: int = 0) -> None:
+        """Say what came of it."""
+        self.outcome, self.done = outcome, done
+        self.answered.set()
+
+    def belongs_to(self, cookies: Mapping[str, str]) -> bool:
+        """Whether the browser with these cookies is the one that opened it."""
+        return _same(cookies.get(self.cookie_name, ""), self.cookie)
+
+
+class Questions:
+    """The questions of one server that a person is asked on the page; `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._all: dict[str, PageQuestion] = {}
+        self._shown_at = 0.0
+
+    def add(self, approval: Approval) -> PageQuestion:
+        """A new question; what is over and needs no telling is forgotten."""
+        now = self.clock()
+        self._all = {key: item for key, item in self._all.items() if not _is_told(item, now) or item.is_owed(now)}
+        return self._all.setdefault(approval.id, PageQuestion(approval))
+
+    def of(self, approval_id: str) -> PageQuestion | None:
+        """The question of an approval, if it was asked on the page."""
+        return self._all.get(approval_id)
+
+    def opened_by(self, key: str) -> PageQuestion | None:
+        """The question whose address has this secret, which nobody has opened."""
+        return next((item for item in self._all.values() if item.key and _same(item.key, key)), None)
+
+    def seen_by(self, cookies: Mapping[str, str]) -> list[PageQuestion]:
+        """What the browser with these cookies is shown: its own questions, and those that no browser has opened yet.
+
+        Those that can be answered come first, the oldest at the top, so that none moves under the mouse.
+        """
+        if not any(item.belongs_to(cookies) for item in self._all.values()):
+            return []
+        now = self.clock()
+        own = [item for item in self._all.values() if item.key is not None or item.belongs_to(cookies)]
+        return sorted(own, key=lambda item: item.stage(now) != "waiting")
+
+    def with_token(self, token: str) -> PageQuestion | None:
+        """The question whose form has this secret."""
+        return next((item for item in self._all.values() if _same(item.token, token)), None)
+
+    def without_tab(self) -> PageQuestion | None:
+        """The oldest question that waits for a tab, unless a browser has come upon it on the page already."""
+        now = self.clock()
+        wanting = (item for item in self._all.values() if item.wants_tab and item.key)
+        return next((item for item in wanting if item.stage(now) == "waiting"), None)
+
+    def was_shown(self, item: PageQuestion) -> Stage:
+        """Note that a browser is shown the question; its stage."""
+        self._shown_at = self.clock()
+        item.shown = item.stage(self._shown_at)
+        return item.shown
+
+    def all_told(self) -> bool:
+        """Whether nothing is left to be answered or shown."""
+        now = self.clock()
+        return now >= self._shown_at + LINGER and all(_is_told(item, now) for item in self._all.values())
+
+    def withdraw_all(self) -> None:
+        """The server ends: no answer can come any more."""
+        for item in self._all.values():
+            if item.outcome is None:
+                item.end("withdrawn")
+
+
+def _is_told(item: PageQuestion, now: float) -> bool:
+    """Whether it has ended, and its end was shown or nobody will look any more."""
+    stage = item.stage(now)
+    return stage not in ("waiting", "agreed") and (item.shown == stage or now >= item.approval.expires + GRACE)
