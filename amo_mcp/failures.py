@@ -36,6 +36,7 @@ Code = Literal[
     "declined",
     "cannot_ask",
     "confirmation_required",
+    "confirmation_pending",
     "confirmation_expired",
     "target_changed",
     "conflict",
@@ -144,12 +145,8 @@ _UNCHANGED: Mapping[type[Exception], tuple[Code, str, str]] = {
         "amoCRM's gateway refuses every request of this integration or address.",
         "Stop calling for now: trying again makes it last longer. If it stays, write to amoCRM's support.",
     ),
-    confirmation.Declined: ("declined", "{error}", "Do not call the tool again unless the person asks for it."),
-    confirmation.CannotAsk: (
-        "cannot_ask",
-        "{error}",
-        "Use a client that shows dialogs (elicitation), or have the operator allow AMO_CONFIRM=chat.",
-    ),
+    confirmation.Declined: ("declined", "{error}", "{error.hint}"),
+    confirmation.CannotAsk: ("cannot_ask", "{error}", "{error.hint}"),
     confirmation.ConfirmationExpired: (
         "confirmation_expired",
         "{error}",
@@ -157,6 +154,16 @@ _UNCHANGED: Mapping[type[Exception], tuple[Code, str, str]] = {
     ),
 }
 """Code, what happened and hint of the errors after which nothing was changed, and of which there is no more to say."""
+
+
+_ASKED: Mapping[str, str] = {
+    "page": (
+        "The question is open in the person's browser, and only there it can be answered. Say so, and call "
+        "confirm_change with the approval_id at once: it waits for their answer."
+    ),
+    "chat": "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
+}
+"""What to do about a question that waits, by how it was asked; a dialog waits by itself."""
 
 
 def explain(error: Exception) -> Failure | None:
@@ -194,16 +201,10 @@ def explain(error: Exception) -> Failure | None:
         case amo.Refused():
             return _rejected(error)
         case confirmation.ConfirmationRequired():
-            return Failure(
-                "confirmation_required",
-                str(error),
-                "Show the preview to the person as it is. On their yes, call confirm_change with the approval_id.",
-                extra={
-                    "preview": error.preview,
-                    "approval_id": error.approval_id,
-                    "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
-                },
-            )
+            return _waits("confirmation_required", error, _ASKED[error.way])
+        case confirmation.ConfirmationPending():
+            hint = "Call confirm_change with the approval_id: it goes on waiting for the person's answer."
+            return _waits("confirmation_pending", error, hint, retryable=True)
         case TargetChanged():
             return _target_changed(error.reason, error.differences)
         case Stopped(sent=True):
@@ -247,6 +248,17 @@ def _rejected(error: amo.Refused) -> Failure:
         "See fields for what amoCRM said of each part." if fields else None,
         fields=fields,
     )
+
+
+def _waits(code: Code, error: confirmation.Waits, hint: str, *, retryable: bool = False) -> Failure:
+    """A question that waits, and how to go on with it."""
+    extra = {
+        "preview": error.preview,
+        "approval_id": error.approval_id,
+        "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
+        "way": error.way,
+    }
+    return Failure(code, str(error), hint, retryable=retryable, extra=extra)
 
 
 def _mode(mode: str) -> str:

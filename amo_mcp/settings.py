@@ -82,7 +82,7 @@ class Settings(BaseSettings):
 
     sandbox: bool = False
     read_only: bool = False
-    confirm: Literal["auto", "dialog", "chat"] = "auto"
+    confirm: Literal["auto", "dialog", "page", "chat"] = "auto"
     rate_limit: Annotated[int, Field(ge=1, le=50)] = 7
     timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
@@ -218,7 +218,7 @@ def is_loopback(base_url: str) -> bool:
 _EXPECTED = {
     "sandbox": "AMO_SANDBOX must be 1 or 0",
     "read_only": "AMO_READ_ONLY must be 1 or 0",
-    "confirm": "AMO_CONFIRM must be auto, dialog or chat",
+    "confirm": "AMO_CONFIRM must be auto, dialog, page or chat",
     "rate_limit": "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
     "timeout": "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
     "log_level": "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",

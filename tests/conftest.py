@@ -6,9 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
@@ -34,6 +36,9 @@ from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.confirmation.approvals import ApprovalStore
 from amo_mcp.confirmation.ask import Asker
+from amo_mcp.confirmation.page import ApprovalPage
+from amo_mcp.confirmation.ways import Carrier, Choice
+from amo_mcp.listen import listen
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.server.app import AmoServer
@@ -43,10 +48,15 @@ from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.sqlite.database import MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+from tests import recorder
+from tests.clock import Clock
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)
 settings.load_profile("untimed")
+
+# The standard library looks once for the browsers that there are, so this is set before it does.
+os.environ["BROWSER"] = recorder.COMMAND
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
@@ -67,6 +77,15 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith("AMO_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def opened_tabs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file with the addresses that a browser was to open; no test opens the browser of a developer."""
+    record = tmp_path / "opened-tabs"
+    monkeypatch.setenv("BROWSER", recorder.COMMAND)
+    monkeypatch.setenv(recorder.RECORD, str(record))
+    return record
 
 
 @pytest.fixture(params=ERAS)
@@ -115,23 +134,33 @@ class Served:
     """A server on a sandbox, ready for clients.
 
     Attributes:
+        page: where a person is asked who has a browser; nothing serves it.
         url: where the sandbox is served, if it is.
     """
 
     server: AmoServer
     sandbox: Sandbox
     approvals: ApprovalStore
+    page: ApprovalPage
     url: str = ""
 
     @property
     def account(self) -> AmoAccount:
         return self.server.handlers.account
 
-    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests") -> Client:
+    def client(self, era: str, dialog: Dialog | None = None, name: str = "tests", thinks: float = 1.0) -> Client:
+        """A client whose dialogs are answered by `dialog`, after it has thought for some seconds."""
+
+        async def answered(context: Any, params: Any) -> ElicitResult | ErrorData:
+            assert dialog is not None
+            if isinstance(self.approvals.clock, Clock):
+                self.approvals.clock.now += thinks
+            return await dialog(context, params)
+
         return Client(
             self.server,
             mode=ERAS[era],
-            elicitation_callback=cast("ElicitationFnT | None", dialog),
+            elicitation_callback=cast("ElicitationFnT", answered) if dialog else None,
             client_info=Implementation(name=name, version="1"),
             cache=None,
         )
@@ -168,16 +197,15 @@ def serve() -> Serve:
         *,
         token: str = ADMIN_TOKEN,
         read_only: bool = False,
-        two_step: bool = True,
-        approvals: ApprovalStore | None = None,
+        **how: Any,
     ) -> AsyncIterator[Served]:
         with running(sandbox) as url:
             http = HttpTransport(timeout=20.0)
+            made = served_on(sandbox, session_at(url, http, token), read_only=read_only, **how)
             try:
-                session = session_at(url, http, token)
-                made = served_on(sandbox, session, approvals=approvals, two_step=two_step, read_only=read_only)
                 yield replace(made, url=url)
             finally:
+                made.page.close()
                 await http.aclose()
 
     return served
@@ -208,15 +236,29 @@ def served_on(
     journal: Journal | None = None,
     plans: PlanStore | None = None,
     approvals: ApprovalStore | None = None,
-    two_step: bool = True,
+    choice: Choice = "auto",
+    carrier: Carrier = "stdio",
+    open_tab: Callable[[str], Awaitable[bool]] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     read_only: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Served:
-    """The server in front of a sandbox."""
-    approvals = approvals or MemoryApprovalStore()
+    """The server in front of a sandbox.
+
+    Args:
+        open_tab: the person's browser; None when there is none.
+    """
+    approvals = approvals or MemoryApprovalStore(Clock())
     account = account_on(session, journal, plans, clock)
-    asker = Asker(approvals, chat=two_step)
-    return Served(AmoServer(lambda: (account, asker), read_only=read_only), sandbox, approvals)
+    opens = open_tab is not None
+    page = ApprovalPage(partial(listen, "127.0.0.1", 0), open_tab or no_tab, opens=opens, clock=approvals.clock)
+    asker = Asker(approvals, page, choice, carrier, sleep)
+    return Served(AmoServer(lambda: (account, asker), read_only=read_only), sandbox, approvals, page)
+
+
+async def no_tab(_: str) -> bool:
+    """Where no browser can be opened."""
+    return False
 
 
 async def no_sleep(_: float) -> None:

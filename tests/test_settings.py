@@ -112,7 +112,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
     ) == [
         "AMO_SANDBOX must be 1 or 0",
         "AMO_READ_ONLY must be 1 or 0",
-        "AMO_CONFIRM must be auto, dialog or chat",
+        "AMO_CONFIRM must be auto, dialog, page or chat",
         "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
         "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
         "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",

@@ -24,7 +24,7 @@ _PORT = 8000
 @click.option("--port", type=click.IntRange(0, 65535), help=f"With --http: default {_PORT}; 0: any free port.")
 @click.option("--sandbox", is_flag=True, default=None, help="Serve the embedded sandbox instead of an account.")
 @click.option("--read-only", is_flag=True, default=None, help="Leave out every tool that writes.")
-@click.option("--confirm", type=click.Choice(["auto", "dialog", "chat"]), help="How a person is asked.")
+@click.option("--confirm", type=click.Choice(["auto", "dialog", "page", "chat"]), help="How a person is asked.")
 def command(http: bool, host: str | None, port: int | None, **chosen: object) -> None:
     """Serve MCP over stdio, or with --http over HTTP on loopback.
 

@@ -15,6 +15,7 @@ from amo_mcp.tools.runtime.catalog import catalog
 if TYPE_CHECKING:
     from amo_mcp.accounts.account import AmoAccount
     from amo_mcp.confirmation.ask import Asker
+    from amo_mcp.confirmation.ways import Carrier
 
 _IDLE_SECONDS = 0.05
 """Seconds between the answer to `tools/list` and the warm-up."""
@@ -26,18 +27,20 @@ async def open_server(
 ) -> AsyncIterator[AmoServer]:
     """A server for the account of `settings`, with its connections open as long as the context.
 
-    Over stdio the two-step confirmation is allowed by default. `warmed_up` is called once everything that the first
-    call needs has been brought in.
+    `warmed_up` is called once everything that the first call needs has been brought in.
     """
     async with AsyncExitStack() as stack, anyio.create_task_group() as group:
 
         def connect() -> "tuple[AmoAccount, Asker]":
             from amo_mcp.compose.account import build_account
+            from amo_mcp.compose.page import approval_page, serve_page
             from amo_mcp.confirmation.ask import Asker
             from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 
-            chat = settings.confirm == "chat" or (settings.confirm == "auto" and transport == "stdio")
-            return build_account(settings, stack), Asker(MemoryApprovalStore(), chat=chat)
+            page = approval_page()
+            group.start_soon(serve_page, page)
+            carrier: Carrier = "stdio" if transport == "stdio" else "loopback"
+            return build_account(settings, stack), Asker(MemoryApprovalStore(), page, settings.confirm, carrier)
 
         key = None if settings.sandbox else sealing_key(settings.state.sealing_key_file)
         server = AmoServer(connect, read_only=settings.read_only, sealing_key=key)

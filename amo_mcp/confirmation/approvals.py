@@ -6,13 +6,14 @@ An approval is used once, dies after ten minutes, and belongs to one caller, one
 import hashlib
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.question import Question, question_of
+from amo_mcp.confirmation.ways import Channel
 
 LIFETIME = 600.0
 """Seconds that a question waits for its answer."""
@@ -23,9 +24,6 @@ MAX_PENDING = 50
 NOT_PENDING = "No such question is pending, or it is not the caller's."
 ALREADY_ANSWERED = "This question was answered already."
 TOO_LATE = "The confirmation expired."
-
-Channel = Literal["dialog", "chat"]
-"""How the person is asked; an answer that comes another way is none."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,7 @@ class Approval:
 
     Attributes:
         id: the secret that `confirm_change` takes.
+        channel: how the person is asked; an answer that comes another way is none.
         nonce: a short public name of the question; it makes every question's wording its own.
         tool: the tool that was called.
         request_digest: the tool and its arguments, digested.
@@ -90,9 +89,11 @@ class ApprovalStore(Protocol):
 
     Attributes:
         lifetime: seconds that a question waits.
+        clock: gives the Unix seconds by which it grows old.
     """
 
     lifetime: float
+    clock: Callable[[], float]
 
     async def open(
         self,

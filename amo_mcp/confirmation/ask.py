@@ -1,21 +1,47 @@
-"""From a pending change to a person's yes, in the way that the client and the operator allow."""
+"""From a pending change to a person's yes, in the way that the client, the machine and the operator allow."""
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+import anyio
 from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
+from amo_mcp.amocrm.errors import RateLimited, Unavailable
+from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
-from amo_mcp.confirmation.approvals import NOT_PENDING, Approval, ApprovalStore, Caller, Channel
-from amo_mcp.confirmation.errors import CannotAsk, ConfirmationExpired, ConfirmationRequired
+from amo_mcp.confirmation.approvals import NOT_PENDING, TOO_LATE, Approval, ApprovalStore, Caller
+from amo_mcp.confirmation.errors import (
+    ConfirmationExpired,
+    ConfirmationPending,
+    ConfirmationRequired,
+    Declined,
+    NotConfirmed,
+)
+from amo_mcp.confirmation.page import ApprovalPage
+from amo_mcp.confirmation.progress import CallProgress
+from amo_mcp.confirmation.waiting import PageQuestion, outcome_of
+from amo_mcp.confirmation.ways import Carrier, Choice, Ways
+from amo_mcp.language import message
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
+
+WAIT_SECONDS = 45.0
+"""Seconds that a call waits for the person's answer on the page."""
+
+TELL_SECONDS = 10.0
+"""Seconds between two messages of progress while a person is waited for."""
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -24,79 +50,235 @@ class Asker:
 
     Attributes:
         approvals: the pending questions.
-        chat: whether `confirm_change` may stand in for a dialog that the client cannot show.
+        page: the page in the person's browser.
+        choice: what the operator chose.
+        carrier: how the client reaches the server.
+        sleep: waits that many seconds.
     """
 
     approvals: ApprovalStore
-    chat: bool
+    page: ApprovalPage
+    choice: Choice = "auto"
+    carrier: Carrier = "stdio"
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
-    def channel(self, ctx: Ctx) -> Channel:
-        """How the person behind this call is asked.
-
-        Raises:
-            CannotAsk: there is no way.
-        """
-        if dialog.can_show_dialog(ctx):
-            return "dialog"
-        if self.chat:
-            return "chat"
-        raise CannotAsk("This needs a person's confirmation, and the client cannot show a dialog.")
+    @property
+    def ways(self) -> Ways:
+        """The ways that there are now."""
+        return Ways(self.choice, self.carrier, self.page.opens)
 
     def check_can_ask(self, ctx: Ctx) -> None:
         """Raise CannotAsk when there is no way to ask the person behind this call."""
-        self.channel(ctx)
+        self.ways.channel(dialog.client_of(ctx))
 
-    async def ask(self, ctx: Ctx, tool: str, change: PendingChange, reader: Reader) -> Approval | InputRequiredResult:
+    async def ask(
+        self, ctx: Ctx, progress: CallProgress, tool: str, change: PendingChange, reader: Reader
+    ) -> Approval | InputRequiredResult:
         """Ask about a change: the consumed approval of a yes, or the question that ends the call (2026-07-28).
 
         Raises:
             ConfirmationRequired: the change waits for `confirm_change`.
             NotConfirmed: anything but a yes.
         """
-        channel, caller = self.channel(ctx), caller_of(ctx)
+        channel, caller = self.ways.channel(dialog.client_of(ctx)), caller_of(ctx)
         approval = await self.approvals.open(channel, caller, tool, _digest(ctx), change, reader)
-        if channel == "chat":
-            raise ConfirmationRequired(approval.question.text, approval.id, approval.expires)
+        progress.texts = reader.texts
+        match channel:
+            case "chat":
+                raise ConfirmationRequired(*_waiting(approval))
+            case "page":
+                if question := await self._on_page(ctx, approval):
+                    return await self._linked(ctx, progress, question)
+                return await self.ask(ctx, progress, tool, change, reader)
         if ctx.protocol_version >= STATELESS_SINCE:
-            return dialog.dialog_result(approval)
+            return dialog.form_result(approval)
         async with self._ends_with_the_call(approval):
-            await dialog.show_dialog(ctx, approval, self.approvals.lifetime)
+            show = partial(dialog.show_form, ctx, approval, self.ways.way_out)
+            answer = await self._while_telling(progress, self.approvals.lifetime, show)
+            if answer is None:
+                raise ConfirmationExpired("The dialog was not answered in time.")
+            dialog.check_answer(answer, self._age(approval), self.ways.way_out)
             return await self.approvals.consume(approval.id, channel, caller)
 
-    async def resume(self, ctx: Ctx, state: str, responses: dict[str, Any] | None) -> Approval | InputRequiredResult:
+    async def resume(
+        self, ctx: Ctx, progress: CallProgress, state: str, responses: dict[str, Any] | None
+    ) -> Approval | InputRequiredResult:
         """Go on with a call that comes again with an answer (2026-07-28); without one it is asked again.
 
-        `state` is the one of `dialog_result`, unsealed.
+        `state` is the one of the result that asked, unsealed.
 
         Raises:
             NotConfirmed: anything but a yes, or the question is no longer pending.
         """
-        caller = caller_of(ctx)
-        approval = await self.approvals.pending(state, "dialog", caller)
+        caller, question = caller_of(ctx), self.page.questions.of(state)
+        approval = await self.approvals.pending(state, "page" if question else "dialog", caller)
+        progress.texts = approval.reader.texts
         if approval.request_digest != _digest(ctx):
             raise ConfirmationExpired(NOT_PENDING)
         answer = dialog.answer_in(responses)
+        if answer is None and question is not None:
+            return dialog.link_result(approval, self.page.address(question))
         if answer is None:
-            return dialog.dialog_result(approval)
+            return dialog.form_result(approval)
         async with self._ends_with_the_call(approval):
-            dialog.check_answer(answer)
+            if question is not None:
+                dialog.check_opened(answer, self._age(approval), self.ways.way_out)
+                return await self._collected(progress, question, question.answered.wait)
+            dialog.check_answer(answer, self._age(approval), self.ways.way_out)
             return await self.approvals.consume(approval.id, "dialog", caller)
 
-    async def confirm(self, ctx: Ctx, approval_id: str) -> Approval:
-        """Consume the approval that waits for `confirm_change`.
+    async def confirm(self, ctx: Ctx, progress: CallProgress, approval_id: str) -> Approval:
+        """Consume the approval that waits for `confirm_change`; one of the page once the person has said yes there.
 
         Raises:
+            ConfirmationPending: the person has not answered.
+            Declined: the person said no.
             ConfirmationExpired: no such question of this caller is pending.
         """
-        return await self.approvals.consume(approval_id, "chat", caller_of(ctx))
+        caller, question = caller_of(ctx), self.page.questions.of(approval_id)
+        if question is None:
+            approval = await self.approvals.consume(approval_id, "chat", caller)
+            progress.texts = approval.reader.texts
+            return approval
+        await self.approvals.pending(approval_id, "page", caller)
+        return await self._collected(progress, question, question.answered.wait)
+
+    async def settle(self, approval: Approval, result: Execution | BaseException) -> None:
+        """Let the page show what came of a yes, or why nothing did.
+
+        A yes that could not be acted on because amoCRM was not to be had is not used up, unless a dialog took it.
+        """
+        question, again = self.page.questions.of(approval.id), isinstance(result, Unavailable | RateLimited)
+        if question is not None and again:
+            question.collected = False
+        elif question is not None:
+            done = len(result.done) if isinstance(result, Execution) else 0
+            question.end(outcome_of(result), done)
+        if again and approval.channel != "dialog":
+            await self.approvals.reopen(approval)
+
+    async def _on_page(self, ctx: Ctx, approval: Approval) -> PageQuestion | None:
+        """Put a question on the page, for a client that is to be given its address; None when no browser opens.
+
+        Raises:
+            ConfirmationRequired: a tab was opened, and the change waits for `confirm_change`.
+        """
+        question = None
+        with suppress(OSError):
+            question = self.page.ask(approval)
+            if dialog.client_of(ctx).url:
+                return question
+            if await self.page.show(question):
+                raise ConfirmationRequired(*_waiting(approval))
+        await self._withdraw(approval)
+        self.page.opens = False
+        logger.warning("no browser can be opened: a person is asked another way, where there is one")
+        return None
+
+    async def _linked(self, ctx: Ctx, progress: CallProgress, question: PageQuestion) -> Approval | InputRequiredResult:
+        """Give the client the address of the page, and wait for the person."""
+        approval, address, way_out = question.approval, self.page.address(question), self.ways.way_out
+        if ctx.protocol_version >= STATELESS_SINCE:
+            return dialog.link_result(approval, address)
+
+        async def opened_and_answered() -> None:
+            refusal: NotConfirmed | None = None
+
+            async def show() -> None:
+                nonlocal refusal
+                try:
+                    opened = await dialog.show_link(ctx, approval, address, way_out)
+                    dialog.check_opened(opened, self._age(approval), way_out)
+                except NotConfirmed as error:
+                    refusal = error
+                    group.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(show)
+                await question.answered.wait()
+                group.cancel_scope.cancel()
+            if refusal is not None:
+                raise refusal
+            await ctx.session.send_elicit_complete(approval.nonce, ctx.request_id)
+
+        async with self._ends_with_the_call(approval):
+            return await self._collected(progress, question, opened_and_answered)
+
+    async def _collected(
+        self, progress: CallProgress, question: PageQuestion, answered: Callable[[], Awaitable[None]]
+    ) -> Approval:
+        """Wait for the person, and take their answer.
+
+        Raises:
+            ConfirmationPending: there is none yet.
+            Declined: it is a no.
+            ConfirmationExpired: it came too late, or was taken already.
+        """
+        approval = question.approval
+        progress.texts = approval.reader.texts
+
+        async def wait() -> bool:
+            await answered()
+            return True
+
+        if not await self._while_telling(progress, WAIT_SECONDS, wait):
+            await self.approvals.pending(approval.id, "page", approval.caller)
+            raise ConfirmationPending(*_waiting(approval))
+        match question.answer:
+            case "yes":
+                await self.approvals.consume(approval.id, "page", approval.caller)
+                question.collected = True
+                return approval
+            case "no":
+                question.collected = True
+                await self.approvals.close(approval)
+                raise Declined("The person said no on the page.", dialog.DO_NOT_REPEAT)
+        raise ConfirmationExpired(TOO_LATE)
+
+    async def _while_telling(
+        self, progress: CallProgress, seconds: float, wait: Callable[[], Awaitable[_T]]
+    ) -> _T | None:
+        """What `wait` gives within that many seconds, else None; the caller hears every ten that it is waited."""
+        result: _T | None = None
+        refusal: NotConfirmed | None = None
+
+        async def tell() -> None:
+            left = seconds
+            while (left := left - TELL_SECONDS) > 0:
+                await self.sleep(TELL_SECONDS)
+                await progress.waiting(message("Waiting for your answer"))
+            await self.sleep(left + TELL_SECONDS)
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(tell)
+            try:
+                result = await wait()
+            except NotConfirmed as error:
+                refusal = error
+            group.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
+        return result
+
+    def _age(self, approval: Approval) -> float:
+        """Seconds since it was asked."""
+        return self.approvals.clock() - approval.expires + self.approvals.lifetime
+
+    async def _withdraw(self, approval: Approval) -> None:
+        await self.approvals.close(approval)
+        if (question := self.page.questions.of(approval.id)) and not question.answer:
+            question.end("withdrawn")
 
     @asynccontextmanager
     async def _ends_with_the_call(self, approval: Approval) -> AsyncIterator[None]:
-        """Whatever way the call ends but with a consumed approval, its question ends with it."""
+        """Whatever way the call ends but with a consumed approval or one that waits, its question ends with it."""
         try:
             yield
+        except ConfirmationPending:
+            raise
         except BaseException:
-            await self.approvals.close(approval)
+            await self._withdraw(approval)
             raise
 
 
@@ -109,6 +291,10 @@ def caller_of(ctx: Ctx) -> Caller:
         session=headers.get("mcp-session-id") if ctx.protocol_version < STATELESS_SINCE else None,
         client=f"{client.name} {client.version}" if client else None,
     )
+
+
+def _waiting(approval: Approval) -> tuple[str, str, float, str]:
+    return approval.question.text, approval.id, approval.expires, approval.channel
 
 
 def _digest(ctx: Ctx) -> str:

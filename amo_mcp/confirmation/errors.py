@@ -4,16 +4,12 @@
 NotConfirmed
 ├── Declined              the answer was a no, whoever gave it
 ├── CannotAsk             there is no way to ask a person here
-├── ConfirmationRequired  the question is waiting; confirm_change goes on with it
-├── ConfirmationPending   the question is still waiting for the person
+├── Waits                 the question is waiting, and confirm_change goes on with it
+│   ├── ConfirmationRequired  it was just asked
+│   └── ConfirmationPending   the person has not answered yet
 └── ConfirmationExpired   the answer came too late, twice, or from another caller
 ```
 """
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from amo_mcp.confirmation.approvals import Approval
 
 
 class NotConfirmed(Exception):
@@ -40,30 +36,36 @@ class CannotAsk(_WithHint):
     """There is no way to ask, or the client's answer was neither a yes nor a no."""
 
 
-class _Waits(NotConfirmed):
+class Waits(NotConfirmed):
     """A question that waits.
 
     Attributes:
-        approval: the question.
+        preview: the question.
+        approval_id: what `confirm_change` takes.
+        expires: when the answer comes too late, in Unix seconds.
+        way: how the person is asked, `page` or `chat`.
     """
 
-    def __init__(self, what: str, approval: "Approval") -> None:
-        super().__init__(what)
-        self.approval = approval
+    what = ""
+
+    def __init__(self, preview: str, approval_id: str, expires: float, way: str) -> None:
+        super().__init__(self.what)
+        self.preview = preview
+        self.approval_id = approval_id
+        self.expires = expires
+        self.way = way
 
 
-class ConfirmationRequired(_Waits):
-    """The change waits for `confirm_change`."""
+class ConfirmationRequired(Waits):
+    """The question was just asked."""
 
-    def __init__(self, approval: "Approval") -> None:
-        super().__init__("A person has to agree first.", approval)
+    what = "A person has to agree first."
 
 
-class ConfirmationPending(_Waits):
+class ConfirmationPending(Waits):
     """The person has not answered yet."""
 
-    def __init__(self, approval: "Approval") -> None:
-        super().__init__("The person has not answered yet.", approval)
+    what = "The person has not answered yet."
 
 
 class ConfirmationExpired(NotConfirmed):

@@ -6,7 +6,7 @@ program that runs as the same user can do whatever the person can.
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from socket import socket
@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from amo_mcp import pages
 from amo_mcp.confirmation.approvals import Approval
-from amo_mcp.confirmation.waiting import GRACE, PageQuestion, Questions
-from amo_mcp.language import SOURCE, Texts, texts
+from amo_mcp.confirmation.waiting import GRACE, Answer, PageQuestion, Questions
+from amo_mcp.language import SOURCE, texts
 from amo_mcp.listen import authority
 
 TAB_SECONDS = 10.0
@@ -31,6 +31,7 @@ RELOAD_SECONDS = 2
 
 _TICK = 0.5
 _MAX_BODY = 4096
+_ANSWERS: Mapping[str, Answer] = {"yes": "yes", "no": "no"}
 _HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -77,13 +78,13 @@ class ApprovalPage:
         self._texts = texts(SOURCE)
         self._tab_opened = -math.inf
 
-    def ask(self, approval: Approval, texts: Texts) -> PageQuestion:
-        """Put a question on the page, in the language of `texts`.
+    def ask(self, approval: Approval) -> PageQuestion:
+        """Put a question on the page, in the language of who reads it.
 
         Raises:
             OSError: there is no socket to listen on.
         """
-        self._texts = texts
+        self._texts = approval.reader.texts
         if self._listener is None:
             self._listener = self._listen()
             self._wanted.set()
@@ -193,13 +194,11 @@ class ApprovalPage:
             form = parse_qs((await _body(request)).decode("ascii"))
         except (_TooLong, UnicodeDecodeError, ClientDisconnect):
             return self._refusal(HTTPStatus.BAD_REQUEST)
-        [token], [answer] = form.get("token", [""]), form.get("answer", [""])
-        question = self.questions.with_token(token)
-        if question is None or not question.belongs_to(request.cookies) or answer not in ("yes", "no"):
+        question = self.questions.with_token("".join(form.get("token", [])))
+        answer = _ANSWERS.get("".join(form.get("answer", [])))
+        if question is None or answer is None or not question.belongs_to(request.cookies):
             return self._refusal(HTTPStatus.FORBIDDEN)
-        if question.stage(self.questions.clock()) == "waiting":
-            question.answer = answer
-            question.answered.set()
+        self.questions.answer(question, answer)
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
     def _refusal(self, status: HTTPStatus) -> Response:

@@ -11,6 +11,11 @@ from typing import Literal
 
 import anyio
 
+from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown
+from amo_mcp.changes.executor import Execution, LimitReached
+from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.plan import PlanUsed
+from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.confirmation.approvals import Approval
 
 GRACE = 60.0
@@ -27,6 +32,22 @@ impossible, with nothing changed; undeterminable; or the call that asked it ende
 
 Stage = Literal["waiting", "agreed", "refused", "expired", "uncollected"] | Outcome
 """Where a question is: before it is answered, after a yes or a no, too late, or at its end."""
+
+
+def outcome_of(result: Execution | BaseException) -> Outcome:
+    """What came of a change that a person has agreed to, or of the attempt."""
+    match result:
+        case Execution(failure=None):
+            return "done"
+        case Execution():
+            return "stopped"
+        case TargetChanged() | PlanUsed() | UndoneMeanwhile():
+            return "changed"
+        case LimitReached() | JournalUnusable(begun=False):
+            return "failed"
+        case AmoError() if not isinstance(result, OutcomeUnknown):
+            return "failed"
+    return "unknown"
 
 
 def new_secret() -> str:
@@ -133,6 +154,12 @@ class Questions:
         """The question whose form has this secret."""
         return next((item for item in self._all.values() if _same(item.token, token)), None)
 
+    def answer(self, item: PageQuestion, answer: Answer) -> None:
+        """Take an answer to a question that waits; to any other it makes no difference."""
+        if item.stage(self.clock()) == "waiting":
+            item.answer = answer
+            item.answered.set()
+
     def without_tab(self) -> PageQuestion | None:
         """The oldest question that waits for a tab, unless a browser has come upon it on the page already."""
         now = self.clock()
@@ -149,12 +176,6 @@ class Questions:
         """Whether nothing is left to be answered or shown."""
         now = self.clock()
         return now >= self._shown_at + LINGER and all(_is_told(item, now) for item in self._all.values())
-
-    def withdraw_all(self) -> None:
-        """The server ends: no answer can come any more."""
-        for item in self._all.values():
-            if item.outcome is None:
-                item.end("withdrawn")
 
 
 def _is_told(item: PageQuestion, now: float) -> bool:

@@ -72,7 +72,7 @@ class Ways:
     def way_out(self) -> str:
         """What helps where a client shows no dialog, or answers it by itself."""
         if self.opens and self.carrier != "remote" and self.choice != "page":
-            return "The operator of this server can set AMO_CONFIRM=page: the person is then asked in their own browser."
+            return "The operator can set AMO_CONFIRM=page: the person is then asked in their own browser."
         if self.choice == "dialog":
             return f"Use a client that shows dialogs (elicitation), or have the operator set {_CHAT}."
         if self.choice == "page":

@@ -55,7 +55,7 @@ def test_wrong_settings_are_reported_before_serving() -> None:
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
         "amo-mcp cannot start:",
-        "  AMO_CONFIRM must be auto, dialog or chat",
+        "  AMO_CONFIRM must be auto, dialog, page or chat",
         "  AMO_BASE_URL must begin with https: plain http is for loopback only",
         "  AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`",
     ]

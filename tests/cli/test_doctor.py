@@ -60,7 +60,7 @@ def test_wrong_settings_are_all_reported(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["doctor"], env=environment)
     assert (result.exit_code, result.stderr) == (1, "")
     assert result.stdout.splitlines() == [
-        "!! settings:     wrong. AMO_CONFIRM must be auto, dialog or chat",
+        "!! settings:     wrong. AMO_CONFIRM must be auto, dialog, page or chat",
         (
             "!! settings:     wrong. AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, "
             "or AMO_SANDBOX=1"

@@ -46,7 +46,7 @@ class TestLogout:
             1,
             (
                 "Error: cannot sign out:\n"
-                "  AMO_CONFIRM must be auto, dialog or chat\n"
+                "  AMO_CONFIRM must be auto, dialog, page or chat\n"
                 "  AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in "
                 "AMO_ALLOWED_HOSTS\n"
             ),

@@ -22,8 +22,9 @@ from typing_extensions import override
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY, Reader
-from amo_mcp.confirmation.approvals import Approval, Caller, Channel
+from amo_mcp.confirmation.approvals import Approval, Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.ways import Channel
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.clock import Clock
@@ -34,6 +35,11 @@ pytestmark = pytest.mark.anyio
 DELETE_51 = ("delete_segment", {"segment_id": 51})
 RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
 NOTHING = "Nothing was changed."
+NO_ANSWER = f"The client's answer to the dialog was neither a yes nor a no. {NOTHING}"
+WAY_OUT = (
+    "Use a client that shows dialogs (elicitation), or have the operator start the server where a browser opens, or set "
+    "AMO_CONFIRM=chat (the model then agrees in the person's name)."
+)
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "clientInfo": {"name": "raw", "version": "1"},
@@ -45,7 +51,7 @@ class RecordingApprovals(MemoryApprovalStore):
     """Approvals in memory; `opened` has every question, in order."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Clock())
         self.opened: list[Approval] = []
 
     @override
@@ -189,9 +195,9 @@ async def test_a_person_is_asked_before_a_status_is_changed_or_deleted(
 @pytest.mark.parametrize(
     ("says", "words"),
     [
-        ("no", "The person did not tick the box."),
-        ("decline", "The person declined."),
-        ("cancel", "The person closed the dialog."),
+        ("no", "The box in the dialog was left empty."),
+        ("decline", "The dialog was declined."),
+        ("cancel", "The dialog was closed."),
     ],
 )
 @pytest.mark.parametrize("call", [DELETE_51, RENAME_51])
@@ -215,7 +221,7 @@ async def test_without_a_yes_nothing_is_written(
 @pytest.mark.parametrize(
     "content", [{}, {"confirm": "true"}, {"confirm": 1}, {"confirm": None}, {"other": True}, None], ids=str
 )
-async def test_an_accepted_form_whose_confirm_is_not_true_counts_as_declined(
+async def test_an_accepted_form_whose_confirm_is_no_boolean_asked_nobody(
     era: str, content: Any, sandbox: Sandbox, serve: Serve
 ) -> None:
     async def odd(_: Any, __: Any) -> ElicitResult:
@@ -224,10 +230,7 @@ async def test_an_accepted_form_whose_confirm_is_not_true_counts_as_declined(
     approvals = RecordingApprovals()
     async with serve(sandbox, approvals=approvals) as served, served.client(era, odd) as client:
         failure = error(await client.call_tool(*DELETE_51))
-    assert (failure["code"], failure["message"]) == (
-        "declined",
-        f"The dialog's answer was not a yes or a no. {NOTHING}",
-    )
+    assert failure == {"code": "cannot_ask", "message": NO_ANSWER, "retryable": False, "hint": WAY_OUT}
     assert await approvals.still_pending() == []
     assert served.writes() == []
 
@@ -243,7 +246,7 @@ async def test_an_accepted_form_whose_confirm_is_not_true_counts_as_declined(
     ],
     ids=str,
 )
-async def test_a_result_that_is_no_form_result_counts_as_declined(
+async def test_a_result_that_is_no_form_result_asked_nobody(
     result: dict[str, Any], sandbox: Sandbox, serve: Serve
 ) -> None:
     """Sent as it is: the SDK's own client refuses to send it."""
@@ -265,7 +268,7 @@ async def test_a_result_that_is_no_form_result_counts_as_declined(
         await requests.send(SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=question["id"], result=result)))
         called = wire(await responses.receive())["result"]
         await requests.aclose()
-    assert called["structuredContent"]["error"]["message"] == f"The dialog's answer was not a yes or a no. {NOTHING}"
+    assert called["structuredContent"]["error"]["message"] == NO_ANSWER
     assert await approvals.still_pending() == []
     assert served.writes() == []
 
@@ -549,6 +552,7 @@ class TestTwoSteps:
                 "If an undo brings it back, it has another id.\n"
                 "Segment id 51, colour 6610f2, filled fields: 7.",
                 "expires_at": "2027-01-15T08:10:00Z",
+                "way": "chat",
             }
             assert served.writes() == []
             confirmed = answer(await client.call_tool("confirm_change", {"approval_id": approval_id}))
@@ -657,12 +661,15 @@ class TestTwoSteps:
     async def test_a_client_without_dialogs_is_refused_before_anything_is_read_when_two_steps_are_off(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
-        async with serve(sandbox, two_step=False) as served, served.client(era) as client:
+        async with serve(sandbox, carrier="loopback") as served, served.client(era) as client:
             failure = error(await client.call_tool(*DELETE_51))
-        assert failure["code"] == "cannot_ask"
-        assert failure["message"] == (
-            f"This needs a person's confirmation, and the client cannot show a dialog. {NOTHING}"
-        )
+        assert failure == {
+            "code": "cannot_ask",
+            "message": "This needs a person's confirmation, and the client cannot show a dialog, and no browser can be "
+            f"opened from this server. {NOTHING}",
+            "retryable": False,
+            "hint": WAY_OUT,
+        }
         assert served.requests() == []
 
 
@@ -708,7 +715,7 @@ class TestReplay:
         async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
             odd = dict.fromkeys(answers, ElicitResult(action="accept", content=content))
-            assert error(await self.again(client, odd, state))["code"] == "declined"
+            assert error(await self.again(client, odd, state))["code"] == "cannot_ask"
             assert error(await self.again(client, answers, state))["code"] == "confirmation_expired"
         assert served.writes() == []
 
@@ -768,15 +775,13 @@ class TestReplay:
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
     @pytest.mark.requirement("CONFIRM-1")
-    async def test_an_answer_of_another_kind_than_a_form_counts_as_declined(
-        self, sandbox: Sandbox, serve: Serve
-    ) -> None:
+    async def test_an_answer_of_another_kind_than_a_form_asked_nobody(self, sandbox: Sandbox, serve: Serve) -> None:
         approvals = RecordingApprovals()
         async with serve(sandbox, approvals=approvals) as served, served.client("2026-07-28", Person()) as client:
             answers, state = await self.first_round(client)
             roots = dict.fromkeys(answers, ListRootsResult(roots=[]))
             failure = error(await self.again(client, roots, state))
-        assert failure["message"] == f"The dialog's answer was not a yes or a no. {NOTHING}"
+        assert failure["message"] == NO_ANSWER
         assert await approvals.still_pending() == []
         assert served.writes() == []
 

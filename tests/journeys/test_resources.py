@@ -278,7 +278,7 @@ async def test_reads_of_many_resources_at_once_share_their_requests(era: str, sa
 def on(served: Served, clock: Clock) -> AmoServer:
     """A server of the same account, to whom it is as late as the clock says."""
     account = replace(served.account, cached=CachedReads(served.account.client, ReadCache(clock)))
-    return AmoServer(lambda: (account, Asker(served.approvals, chat=True)), read_only=False)
+    return AmoServer(lambda: (account, Asker(served.approvals, served.page)), read_only=False)
 
 
 async def test_a_resource_is_read_anew_after_five_seconds(era: str, sandbox: Sandbox, serve: Serve) -> None:

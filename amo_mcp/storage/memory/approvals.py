@@ -18,11 +18,11 @@ from amo_mcp.confirmation.approvals import (
     Approval,
     ApprovalStore,
     Caller,
-    Channel,
     new_id,
     new_nonce,
 )
 from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.ways import Channel
 
 _MAX_REMEMBERED = 2000
 """Questions of all callers together, and as many answered ones; the oldest gives way."""
@@ -33,7 +33,7 @@ class MemoryApprovalStore(ApprovalStore):
 
     def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
         self.lifetime = lifetime
-        self._clock = clock
+        self.clock = clock
         self._pending: OrderedDict[str, Approval] = OrderedDict()
         self._answered: OrderedDict[str, None] = OrderedDict()
 
@@ -48,7 +48,7 @@ class MemoryApprovalStore(ApprovalStore):
         reader: Reader = ANYBODY,
     ) -> Approval:
         nonce = new_nonce({approval.nonce for approval in self._pending.values()})
-        expires = self._clock() + self.lifetime
+        expires = self.clock() + self.lifetime
         approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires, reader)
         self._make_room(caller)
         self._pending[approval.id] = approval
@@ -62,7 +62,7 @@ class MemoryApprovalStore(ApprovalStore):
         approval = self._pending.get(approval_id)
         if approval is None or (approval.channel, approval.caller) != (channel, caller):
             raise ConfirmationExpired(NOT_PENDING)
-        if self._clock() >= approval.expires:
+        if self.clock() >= approval.expires:
             raise ConfirmationExpired(TOO_LATE)
         return approval
 
@@ -85,7 +85,7 @@ class MemoryApprovalStore(ApprovalStore):
 
     def _make_room(self, caller: Caller) -> None:
         """Forget what is long dead, and the caller's oldest question when there are too many."""
-        dead = self._clock() - self.lifetime
+        dead = self.clock() - self.lifetime
         for approval in [approval for approval in self._pending.values() if approval.expires <= dead]:
             del self._pending[approval.id]
         own = [approval for approval in self._pending.values() if approval.caller == caller]

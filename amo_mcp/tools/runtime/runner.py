@@ -3,10 +3,9 @@
 import difflib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent
@@ -14,20 +13,20 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.errors import RateLimited, Unavailable
-from amo_mcp.changes.executor import Report
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, caller_of
 from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures import Failure, explain, internal_error
-from amo_mcp.language import Message
 from amo_mcp.protocol import Ctx
-from amo_mcp.text import escape_invisible, sanitize
+from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, ExecutedOutput, Output
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -70,28 +69,27 @@ class Runner:
                 "This server was started read-only.",
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
-        account = self.account.reporting(_reporter(ctx))
+        progress = CallProgress(ctx)
+        account = self.account.reporting(progress.report)
         definition = entry.definition
         arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
         if params.request_state is not None:
-            approval = await self.asker.resume(ctx, params.request_state, params.input_responses)
+            resumed = self.asker.resume(ctx, progress, params.request_state, params.input_responses)
+            approval = await _while_serving(account, resumed)
         else:
             if definition.asks:
                 self.asker.check_can_ask(ctx)
-            returned = await definition.run(arguments, Call(account, caller_of(ctx), partial(self.asker.confirm, ctx)))
+
+            async def confirm(approval_id: str) -> Approval:
+                return await _while_serving(account, self.asker.confirm(ctx, progress, approval_id))
+
+            returned = await definition.run(arguments, Call(account, caller_of(ctx), confirm))
             match returned:
                 case Confirm(change):
-                    with account.stop.interruptible() as asking:
-                        approval = await self.asker.ask(ctx, definition.name, change, await account.reader())
-                    if asking.cancelled_caught:
-                        raise ConfirmationExpired("The server was stopped before the question was answered.")
+                    asking = self.asker.ask(ctx, progress, definition.name, change, await account.reader())
+                    approval = await _while_serving(account, asking)
                 case Confirmed(approval):
-                    try:
-                        return await self._carry_out(approval, account)
-                    except (Unavailable, RateLimited):
-                        # A yes that could not be acted on, because amoCRM was not to be had, is not used up.
-                        await self.asker.approvals.reopen(approval)
-                        raise
+                    pass
                 case BaseModel():
                     return returned
         if isinstance(approval, InputRequiredResult):
@@ -99,19 +97,26 @@ class Runner:
         return await self._carry_out(approval, account)
 
     async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
-        execution = await account.execute(approval.tool, approval.change)
+        try:
+            execution = await account.execute(approval.tool, approval.change)
+        except BaseException as error:
+            await self.asker.settle(approval, error)
+            raise
+        await self.asker.settle(approval, execution)
         output = self.tools[approval.tool].definition.output
         assert issubclass(output, ExecutedOutput)
         return output.of(execution, approval.change)
 
 
-def _reporter(ctx: Ctx) -> Report:
-    """Tells the caller how far its call is, for clients that give up on silence."""
+async def _while_serving(account: AmoAccount, answered: Awaitable[_T]) -> _T:
+    """What comes of a question; a server that ends does not wait for it.
 
-    async def report(progress: float, total: float | None, message: Message) -> None:
-        await ctx.session.report_progress(progress, total, sanitize(str(message), 200))
-
-    return report
+    Raises:
+        ConfirmationExpired: the server was told to end.
+    """
+    with account.stop.interruptible():
+        return await answered
+    raise ConfirmationExpired("The server was stopped before the question was answered.")
 
 
 def _result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:

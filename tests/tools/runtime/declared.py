@@ -129,7 +129,7 @@ def entry(definition: ToolDefinition) -> CatalogEntry:
 def server_of(served: Served, tools: Sequence[ToolDefinition] = DECLARED, *, read_only: bool = False) -> Server[Any]:
     """A server of these tools and no others, on the account of `served`."""
     entries = {definition.name: entry(definition) for definition in tools}
-    runner = Runner(served.account, Asker(served.approvals, chat=True), entries, read_only=read_only)
+    runner = Runner(served.account, Asker(served.approvals, served.page), entries, read_only=read_only)
 
     async def list_tools(_: Any, __: Any) -> ListToolsResult:
         return ListToolsResult(tools=[item.listed for item in entries.values()])

@@ -1,0 +1,68 @@
+"""The page that asks a person, on a loopback port while there is something to ask or to tell."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from socket import socket
+
+import anyio
+
+from amo_mcp.compose import browser
+from amo_mcp.confirmation.page import ApprovalPage
+from amo_mcp.listen import listen
+
+_MAX_CONNECTIONS = 64
+
+
+def approval_page() -> ApprovalPage:
+    """The page of one server; `serve_page` serves it."""
+    opens = not browser.why_not()
+    return ApprovalPage(partial(listen, "127.0.0.1", 0), browser.open_tab, opens=opens, clock=time.time)
+
+
+async def serve_page(page: ApprovalPage) -> None:
+    """Serve the page whenever something is on it, until this is cancelled."""
+    try:
+        while True:
+            await _serve(page, await page.wanted())
+    finally:
+        page.close()
+
+
+async def _serve(page: ApprovalPage, listener: socket) -> None:
+    """Serve until everything was told."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Leaves signals to the server whose page it is; uvicorn documents no way to say so."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        page,
+        interface="asgi3",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
+
+    async def run() -> None:
+        # uvicorn closes its connections when it is asked to exit, and not when it is cancelled.
+        with anyio.CancelScope(shield=True):
+            await server.serve([listener])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        try:
+            await page.told()
+        finally:
+            server.should_exit = True

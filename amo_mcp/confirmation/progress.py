@@ -1,0 +1,31 @@
+"""What a caller is told while its call is open, for clients that give up on silence."""
+
+from amo_mcp.language import SOURCE, Message, texts
+from amo_mcp.protocol import Ctx
+from amo_mcp.text import sanitize
+
+_MAX_MESSAGE = 200
+
+
+class CallProgress:
+    """The progress of one call. It grows with every message, as the protocol demands, also from waiting to working.
+
+    Attributes:
+        texts: the language of who reads it; English until it is known.
+    """
+
+    def __init__(self, ctx: Ctx) -> None:
+        self.texts = texts(SOURCE)
+        self._ctx = ctx
+        self._waited = 0
+
+    async def report(self, progress: float, total: float | None, message: Message) -> None:
+        """How far the work is; a total is where it ends."""
+        end = None if total is None else self._waited + total
+        said = sanitize(self.texts.of(message), _MAX_MESSAGE)
+        await self._ctx.session.report_progress(self._waited + progress, end, said)
+
+    async def waiting(self, message: Message) -> None:
+        """That nothing has happened yet."""
+        await self.report(0, None, message)
+        self._waited += 1
