@@ -25,7 +25,7 @@ ROOMS = (
 )
 """From top to bottom, as imports go; `cli` and `compose` have no part in a call."""
 
-PROGRESS = "tools/runtime/runner.py:_reporter.<locals>.report"
+PROGRESS = "confirmation/progress.py:CallProgress.report"
 """Progress goes back to the caller, and nothing comes of it."""
 
 PLAN = [

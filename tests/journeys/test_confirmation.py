@@ -37,8 +37,8 @@ RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
 NOTHING = "Nothing was changed."
 NO_ANSWER = f"The client's answer to the dialog was neither a yes nor a no. {NOTHING}"
 WAY_OUT = (
-    "Use a client that shows dialogs (elicitation), or have the operator start the server where a browser opens, or set "
-    "AMO_CONFIRM=chat (the model then agrees in the person's name)."
+    "Use a client that shows dialogs (elicitation), or have the operator start the server where a browser opens, "
+    "or set AMO_CONFIRM=chat (the model then agrees in the person's name)."
 )
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",

@@ -51,7 +51,7 @@ async def test_the_main_job_on_the_embedded_sandbox(era: str) -> None:
 
 @pytest.mark.requirement("CONFIRM-6", "COMMAND-1", "ENV-3")
 async def test_a_client_without_dialogs_confirms_in_two_steps(era: str) -> None:
-    async with Client(started(AMO_SANDBOX="1"), mode=ERAS[era], cache=None) as client:
+    async with Client(started(AMO_SANDBOX="1", AMO_CONFIRM="chat"), mode=ERAS[era], cache=None) as client:
         failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
         assert failure["code"] == "confirmation_required"
         answer(await client.call_tool("confirm_change", {"approval_id": failure["approval_id"]}))
