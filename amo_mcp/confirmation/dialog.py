@@ -140,7 +140,8 @@ def _form(approval: Approval) -> ElicitRequestFormParams:
 
     The nonce makes the wording of every question its own, so that the answer to one is none to another.
     """
-    until = datetime.fromtimestamp(approval.expires, UTC)
+    until = f"{datetime.fromtimestamp(approval.expires, UTC):%H:%M:%S} UTC"
+    about = approval.reader.texts("Question {nonce}, open until {time}", nonce=approval.nonce, time=until)
     return ElicitRequestFormParams(
         message=approval.question.text,
         requested_schema={
@@ -149,7 +150,7 @@ def _form(approval: Approval) -> ElicitRequestFormParams:
                 _BOX: {
                     "type": "boolean",
                     "title": approval.question.title,
-                    "description": f"Question {approval.nonce}, open until {until:%H:%M:%S} UTC",
+                    "description": about,
                 }
             },
             "required": [_BOX],

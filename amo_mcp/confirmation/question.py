@@ -44,6 +44,7 @@ class Question:
         title: what will happen: "Delete segment «VIP»".
         asked: the title as a question.
         verb: what a button says that agrees: "Delete".
+        refusal: what a button says that does not: "Do not delete".
         losses: what is lost or stops, a sentence each.
         facts: what else there is to know, a sentence each; the account's name is among them.
         settings: what a single change sets.
@@ -54,6 +55,7 @@ class Question:
     title: str
     asked: str
     verb: str
+    refusal: str
     losses: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -80,28 +82,28 @@ def question_of(change: PendingChange, reader: Reader) -> Question:
     more = ""
     if change.plan_id is not None:
         title = texts.plural("Apply a plan of {count} change", "Apply a plan of {count} changes", len(change.steps))
-        verb = texts("Apply")
+        verb, refusal = texts("Apply"), texts("Do not apply")
         steps, more = _steps(change, reader, texts("none with more customers affected"))
     elif change.undoes is not None:
         title = texts("Undo the change of {moment}", moment=reader.zone.words(int(change.undone_at) // 60 * 60))
-        verb = texts("Undo")
+        verb, refusal = texts("Undo"), texts("Do not undo")
         steps, more = _steps(change, reader, texts("in this order"))
     else:
         [step] = change.steps
-        title, verb = texts.of(title_of(step)), _verb(step, texts)
+        title, (verb, refusal) = texts.of(title_of(step)), _verbs(step, texts)
         settings = tuple(settings_of(step, change.fields, reader))
     title = sanitize(title, _MAX_LINE)
-    return Question(title, texts("{title}?", title=title), verb, losses, facts, settings, steps, more)
+    return Question(title, texts("{title}?", title=title), verb, refusal, losses, facts, settings, steps, more)
 
 
-def _verb(step: Step, texts: Texts) -> str:
+def _verbs(step: Step, texts: Texts) -> tuple[str, str]:
     match step:
         case Create():
-            return texts("Create")
+            return texts("Create"), texts("Do not create")
         case Update():
-            return texts("Change")
+            return texts("Change"), texts("Do not change")
         case Delete():
-            return texts("Delete")
+            return texts("Delete"), texts("Do not delete")
 
 
 def _losses(change: PendingChange, texts: Texts) -> Iterator[str]:

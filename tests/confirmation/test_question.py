@@ -291,6 +291,7 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         title="Delete segment «VIP»",
         asked="Delete segment «VIP»?",
         verb="Delete",
+        refusal="Do not delete",
         losses=(
             "Customers in it: 48. They stay in the account, without this segment.",
             "Its members and its conditions cannot be restored.",
@@ -303,6 +304,7 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         title="Delete status «Тёплые»",
         asked="Delete status «Тёплые»?",
         verb="Delete",
+        refusal="Do not delete",
         losses=(
             "Its customers will be moved to other statuses by their conditions, within some time; "
             "how many is not known.",
