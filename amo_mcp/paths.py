@@ -52,6 +52,11 @@ class StateDir:
         """Where the first release recorded the changes of an account: by its host."""
         return self.path / f"journal-{host_in_file_names(base_url)}.sqlite"
 
+    def legacy_journal_files(self) -> list[Path]:
+        """Everything that the first release recorded, of whichever host; the latest first."""
+        files = [file for file in self.path.glob("journal-*.sqlite") if not file.stem[len("journal-") :].isdigit()]
+        return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
+
     def sign_in_file(self, base_url: str) -> Path:
         """Where the tokens of an account are kept on a machine without a keychain."""
         return self.path / f"sign-in-{host_in_file_names(base_url)}.json"

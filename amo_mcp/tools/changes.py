@@ -80,7 +80,7 @@ async def list_changes(
 async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
-    page = [change_of(record) for _, record in found[:limit] if record.status != "running"]
+    page = [change_of(record) for _, record in found[:limit]]
     next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
     return ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
 

@@ -272,6 +272,31 @@ async def test_of_two_overlapping_plans_the_one_that_comes_late_stops_and_both_c
     assert settings(sandbox) == before
 
 
+@pytest.mark.requirement("CHANGE-1", "CHANGE-2")
+async def test_a_change_that_is_running_is_listed_as_such_with_what_is_known_of_its_steps(
+    era: str, sandbox: Sandbox
+) -> None:
+    seen: list[Json] = []
+    colleague = Colleague(sandbox)
+    async with shared(sandbox, era, colleague) as (served, client):
+
+        async def look(_: str) -> None:
+            seen.append(answer(await client.call_tool("list_changes", {"limit": 1})))
+
+        wire = Interruption(sandbox.app, on_write=look)
+        async with (
+            serving(sandbox, served.account.journal, served.account.plans, wire) as other,
+            other.client(era, Person()) as second,
+        ):
+            answer(await apply(second, await plan(second, RENAMES)))
+    assert [[change["status"] for change in page["changes"]] for page in seen] == [["running"]] * 3
+    assert [outcomes(page["changes"][0]) for page in seen] == [
+        ["pending", "planned", "planned"],
+        ["done", "pending", "planned"],
+        ["done", "done", "pending"],
+    ]
+
+
 @pytest.mark.requirement("CONFIRM-11")
 async def test_of_two_changes_of_one_segment_that_are_confirmed_at_once_one_is_made(era: str, sandbox: Sandbox) -> None:
     results: list[Any] = []

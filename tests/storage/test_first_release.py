@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,9 @@ def names(folder: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names(folder) if not name.endswith(".lock")}
+    """Every file but locks and what SQLite shares in memory, which each reader marks."""
+    left_out = (".lock", "-shm")
+    return {name: (folder / name).read_bytes() for name in names(folder) if not name.endswith(left_out)}
 
 
 def empty(folder: Path) -> None:
@@ -171,6 +174,36 @@ async def test_every_change_of_the_first_release_is_read_and_its_file_has_the_ac
     assert await journal.page(10) == (CHANGES, 1)
     assert [left.record.id for left in await journal.unsettled()] == ["c0c7dfb629b8c"]
     assert (await journal.recreated_ids()).current_id("segment", 51) == 96
+    await journal.close()
+    assert names(folder) == [FILE]
+
+
+async def test_the_journal_of_an_account_that_was_renamed_before_the_upgrade_is_found_by_the_account_in_its_records(
+    folder: Path,
+) -> None:
+    for item in folder.iterdir():
+        item.rename(folder / item.name.replace("example.amocrm.ru", "former.kommo.com"))
+    (folder / "journal-garbage.amocrm.ru.sqlite").write_bytes(b"not a journal" * 100)
+    journal, _ = open_sqlite(folder)
+    assert await journal.page(10) == (CHANGES, 1)
+    await journal.close()
+    assert names(folder) == [FILE, "journal-garbage.amocrm.ru.sqlite"]
+
+
+async def test_the_journal_of_another_account_that_had_the_same_host_is_left_alone(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / LEGACY_FILE)) as connection, connection:
+        connection.execute("UPDATE steps SET record = replace(record, '28805383', '28805384')")
+    journal, _ = open_sqlite(folder)
+    assert await journal.page(10) == ([], 0)
+    await journal.close()
+    assert LEGACY_FILE in names(folder)
+
+
+async def test_a_journal_that_does_not_say_whose_it_is_belongs_to_the_account_behind_its_host(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / LEGACY_FILE)) as connection, connection:
+        connection.execute("UPDATE steps SET record = replace(record, '28805383', 'null')")
+    journal, _ = open_sqlite(folder)
+    assert len(await journal.changes(10)) == len(CHANGES)
     await journal.close()
     assert names(folder) == [FILE]
 

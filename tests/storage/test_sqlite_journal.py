@@ -15,6 +15,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
+from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.changes.journal import Journal, JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import Plan
 from amo_mcp.paths import StateDir
@@ -456,3 +457,29 @@ async def test_what_a_killed_process_left_unfinished_is_found_by_those_that_live
     assert len(locks(tmp_path)) == 1
     await last.close()
     assert names(tmp_path) == [FILE]
+
+
+async def test_the_journal_can_be_read_but_not_written_while_the_account_that_was_known_cannot_be_reached(
+    tmp_path: Path,
+) -> None:
+    reachable = True
+
+    async def account_id() -> int:
+        if not reachable:
+            raise Unauthorized(401)
+        return ACCOUNT_ID
+
+    def opened() -> SqliteJournal:
+        return SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
+
+    journal, other = opened(), opened()
+    record = await journal.begin("update_segment", [DONE])
+    await journal.note(record.id, {}, "done")
+    reachable = False
+    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    assert (await journal.unsettled(), await journal.change("c")) == ([], None)
+    with pytest.raises(Unauthorized):
+        await journal.begin("update_segment", [RENAME])
+    with pytest.raises(Unauthorized):
+        await other.changes(10)
+    await journal.close()

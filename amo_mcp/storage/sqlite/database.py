@@ -11,15 +11,17 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.paths import StateDir
-from amo_mcp.storage.sqlite.creation import ensure_exists
+from amo_mcp.storage.sqlite.creation import ensure_exists, find_legacy
 from amo_mcp.storage.sqlite.files import Identity, identity_of
 from amo_mcp.storage.sqlite.process_lock import ProcessLock, is_gone, remove_dead_locks
 from amo_mcp.storage.sqlite.schema import upgrade
@@ -47,18 +49,28 @@ class Database:
         self._base_url = base_url
         self._account_id = account_id
         self._files: dict[int, DatabaseFile] = {}
+        self._last: DatabaseFile | None = None
 
-    async def file(self) -> "DatabaseFile":
+    async def file(self, *, to_read: bool = False) -> "DatabaseFile":
         """The file of the account, opened when it is first used.
+
+        Args:
+            to_read: whether the account that was behind the address last will do, when its id cannot be read now.
 
         Raises:
             AmoError: the account's id cannot be read.
         """
-        account = await self._account_id()
+        try:
+            account = await self._account_id()
+        except AmoError:
+            if self._last is None or not to_read:
+                raise
+            return self._last
         if account not in self._files:
-            legacy = self._state.legacy_journal_file(self._base_url)
+            legacy = partial(find_legacy, self._state, self._base_url, account)
             self._files[account] = DatabaseFile(self._state.journal_file(account), legacy)
-        return self._files[account]
+        self._last = self._files[account]
+        return self._last
 
     async def close(self) -> None:
         """Close what is open; what is used again is opened again."""
@@ -78,7 +90,7 @@ class MemoryDatabase:
         with _transaction(self._connection):
             upgrade(self._connection)
 
-    async def file(self) -> Self:
+    async def file(self, *, to_read: bool = False) -> Self:
         """See `Database.file`."""
         return self
 
@@ -125,10 +137,10 @@ class DatabaseFile:
         process: the name of this process, under which the others see whether it is alive.
     """
 
-    def __init__(self, path: Path, legacy: Path) -> None:
+    def __init__(self, path: Path, find_legacy: Callable[[], Path | None]) -> None:
         self.process = os.urandom(8).hex()
         self._path = path
-        self._legacy = legacy
+        self._find_legacy = find_legacy
         self._connection: _Connection | None = None
         self._one_at_a_time = anyio.Lock()
 
@@ -190,7 +202,7 @@ class DatabaseFile:
         return opened
 
     def _connect(self) -> _Connection:
-        ensure_exists(self._path, self._legacy)
+        ensure_exists(self._path, self._find_legacy)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_MAX_WAIT)
         lock = None
         try:

@@ -73,7 +73,7 @@ class SqliteJournal(Journal):
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
-        file = await self._database.file()
+        file = await self._database.file(to_read=True)
         await file.write(partial(self._settle, change_id, found))
 
     @override
@@ -83,22 +83,22 @@ class SqliteJournal(Journal):
 
     @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
-        file = await self._database.file()
+        file = await self._database.file(to_read=True)
         return await file.read(partial(_page, limit=limit, before=before))
 
     @override
     async def change(self, change_id: str) -> ChangeRecord | None:
-        file = await self._database.file()
+        file = await self._database.file(to_read=True)
         return await file.read(partial(_change, change_id=change_id))
 
     @override
     async def unsettled(self) -> list[Unsettled]:
-        file = await self._database.file()
+        file = await self._database.file(to_read=True)
         return await file.read(partial(self._unsettled, file))
 
     @override
     async def recreated_ids(self) -> RecreatedIds:
-        file = await self._database.file()
+        file = await self._database.file(to_read=True)
         return await file.read(_recreated_ids)
 
     @override
