@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from amo_mcp.amocrm.limits import (
     ALMOST_FULL,
@@ -21,23 +21,11 @@ from amo_mcp.amocrm.limits import (
 )
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind
+from amo_mcp.reorganize.names import LOOKALIKES, Reading, is_mixed, is_picture, reduced
 from amo_mcp.text import counted, quote, quote_unless_code
 
-NEAR = 86.0
-"""Likeness of two names, from 0 to 100, from which they count as near-duplicates."""
-
 _RARELY_FILLED = 0.1
-_MIN_NEAR_LENGTH = 5
-_LOOKALIKES = str.maketrans("abcehkmoptxy", "авсенкмортху")
-_TRANSLITERATED = str.maketrans(
-    dict(zip("абвгдезийклмнопрстуфхцыэ", "abvgdezijklmnoprstufhcye", strict=True))
-    | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
-)
 _WORD = re.compile(r"[^\W_]+")
-_PLURAL = re.compile(r"(ами|ями|ов|ев|ей|ах|ях|ам|ям|ы|и|а|я|es|s)$")
-_MIN_STEM = 3
-_FIRST_PICTURE = "\u2190"
-
 
 FindingProblem = Literal[
     "near_duplicate_names",
@@ -76,7 +64,9 @@ def audit_segments(segments: Sequence[Segment], fields: Sequence[CustomField]) -
     near = [*_near_duplicates("segment", ordered)]
     return [
         *near,
-        *_empty(ordered, {segment_id for finding in near for segment_id in finding.ids}),
+        *_empty(
+            ordered, {segment_id for finding in near if finding.confidence == "high" for segment_id in finding.ids}
+        ),
         *_color_clashes("segment", ordered, SEGMENT_COLORS),
         *_naming_drift("segment", ordered),
         *_unused_fields(ordered, fields),
@@ -98,83 +88,65 @@ def audit_statuses(statuses: Sequence[Status]) -> list[Finding]:
     ]
 
 
-def key_of(name: str) -> str:
-    """A name without what makes two spellings of one name: case, spaces, signs, look-alike letters, order, plural."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", name).casefold().replace("ё", "е"))
-    return " ".join(sorted(_singular(_one_script(word)) for word in words))
-
-
-def _one_script(word: str) -> str:
-    """A word whose Latin letters stand among Cyrillic ones, with the Cyrillic letters that they look like."""
-    return word.translate(_LOOKALIKES) if _is_mixed(word) else word
-
-
-def _singular(word: str) -> str:
-    stem = _PLURAL.sub("", word)
-    return stem if len(stem) >= _MIN_STEM else word
-
-
-def _is_mixed(word: str) -> bool:
-    return any("а" <= char <= "я" for char in word) and any("a" <= char <= "z" for char in word)
-
-
 def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding]:
-    """Groups of names that mean the same; the first of each, by customers and then by id, is the one to keep."""
-    group = list(range(len(entities)))
-    likeness: dict[int, float] = defaultdict(lambda: 100.0)
-    for first, second, score in _alike([_ComparableName.of(entity.name) for entity in entities]):
-        old, new = group[second], group[first]
-        group = [new if item == old else item for item in group]
-        likeness[new] = min(likeness[new], score, likeness.pop(old, 100.0))
-    members: dict[int, list[Entity]] = defaultdict(list)
-    for entity, belongs in zip(entities, group, strict=True):
-        members[belongs].append(entity)
-    for belongs, alike in sorted(members.items()):
-        if len(alike) > 1:
-            yield _near(kind, alike, likeness[belongs])
+    """Names that are one, and then names that read alike, each group with the one to keep.
+
+    Of names that are one a deletion is suggested. Names that read alike are reported with the one that each stands for.
+    """
+    groups: dict[str, list[Entity]] = defaultdict(list)
+    for entity in entities:
+        groups[reduced(entity.name) or f"\0{entity.id}"].append(entity)
+    for same in groups.values():
+        if len(same) > 1:
+            yield _same(kind, same)
+    kept = [_kept(same) for same in groups.values()]
+    for alike in _alike([Reading.of(entity.name) for entity in kept]):
+        yield _perhaps_same(kind, [kept[place] for place in alike])
 
 
-@dataclass(frozen=True)
-class _ComparableName:
-    """A name as it is compared: by its letters, by its sound in Latin letters, and by its numbers."""
-
-    key: str
-    spoken: str
-    numbers: tuple[str, ...]
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        key = key_of(name)
-        spoken = " ".join(sorted(key.translate(_TRANSLITERATED).split()))
-        return cls(key, spoken, tuple(re.findall(r"\d+", key)))
-
-
-def _alike(names: Sequence[_ComparableName]) -> Iterator[tuple[int, int, float]]:
-    """The places of two names that mean the same, and their likeness; short ones must be the same, or sound so."""
-    from rapidfuzz.fuzz import ratio
-
-    for (first, one), (second, other) in combinations(enumerate(names), 2):
-        if not one.key or not other.key:
+def _alike(readings: Sequence[Reading]) -> Iterator[tuple[int, ...]]:
+    """The places of names of which each is like each other, until every two that are alike have been together."""
+    places = range(len(readings))
+    pairs = {pair for pair in combinations(places, 2) if readings[pair[0]].is_like(readings[pair[1]])}
+    left = sorted(pairs, reverse=True)
+    together: set[tuple[int, int]] = set()
+    while left:
+        pair = left.pop()
+        if pair in together:
             continue
-        if one.key == other.key or one.spoken == other.spoken:
-            yield first, second, 100.0
-        elif one.numbers == other.numbers and min(len(one.key), len(other.key)) >= _MIN_NEAR_LENGTH:
-            score = ratio(one.key, other.key, score_cutoff=NEAR) or ratio(one.spoken, other.spoken, score_cutoff=NEAR)
-            if score:
-                yield first, second, score
+        group = list(pair)
+        for place in places[pair[1] + 1 :]:
+            if all((member, place) in pairs for member in group):
+                group.append(place)
+        together.update(combinations(group, 2))
+        yield tuple(group)
 
 
-def _near(kind: Kind, alike: Sequence[Entity], score: float) -> Finding:
-    kept = min(alike, key=lambda entity: (-_customers(entity), not _is_system(entity), entity.id))
-    empty = [entity for entity in alike if entity is not kept and not _is_system(entity) and not _customers(entity)]
+def _same(kind: Kind, same: Sequence[Entity]) -> Finding:
+    kept = _kept(same)
+    empty = [entity for entity in same if entity is not kept and _is_deletable(entity)]
     return Finding(
         "near_duplicate_names",
         kind,
-        _ids(alike),
-        f"{_names(alike)} mean the same; {quote(kept.name)} (id {kept.id}) is the one to keep.",
-        "high" if score == 100.0 else "medium",
+        _ids(same),
+        f"{_names(same)} are one name; {quote(kept.name)} (id {kept.id}) is the one to keep.",
+        "high",
         tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
     )
+
+
+def _perhaps_same(kind: Kind, alike: Sequence[Entity]) -> Finding:
+    reason = f"{_names(alike)} may mean the same; ask before one of them is deleted."
+    return Finding("near_duplicate_names", kind, _ids(alike), reason, "medium")
+
+
+def _kept(same: Sequence[Entity]) -> Entity:
+    return min(same, key=lambda entity: (-_customers(entity), not _is_system(entity), _is_deletable(entity), entity.id))
+
+
+def _is_deletable(entity: Entity) -> bool:
+    """Whether nothing is lost with it that is known: a segment without customers, or a status of one's own."""
+    return entity.customers_count == 0 if isinstance(entity, Segment) else not entity.is_default
 
 
 def _empty(segments: Sequence[Segment], reported: set[int]) -> Iterator[Finding]:
@@ -221,15 +193,10 @@ def _drifts(name: str) -> Iterator[str]:
         yield "stray spaces"
     if "_" in name:
         yield "underscores"
-    if any(_is_emoji(char) for char in name):
+    if any(is_picture(char) for char in name):
         yield "emoji"
-    if any(_is_mixed(word.casefold()) for word in _WORD.findall(name)):
+    if any(is_mixed(word.casefold()) for word in _WORD.findall(name)):
         yield "Latin and Cyrillic letters in one word"
-
-
-def _is_emoji(char: str) -> bool:
-    """Whether it is a picture; signs such as «№» and «°» are writing."""
-    return char >= _FIRST_PICTURE and unicodedata.category(char) in ("So", "Sk", "Cs")
 
 
 def _cleaned(name: str) -> str:
@@ -237,16 +204,16 @@ def _cleaned(name: str) -> str:
     kept = "".join(
         char
         for char in spaced
-        if not _is_emoji(char) and unicodedata.category(char)[0] != "C" and not "\ufe00" <= char <= "\ufe0f"
+        if not is_picture(char) and unicodedata.category(char)[0] != "C" and not "\ufe00" <= char <= "\ufe0f"
     )
     return " ".join(_cyrillic(word) for word in kept.split())
 
 
 def _cyrillic(word: str) -> str:
     """The word in one script, with its capitals where they were."""
-    if not _is_mixed(word.casefold()):
+    if not is_mixed(word.casefold()):
         return word
-    lower = word.casefold().translate(_LOOKALIKES)
+    lower = word.casefold().translate(LOOKALIKES)
     if len(lower) != len(word) or any("a" <= char <= "z" for char in lower):
         return word
     return "".join(new.upper() if old.isupper() else new for old, new in zip(word, lower, strict=True))

@@ -128,7 +128,10 @@ class TestDemo:
         assert done.stdout.count("✓ 10 changes done") == 2
         assert "10 of 10  Done" in done.stdout
         assert "✓ deleted 54 «vip клиенты »" in done.stdout
-        assert "✗ invalid_arguments: color is not one of the 40 segment colours. Nothing was changed." in done.stdout
+        assert (
+            "✗ invalid_arguments: color «pink» is not one of the 40 segment colours. Nothing was changed."
+            in done.stdout
+        )
         assert "\x1b[" not in done.stdout
 
     @pytest.mark.requirement("COMMAND-5")
