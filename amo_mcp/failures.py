@@ -217,7 +217,8 @@ def explain(error: Exception) -> Failure | None:
         case Stopped():
             return Failure("unavailable", "The server was stopped before it could do this.", "Call again later.")
         case PlanUsed():
-            return Failure("target_changed", "The plan was applied already.", "list_changes shows what was done.")
+            what = "The plan was applied already, or is no longer kept."
+            return Failure("target_changed", what, "list_changes shows what was done.")
         case UndoneMeanwhile():
             what = "It was undone already, or is just being undone."
             return Failure("target_changed", what, "list_changes shows what was done.")

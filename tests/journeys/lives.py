@@ -12,6 +12,7 @@ from mcp import Client
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.session import Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.sandbox import Sandbox
@@ -114,6 +115,7 @@ async def living(
     clock: Callable[[], float],
     app: ASGIApp | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    session: Callable[[HttpTransport], Session] = lambda http: session_at("http://127.0.0.1", http),
 ) -> AsyncIterator[Life]:
     """A server on the journal in a folder, with a client; it ends in peace, or as a killed process does.
 
@@ -121,13 +123,14 @@ async def living(
         clock: gives the Unix seconds of the journal and the plans.
         app: the sandbox, or what stands before it.
         monotonic: gives the seconds by which what was read of the account grows old.
+        session: makes the session; by default an unpaced one, in which waiting takes no time.
     """
     switch = KillSwitch()
     journal = MortalJournal(folder, switch, clock)
     wire = MortalWire(app or sandbox.app, switch)
     try:
         async with (
-            serving(sandbox, journal, journal.plans, wire, monotonic) as served,
+            serving(sandbox, journal, journal.plans, wire, monotonic, session) as served,
             served.client(era, person) as client,
         ):
             yield Life(client, journal, switch)
@@ -142,16 +145,18 @@ async def serving(
     plans: PlanStore,
     app: ASGIApp | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    session: Callable[[HttpTransport], Session] = lambda http: session_at("http://127.0.0.1", http),
 ) -> AsyncIterator[Served]:
     """A server on a sandbox in process, on a journal of the test's.
 
     Args:
         app: the sandbox, or what stands before it.
         monotonic: gives the seconds by which what was read of the account grows old.
+        session: makes the session; by default an unpaced one, in which waiting takes no time.
     """
     http = HttpTransport(timeout=20, app=app or sandbox.app)
     try:
-        yield served_on(sandbox, session_at("http://127.0.0.1", http), journal=journal, plans=plans, clock=monotonic)
+        yield served_on(sandbox, session(http), journal=journal, plans=plans, clock=monotonic)
     finally:
         await http.aclose()
 
@@ -190,11 +195,12 @@ def step_outcomes(change: Json) -> list[StepOutcome]:
     steps = change.get("steps") or [{"summary": change["summary"], "status": change["status"]}]
     not_known = {"interrupted", "pending"}
     return [
-        (*_verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"]) for step in steps
+        (*verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"]) for step in steps
     ]
 
 
-def _verb_and_id(summary: str) -> tuple[str, int]:
+def verb_and_id(summary: str) -> tuple[str, int]:
+    """What the summary of a step says is done, and to which id (0 while it is not known)."""
     found = _SUMMARY.fullmatch(summary)
     assert found, summary
     return found[1], int(found[2] or 0)

@@ -540,7 +540,8 @@ async def test_two_yeses_at_once_to_one_plan_apply_it_once(era: str, sandbox: Sa
         results = [await client.call_tool("confirm_change", {"approval_id": one}) for one in asked]
     assert len(answer(results[0])["done"]) == 1
     failure = error(results[1])
-    assert (failure["code"], failure["message"]) == ("target_changed", f"The plan was applied already. {NOTHING}")
+    message = f"The plan was applied already, or is no longer kept. {NOTHING}"
+    assert (failure["code"], failure["message"]) == ("target_changed", message)
     assert served.writes() == [f"POST {SEGMENTS}"]
 
 

@@ -1,6 +1,7 @@
 """A disk that can be full."""
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -30,4 +31,6 @@ class Disk:
 
     def _set_pages(self, count: int) -> None:
         for connection in self._connections:
-            connection.execute(f"PRAGMA max_page_count = {count}")
+            # Of one that was closed, or whose file is no database any more, there is nothing to limit.
+            with suppress(sqlite3.Error):
+                connection.execute(f"PRAGMA max_page_count = {count}")
