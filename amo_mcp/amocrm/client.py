@@ -15,7 +15,7 @@ from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnkno
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Account, ApiEntity, CreatedStatus, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
-from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.session import BeforeRetry, Session
 
 _STATUSES = "/api/v4/customers/statuses"
 _SEGMENTS = "/api/v4/customers/segments"
@@ -35,11 +35,20 @@ _EntityT = TypeVar("_EntityT", bound=ApiEntity)
 
 
 class AmoClient:
-    """The API of one account; `on_wait` is called when a request of this client has to wait."""
+    """The API of one account.
 
-    def __init__(self, session: Session, on_wait: OnWait | None = None) -> None:
+    Args:
+        session: sends the requests.
+        on_wait: is called when a request of this client has to wait.
+        before_retry: is called before a PATCH or a DELETE is sent again.
+    """
+
+    def __init__(
+        self, session: Session, on_wait: OnWait | None = None, before_retry: BeforeRetry | None = None
+    ) -> None:
         self._session = session
         self._on_wait = on_wait
+        self._before_retry = before_retry
 
     @property
     def base_url(self) -> str:
@@ -49,6 +58,10 @@ class AmoClient:
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
         """A client of the same session with another `on_wait`."""
         return AmoClient(self._session, on_wait)
+
+    def checking(self, before_retry: BeforeRetry) -> "AmoClient":
+        """A client of the same session with a `before_retry`."""
+        return AmoClient(self._session, self._on_wait, before_retry)
 
     def prepare(self) -> None:
         """Load what the first request needs; may take a tenth of a second."""
@@ -134,8 +147,11 @@ class AmoClient:
         Raises:
             ModeDisabled: the account is in another mode than the endpoint needs.
         """
+        before_retry = self._before_retry if method in ("PATCH", "DELETE") else None
         try:
-            return await self._session.request(method, path, params=params, body=body, on_wait=self._on_wait)
+            return await self._session.request(
+                method, path, params=params, body=body, on_wait=self._on_wait, before_retry=before_retry
+            )
         except Rejected as error:
             needed = next((mode for endpoint, mode in _MODES.items() if path.startswith(endpoint)), "")
             actual = await self._mode() if needed and error.status == HTTPStatus.UNPROCESSABLE_ENTITY else needed

@@ -46,6 +46,9 @@ _REPEATABLE = ("GET", "PATCH", "DELETE")
 
 Sleep = Callable[[float], Awaitable[None]]
 
+BeforeRetry = Callable[[], Awaitable[None]]
+"""Is called before a request is sent again; what it raises ends the trying."""
+
 
 class TokenSource(Protocol):
     """Where the bearer token comes from."""
@@ -111,6 +114,7 @@ class _Request:
     params: Mapping[str, int] | None
     body: Any
     on_wait: OnWait | None
+    before_retry: BeforeRetry | None = None
     lost: OutcomeUnknown | None = None
 
 
@@ -157,6 +161,7 @@ class Session:
         params: Mapping[str, int] | None = None,
         body: Any = None,
         on_wait: OnWait | None = None,
+        before_retry: BeforeRetry | None = None,
     ) -> Any:
         """Send one request and give the JSON that came back, None for an empty response.
 
@@ -166,13 +171,15 @@ class Session:
             params: the query.
             body: what to send as JSON.
             on_wait: called when the request has to wait.
+            before_retry: called before the request is sent again; while an attempt may have been made, what it raises
+                is `OutcomeUnknown` to the caller.
 
         Raises:
             Unavailable: no usable answer, and the request cannot have changed anything.
             OutcomeUnknown: a write was sent, and no usable answer came.
             Refused: the API said no; see its subclasses.
         """
-        request = _Request(method, path, params, body, on_wait)
+        request = _Request(method, path, params, body, on_wait, before_retry)
         until = self._clock() + MAX_RETRYING
         try:
             return await self._attempt(request)
@@ -185,6 +192,7 @@ class Session:
             # The first attempt is the one above: most requests need nothing that counts attempts.
             if failed:
                 raise failed.pop()
+            await _check_before_retry(request)
             return await self._attempt(request)
 
         return await self._retrying(request, until)(attempt)
@@ -290,6 +298,17 @@ def _may_have_moved(response: Response) -> bool:
     """Whether this is how the old address of a renamed account may answer."""
     is_router_404 = response.status == HTTPStatus.NOT_FOUND and response.is_foreign
     return response.is_redirect or is_router_404 or response.status == HTTPStatus.UNAUTHORIZED
+
+
+async def _check_before_retry(request: _Request) -> None:
+    if request.before_retry is None:
+        return
+    try:
+        await request.before_retry()
+    except Exception as error:
+        if (lost := request.lost) is not None:
+            raise OutcomeUnknown(lost.reason, settled=lost.settled, hint=lost.hint) from error
+        raise
 
 
 def _is_worth_repeating(method: str, error: BaseException) -> bool:

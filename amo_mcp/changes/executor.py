@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -230,7 +231,7 @@ class _Run:
             Stopped: they were not answered within the seconds of a stop.
         """
         pending = await self._prepare(span) if span.start else None
-        failure: AmoError | Stopped | None = None
+        failure: AmoError | TargetChanged | Stopped | None = None
         with anyio.CancelScope(shield=True):
             if pending is not None:
                 await self._note(span, pending)
@@ -238,10 +239,11 @@ class _Run:
             batch = self.steps[span.start : span.stop]
             try:
                 with self.executor.stop.sending() as sending:
-                    batch = await deliver(self.executor.client, batch)
+                    client = self.executor.client.checking(partial(self._check_again, batch))
+                    batch = await deliver(client, batch)
                 if sending.cancelled_caught:
                     failure = Stopped(sent=True)
-            except (Refused, Unavailable) as error:
+            except (Refused, Unavailable, TargetChanged) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
             except OutcomeUnknown as error:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
@@ -268,6 +270,18 @@ class _Run:
         if differences := drift(batch, self.snapshot, among=self.steps):
             raise TargetChanged(differences)
         return _pending(batch, self.snapshot, self.steps)
+
+    async def _check_again(self, batch: Sequence[Step]) -> None:
+        """Compare a batch that is about to be sent again, once what it was compared with has grown old.
+
+        Raises:
+            TargetChanged: somebody changed a target while the server waited.
+            AmoError: the account cannot be read.
+        """
+        if self.executor.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
+            return
+        if differences := drift(batch, await read_targets(self.executor.client, batch), among=self.steps):
+            raise TargetChanged(differences)
 
     async def _note(self, span: range, steps: Sequence[Step]) -> None:
         await self.executor.journal.note(self.change_id, dict(zip(span, steps, strict=True)))

@@ -76,13 +76,14 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step, kinds = steps[0], sorted({step.kind for step in steps})
     if len(steps) > 1 or isinstance(step, Create):
         return await read_snapshot(client, kinds, with_fields=with_fields)
+    # The target last: it is what has to be as fresh as can be.
+    fields = await client.segment_fields() if with_fields else ()
     try:
         if moves_status(step):
             return await read_snapshot(client, kinds)
         target = await read_one(client, step.kind, step.before.id)
     except NotFound:
         return Snapshot({step.kind: {}})
-    fields = await client.segment_fields() if with_fields else ()
     return Snapshot({step.kind: {target.id: target}}, fields)
 
 

@@ -11,7 +11,7 @@ from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Proble
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
-from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.session import BeforeRetry, Session
 from amo_mcp.language import Message
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +41,7 @@ class Scripted:
         params: dict[str, int] | None = None,
         body: Any = None,
         on_wait: OnWait | None = None,
+        before_retry: BeforeRetry | None = None,
     ) -> Any:
         self.asked.append((method, path, params, body))
         self.waiting.append(on_wait)

@@ -47,6 +47,9 @@ class Watched:
         if self._failure:
             raise self._failure
 
+    def checking(self, _: object) -> "Watched":
+        return self
+
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         self.look()
         return self._segments[segment_id].model_copy(update=patch.to_payload())

@@ -11,7 +11,7 @@ from tests.clock import Clock
 from tests.storage.backends import FILE
 from tests.storage.disk import Disk
 
-PACE_FILE = "rate-limit.sqlite"
+PACE_FILE = "rate-limit.json"
 HOUR, YEAR = 3600.0, 365 * 86_400.0
 GARBAGE = b"neither a journal nor a table of slots\n" * 400
 

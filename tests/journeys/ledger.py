@@ -102,9 +102,9 @@ class Ledger:
         return deepcopy({**account.segments, **account.statuses})
 
     def busiest_second(self) -> int:
-        """The largest number of requests that arrived within one second."""
-        ahead = enumerate(self.arrivals)
-        return max((sum(at < first + 1 for at in self.arrivals[place:]) for place, first in ahead), default=0)
+        """The largest number of requests that arrived within one second, in the last call or just before it."""
+        recent = self.arrivals[max(0, self._begun - 20) :]
+        return max((sum(at < first + 1 for at in recent[place:]) for place, first in enumerate(recent)), default=0)
 
     def _effects(self, by: Literal["server", "colleague"], before: State, target: int) -> Iterator[Effect]:
         now = self.state()

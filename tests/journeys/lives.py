@@ -10,8 +10,10 @@ from typing import Any
 
 from mcp import Client
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
-from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.http import HttpTransport, Response
+from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
 from amo_mcp.amocrm.session import Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
@@ -97,6 +99,18 @@ class Interruption:
             await send(message)
 
 
+class Paced(HttpTransport):
+    """A transport in process whose requests take their slots, as those over the network do."""
+
+    @override
+    async def send(self, *arguments: Any, slot: Slot = UNLIMITED, **named: Any) -> Response:
+        await slot.acquire()
+        try:
+            return await super().send(*arguments, **named)
+        finally:
+            await slot.release()
+
+
 @dataclass
 class Life:
     """A process from its start to its end, and its one client."""
@@ -154,7 +168,7 @@ async def serving(
         monotonic: gives the seconds by which what was read of the account grows old.
         session: makes the session; by default an unpaced one, in which waiting takes no time.
     """
-    http = HttpTransport(timeout=20, app=app or sandbox.app)
+    http = Paced(timeout=20, app=app or sandbox.app)
     try:
         yield served_on(sandbox, session(http), journal=journal, plans=plans, clock=monotonic)
     finally:

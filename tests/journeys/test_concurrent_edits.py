@@ -128,6 +128,38 @@ async def test_updates_that_follow_each_other_within_two_seconds_stand_on_one_re
     ]
 
 
+@pytest.mark.requirement("CONFIRM-11", "PLAN-5")
+@pytest.mark.parametrize("fault", [Fault("PATCH", retry_after=1), Fault("PATCH", status=503)])
+async def test_a_segment_that_a_colleague_renames_before_a_write_is_sent_again_is_not_overwritten(
+    era: str, fault: Fault, sandbox: Sandbox
+) -> None:
+    colleague = Colleague(sandbox)
+    colleague.edits(1, 66, name="Чужое")
+    async with shared(sandbox, era, colleague, seconds=SLOW) as (served, client):
+        sandbox.faults.add(fault)
+        failure = error(await client.call_tool("update_segment", {"segment_id": 66, "name": "Первые"}))
+        listed = await newest(client)
+    assert sandbox.account.segments[66]["name"] == "Чужое"
+    assert served.writes() == [f"PATCH {SEGMENTS}/66"]
+    if fault.retry_after:
+        assert (failure["code"], failure["differences"], listed["status"]) == (
+            "target_changed",
+            ["segment «новички» (id 66): name was «новички» and is now «Чужое»."],
+            "failed",
+        )
+        assert failure["message"].endswith(NOTHING)
+    else:
+        assert (failure["code"], listed["status"]) == ("outcome_unknown", "interrupted")
+
+
+async def test_a_write_that_was_lost_is_sent_again_when_its_target_is_as_it_was(era: str, sandbox: Sandbox) -> None:
+    async with shared(sandbox, era, Colleague(sandbox), seconds=SLOW) as (served, client):
+        sandbox.faults.add(Fault("PATCH", status=503))
+        updated = answer(await client.call_tool("update_segment", {"segment_id": 66, "name": "Первые"}))
+    assert updated["after"]["name"] == sandbox.account.segments[66]["name"] == "Первые"
+    assert served.writes() == [f"PATCH {SEGMENTS}/66"] * 2
+
+
 SEGMENT_EDITS: list[tuple[Json | None, str]] = [
     ({"name": "Чужое"}, "segment «vip клиенты» (id 54): name was «vip клиенты» and is now «Чужое»."),
     ({"color": "ae003f"}, "segment «vip клиенты» (id 54): colour was b118c8 and is now ae003f."),

@@ -172,3 +172,20 @@ async def test_a_change_that_was_made_and_could_not_be_recorded_is_told_with_its
         "done": [summary],
     }
     assert (change["summary"], change["status"]) == (summary, "done")
+
+
+async def test_a_plan_that_was_lost_with_the_journal_while_a_person_was_asked_is_not_said_to_have_been_applied(
+    era: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def say_yes(_: str) -> str:
+        for file in tmp_path.glob(f"{FILE}*"):
+            file.unlink()
+        return "yes"
+
+    async with planning(sandbox, tmp_path) as served, served.client(era, Person(say_yes)) as client:
+        failure = error(await apply(client, await plan(client, TIDY)))
+    assert (failure["code"], failure["message"]) == (
+        "target_changed",
+        "The plan was applied already, or is no longer kept. Nothing was changed.",
+    )
+    assert served.writes() == []
