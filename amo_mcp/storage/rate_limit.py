@@ -5,6 +5,7 @@ the limit. So the slots (see `amo_mcp.storage.slots`) are kept in a file. What i
 written over. While it cannot be used, each process sends very few requests by itself.
 """
 
+import itertools
 import logging
 import os
 import secrets
@@ -73,8 +74,10 @@ class SharedRateLimiter(RateLimiter):
         self._timeout = timeout
         self._sleep = sleep
         self._clock = clock
-        self._seen: SlotTable | None = None
-        self._alone: SlotTable | None = None
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        self._own = SlotTable(noted_at=clock())
+        self._shared: bool | None = None
         self._waiting = 0
         self._prepared = anyio.Semaphore(max(2, (per_second + 1) // 2), fast_acquire=True)
         self._in_order = anyio.Lock(fast_acquire=True)
@@ -82,7 +85,7 @@ class SharedRateLimiter(RateLimiter):
     @property
     def shared(self) -> bool:
         """Whether the limit was shared with other processes when it was last used."""
-        return self._seen is not None and self._alone is None
+        return self._shared is True
 
     @override
     @asynccontextmanager
@@ -143,7 +146,7 @@ class SharedRateLimiter(RateLimiter):
 
     async def _take(self) -> str:
         """Take a slot when it is this request's turn, and give the name under which it is taken."""
-        lease = secrets.token_hex(8)
+        lease = f"{self._process}-{next(self._numbers)}"
 
         def take(table: SlotTable, count: int) -> float:
             _refuse_long(table.pause_left)
@@ -157,7 +160,7 @@ class SharedRateLimiter(RateLimiter):
     async def _use(self, operation: Callable[[SlotTable, int], _T]) -> _T:
         """What `operation` gives, of the table that counts now and its number of slots."""
         try:
-            for _ in range(1 if self._alone else _MAX_BUSY):
+            for _ in range(1 if self._shared is False else _MAX_BUSY):
                 with suppress(BlockingIOError):
                     return self._use_file(operation)
                 await self._sleep(_BUSY_SLEEP)
@@ -165,17 +168,19 @@ class SharedRateLimiter(RateLimiter):
         except OSError as error:
             reason = type(error).__name__
         count = min(self._per_second, ALONE_PER_SECOND)
-        if self._alone is None:
+        self._own.note(self._clock())
+        if self._shared is not False:
             logger.warning(
                 "The rate limit cannot be shared with other processes (%s): this one sends very few until it can",
                 reason,
             )
-            self._alone = self._new_table(self._clock(), 0 if self._seen is None else count)
-        self._alone.note(self._clock())
-        return operation(self._alone, count)
+            if self._shared:
+                self._own.occupy(count)
+            self._shared = False
+        return operation(self._own, count)
 
     def _use_file(self, operation: Callable[[SlotTable, int], _T]) -> _T:
-        """What `operation` gives, of the table in the file.
+        """What `operation` gives, of the table in the file; what this process has taken counts, whatever became of it.
 
         Raises:
             BlockingIOError: another process is just at it.
@@ -187,33 +192,25 @@ class SharedRateLimiter(RateLimiter):
                 raise BlockingIOError
             content = file.read(_MAX_BYTES)
             table = self._read(content)
+            table.merge(self._own)
             result = operation(table, self._per_second)
             file.seek(0)
             # One write, and never a shorter one: the file is never half of one table and half of another.
             file.write(table.model_dump_json().encode().ljust(len(content)))
-        if self._alone is not None:
+        if self._shared is False:
             logger.warning("The rate limit is shared with other processes again")
-            self._alone = None
-        self._seen = table
+        self._own, self._shared = table.of(self._process), True
         return result
 
     def _read(self, content: bytes) -> SlotTable:
-        """The table that is in a file, with what this process has sent alone; a new one, where there is none in it."""
-        now = self._clock()
+        """The table that is in a file; a new one, where there is none in it."""
         try:
             table = SlotTable.model_validate_json(content)
+            table.note(self._clock())
         except ValueError:
-            table = self._new_table(now, self._per_second if content or self._seen else 0)
-        table.note(now)
-        if self._alone is not None:
-            table.taken |= self._alone.taken
-            table.paused_until = max(table.paused_until, self._alone.paused_until)
-        return table
-
-    def _new_table(self, now: float, taken: int) -> SlotTable:
-        """A table with the pause that is known of, and so many slots taken for a second: others may have sent."""
-        table = SlotTable(noted_at=now, paused_until=self._seen.paused_until if self._seen else 0.0)
-        table.occupy(taken)
+            table = SlotTable(noted_at=self._clock())
+            if content or self._shared is not None:
+                table.occupy(self._per_second)
         return table
 
 

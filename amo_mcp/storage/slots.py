@@ -63,6 +63,16 @@ class SlotTable(BaseModel):
         if lease in self.taken:
             self.taken[lease] = self.noted_at + REUSE_AFTER
 
+    def merge(self, other: Self) -> None:
+        """Add the slots and the pause of another table; of a slot that both have, the other knows more."""
+        self.taken |= {lease: free_at for lease, free_at in other.taken.items() if free_at > self.noted_at}
+        self.paused_until = max(self.paused_until, other.paused_until)
+
+    def of(self, process: str) -> Self:
+        """The pause, and the slots whose names begin so."""
+        taken = {lease: free_at for lease, free_at in self.taken.items() if lease.startswith(process)}
+        return self.model_copy(update={"taken": taken})
+
     def occupy(self, count: int) -> None:
         """Let so many slots be taken for the next second: others may have sent requests in the last one."""
         self.taken |= {secrets.token_hex(8): self.noted_at + REUSE_AFTER for _ in range(count)}

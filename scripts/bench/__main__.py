@@ -152,7 +152,7 @@ def sizes() -> Iterator[Figure]:
             yield Figure(f"`{name}` of a full account", len(_compact(ours.call(name))), "bytes")
 
 
-def pace(action: str, method: str, wanted: float) -> Iterator[Figure]:
+def pace(what: str, action: str, method: str, wanted: float) -> Iterator[Figure]:
     """A hundred changes by one plan at 7 requests a second: the shortest time that the limit allows, over the time.
 
     The plan reads the account again while it runs: every two seconds, and before every deletion.
@@ -174,7 +174,7 @@ def pace(action: str, method: str, wanted: float) -> Iterator[Figure]:
         at = [request["at"] for request in requests if request["method"] == method]
     shortest = (len(at) - 1) // 7
     kept = round(shortest / (at[-1] - at[0]), 4)
-    yield Figure(f"100 {action}s by one plan at 7 requests per second: share of that rate", kept, "×", f"≥ {wanted}")
+    yield Figure(f"100 {what} by one plan at 7 requests per second: share of that rate", kept, "×", f"≥ {wanted}")
 
 
 def _compact(value: Any) -> bytes:
@@ -213,8 +213,8 @@ def _measured(part: int) -> Iterator[Figure]:
             own_time(100 // part, 100, 3.0),
             throughput(max(3, 20 // part)),
             memory(10_000 // part),
-            pace("update", "PATCH", 0.9),
-            pace("delete", "DELETE", 0.45),
+            pace("updates", "update", "PATCH", 0.9),
+            pace("deletions", "delete", "DELETE", 0.45),
             sizes(),
         ):
             yield from found

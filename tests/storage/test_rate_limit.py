@@ -529,6 +529,21 @@ class TestLostFile:
         assert machine.sent == [0, 0, AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN]
         assert (one.shared, other.shared, warnings(caplog)) == (True, True, [])
 
+    async def test_a_request_that_is_on_its_way_when_the_file_is_lost_keeps_its_slot_until_it_is_answered(
+        self, machine: Machine
+    ) -> None:
+        one, other = machine.open(2), machine.open(2)
+        async with one.reserve() as slot:
+            await slot.acquire()
+            machine.file.unlink()
+            await one.pause_left()
+            for _ in range(2):
+                await machine.request(other)
+            await slot.release()
+            for _ in range(2):
+                await machine.request(other)
+        assert machine.sent == pytest.approx([AGAIN, 2 * AGAIN, 3 * AGAIN, 3 * AGAIN])
+
     async def test_a_pause_outlives_the_file(self, machine: Machine) -> None:
         one, other = machine.open(2), machine.open(2)
         await one.pause(300.0)
@@ -580,6 +595,7 @@ class TestLostFile:
 
     async def test_what_a_process_has_sent_alone_counts_when_it_shares_again(self, machine: Machine) -> None:
         limiter, other = machine.open(3), machine.open(3)
+        await other.pause_left()
         async with AsyncExitStack() as on_its_way:
             with no_folder(machine.file.parent):
                 await on_its_way.enter_async_context(dead_process(limiter))
