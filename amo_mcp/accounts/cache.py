@@ -5,14 +5,14 @@ A client that reads twenty resources one after the other costs one request. Reso
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import anyio
 
 from amo_mcp.accounts import FRESH_SECONDS
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import Account, CustomField, Segment, Status
+from amo_mcp.amocrm.models import Account, CustomField, Listing, Segment, Status
 from amo_mcp.changes.events import ChangeEvent
 
 _T = TypeVar("_T")
@@ -102,15 +102,15 @@ class CachedReads:
         """The account."""
         return await self._cache.get("account", self._client.account)
 
-    async def segments(self) -> Sequence[Segment]:
+    async def segments(self) -> Listing[Segment]:
         """All segments."""
         return await self._cache.get("segments", self._client.segments)
 
-    async def statuses(self) -> Sequence[Status]:
+    async def statuses(self) -> Listing[Status]:
         """All statuses."""
         return await self._cache.get("statuses", self._client.statuses)
 
-    async def segment_fields(self) -> Sequence[CustomField]:
+    async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields of segments."""
         return await self._cache.get("fields", self._client.segment_fields)
 

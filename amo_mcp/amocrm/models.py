@@ -236,6 +236,11 @@ class Listing(list[_T]):
         super().__init__(readable)
         self.unreadable = tuple(unreadable)
 
+    @property
+    def size(self) -> int:
+        """How many the account has, whether they could be read or not."""
+        return len(self) + len(self.unreadable)
+
 
 def comparable(entity: Segment | Status) -> dict[str, Any]:
     """What a person sets in an entity, and what makes it this one; equal when nothing of that has changed."""

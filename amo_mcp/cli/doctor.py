@@ -182,11 +182,11 @@ async def _mode_and_limits(account: AmoAccount, profile: Account) -> AsyncIterat
         match profile.customers_mode:
             case "segments":
                 yield Line("mode", "segments: the segment tools work")
-                yield _limit("segments", len(await account.client.segments()), MAX_SEGMENTS)
-                yield _limit("fields", len(await account.client.segment_fields()), MAX_SEGMENT_FIELDS)
+                yield _limit("segments", (await account.client.segments()).size, MAX_SEGMENTS)
+                yield _limit("fields", (await account.client.segment_fields()).size, MAX_SEGMENT_FIELDS)
             case "periodicity":
                 yield Line("mode", "periodicity: the status tools work")
-                yield _limit("statuses", len(await account.client.statuses()), MAX_STATUSES)
+                yield _limit("statuses", (await account.client.statuses()).size, MAX_STATUSES)
             case mode:
                 yield Line(
                     "mode", sanitize(mode) or "unknown", "Switch customers on in amoCRM: segments or periodicity."

@@ -4,6 +4,7 @@ from amo_mcp.accounts.cache import CachedReads
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import FieldChoice, StrOrNull
+from amo_mcp.tools.runtime.answers import UnreadableEntries, unreadable_in
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
@@ -41,6 +42,7 @@ class FieldList(Output):
     fields: list[SegmentField]
     total: int
     limit: int
+    unreadable: UnreadableEntries = None
 
 
 @tool("Get the account", READ)
@@ -56,11 +58,11 @@ async def overview(reads: AmoClient | CachedReads, host: str) -> AccountOverview
     if account.customers_mode == "segments":
         segments, fields = await reads.segments(), await reads.segment_fields()
         limits = [
-            Usage(kind="segments", used=len(segments), limit=MAX_SEGMENTS),
-            Usage(kind="segment_fields", used=len(fields), limit=MAX_SEGMENT_FIELDS),
+            Usage(kind="segments", used=segments.size, limit=MAX_SEGMENTS),
+            Usage(kind="segment_fields", used=fields.size, limit=MAX_SEGMENT_FIELDS),
         ]
     if account.customers_mode == "periodicity":
-        limits = [Usage(kind="statuses", used=len(await reads.statuses()), limit=MAX_STATUSES)]
+        limits = [Usage(kind="statuses", used=(await reads.statuses()).size, limit=MAX_STATUSES)]
     return AccountOverview(
         id=account.id, name=account.name, host=host, customers_mode=account.customers_mode, limits=limits
     )
@@ -69,11 +71,12 @@ async def overview(reads: AmoClient | CachedReads, host: str) -> AccountOverview
 @tool("List custom fields of segments", READ)
 async def list_segment_fields(account: CurrentAccount) -> FieldList:
     """List the custom fields that segments can have, with their types and choices."""
+    listed = await account.client.segment_fields()
     fields = [
         SegmentField(id=field.id, name=field.name, type=field.type, code=field.code, enums=field.enums)
-        for field in await account.client.segment_fields()
+        for field in listed
     ]
-    return FieldList(fields=fields, total=len(fields), limit=MAX_SEGMENT_FIELDS)
+    return FieldList(fields=fields, total=len(fields), limit=MAX_SEGMENT_FIELDS, unreadable=unreadable_in(listed))
 
 
 TOOLS = (get_account, list_segment_fields)

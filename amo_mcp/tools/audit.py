@@ -4,6 +4,7 @@ from amo_mcp.changes.steps import check_mode
 from amo_mcp.reorganize.audit import Finding
 from amo_mcp.reorganize.audit import audit_segments as find_in_segments
 from amo_mcp.reorganize.audit import audit_statuses as find_in_statuses
+from amo_mcp.tools.runtime.answers import UnreadableEntries, unreadable_in
 from amo_mcp.tools.runtime.tool import READ, CurrentAccount, Output, tool
 
 
@@ -12,6 +13,7 @@ class Audit(Output):
 
     findings: list[Finding]
     examined: int
+    unreadable: UnreadableEntries = None
 
 
 @tool("Audit segments", READ)
@@ -21,11 +23,12 @@ async def audit_segments(account: CurrentAccount) -> Audit:
     mode = (await client.account()).customers_mode
     if mode == "periodicity":
         statuses = await client.statuses()
-        return Audit(findings=find_in_statuses(statuses), examined=len(statuses))
+        findings = find_in_statuses(statuses)
+        return Audit(findings=findings, examined=len(statuses), unreadable=unreadable_in(statuses))
     check_mode("segment", mode)
     segments = await client.segments()
     findings = find_in_segments(segments, await client.segment_fields())
-    return Audit(findings=findings, examined=len(segments))
+    return Audit(findings=findings, examined=len(segments), unreadable=unreadable_in(segments))
 
 
 TOOLS = (audit_segments,)

@@ -1,6 +1,5 @@
 """The five segment endpoints as tools (reference: «Статусы и сегменты покупателей», the segments mode)."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
@@ -20,12 +19,12 @@ from amo_mcp.amocrm.inputs import (
     Text,
 )
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
-from amo_mcp.amocrm.models import Segment
+from amo_mcp.amocrm.models import Listing, Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures import invalid_arguments
 from amo_mcp.text import fold
-from amo_mcp.tools.runtime.answers import Deleted, Updated
+from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
 from amo_mcp.tools.runtime.paging import cursor_after, first_that_fit, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
@@ -51,6 +50,7 @@ class SegmentList(Output):
     total: int
     limit: int
     next_cursor: str | None = None
+    unreadable: UnreadableEntries = None
     detail: SkipJsonSchema[Detail] = Field(default="concise", exclude=True)
 
     @field_serializer("segments", mode="wrap", when_used="json")
@@ -86,7 +86,7 @@ async def list_segments(
 
 
 def segment_list(
-    segments: Sequence[Segment],
+    segments: Listing[Segment],
     search: str | None = None,
     detail: Detail = "concise",
     limit: int | None = None,
@@ -106,6 +106,7 @@ def segment_list(
         total=len(found),
         limit=MAX_SEGMENTS,
         next_cursor=cursor_after(page[-1].id) if len(page) < len(rest) else None,
+        unreadable=unreadable_in(segments),
         detail=detail,
     )
 

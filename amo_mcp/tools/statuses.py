@@ -1,20 +1,19 @@
 """The five status endpoints as tools (reference: «Статусы и сегменты покупателей», the periodicity mode)."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
-from amo_mcp.amocrm.models import Status
+from amo_mcp.amocrm.models import Listing, Status
 from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.failures import Failure, invalid_arguments
 from amo_mcp.text import quote
-from amo_mcp.tools.runtime.answers import Deleted, Updated
+from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 StatusId = Annotated[EntityId, Field(description="Status id")]
@@ -26,6 +25,7 @@ class StatusList(Output):
     statuses: list[Status]
     total: int
     limit: int
+    unreadable: UnreadableEntries = None
 
 
 class CreatedStatuses(Output):
@@ -42,10 +42,10 @@ async def list_statuses(account: CurrentAccount) -> StatusList:
     return status_list(await account.client.statuses())
 
 
-def status_list(statuses: Sequence[Status]) -> StatusList:
+def status_list(statuses: Listing[Status]) -> StatusList:
     """The statuses by position."""
     ordered = sorted(statuses, key=lambda status: (status.sort, status.id))
-    return StatusList(statuses=ordered, total=len(ordered), limit=MAX_STATUSES)
+    return StatusList(statuses=ordered, total=len(ordered), limit=MAX_STATUSES, unreadable=unreadable_in(statuses))
 
 
 @tool("Get a status", READ)

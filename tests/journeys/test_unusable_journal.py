@@ -63,6 +63,8 @@ async def test_without_a_journal_nothing_is_sent_and_why_is_said_while_reading_g
             assert failure["message"].endswith("), and nothing is changed without it. Nothing was changed.")
         with pytest.raises(MCPError, match="journal of changes cannot be used"):
             await client.read_resource("amo://changes")
+        with pytest.raises(MCPError, match="journal of changes cannot be used"):
+            await client.list_resources()
         assert answer(await client.call_tool("list_segments", {}))["total"] == 15
     assert served.writes() == []
 

@@ -1,11 +1,11 @@
 """The answers of tools that change one entity, or carry out several steps, after a person has confirmed it."""
 
-from typing import Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 from typing_extensions import override
 
-from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
 from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
@@ -19,6 +19,23 @@ from amo_mcp.tools.runtime.tool import ExecutedOutput
 def as_json(answer: BaseModel) -> str:
     """`answer` as compact JSON text, what is not set or null left out, what nobody sees as escapes."""
     return escape_invisible(answer.model_dump_json(exclude_none=True, exclude_unset=True))
+
+
+class Unreadable(BaseModel):
+    """How many entries of a list could not be read, and the ids of those that have one that could."""
+
+    count: int
+    ids: list[int]
+
+
+UnreadableEntries = Annotated[Unreadable | None, WithJsonSchema({"type": "object"})]
+"""What a list answers as `unreadable`; its schema is short, for the list of tools is bounded in bytes."""
+
+
+def unreadable_in(listing: Listing[Any]) -> Unreadable | None:
+    """What is to be said of the entries of `listing` that could not be read; None when there are none."""
+    entries = listing.unreadable
+    return Unreadable(count=len(entries), ids=[entry for entry in entries if entry is not None]) if entries else None
 
 
 EntityT = TypeVar("EntityT", Segment, Status)
