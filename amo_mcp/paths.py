@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -70,13 +71,25 @@ class StateDir:
         """Where the key is kept that seals questions while they are with a client."""
         return self.path / "sealing-key"
 
+    def unsaved_sign_in_file(self, base_url: str) -> Path:
+        """Where the tokens of an account are kept while the machine's keychain cannot be written."""
+        return self.path / f"sign-in-{host_in_file_names(base_url)}.unsaved.json"
+
     def signed_in(self) -> list[str]:
-        """The base URLs of the accounts that are signed in, the latest last; empty when the list cannot be read."""
+        """The base URLs of the accounts that are signed in, the latest last.
+
+        Raises:
+            ValueError: the list is there and cannot be read; the text is a sentence for the operator.
+        """
         try:
             base_urls = json.loads((self.path / _ACCOUNTS).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [base_url for base_url in base_urls if isinstance(base_url, str)] if isinstance(base_urls, list) else []
+        except (OSError, ValueError, RecursionError):
+            base_urls = None
+        if not isinstance(base_urls, list):
+            raise ValueError(f"AMO_STATE_DIR: {_ACCOUNTS} in it cannot be read; run `amo-mcp login` to make it anew")
+        return [base_url for base_url in base_urls if isinstance(base_url, str)]
 
     def remember(self, base_url: str) -> None:
         """Note that an account is signed in.
@@ -84,7 +97,7 @@ class StateDir:
         Raises:
             OSError: the list cannot be written.
         """
-        self._write([*(other for other in self.signed_in() if other != base_url), base_url])
+        self._write([*self._others(base_url), base_url])
 
     def forget(self, base_url: str) -> None:
         """Note that an account is not signed in any more.
@@ -92,12 +105,22 @@ class StateDir:
         Raises:
             OSError: the list cannot be written.
         """
-        self._write([other for other in self.signed_in() if other != base_url])
+        if (self.path / _ACCOUNTS).exists():
+            self._write(self._others(base_url))
+
+    def _others(self, base_url: str) -> list[str]:
+        """Who else is signed in; nobody, when the list cannot be read, so that it is made anew."""
+        with suppress(ValueError):
+            return [other for other in self.signed_in() if other != base_url]
+        return []
 
     def _write(self, base_urls: list[str]) -> None:
         beside = self.path / f"{_ACCOUNTS}.new"
         beside.touch(mode=0o600)
-        beside.write_text(json.dumps(base_urls), "utf-8")
+        with beside.open("w", encoding="utf-8") as file:
+            json.dump(base_urls, file)
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(self.path / _ACCOUNTS)
 
 

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from typing_extensions import override
 
+from amo_mcp import network
 from amo_mcp.paths import StateDir
 
 SANDBOX_URL = "http://sandbox.localhost"
@@ -96,6 +98,11 @@ class Settings(BaseSettings):
     redirect_uri: str | None = None
 
     @property
+    def uses_network(self) -> bool:
+        """Whether anything is sent that leaves this machine, so that proxies and certificates count."""
+        return False
+
+    @property
     def state(self) -> StateDir:
         """The state directory, shared by all processes on this machine."""
         return StateDir(self.state_dir)
@@ -146,13 +153,19 @@ class ServingSettings(Settings):
 
     base_url: Annotated[str, Field(validate_default=True)] = ""
 
+    @property
+    @override
+    def uses_network(self) -> bool:
+        return not self.sandbox and not is_loopback(self.base_url)
+
     @field_validator("base_url")
     @classmethod
     def _named_or_signed_in(cls, value: str | None, info: ValidationInfo) -> str:
-        signed_in = StateDir(info.data.get("state_dir")).signed_in()
+        signed_in = [] if value else StateDir(info.data.get("state_dir")).signed_in()
         if not value and not signed_in and "subdomain" in info.data:
             raise ValueError(
-                "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
+                "AMO_BASE_URL (such as https://example.amocrm.ru or https://example.kommo.com) or AMO_SUBDOMAIN is "
+                "needed, or AMO_SANDBOX=1"
             )
         return value or next(reversed(signed_in), "")
 
@@ -176,6 +189,11 @@ class LoginSettings(Settings):
     client_id: str
     client_secret: SecretStr
     redirect_uri: str
+
+    @property
+    @override
+    def uses_network(self) -> bool:
+        return self.base_url is None or not is_loopback(self.base_url)
 
 
 def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
@@ -235,11 +253,17 @@ def load_settings(kind: type[_SettingsT], **chosen: Any) -> _SettingsT:
     Raises:
         InvalidSettings: one or more variables are wrong or missing.
     """
+    problems: list[str] = []
     try:
-        return kind(**{name: value for name, value in chosen.items() if value is not None})
+        settings = kind(**{name: value for name, value in chosen.items() if value is not None})
     except ValidationError as error:
         problems = [_problem(item) for item in error.errors()]
-    raise InvalidSettings(problems)
+    else:
+        if not settings.uses_network:
+            return settings
+    if problems := [*dict.fromkeys(problems), *network.problems()]:
+        raise InvalidSettings(problems)
+    return settings
 
 
 def _problem(item: Any) -> str:

@@ -31,7 +31,8 @@ from pydantic import SecretStr
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.confirmation.approvals import ApprovalStore
@@ -75,7 +76,7 @@ def anyio_backend() -> str:
 def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for name in list(os.environ):
-        if name.startswith("AMO_"):
+        if name.startswith(("AMO_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def test_files_of_an_account_are_named_by_its_host(state: StateDir, base_url: st
     assert host_in_file_names(base_url) == host
     assert state.rate_limit_file(base_url) == state.path / f"rate-limit-{host}.json"
     assert state.sign_in_file(base_url) == state.path / f"sign-in-{host}.json"
+    assert state.unsaved_sign_in_file(base_url) == state.path / f"sign-in-{host}.unsaved.json"
     assert state.sign_in_lock(base_url) == state.path / f"sign-in-{host}.lock"
     assert state.legacy_journal_file(base_url) == state.path / f"journal-{host}.sqlite"
 
@@ -117,11 +119,21 @@ def test_the_list_of_accounts_has_mode_0600_and_no_other_file_is_left(state: Sta
 
 
 @pytest.mark.parametrize("kept", [b"", b"{", b"{}", b'"x"', b"null", b"\xff"])
-def test_a_list_that_cannot_be_read_counts_as_empty(state: StateDir, kept: bytes) -> None:
+def test_a_list_that_cannot_be_read_is_told_as_that_and_made_anew_by_the_next_sign_in(
+    state: StateDir, kept: bytes
+) -> None:
     (state.path / "accounts.json").write_bytes(kept)
-    assert state.signed_in() == []
+    told = "AMO_STATE_DIR: accounts.json in it cannot be read; run `amo-mcp login` to make it anew"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        state.signed_in()
     state.remember(SHOP)
     assert state.signed_in() == [SHOP]
+
+
+def test_a_list_in_whose_place_is_a_folder_is_told_as_that(state: StateDir) -> None:
+    (state.path / "accounts.json").mkdir()
+    with pytest.raises(ValueError, match="cannot be read"):
+        state.signed_in()
 
 
 def test_entries_of_the_list_that_are_no_text_are_left_out(state: StateDir) -> None:

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 from tests.environment import TOKEN, problems, serving
 
-NAME_IT = "AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
+NAME_IT = (
+    "AMO_BASE_URL (such as https://example.amocrm.ru or https://example.kommo.com) or AMO_SUBDOMAIN is needed, "
+    "or AMO_SANDBOX=1"
+)
 SIGN_IN = "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; or run `amo-mcp login`"
 SUBDOMAIN = (
     "AMO_SUBDOMAIN must be the account's name alone, such as `example` of example.amocrm.ru, "

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from amo_mcp import __version__
 from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
+from amo_mcp.network import Proxy, problems, proxy_to
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ _MAX_TIMEOUTS = 3
 """A response that comes byte by byte is given up after so many times the timeout."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_UNREACHABLE = "could not be reached; check the address and the network"
 
 
 class TransportError(Exception):
@@ -115,6 +115,10 @@ class HttpTransport:
         self._app = app
         self._direct = direct
 
+    def proxy_to(self, url: str) -> Proxy | None:
+        """The proxy that requests to `url` go through; None when they go directly."""
+        return None if self._direct or self._app is not None else proxy_to(url)
+
     @cached_property
     def _client(self) -> httpx2.AsyncClient:
         """Made with the first exchange: certificates take long to load, and many a server is never called."""
@@ -178,8 +182,18 @@ class HttpTransport:
             logger.warning("%s %s: %s", method, url.partition("?")[0], type(error).__name__)
             is_late = isinstance(error, httpx2.TimeoutException)
             reason = self._late if is_late else "closed the connection before responding"
-            raise progress.lost(reason, settled=not is_late) from error
-        raise progress.lost("took too long to send its response" if progress.answered else self._late, settled=False)
+            raise self._lost(progress, url, reason, settled=not is_late) from error
+        reason = "took too long to send its response" if progress.answered else self._late
+        raise self._lost(progress, url, reason, settled=False)
+
+    def _lost(self, progress: "_Progress", url: str, reason: str, *, settled: bool) -> TransportError:
+        """What there is instead of a response; before anything was sent, the only reason is the network."""
+        if not progress.sent:
+            proxy = self.proxy_to(url)
+            via = f" through the proxy {proxy.address} ({proxy.source})" if proxy else ""
+            wrong = "; ".join(problems()) if not self._direct else ""
+            reason = f"could not be reached{via}; {wrong or 'check the address and the network'}"
+        return TransportError(reason, sent=progress.sent, settled=settled)
 
     async def _read(self, request: httpx2.Request) -> Response:
         """The response, up to `MAX_RESPONSE_BYTES`."""
@@ -220,10 +234,6 @@ class _Progress:
         self.answered = False
         self._slot = slot
         self._timeout = timeout
-
-    def lost(self, reason: str, *, settled: bool) -> TransportError:
-        """What there is instead of a response; before anything was sent, the only reason is the network."""
-        return TransportError(reason if self.sent else _UNREACHABLE, sent=self.sent, settled=settled)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by the library at every stage of a request, and waited for."""

@@ -19,16 +19,16 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from pydantic import SecretStr
-from typing_extensions import override
 
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
 from amo_mcp.amocrm.responses import data_of, error_of
+from amo_mcp.amocrm.tokens import TokenSource
 from amo_mcp.language import message
 
 if TYPE_CHECKING:
@@ -48,57 +48,6 @@ Sleep = Callable[[float], Awaitable[None]]
 
 BeforeRetry = Callable[[], Awaitable[None]]
 """Is called before a request is sent again; what it raises ends the trying."""
-
-
-class TokenSource(Protocol):
-    """Where the bearer token comes from."""
-
-    @property
-    def hint(self) -> str:
-        """What a person has to do when the API does not accept the token."""
-        ...
-
-    @property
-    def base_url(self) -> str | None:
-        """The account's address that was kept with the last token; None when none was."""
-        return None
-
-    async def token(self) -> SecretStr:
-        """The token to send now.
-
-        Raises:
-            Unauthorized: there is none, and a person has to sign in.
-            Unavailable: it had to be refreshed, and that failed.
-        """
-        ...
-
-    async def refresh(self, refused: SecretStr) -> SecretStr | None:
-        """Another token than the one that the API has just refused; None when there is none to be had."""
-        return None
-
-    async def relocated_to(self, base_url: str) -> str | None:
-        """The account's address, when it is not `base_url` any more; None when that is not known.
-
-        Raises:
-            Unavailable: it is known, and cannot be kept.
-        """
-        return None
-
-
-class LongLivedToken(TokenSource):
-    """A token that the operator gave; it cannot be refreshed."""
-
-    hint = (
-        "Give the server a new AMO_ACCESS_TOKEN, or run `amo-mcp login`. "
-        "If the account was renamed, its address (AMO_BASE_URL) has to be the new one."
-    )
-
-    def __init__(self, token: SecretStr) -> None:
-        self._token = token
-
-    @override
-    async def token(self) -> SecretStr:
-        return self._token
 
 
 @dataclass

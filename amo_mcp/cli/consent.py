@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from amo_mcp.amocrm.auth import SignInFailed, consent_page
+from amo_mcp.amocrm.oauth import SignInFailed, consent_page
 from amo_mcp.listen import NotLoopback, listen
 from amo_mcp.settings import InvalidSettings, LoginSettings, Settings, is_loopback
 

@@ -14,11 +14,13 @@ import anyio
 import click
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.amocrm.auth import UNLOCK_HINT
 from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import Account, iso_utc
+from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.cli.wording import explained
 from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
@@ -82,7 +84,9 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
     if not settings.sandbox:
         yield _state_dir(settings)
         yield await _rate_limit(settings)
-        host, clock = await _host_and_clock(settings)
+        host, clock, proxy = await _reached(settings)
+        if proxy is not None:
+            yield proxy
         yield host
         if clock is None:
             return
@@ -95,6 +99,10 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
             yield Line("account", "cannot be read", explained(error))
             return
         yield Line("account", f"{sanitize(profile.name)} (id {profile.id})")
+        if account.client.base_url != settings.base_url:
+            yield Line("address", f"the account has moved to {account.client.base_url}, and is found there")
+        if not settings.sandbox:
+            yield await _journal(account)
         yield await _rights(account, profile)
         async for line in _mode_and_limits(account, profile):
             yield line
@@ -121,18 +129,20 @@ async def _rate_limit(settings: ServingSettings) -> Line:
     return Line("rate limit", f"{limit}, shared by all processes on this machine")
 
 
-async def _host_and_clock(settings: ServingSettings) -> tuple[Line, Line | None]:
-    """Whether the host answers at all, without a token, and what its clock says when it does."""
+async def _reached(settings: ServingSettings) -> tuple[Line, Line | None, Line | None]:
+    """Whether the host answers at all, without a token; what its clock says when it does; and through which proxy."""
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
+    through = http.proxy_to(settings.base_url)
+    proxy = through and Line("proxy", f"{through.address or 'an unknown one'} ({through.source})")
     try:
         response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
         advice = "Check AMO_BASE_URL, the network, and that its certificate is valid."
-        return Line("host", f"amoCRM {error.reason}", advice), None
+        return Line("host", f"amoCRM {error.reason}", advice), None, proxy
     finally:
         await http.aclose()
     secure = "TLS" if settings.base_url.startswith("https:") else "plain http, on this machine"
-    return Line("host", f"answers ({secure})"), _clock(response.headers.get("date"))
+    return Line("host", f"answers ({secure})"), _clock(response.headers.get("date")), proxy
 
 
 def _clock(date: str | None) -> Line:
@@ -149,7 +159,11 @@ async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
         return _long_lived(expiry(settings.access_token))
     store = sign_in_store(settings, settings.base_url)
-    if await store.load() is None:
+    try:
+        kept = await store.load()
+    except OSError as error:
+        return Line("sign-in", f"{store.place} cannot be read ({error.strerror})", UNLOCK_HINT)
+    if kept is None:
         return Line("sign-in", f"nothing readable in {store.place}", "Run amo-mcp login.")
     return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")
 
@@ -161,6 +175,15 @@ def _long_lived(expires: float | None) -> Line:
             advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
             return Line("sign-in", f"a long-lived token, until {until}", advice)
     return Line("sign-in", "a long-lived token, expiry unknown")
+
+
+async def _journal(account: AmoAccount) -> Line:
+    """Whether changes can be recorded; without that nothing is changed."""
+    try:
+        await account.journal.changes(1)
+    except (AmoError, JournalUnusable) as error:
+        return Line("journal", "cannot be used", explained(error))
+    return Line("journal", "can be read and written")
 
 
 async def _rights(account: AmoAccount, profile: Account) -> Line:

@@ -5,9 +5,9 @@ from contextlib import aclosing
 import anyio
 import click
 
-from amo_mcp.amocrm.auth import SignInFailed, exchange_code
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.oauth import SignInFailed, exchange_code
 from amo_mcp.cli.consent import ask_for_consent, pasted_code
 from amo_mcp.cli.wording import explained, wrong_environment
 from amo_mcp.compose.account import sign_in_store

@@ -18,8 +18,10 @@ def command() -> None:
         settings = load_settings(Settings)
     except InvalidSettings as error:
         raise wrong_environment("cannot sign out", error) from None
-    signed_in = settings.state.signed_in()
-    base_url = settings.base_url or next(reversed(signed_in), None)
+    try:
+        base_url = settings.base_url or next(reversed(settings.state.signed_in()), None)
+    except ValueError as error:
+        raise wrong_environment("cannot sign out", InvalidSettings([str(error)])) from None
     if base_url is None:
         raise click.ClickException("nobody is signed in")
     store = sign_in_store(settings, base_url)
@@ -27,8 +29,10 @@ def command() -> None:
         deleted = anyio.run(store.delete)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be removed from {store.place}: {error.strerror}") from None
-    if base_url in signed_in:
+    try:
         settings.state.forget(base_url)
+    except OSError as error:
+        raise click.ClickException(f"the list of accounts cannot be written: {error.strerror}") from None
     if not deleted:
         raise click.ClickException(f"nobody is signed in to {base_url}")
     click.echo(f"Signed out of {base_url}.")

@@ -3,14 +3,15 @@
 import click
 
 from amo_mcp.amocrm.errors import AmoError
+from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.failures import explain
 from amo_mcp.settings import InvalidSettings
 
 
-def explained(error: AmoError) -> str:
+def explained(error: AmoError | JournalUnusable) -> str:
     """What happened, and what to do: "amoCRM answered with the status 500. Try again in a minute."."""
     failure = explain(error)
-    assert failure is not None, "every AmoError is explained"
+    assert failure is not None, "both are explained"
     return f"{failure.what} {failure.answer['error'].get('hint', '')}".strip()
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from typing_extensions import override
 
-from amo_mcp.amocrm.auth import Credentials, CredentialStore
+from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 from amo_mcp.paths import StateDir, host_in_file_names
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,11 @@ class KeychainCredentialStore(FileCredentialStore):
 
     @override
     def _load(self) -> Credentials | None:
-        """What was saved last; None also when the keychain stays locked."""
+        """What was saved last.
+
+        Raises:
+            PermissionError: the keychain stays locked, or does not work.
+        """
         import keyring
 
         spilled = super()._load()
@@ -138,8 +142,7 @@ class KeychainCredentialStore(FileCredentialStore):
         try:
             return _parsed(keyring.get_password(SERVICE, self._entry))
         except Exception as error:  # backends are plugins, and not all their errors are keyring's
-            logger.warning("The system's keychain cannot be read: %s", type(error).__name__)
-            return None
+            raise _cannot_be_used(self.place) from error
 
     @override
     def _save(self, credentials: Credentials) -> None:
@@ -161,7 +164,7 @@ class KeychainCredentialStore(FileCredentialStore):
         except PasswordDeleteError:
             return had_spilled
         except Exception as error:  # as above
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.place) from error
+            raise _cannot_be_used(self.place) from error
         return True
 
     def _write(self, credentials: Credentials) -> bool:
@@ -186,13 +189,17 @@ def credential_store(base_url: str, state: StateDir) -> CredentialStore:
     A file that is there already wins over the keychain, so that a machine whose keychain comes and goes finds it.
     """
     path, lock = state.sign_in_file(base_url), state.sign_in_lock(base_url)
-    spill = path.with_suffix(".unsaved.json")
+    spill = state.unsaved_sign_in_file(base_url)
     kept, spilled = FileCredentialStore(path, lock), FileCredentialStore(spill, lock)
     if kept.exists:
         return kept
     if _has_keychain():
         return KeychainCredentialStore(host_in_file_names(base_url), spill, lock)
     return spilled if spilled.exists else kept
+
+
+def _cannot_be_used(place: str) -> PermissionError:
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
 
 
 def _has_keychain() -> bool:

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from amo_mcp.amocrm.errors import AmoError, Unauthorized
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.ratelimit import OnWait, RateLimiter, Slot
-from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
+from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from tests.clock import Clock
 
 TOKEN = "eyJ0eXAi.very-secret-token"

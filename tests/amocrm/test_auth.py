@@ -17,18 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.auth import (
-    LOGIN_HINT,
-    Credentials,
-    CredentialStore,
-    OAuthTokenSource,
-    SignInFailed,
-    consent_page,
-    exchange_code,
-)
+from amo_mcp.amocrm.auth import LOGIN_HINT, OAuthTokenSource
+from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 from amo_mcp.amocrm.errors import AmoError, Unauthorized, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
-from amo_mcp.amocrm.session import LongLivedToken, Session, TokenSource
+from amo_mcp.amocrm.oauth import SignInFailed, consent_page, exchange_code
+from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import FileCredentialStore

@@ -31,7 +31,7 @@ from amo_mcp.amocrm.errors import (
     Unavailable,
 )
 from amo_mcp.amocrm.responses import MOVED_HINT
-from amo_mcp.amocrm.session import LongLivedToken, TokenSource
+from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from amo_mcp.language import Message
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running

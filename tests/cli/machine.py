@@ -14,7 +14,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
-from amo_mcp.amocrm.auth import Credentials
+from amo_mcp.amocrm.credentials import Credentials
 from amo_mcp.cli import cli
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import ADMIN_TOKEN, USER_TOKEN, Sandbox
@@ -136,6 +136,7 @@ class Machine:
             "clock": "ok right",
             "sign-in": "ok a long-lived token, expiry unknown",
             "account": f"ok {SHOP}",
+            "journal": "ok can be read and written",
             "rights": "ok administrator",
             "mode": "ok segments: the segment tools work",
             "segments": f"ok {segments} of 100",

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from amo_mcp.amocrm.http import Response
 from amo_mcp.cli import cli, doctor
+from amo_mcp.network import Proxy
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
 from amo_mcp.storage.rate_limit import SharedRateLimiter
@@ -62,8 +63,8 @@ def test_wrong_settings_are_all_reported(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == [
         "!! settings:     wrong. AMO_CONFIRM must be auto, dialog, page or chat",
         (
-            "!! settings:     wrong. AMO_BASE_URL (such as https://example.amocrm.ru) or AMO_SUBDOMAIN is needed, "
-            "or AMO_SANDBOX=1"
+            "!! settings:     wrong. AMO_BASE_URL (such as https://example.amocrm.ru or https://example.kommo.com) "
+            "or AMO_SUBDOMAIN is needed, or AMO_SANDBOX=1"
         ),
         (
             "!! settings:     wrong. AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration; "
@@ -157,6 +158,7 @@ class TestHost:
         assert host.seen(monkeypatch) == {
             "host": doctor.Line("host", "answers (TLS)"),
             "clock": doctor.Line("clock", "amoCRM does not send the time"),
+            "proxy": doctor.Line("proxy", "socks5://127.0.0.1:1080 (ALL_PROXY)"),
         }
         assert host.asked == [
             {"timeout": 20.0, "direct": False},
@@ -186,11 +188,14 @@ class Answering:
         self.asked.append({"method": method, "url": url, "headers": headers})
         return Response(401, self.headers, b"")
 
+    def proxy_to(self, url: str) -> Proxy:
+        return Proxy("socks5://127.0.0.1:1080", "ALL_PROXY")
+
     async def aclose(self) -> None:
         self.asked.append({})
 
     def seen(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, doctor.Line]:
-        """What the doctor says of it and of its clock."""
+        """What the doctor says of it, of its clock, and of the way to it."""
         monkeypatch.setattr(doctor, "HttpTransport", self)
 
         async def look() -> dict[str, doctor.Line]:
@@ -199,7 +204,7 @@ class Answering:
             while "clock" not in lines:
                 line = await anext(checks)
                 lines[line.subject] = line
-            return {subject: lines[subject] for subject in ("host", "clock")}
+            return {subject: lines[subject] for subject in ("host", "clock", "proxy")}
 
         return anyio.run(look)
 

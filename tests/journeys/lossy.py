@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from starlette.types import Message, Receive, Scope, Send
 
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.account import Account
 from amo_mcp.storage.memory.rate_limit import Unlimited

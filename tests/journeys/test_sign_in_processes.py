@@ -15,7 +15,8 @@ import pytest
 from mcp import Client, StdioServerParameters
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.auth import Credentials, OAuthTokenSource
+from amo_mcp.amocrm.auth import OAuthTokenSource
+from amo_mcp.amocrm.credentials import Credentials
 from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.paths import StateDir

@@ -22,7 +22,7 @@ from keyring.compat import properties
 from keyring.errors import KeyringLocked, PasswordDeleteError
 from pydantic import SecretStr
 
-from amo_mcp.amocrm.auth import Credentials, CredentialStore
+from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 from amo_mcp.paths import StateDir
 from amo_mcp.storage.credentials import FileCredentialStore, KeychainCredentialStore, credential_store
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
@@ -58,13 +58,14 @@ class MemoryKeychain(KeyringBackend):
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], str] = {}
         self.failure: Exception | None = None
+        self.is_read_only = False
 
     def get_password(self, service: str, username: str) -> str | None:
         self._work()
         return self.entries.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        self._work()
+        self._work(writes=True)
         self.entries[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
@@ -72,9 +73,9 @@ class MemoryKeychain(KeyringBackend):
         if self.entries.pop((service, username), None) is None:
             raise PasswordDeleteError("there is none")
 
-    def _work(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+    def _work(self, *, writes: bool = False) -> None:
+        if self.failure is not None or (writes and self.is_read_only):
+            raise self.failure or KeyringLocked("dismissed")
 
 
 FAILURES = [KeyringLocked("dismissed"), OSError(1783, "the stub received bad data"), RuntimeError("no bus")]
@@ -128,7 +129,7 @@ def store(
         case "file":
             return FileCredentialStore(file)
         case "spill":
-            keychain.failure = FAILURES[0]
+            keychain.is_read_only = True
     return KeychainCredentialStore("shop.amocrm.ru", spill, tmp_path / "sign-in.lock")
 
 
@@ -156,9 +157,8 @@ class TestEveryStore:
             await store.save(saved)
             assert await store.load() == saved
 
-    async def test_what_is_deleted_is_gone(self, store: CredentialStore, keychain: MemoryKeychain) -> None:
+    async def test_what_is_deleted_is_gone(self, store: CredentialStore) -> None:
         await store.save(FIRST)
-        keychain.failure = None
         assert await store.delete() is True
         assert await store.load() is None
         assert await store.delete() is False
@@ -356,15 +356,15 @@ class TestKeychain:
         assert [record.getMessage() for record in caplog.records] == ["What is kept of the sign-in cannot be read"]
 
     @pytest.mark.parametrize("failure", FAILURES)
-    async def test_a_keychain_that_cannot_be_used_holds_nothing_and_cannot_be_deleted_from(
+    async def test_a_keychain_that_cannot_be_used_is_told_as_that_when_it_is_read_and_deleted_from(
         self, store: CredentialStore, keychain: MemoryKeychain, failure: Exception
     ) -> None:
         await store.save(FIRST)
         keychain.failure = failure
-        assert await store.load() is None
-        with pytest.raises(PermissionError) as caught:
-            await store.delete()
-        assert caught.value.filename == "the system's keychain"
+        for use in (store.load, store.delete):
+            with pytest.raises(PermissionError) as caught:
+                await use()
+            assert caught.value.filename == "the system's keychain"
 
     @pytest.mark.parametrize("failure", FAILURES)
     async def test_what_the_keychain_does_not_take_is_kept_in_a_file_that_only_its_owner_can_read(

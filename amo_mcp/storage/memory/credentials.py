@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from typing_extensions import override
 
-from amo_mcp.amocrm.auth import Credentials, CredentialStore
+from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 
 
 class MemoryCredentialStore(CredentialStore):
