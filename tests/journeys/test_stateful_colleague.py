@@ -17,7 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import LongLivedToken, Session
+from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.storage.rate_limit import SharedRateLimiter
 from tests.clock import Clock
