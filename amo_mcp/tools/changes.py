@@ -17,7 +17,7 @@ from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures import Failure
 from amo_mcp.language import Message
-from amo_mcp.text import sanitize
+from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
@@ -111,7 +111,7 @@ async def undo_change(
     await account.recover()
     record = await account.journal.change(change_id)
     if record is None:
-        raise Failure("not_found", "There is no such change.", "list_changes has the change_ids.")
+        raise Failure("not_found", f"There is no change {quote(change_id)}.", "list_changes has the change_ids.")
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
     undo = invert(record, snapshot.entities, await account.journal.recreated_ids(), (await account.reader()).zone)
     if record.status == "running" or not (undo.steps or undo.conflicts):

@@ -15,7 +15,7 @@ from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.failures import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
-from amo_mcp.text import sanitize
+from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool
 
@@ -77,7 +77,7 @@ async def apply_plan(
     if plan is None:
         raise Failure(
             "not_found",
-            "No plan of yours has this plan_id: it was applied, is older than an hour, or never was.",
+            f"No plan of yours has the plan_id {quote(plan_id)}: it was applied, is older than an hour, or never was.",
             "Make a new one with plan_changes.",
         )
     kinds = sorted({step.kind for step in plan.steps})

@@ -57,6 +57,9 @@ class Listener:
         self.heard += [item.model_dump(mode="json") for item in (*lists, await client.list_resource_templates())]
         self.heard.append(client.instructions)
         for resource in resources.resources:
+            assert [hidden(text) for text in (resource.name, resource.title or "", resource.description or "")] == [
+                []
+            ] * 3
             try:
                 text = resource_text(await client.read_resource(resource.uri))
                 assert hidden(text) == []

@@ -332,7 +332,7 @@ async def test_undoing_an_unknown_change_is_not_found_and_sends_nothing(
         failure = await refused(client, "undo_change", change_id="made-up")
     assert failure == {
         "code": "not_found",
-        "message": f"There is no such change. {NOTHING}",
+        "message": f"There is no change «made-up». {NOTHING}",
         "retryable": False,
         "hint": "list_changes has the change_ids.",
     }

@@ -181,7 +181,7 @@ async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: 
         assert len(answer(await apply(client, planned))["done"]) == 4
         again = error(await apply(client, planned))
     assert (again["code"], again["hint"]) == ("not_found", "Make a new one with plan_changes.")
-    assert again["message"].startswith("No plan of yours has this plan_id: it was applied, ")
+    assert again["message"].startswith(f"No plan of yours has the plan_id «{planned['plan_id']}»: it was applied, ")
     assert len(served.writes()) == 4
 
 

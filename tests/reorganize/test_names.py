@@ -138,7 +138,7 @@ TRAPS = [
     ("Alunos", "Alunas"),
     ("Até 30 dias", "Mais de 30 dias"),
     ("Lote 1/2", "Lote 1-2"),
-    ("Zona norte", "Zona sul"),
+    ("Не активные, новые", "Активные, не новые"),
     ("Etapa -1", "Etapa 1"),
     ("№1", "#1"),
 ]
@@ -198,6 +198,11 @@ def test_names_that_read_alike_are_told_and_none_is_offered_for_deletion(pair: t
     ):
         [finding] = near(found)
         assert (finding.ids, finding.confidence, finding.suggested_changes) == ((1, 2), "medium", ())
+
+
+def test_several_words_may_be_mistyped_and_in_another_script() -> None:
+    pair = ("Клиенты вечерние", "Vechernnie kliienty")
+    assert [finding.ids for finding in near(audit_segments(segments(*pair), []))] == [(1, 2)]
 
 
 def test_likeness_goes_no_further_than_from_one_to_the_next() -> None:
