@@ -76,6 +76,7 @@ class SharedRateLimiter(RateLimiter):
         self._clock = clock
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
+        # What this process itself has taken, and whether it shared the limit when it was last used.
         self._own = SlotTable(noted_at=clock())
         self._shared: bool | None = None
         self._waiting = 0

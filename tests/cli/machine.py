@@ -108,6 +108,21 @@ class Terminal:
         return not self.state.signed_in() and not list(self.state.path.glob("sign-in-*.json*"))
 
 
+def sign_in_to(sandbox: Sandbox, url: str, *, expired: bool = False) -> Credentials:
+    """What a machine keeps once somebody has signed in; or a day later, when the access token is past its time."""
+    oauth = sandbox.oauth
+    access, refresh = oauth.issue_tokens(expired=expired, host=url.removeprefix("http://"))
+    return Credentials(
+        base_url=url,
+        client_id=oauth.client_id,
+        client_secret=SecretStr(oauth.client_secret),
+        redirect_uri=oauth.redirect_uri,
+        access_token=SecretStr(access),
+        refresh_token=SecretStr(refresh),
+        expires=time.time() + (0 if expired else 86_400),
+    )
+
+
 @dataclass
 class Machine:
     """A machine that would serve a sandbox, and what the doctor finds there."""
@@ -159,17 +174,7 @@ class Machine:
         return result.exit_code, lines
 
     def sign_in(self, *, expired: bool = False) -> Credentials:
-        host = self.url.removeprefix("http://")
-        access, refresh = self.sandbox.oauth.issue_tokens(expired=expired, host=host)
-        signed_in = Credentials(
-            base_url=self.url,
-            client_id=self.sandbox.oauth.client_id,
-            client_secret=SecretStr(self.sandbox.oauth.client_secret),
-            redirect_uri=self.sandbox.oauth.redirect_uri,
-            access_token=SecretStr(access),
-            refresh_token=SecretStr(refresh),
-            expires=time.time() + (0 if expired else 86_400),
-        )
+        signed_in = sign_in_to(self.sandbox, self.url, expired=expired)
         self.state.create()
         anyio.run(FileCredentialStore(self.file).save, signed_in)
         self.state.remember(self.url)

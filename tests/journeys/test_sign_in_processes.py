@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import credential_store
+from tests.cli.machine import sign_in_to
 from tests.conftest import answer, error
 
 pytestmark = pytest.mark.anyio
@@ -57,16 +57,7 @@ class Machine:
         return [request.method for request in self.sandbox.requests if f"{request.method} {request.path}" == REFRESH]
 
     def sign_in(self) -> Credentials:
-        access, refresh = self.sandbox.oauth.issue_tokens(expired=True, host=self.host)
-        signed_in = Credentials(
-            base_url=self.url,
-            client_id=self.sandbox.oauth.client_id,
-            client_secret=SecretStr(self.sandbox.oauth.client_secret),
-            redirect_uri=self.sandbox.oauth.redirect_uri,
-            access_token=SecretStr(access),
-            refresh_token=SecretStr(refresh),
-            expires=time.time(),
-        )
+        signed_in = sign_in_to(self.sandbox, self.url, expired=True)
         self.state.create()
         self.file.write_text(signed_in.model_dump_json())
         self.state.remember(self.url)
