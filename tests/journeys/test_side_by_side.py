@@ -93,7 +93,7 @@ async def test_a_plan_that_another_process_is_applying_cannot_be_undone_yet(
     async def ask_the_other_process(_: str) -> None:
         [(_number, change)] = await other[0].changes(1)
         refusals.append(error(await second.call_tool("undo_change", {"change_id": change.id})))
-        assert await listed(second) == []
+        assert [change["status"] for change in await listed(second)] == ["running"]
 
     wire = Interruption(sandbox.app, on_write=ask_the_other_process)
     async with (
