@@ -161,7 +161,9 @@ def _target(path: str, change: PlannedChange, account: Snapshot, problems: list[
 
 def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> dict[str, Any]:
     """What the change sets, checked and in the form in which it is sent."""
-    values = change.model_dump(include={"name", "sort", "color", "available_products_price_types"}, exclude_none=True)
+    names = ("name", "sort", "color", "available_products_price_types")
+    # Not by `model_dump`, whose serializer would take 10 ms of the first plan to build.
+    values: dict[str, Any] = {name: value for name in names if (value := getattr(change, name)) is not None}
     if change.action == "delete":
         if values or change.custom_fields_values:
             problems.append(Problem(path, "delete takes no fields"))
