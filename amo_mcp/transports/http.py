@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.server.base import McpServer
-from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_MESSAGE_BYTES
+from amo_mcp.transports.limits import LAST_WORDS_SECONDS, LAST_WRITE_SECONDS, MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, error_message, parse
 from amo_mcp.transports.sessions import Sessions
 
@@ -95,6 +95,8 @@ class HttpApp:
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""
         self._server.stop(0)
+        with anyio.move_on_after(LAST_WORDS_SECONDS):
+            await self.all_answered()
         for session_id in list(self.sessions):
             await self._end_session(session_id)
         for call, in_session in list(self._calls.items()):

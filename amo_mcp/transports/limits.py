@@ -11,3 +11,6 @@ SHUTDOWN_SECONDS = 3.0
 
 LAST_WRITE_SECONDS = 2.0
 """Seconds that amoCRM has then to answer what was sent: so many fewer that the caller can still be told."""
+
+LAST_WORDS_SECONDS = 0.2
+"""Seconds that calls have to say how far they came when they are ended at once."""

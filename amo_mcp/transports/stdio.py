@@ -20,7 +20,12 @@ from mcp_types import JSONRPCRequest
 
 from amo_mcp.server.base import McpServer
 from amo_mcp.transports import descriptors
-from amo_mcp.transports.limits import LAST_WRITE_SECONDS, MAX_CONCURRENT_CALLS, SHUTDOWN_SECONDS
+from amo_mcp.transports.limits import (
+    LAST_WORDS_SECONDS,
+    LAST_WRITE_SECONDS,
+    MAX_CONCURRENT_CALLS,
+    SHUTDOWN_SECONDS,
+)
 from amo_mcp.transports.lines import lines
 from amo_mcp.transports.messages import BUSY, SHUTTING_DOWN, Refused, error_line, error_message, parse
 from amo_mcp.transports.outbox import ClientReadsNothing, Outbox
@@ -172,6 +177,8 @@ class _Connection:
             group.start_soon(self._stop_when_answered)
             await anext(signals)
         self._server.stop(0)
+        with anyio.move_on_after(LAST_WORDS_SECONDS):
+            await self._outbox.all_settled()
         self._reading.cancel()
 
     async def _stop_when_answered(self) -> None:

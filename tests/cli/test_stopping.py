@@ -14,7 +14,7 @@ from mcp import Client
 
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
 from amo_mcp.sandbox.serving import running as sandbox_running
-from amo_mcp.transports.limits import SHUTDOWN_SECONDS
+from amo_mcp.transports.limits import LAST_WRITE_SECONDS, SHUTDOWN_SECONDS
 from tests.cli.test_serve import HELLO, SECONDS, call, hear, over_http, process, say
 from tests.conftest import ERAS, Person, answer
 from tests.transports.peers import modern
@@ -167,6 +167,27 @@ def test_a_write_over_stdio_that_amocrm_does_not_answer_does_not_keep_the_server
         assert running.stderr.read() == b""
 
 
+def test_a_second_signal_waits_for_no_answer_of_amocrm_and_the_caller_is_told_all_the_same(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.faults.add(Fault(method="PATCH", delay=8))
+    with account(sandbox, tmp_path) as environment, process(account=(), **environment) as running:
+        say(running, WITH_DIALOGS)
+        hear(running)
+        say(running, call(1, "update_segment", {"segment_id": 51, "name": "Первые"}))
+        confirm(running)
+        reached(sandbox)
+        running.send_signal(signal.SIGINT)
+        while "error" not in (heard := ping(running)):
+            assert heard == {"jsonrpc": "2.0", "id": 2, "result": {}}
+        assert heard["error"]["message"] == "The server is shutting down"
+        running.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert hear(running)["result"]["structuredContent"]["error"]["code"] == "outcome_unknown"
+        assert running.wait(SECONDS) == 0
+        assert time.monotonic() - began < LAST_WRITE_SECONDS
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_open_dialog_over_stdio_expires(how: signal.Signals, sandbox: Sandbox, tmp_path: Path) -> None:
     with account(sandbox, tmp_path) as environment, process(account=(), **environment) as running:
@@ -186,6 +207,11 @@ def test_an_open_dialog_over_stdio_expires(how: signal.Signals, sandbox: Sandbox
         assert running.stderr
         assert running.stderr.read() == b""
     assert writes(sandbox) == []
+
+
+def ping(running: Any) -> Any:
+    say(running, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+    return hear(running)
 
 
 def reached(sandbox: Sandbox) -> None:
