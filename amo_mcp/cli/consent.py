@@ -135,5 +135,5 @@ async def _redirected(listener: socket.socket, path: str, state: str, page: str)
         # Until the server has ended, which cancels this.
         await anyio.sleep_forever()
     if not arrived.is_set():
-        raise SignInFailed("nobody answered the consent page in time")
+        raise SignInFailed("nobody answered the consent page in time; if it shows an error, check AMO_CLIENT_ID")
     return parameters

@@ -16,7 +16,7 @@ from amo_mcp.settings import InvalidSettings, LoginSettings, is_loopback, load_s
 
 _REFUSED = {
     400: "Check that AMO_REDIRECT_URI is the redirect address on the integration's card, to the letter; "
-    "a code lives 20 minutes and works once",
+    "a code lives 20 minutes and works once. If both are right, check AMO_CLIENT_ID and AMO_CLIENT_SECRET too",
     401: "Check AMO_CLIENT_ID and AMO_CLIENT_SECRET against the integration's card",
 }
 """What to do about a status of the token endpoint (which status means what is assumed)."""

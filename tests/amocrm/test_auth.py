@@ -68,6 +68,17 @@ class FullStore(FileCredentialStore):
         await super().save(credentials)
 
 
+class LockedStore(FileCredentialStore):
+    """A store that cannot be read until somebody unlocks it."""
+
+    locked = True
+
+    async def load(self) -> Credentials | None:
+        if self.locked:
+            raise PermissionError(13, "Permission denied", self.place)
+        return await super().load()
+
+
 class Renamed:
     """The hosts of an account that is `renamed.kommo.com` now, unless `old` is None.
 
@@ -257,6 +268,22 @@ class TestUse:
         with pytest.raises((OSError, AmoError)):
             await world.session(world.tokens(store=store)).request("GET", ACCOUNT)
         assert world.requests == [REFRESH]
+
+    async def test_a_keychain_that_is_locked_is_no_missing_sign_in_and_works_again_once_it_is_open(
+        self, world: World
+    ) -> None:
+        kept = world.sign_in()
+        store = LockedStore(world.file)
+        session = world.session(world.tokens(store=store))
+        with pytest.raises(Unavailable) as caught:
+            await session.request("GET", ACCOUNT)
+        assert (caught.value.reason, caught.value.hint) == (
+            f"was not asked, because the sign-in in {world.file} cannot be read",
+            "Unlock it on the machine of this server, or run `amo-mcp login` there again.",
+        )
+        store.locked = False
+        assert (await session.request("GET", ACCOUNT))["id"] == world.sandbox.account.id
+        assert (world.kept, world.requests) == (kept, [f"GET {ACCOUNT}"])
 
     async def test_a_pair_that_could_not_be_saved_is_saved_once_there_is_room(self, world: World) -> None:
         world.sign_in(lives=0)

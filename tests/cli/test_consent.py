@@ -174,7 +174,8 @@ class TestConsent:
         result = terminal.run("login")
         assert (result.exit_code, result.stderr) == (
             1,
-            "Error: cannot sign in: nobody answered the consent page in time\n",
+            "Error: cannot sign in: nobody answered the consent page in time; if it shows an error, check "
+            "AMO_CLIENT_ID\n",
         )
 
     def test_the_redirect_can_come_to_the_ipv6_loopback_address(self, terminal: Terminal, browser: Make) -> None:

@@ -1,10 +1,15 @@
 """What the doctor finds in the account itself: name, rights, mode and limits."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
 
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
+from amo_mcp.storage.credentials import FileCredentialStore
 from tests.cli.machine import ACCOUNT, Machine
 
 pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
@@ -75,6 +80,39 @@ class TestAccount:
         machine.sandbox.faults.add(Fault(path="/api/v4/users/*", body="[]"))
         line = "!! cannot be read. amoCRM returned an unexpected response. Try again in a minute."
         assert machine.seen() == (1, {**machine.healthy(), "rights": line})
+
+
+class TestJournal:
+    @pytest.mark.requirement("COMMAND-8")
+    @pytest.mark.parametrize(
+        ("spoil", "reason"),
+        [
+            (lambda file: file.write_bytes(b"not a journal" * 100), "file is not a database"),
+            (lambda file: file.mkdir(), "unable to open database file"),
+        ],
+    )
+    def test_a_journal_that_cannot_be_used_is_reported_and_does_not_end_the_checks(
+        self, spoil: Callable[[Path], object], reason: str, machine: Machine
+    ) -> None:
+        machine.state.create()
+        spoil(machine.state.journal_file(28805383))
+        told = (
+            f"!! cannot be used. The journal of changes cannot be used ({reason}), and nothing is changed without it. "
+            "Whoever runs the server can check its state directory (AMO_STATE_DIR): space, permissions, the journal's "
+            "file."
+        )
+        assert machine.seen() == (1, {**machine.healthy(), "journal": told})
+
+
+class TestAddress:
+    def test_an_account_that_has_moved_is_found_and_its_address_told(self, machine: Machine) -> None:
+        kept = machine.sign_in()
+        old = f"http://localhost:{urlsplit(machine.url).port}"
+        machine.state.remember(old)
+        moved = FileCredentialStore(machine.state.sign_in_file(old))
+        anyio.run(moved.save, kept)
+        code, lines = machine.seen(AMO_BASE_URL=old, AMO_ACCESS_TOKEN="")
+        assert (code, lines["address"]) == (0, f"ok the account has moved to {machine.url}, and is found there")
 
 
 class TestMode:

@@ -55,7 +55,8 @@ class TestCode:
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == (
             f"Error: cannot sign in: {terminal.host} refused it (status 400). Check that AMO_REDIRECT_URI is the "
-            "redirect address on the integration's card, to the letter; a code lives 20 minutes and works once\n"
+            "redirect address on the integration's card, to the letter; a code lives 20 minutes and works once. If "
+            "both are right, check AMO_CLIENT_ID and AMO_CLIENT_SECRET too\n"
         )
         assert terminal.nobody_is_signed_in()
 
@@ -78,6 +79,11 @@ class TestCode:
         ("fault", "message"),
         [
             ({"status": 502}, "amoCRM answered the sign-in with the status 502 and no tokens. Try again in a minute."),
+            (
+                {"status": 404, "html": True},
+                "amoCRM answered the sign-in with the status 404 and no tokens. Check the account's address "
+                "(AMO_BASE_URL): the account may have been renamed.",
+            ),
             ({"drop": "before"}, "amoCRM closed the connection before responding. Try again in a minute."),
             (
                 {"status": 403, "html": True},
@@ -93,6 +99,13 @@ class TestCode:
         result = terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
         assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: cannot sign in. {message}\n")
         assert terminal.nobody_is_signed_in()
+
+    @pytest.mark.parametrize("wrong", ["AMO_CLIENT_ID", "AMO_CLIENT_SECRET", "AMO_REDIRECT_URI"])
+    def test_a_refusal_names_the_variable_that_is_wrong_whichever_it_is(self, wrong: str, terminal: Terminal) -> None:
+        code = terminal.sandbox.oauth.issue_code()
+        result = terminal.run("login", "--code", code, **{wrong: terminal.environment[wrong] + "/"})
+        assert (result.exit_code, wrong in result.stderr) == (1, True)
+        assert terminal.run("login", "--code", code).exit_code == 0
 
     def test_a_refusal_with_401_names_the_id_and_the_secret_and_not_the_code(self, terminal: Terminal) -> None:
         terminal.sandbox.faults.add(Fault(status=401))

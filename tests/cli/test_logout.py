@@ -5,6 +5,7 @@ import os
 
 import keyring
 import pytest
+from keyring.errors import KeyringLocked
 
 from tests.cli.machine import Keychain, Terminal
 
@@ -70,3 +71,45 @@ class TestLogout:
             f"Error: the tokens cannot be removed from the system's keychain: {os.strerror(errno.EACCES)}\n",
         )
         assert terminal.state.signed_in() == [terminal.url]
+
+    @pytest.mark.parametrize("error", [OSError(1783, "bad data"), RuntimeError("no bus"), KeyringLocked("dismissed")])
+    def test_a_keychain_whose_backend_raises_is_reported_in_one_sentence(
+        self, error: Exception, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keychain = Keychain()
+        keyring.set_keyring(keychain)
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(keychain, "delete_password", fail)
+        result = terminal.run("logout")
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+        assert result.stderr.startswith("Error: the tokens cannot be removed from the system's keychain: ")
+
+    def test_a_list_of_accounts_that_cannot_be_read_is_named_and_matters_only_where_no_account_is(
+        self, terminal: Terminal
+    ) -> None:
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+        accounts = terminal.state.path / "accounts.json"
+        accounts.write_text("{")
+        told = "  AMO_STATE_DIR: accounts.json in it cannot be read; run `amo-mcp login` to make it anew\n"
+        unnamed = terminal.run("logout", AMO_BASE_URL="")
+        assert (unnamed.exit_code, unnamed.stderr) == (1, f"Error: cannot sign out:\n{told}")
+        assert terminal.run("doctor", AMO_BASE_URL="").stdout.count("accounts.json in it cannot be read") == 1
+        assert terminal.run("logout").exit_code == 0
+        assert accounts.read_text() == "[]"
+
+    def test_a_list_of_accounts_that_cannot_be_written_is_reported(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal.run("login", "--code", terminal.sandbox.oauth.issue_code())
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("amo_mcp.paths.os.fsync", full)
+        result = terminal.run("logout")
+        told = f"Error: the list of accounts cannot be written: {os.strerror(errno.ENOSPC)}\n"
+        assert (result.exit_code, result.stderr) == (1, told)
