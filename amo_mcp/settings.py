@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from typing_extensions import override
 
 from amo_mcp import network
+from amo_mcp.language import Language
 from amo_mcp.paths import StateDir
 
 SANDBOX_URL = "http://sandbox.localhost"
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
         sandbox: serve the embedded sandbox instead of an account.
         read_only: leave out every tool that writes.
         confirm: how a person is asked.
+        language: what a person is spoken to in; None for the language of who is signed in.
         rate_limit: requests per second per account, of all processes on this machine.
         timeout: seconds for each of connecting, sending and waiting for bytes.
         log_level: the lowest level that is logged.
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     sandbox: bool = False
     read_only: bool = False
     confirm: Literal["auto", "dialog", "page", "chat"] = "auto"
+    language: Language | None = None
     rate_limit: Annotated[int, Field(ge=1, le=50)] = 7
     timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
@@ -237,6 +240,7 @@ _EXPECTED = {
     "sandbox": "AMO_SANDBOX must be 1 or 0",
     "read_only": "AMO_READ_ONLY must be 1 or 0",
     "confirm": "AMO_CONFIRM must be auto, dialog, page or chat",
+    "language": "AMO_LANGUAGE must be ru, en, es or pt",
     "rate_limit": "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
     "timeout": "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
     "log_level": "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",

@@ -7,13 +7,13 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from amo_mcp.accounts.cache import CachedReads, ReadCache
+from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.executor import Execution, Executor, Report
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
-from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
@@ -27,6 +27,7 @@ class AmoAccount:
     Attributes:
         client: the API; what is read through it is fresh.
         cached: what was read a moment ago, shared by all calls.
+        profile: its id, its time zone and its person.
         requests_per_second: the pace that the account is kept to.
         report: reports how far the current call is; None when nobody listens.
         clock: gives monotonic seconds, by which what was read grows old.
@@ -39,6 +40,7 @@ class AmoAccount:
     plans: PlanStore
     events: ChangeEvents
     cached: CachedReads
+    profile: AccountProfile
     requests_per_second: int = 7
     report: Report | None = None
     clock: Callable[[], float] = time.monotonic
@@ -52,6 +54,7 @@ class AmoAccount:
         journal: Journal,
         plans: PlanStore,
         events: ChangeEvents,
+        profile: AccountProfile | None = None,
         *,
         requests_per_second: int = 7,
         clock: Callable[[], float] = time.monotonic,
@@ -59,7 +62,8 @@ class AmoAccount:
         """The account behind `client`, whose reads of a moment ago are dropped with every change."""
         cached = CachedReads(client, ReadCache(clock))
         events.subscribe(cached.on_change)
-        return cls(client, journal, plans, events, cached, requests_per_second, clock=clock)
+        profile = profile or AccountProfile(client, clock=clock)
+        return cls(client, journal, plans, events, cached, profile, requests_per_second, clock=clock)
 
     @property
     def host(self) -> str:
@@ -73,10 +77,6 @@ class AmoAccount:
             await report(0, None, message("Waiting {seconds} s for {reason}", seconds=round(seconds), reason=reason))
 
         return replace(self, client=self.client.reporting(on_wait), report=report)
-
-    async def reader(self) -> Reader:
-        """Who is asked about changes of this account."""
-        return Reader()
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""

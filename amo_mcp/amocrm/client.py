@@ -4,7 +4,7 @@ Every method can raise what `session.Session.request` raises: `Unavailable`, `Ou
 subclasses of `Refused`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -13,7 +13,17 @@ from pydantic import ValidationError
 
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Account, ApiEntity, CreatedStatus, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.models import (
+    Account,
+    ApiEntity,
+    CreatedStatus,
+    CustomField,
+    DatetimeSettings,
+    Listing,
+    Segment,
+    Status,
+    User,
+)
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import BeforeRetry, Session
 
@@ -70,6 +80,18 @@ class AmoClient:
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
         return _one(Account, await self._request("GET", _ACCOUNT))
+
+    async def account_with_zone(self) -> Account:
+        """The account with its `datetime_settings`; it may still tell none."""
+        response = await self._request("GET", _ACCOUNT, params={"with": "datetime_settings"})
+        embedded = response.get("_embedded") if isinstance(response, dict) else None
+        account = _one(Account, response)
+        settings = embedded.get("datetime_settings") if isinstance(embedded, dict) else None
+        try:
+            told = DatetimeSettings.model_validate(settings)
+        except ValidationError:
+            return account
+        return account.model_copy(update={"datetime_settings": told})
 
     async def user(self, user_id: int) -> User:
         """One user (`GET /users/{id}`)."""
@@ -141,7 +163,9 @@ class AmoClient:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
         return await self._all_pages(CustomField, _FIELDS, "custom_fields")
 
-    async def _request(self, method: str, path: str, *, params: dict[str, int] | None = None, body: Any = None) -> Any:
+    async def _request(
+        self, method: str, path: str, *, params: Mapping[str, int | str] | None = None, body: Any = None
+    ) -> Any:
         """The response, or the reason for its 422: the text of that status is not documented, so the account is asked.
 
         Raises:

@@ -6,7 +6,6 @@ gets a boolean, a date Unix seconds, a choice its `enum_id` (reference: "При�
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -14,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, ZERO_IS_NONE, EntityId, StrictInput, Text
 from amo_mcp.amocrm.models import CustomField, FieldChoice
+from amo_mcp.amocrm.zones import Zone
 from amo_mcp.text import quote, quote_unless_code
 
 _TRUE = {"true", "1", "yes", "да"}
@@ -68,8 +68,10 @@ class _Unfit(Exception):
     """A field that there is not, or one value that a field cannot take; the text says which, and what is needed."""
 
 
-def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomField]) -> list[dict[str, Any]]:
+def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomField], zone: Zone) -> list[dict[str, Any]]:
     """The `custom_fields_values` to send for `fields`; an empty `values` becomes the `null` that clears a field.
+
+    Days begin, and moments without an offset are meant, in `zone`.
 
     Raises:
         InvalidValues: an unknown field, one named twice, a value of the wrong type or a choice that does not exist.
@@ -86,7 +88,10 @@ def to_api_values(fields: Sequence[FieldInput], definitions: Sequence[CustomFiel
         if definition.id in sent:
             problems.append(Problem(path, f"repeats field {definition.id}"))
         else:
-            sent[definition.id] = {"field_id": definition.id, "values": _values(field, definition, path, problems)}
+            sent[definition.id] = {
+                "field_id": definition.id,
+                "values": _values(field, definition, path, problems, zone),
+            }
     if problems:
         raise InvalidValues(problems)
     return list(sent.values())
@@ -115,7 +120,7 @@ def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> Custom
 
 
 def _values(
-    field: FieldInput, definition: CustomField, path: str, problems: list[Problem]
+    field: FieldInput, definition: CustomField, path: str, problems: list[Problem], zone: Zone
 ) -> list[dict[str, Any]] | None:
     if not field.values:
         return None
@@ -129,7 +134,8 @@ def _values(
     for index, given in enumerate(field.values):
         try:
             item = _without_filler(given)
-            sent.append(_choice(item, definition) if definition.type in _CHOICES else _plain(item, definition.type))
+            is_choice = definition.type in _CHOICES
+            sent.append(_choice(item, definition) if is_choice else _plain(item, definition.type, zone))
         except _Unfit as unfit:
             problems.append(Problem(f"{path}.values.{index}", f"{name} {unfit}"))
     return sent
@@ -174,55 +180,49 @@ def _choices(choices: Sequence[FieldChoice]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def _plain(item: ValueInput, kind: str) -> dict[str, Any]:
+def _plain(item: ValueInput, kind: str, zone: Zone) -> dict[str, Any]:
     if item.enum_id is not None or item.enum_code is not None:
         raise _Unfit(f"takes a value, not a choice: it is of type {quote_unless_code(kind)}")
     if item.value is None:
         raise _Unfit("needs a value")
-    read = _READERS.get(kind, str)
     try:
-        return {"value": read(item.value)}
+        return {"value": _READERS[kind](item.value, zone) if kind in _READERS else item.value}
     except _Unfit as unfit:
         raise _Unfit(f"cannot take {quote(item.value)}: {unfit}") from None
 
 
-def _boolean(text: str) -> bool:
+def _boolean(text: str, _: Zone) -> bool:
     word = text.strip().casefold()
     if word not in _TRUE | _FALSE:
         raise _Unfit('it is a checkbox, and takes "true" or "false"')
     return word in _TRUE
 
 
-def _number(text: str) -> str:
+def _number(text: str, _: Zone) -> str:
     """The number as the text that travels (numbers travel as strings)."""
     if not _NUMBER.fullmatch(text.strip()):
         raise _Unfit('it takes a number such as "12.5"')
     return text.strip()
 
 
-def _day(text: str) -> int:
-    """Midnight of the day, in Unix seconds.
+def _day(text: str, zone: Zone) -> int:
+    """Unix seconds of a day."""
+    return _seconds(zone.seconds_of_day, text)
 
-    According to a public report a date is kept at midnight of the account's time zone; until that zone is read, UTC is
-    assumed.
-    """
+
+def _moment(text: str, zone: Zone) -> int:
+    """Unix seconds of a moment."""
+    return _seconds(zone.seconds_of_moment, text)
+
+
+def _seconds(read: Callable[[str], int], text: str) -> int:
     try:
-        day = date.fromisoformat(text.strip())
-    except ValueError:
-        return _moment(text)
-    return int(datetime.combine(day, time(), UTC).timestamp())
-
-
-def _moment(text: str) -> int:
-    """Unix seconds of an ISO 8601 moment; without an offset UTC is assumed."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        return read(text)
+    except (ValueError, OverflowError) as error:
         raise _Unfit('it takes a date such as "2026-11-22", or with a time "2026-11-22T09:30:00Z"') from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-_READERS: Mapping[str, Callable[[str], object]] = {
+_READERS: Mapping[str, Callable[[str, Zone], object]] = {
     "checkbox": _boolean,
     "numeric": _number,
     "date": _day,

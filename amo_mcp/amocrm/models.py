@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -25,6 +26,8 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypedDict
+
+from amo_mcp.amocrm.zones import UNKNOWN, Zone, zone_of
 
 _NESTED = {dict, list}
 _MAX_DEPTH = 36
@@ -38,13 +41,13 @@ SEGMENT_SETTINGS = frozenset(
 _T = TypeVar("_T")
 
 
-def _from_unix(value: Any) -> datetime | None:
+def _from_unix(value: Any, zone: Zone) -> datetime | None:
     """The moment of Unix seconds; None for anything that is not one."""
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, OSError, ValueError):
+        return zone.moment(value)
+    except OverflowError:
         return None
 
 
@@ -113,13 +116,28 @@ class ApiEntity(ApiModel):
     id: int
 
 
+class DatetimeSettings(ApiModel):
+    """Where the days of an account begin."""
+
+    timezone: StrOrNull = ""
+    timezone_offset: StrOrNull = ""
+
+
 class Account(ApiEntity):
-    """The account (`GET /account`)."""
+    """The account (`GET /account`); it tells `datetime_settings` when it is asked for them."""
 
     name: StrOrNull = ""
     subdomain: StrOrNull = ""
+    country: StrOrNull = ""
     customers_mode: StrOrNull = ""
     current_user_id: int | None = None
+    datetime_settings: DatetimeSettings | None = None
+
+    @property
+    def zone(self) -> Zone:
+        """The account's time zone."""
+        told = self.datetime_settings
+        return UNKNOWN if told is None else zone_of(told.timezone, told.timezone_offset)
 
 
 class Rights(ApiModel):
@@ -132,6 +150,7 @@ class User(ApiEntity):
     """A user of the account."""
 
     rights: Rights = Rights()
+    lang: StrOrNull = ""
 
 
 class Status(ApiEntity):
@@ -174,12 +193,23 @@ class FieldValues(TypedDict):
     values: Annotated[list[FieldValue], _null_as([]), Field(default_factory=list)]
 
 
-def _with_iso_dates(field: FieldValues) -> FieldValues:
-    """The values of a field as they are answered: dates come as Unix seconds and are answered in ISO 8601."""
+def _with_iso_dates(field: FieldValues, context: dict[str, Any]) -> FieldValues:
+    """The values of a field as they are answered: Unix seconds as a day of the account, or as a moment.
+
+    Where the zone is not in the context, a day is answered as the moment that it is kept as, and the context is told.
+    """
     if field.get("field_type") not in ("date", "date_time"):
         return field
-    moments = [(value, _from_unix(value.get("value"))) for value in field["values"]]
-    return {**field, "values": [{**value, "value": iso_utc(at)} if at else value for value, at in moments]}
+    is_day = field["field_type"] == "date" and "zone" in context
+    if field["field_type"] == "date" and not is_day:
+        context["needs_zone"] = True
+    moments = [(value, _from_unix(value.get("value"), context.get("zone", UNKNOWN))) for value in field["values"]]
+    return {
+        **field,
+        "values": [
+            {**value, "value": str(at.date()) if is_day else iso_utc(at)} if at else value for value, at in moments
+        ],
+    }
 
 
 class Segment(ApiEntity):
@@ -199,8 +229,12 @@ class Segment(ApiEntity):
     available_products_price_types: Annotated[list[int], _null_as([])] = []
 
     @field_serializer("custom_fields_values", mode="wrap", when_used="json")
-    def _fields_with_iso_dates(self, fields: list[FieldValues], write: SerializerFunctionWrapHandler) -> Any:
-        return write([_with_iso_dates(field) for field in fields])
+    def _fields_with_iso_dates(
+        self, fields: list[FieldValues], write: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> Any:
+        """In JSON the values are as they are answered; the context of dumping has the account's `zone`."""
+        context = {} if info.context is None else info.context
+        return write([_with_iso_dates(field, context) for field in fields])
 
 
 class FieldChoice(ApiEntity):

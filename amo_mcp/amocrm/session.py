@@ -60,7 +60,7 @@ class _Request:
 
     method: str
     path: str
-    params: Mapping[str, int] | None
+    params: Mapping[str, int | str] | None
     body: Any
     on_wait: OnWait | None
     before_retry: BeforeRetry | None = None
@@ -107,7 +107,7 @@ class Session:
         method: str,
         path: str,
         *,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, int | str] | None = None,
         body: Any = None,
         on_wait: OnWait | None = None,
         before_retry: BeforeRetry | None = None,

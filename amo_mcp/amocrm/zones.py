@@ -58,8 +58,11 @@ class Zone:
         return moment if moment.tzinfo else moment.replace(tzinfo=self.tz)
 
     def seconds_of_moment(self, text: str) -> int:
-        """Unix seconds of a moment, read as by `read`."""
-        return _seconds(self.read(text))
+        """Unix seconds of a moment, read as by `read`; of a day, its first moment."""
+        try:
+            return self.start(date.fromisoformat(text.strip()))
+        except ValueError:
+            return _seconds(self.read(text))
 
     def seconds_of_day(self, text: str) -> int:
         """The first moment, in Unix seconds, of a day in ISO 8601, or of the day on which a moment falls here.

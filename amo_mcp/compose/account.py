@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.accounts.identity import AccountIdentity
+from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.credentials import CredentialStore
@@ -42,10 +42,12 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
         else LongLivedToken(settings.access_token)
     )
     client = AmoClient(Session(base_url, tokens, http, rate_limiter(settings)))
-    database = Database(settings.state, base_url, AccountIdentity(client).account_id)
+    profile = AccountProfile(client, settings.language)
+    database = Database(settings.state, base_url, profile.account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit)
+    rate = settings.rate_limit
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, requests_per_second=rate)
 
 
 def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
@@ -56,11 +58,10 @@ def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAcc
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
     stack.push_async_callback(http.aclose)
     session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-    database = MemoryDatabase()
+    client, database = AmoClient(session), MemoryDatabase()
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
-    return AmoAccount.of(
-        AmoClient(session), journal, plans, MemoryChangeEvents(), requests_per_second=settings.rate_limit
-    )
+    profile, rate = AccountProfile(client, settings.language), settings.rate_limit
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, requests_per_second=rate)
 
 
 def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:

@@ -1,6 +1,6 @@
 """What a caller is told while its call is open, for clients that give up on silence."""
 
-from amo_mcp.language import SOURCE, Message, texts
+from amo_mcp.language import Language, Message, texts
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import sanitize
 
@@ -11,11 +11,11 @@ class CallProgress:
     """The progress of one call. It grows with every message, as the protocol demands, also from waiting to working.
 
     Attributes:
-        texts: the language of who reads it; English until it is known.
+        texts: the language of who reads it, as far as it is known by now.
     """
 
-    def __init__(self, ctx: Ctx) -> None:
-        self.texts = texts(SOURCE)
+    def __init__(self, ctx: Ctx, language: Language) -> None:
+        self.texts = texts(language)
         self._ctx = ctx
         self._waited = 0
 

@@ -27,6 +27,7 @@ from amo_mcp.amocrm.inputs import (
 )
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.plan import Plan
@@ -69,7 +70,7 @@ class PlannedChange(StrictInput):
 
 
 def make_plan(
-    changes: Sequence[PlannedChange], account: Snapshot, *, plan_id: str, made: float, owner: str
+    changes: Sequence[PlannedChange], account: Snapshot, *, plan_id: str, made: float, owner: str, zone: Zone = UNKNOWN
 ) -> tuple[Plan, list[str]]:
     """The plan of `changes` in an account that is as it was read, and what a person should know of it.
 
@@ -79,12 +80,13 @@ def make_plan(
         plan_id: the plan's id.
         made: the present, in Unix seconds.
         owner: whose plan it is.
+        zone: where the account's days begin.
 
     Raises:
         InvalidValues: a change does not fit the account, or two change one entity.
     """
     problems: list[Problem] = []
-    steps = [_step(f"changes.{index}", change, account, problems) for index, change in enumerate(changes)]
+    steps = [_step(f"changes.{index}", change, account, problems, zone) for index, change in enumerate(changes)]
     seen: set[tuple[Kind, int]] = set()
     for index, change in enumerate(changes):
         if change.id is not None:
@@ -120,11 +122,11 @@ def requests_of(steps: Sequence[Step], requests_per_second: int) -> int:
     return kinds + bool(field_ids(steps)) + sent
 
 
-def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> Step | None:
+def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone) -> Step | None:
     """The step of one change; None when there is a problem with it, which is added to `problems`."""
     count = len(problems)
     before = _target(path, change, account, problems)
-    values = _values(path, change, account, problems)
+    values = _values(path, change, account, problems, zone)
     if len(problems) > count:
         return None
     if before is None:
@@ -159,7 +161,7 @@ def _target(path: str, change: PlannedChange, account: Snapshot, problems: list[
     return before
 
 
-def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> dict[str, Any]:
+def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone) -> dict[str, Any]:
     """What the change sets, checked and in the form in which it is sent."""
     names = ("name", "sort", "color", "available_products_price_types")
     # Not by `model_dump`, whose serializer would take 10 ms of the first plan to build.
@@ -181,7 +183,7 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
             problems.append(Problem(f"{path}.color", f"{quote(values['color'])} {error}"))
     if change.custom_fields_values and change.kind == "segment":
         try:
-            values["custom_fields_values"] = to_api_values(change.custom_fields_values, account.fields)
+            values["custom_fields_values"] = to_api_values(change.custom_fields_values, account.fields, zone)
         except InvalidValues as error:
             problems += [Problem(f"{path}.{problem.path}", problem.detail) for problem in error.problems]
     return values

@@ -38,7 +38,7 @@ class Account:
     """One account, mutable throughout.
 
     Attributes:
-        profile: the account itself as in `GET /api/v4/account`, without `customers_mode` and
+        profile: the account itself as in `GET /api/v4/account?with=datetime_settings`, without `customers_mode` and
             `current_user_id`; `profile["id"]` is the `account_id` of every entity.
         mode: the customers mode, one of `MODES`.
         users: users by id; the admin token is the first administrator's.

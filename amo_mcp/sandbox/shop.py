@@ -2,7 +2,8 @@
 
 Its segments were left by several people over several years: duplicates, empty ones, repeated colors, and two whose
 first letter is Latin and not Cyrillic (69 and 93). The system statuses have colors outside the palette, as in the
-reference's example. It is kept in the form of a state file.
+reference's example. The account is Russian, in Moscow's time zone, and its users read English, as who tries the sandbox
+does. It is kept in the form of a state file.
 """
 
 from pathlib import Path

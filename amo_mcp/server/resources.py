@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from mcp_types import Annotations, Resource
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.errors import AmoError
@@ -17,10 +18,10 @@ from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status, iso_utc
 from amo_mcp.changes.steps import Entity, check_mode
 from amo_mcp.server import uris
-from amo_mcp.text import sanitize
+from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.account import overview
 from amo_mcp.tools.changes import change_list
-from amo_mcp.tools.runtime.answers import as_json
+from amo_mcp.tools.runtime.answers import dumped
 from amo_mcp.tools.segments import segment_list
 from amo_mcp.tools.statuses import status_list
 
@@ -72,14 +73,14 @@ async def _entities(account: AmoAccount) -> tuple[Sequence[Segment], Sequence[St
 async def read_resource(account: AmoAccount, uri: str) -> str | None:
     """What the resource says, as compact JSON; None when there is no such resource."""
     answer = await _answer(account, uri)
-    return None if answer is None else as_json(answer)
+    return None if answer is None else escape_invisible(to_json(await dumped(answer, account.profile)).decode())
 
 
 async def _answer(account: AmoAccount, uri: str) -> BaseModel | None:
     reads = account.cached
     match uri:
         case uris.ACCOUNT:
-            return await overview(reads, account.host)
+            return await overview(reads, account)
         case uris.PALETTE:
             return Palette(status_colors=STATUS_COLORS, segment_colors=SEGMENT_COLORS)
         case uris.CHANGES:

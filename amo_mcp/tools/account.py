@@ -1,5 +1,6 @@
 """The account itself and the custom fields of its segments as tools."""
 
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.cache import CachedReads
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
@@ -17,13 +18,20 @@ class Usage(Output):
 
 
 class AccountOverview(Output):
-    """The account, its mode, and what is used of the limits of that mode."""
+    """The account, its mode, and what is used of the limits of that mode.
+
+    Days in answers and arguments are those of `time_zone`; `note` says when the account tells none. `language` is what
+    the person is asked in.
+    """
 
     id: int
     name: StrOrNull
     host: str
     customers_mode: str
+    time_zone: str
+    language: str
     limits: list[Usage]
+    note: str | None = None
 
 
 class SegmentField(Output):
@@ -48,12 +56,12 @@ class FieldList(Output):
 @tool("Get the account", READ)
 async def get_account(account: CurrentAccount) -> AccountOverview:
     """Get the account's name, host and customers mode, and how much of each limit is used."""
-    return await overview(account.client, account.host)
+    return await overview(account.client, account)
 
 
-async def overview(reads: AmoClient | CachedReads, host: str) -> AccountOverview:
+async def overview(reads: AmoClient | CachedReads, held: AmoAccount) -> AccountOverview:
     """The account as it is answered."""
-    account = await reads.account()
+    account, reader = await reads.account(), await held.profile.reader()
     limits = []
     if account.customers_mode == "segments":
         segments, fields = await reads.segments(), await reads.segment_fields()
@@ -64,7 +72,14 @@ async def overview(reads: AmoClient | CachedReads, host: str) -> AccountOverview
     if account.customers_mode == "periodicity":
         limits = [Usage(kind="statuses", used=(await reads.statuses()).size, limit=MAX_STATUSES)]
     return AccountOverview(
-        id=account.id, name=account.name, host=host, customers_mode=account.customers_mode, limits=limits
+        id=account.id,
+        name=account.name,
+        host=held.host,
+        customers_mode=account.customers_mode,
+        time_zone=reader.zone.name,
+        language=reader.language,
+        limits=limits,
+        note=None if reader.zone.is_known else "The account's time zone is not known: days are those of UTC.",
     )
 
 

@@ -113,7 +113,7 @@ async def undo_change(
     if record is None:
         raise Failure("not_found", f"There is no change {quote(change_id)}.", "list_changes has the change_ids.")
     snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
-    undo = invert(record, snapshot.entities, await account.journal.recreated_ids(), (await account.reader()).zone)
+    undo = invert(record, snapshot.entities, await account.journal.recreated_ids(), await account.profile.zone())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
             "conflict",

@@ -49,16 +49,15 @@ async def plan_changes(
         check_mode(kind, mode)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    plan, warnings = make_plan(changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest)
+    rate, reader = account.requests_per_second, await account.profile.reader()
+    plan, warnings = make_plan(
+        changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest, zone=reader.zone
+    )
     await account.plans.keep(plan)
-    rate, reader = account.requests_per_second, await account.reader()
     requests = requests_of(plan.steps, rate)
     return PlanAnswer(
         plan_id=plan.id,
-        steps=[
-            sanitize(f"{number}. {on_one_line(step, plan.fields, reader)}", _MAX_LINE)
-            for number, step in enumerate(plan.steps, 1)
-        ],
+        steps=[f"{number}. {on_one_line(step, plan.fields, reader)}" for number, step in enumerate(plan.steps, 1)],
         warnings=[sanitize(warning, _MAX_LINE) for warning in warnings],
         customers_affected=customers_affected(plan.steps),
         requests=requests,

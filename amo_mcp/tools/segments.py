@@ -1,10 +1,12 @@
 """The five segment endpoints as tools (reference: «Статусы и сегменты покупателей», the segments mode)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
 
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.custom_fields import FieldInput, to_api_values
 from amo_mcp.amocrm.inputs import (
     BLANK_IS_NONE,
@@ -19,7 +21,7 @@ from amo_mcp.amocrm.inputs import (
     Text,
 )
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
-from amo_mcp.amocrm.models import Listing, Segment
+from amo_mcp.amocrm.models import CustomField, Listing, Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures import invalid_arguments
@@ -126,11 +128,11 @@ async def create_segment(
     available_products_price_types: PriceTypes = None,
 ) -> CreatedSegment:
     """Create a customer segment; an account holds at most 100. Conditions and members cannot be set here."""
-    definitions = await account.client.segment_fields() if custom_fields_values else []
+    _, values = await _read_fields(account, custom_fields_values)
     draft = SegmentDraft(
         name=name,
         color=color,
-        custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
+        custom_fields_values=values or None,
         available_products_price_types=available_products_price_types,
     )
     execution = await account.execute("create_segment", PendingChange((Create(draft),)))
@@ -148,17 +150,27 @@ async def update_segment(
     available_products_price_types: PriceTypes = None,
 ) -> Confirm[Updated[Segment]]:
     """Rename, recolour or edit a customer segment, after a person has confirmed it. Pass at least one field."""
-    definitions = await account.client.segment_fields() if custom_fields_values else []
+    definitions, values = await _read_fields(account, custom_fields_values)
     patch = SegmentPatch(
         name=name,
         color=color,
-        custom_fields_values=to_api_values(custom_fields_values or [], definitions) or None,
+        custom_fields_values=values or None,
         available_products_price_types=available_products_price_types,
     )
     if not patch.to_payload():
         raise invalid_arguments([(", ".join(SegmentPatch.model_fields), "at least one of them is required")])
     steps = (Update(await account.client.segment(segment_id), patch),)
     return Confirm(PendingChange(steps, fields_of(steps, definitions)))
+
+
+async def _read_fields(
+    account: AmoAccount, given: list[FieldInput] | None
+) -> tuple[Sequence[CustomField], list[dict[str, Any]]]:
+    """The definitions of the account's fields, and what is sent for the given values."""
+    if not given:
+        return [], []
+    definitions = await account.client.segment_fields()
+    return definitions, to_api_values(given, definitions, await account.profile.zone())
 
 
 @tool("Delete a segment", DESTRUCTIVE)

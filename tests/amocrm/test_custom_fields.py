@@ -1,6 +1,6 @@
 """What a person writes for a custom field becomes what the field's type needs, or is refused before it is sent."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, to_api_values
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
+from amo_mcp.amocrm.zones import zone_of
 from amo_mcp.text import quote
 
 GRINDS: list[dict[str, Any]] = [
@@ -37,6 +38,7 @@ DEFINITIONS = [
         start=1,
     )
 ]
+UTC_ZONE = zone_of("UTC", "")
 BY_TYPE = {definition.type: definition for definition in DEFINITIONS}
 CHOICES = ("select", "multiselect", "radiobutton")
 PLAIN = ("text", "url", "textarea", "streetaddress")
@@ -46,7 +48,7 @@ CHOICE_TEXTS = {" ".join(grind["value"].split()).casefold() for grind in GRINDS}
 def sent(kind: str, *values: dict[str, Any]) -> Any:
     """What is sent as `values` of the field of type `kind`."""
     field = FieldInput.model_validate({"field_code": kind.upper(), "values": list(values)})
-    [sending] = to_api_values([field], DEFINITIONS)
+    [sending] = to_api_values([field], DEFINITIONS, UTC_ZONE)
     assert sending.keys() == {"field_id", "values"}
     assert sending["field_id"] == BY_TYPE[kind].id
     return sending["values"]
@@ -73,7 +75,7 @@ def field_inputs() -> st.SearchStrategy[list[FieldInput]]:
 
 def accepted(fields: list[FieldInput]) -> list[dict[str, Any]] | None:
     try:
-        return to_api_values(fields, DEFINITIONS)
+        return to_api_values(fields, DEFINITIONS, UTC_ZONE)
     except InvalidValues:
         return None
 
@@ -145,7 +147,9 @@ def test_of_very_many_choices_thirty_are_listed() -> None:
     enums = [{"id": number, "value": f"№{number}"} for number in range(1, 34)]
     definition = CustomField.model_validate({"id": 1, "type": "select", "enums": enums})
     with pytest.raises(InvalidValues) as caught:
-        to_api_values([FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition])
+        to_api_values(
+            [FieldInput.model_validate({"field_id": 1, "values": [{"value": "№34"}]})], [definition], UTC_ZONE
+        )
     listed = ", ".join(f"{number} «№{number}»" for number in range(1, 31))
     assert [problem.detail for problem in caught.value.problems] == [
         f"field 1 has no choice «№34»; the choices are: {listed} and 3 more"
@@ -184,24 +188,22 @@ def test_what_is_no_number_is_refused_for_a_numeric_field(text: str) -> None:
     assert refused("numeric", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
-@given(day=st.dates())
-def test_a_day_is_sent_as_its_midnight_in_utc(day: date) -> None:
-    midnight = int(
-        (datetime(day.year, day.month, day.day, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-    )
-    for kind in ("date", "date_time"):
-        assert sent(kind, {"value": f" {day.isoformat()} "}) == [{"value": midnight}]
+@pytest.mark.parametrize("kind", ["date", "date_time"])
+@pytest.mark.parametrize(("zone", "seconds"), [("Europe/Moscow", 1_634_590_800), ("America/Bogota", 1_634_619_600)])
+def test_a_day_is_sent_as_its_first_moment_in_the_zone_of_the_account(kind: str, zone: str, seconds: int) -> None:
+    field = FieldInput.model_validate({"field_code": kind.upper(), "values": [{"value": " 2021-10-19 "}]})
+    [sending] = to_api_values([field], DEFINITIONS, zone_of(zone, ""))
+    assert sending["values"] == [{"value": seconds}]
 
 
 ZONES = st.one_of(st.none(), st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))))
 
 
 @given(moment=st.datetimes(timezones=ZONES).map(lambda moment: moment.replace(microsecond=0)))
-def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_utc(moment: datetime) -> None:
+def test_a_moment_is_sent_in_unix_seconds_and_without_an_offset_is_of_the_account(moment: datetime) -> None:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     seconds = int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-    for kind in ("date", "date_time"):
-        assert sent(kind, {"value": moment.isoformat()}) == [{"value": seconds}]
+    assert sent("date_time", {"value": moment.isoformat()}) == [{"value": seconds}]
 
 
 @pytest.mark.parametrize("kind", ["date", "date_time"])
@@ -242,7 +244,7 @@ def test_every_problem_is_told_with_its_place() -> None:
     ]
     definitions = [DEFINITIONS[0], CustomField(id=77), BY_TYPE["multiselect"]]
     with pytest.raises(InvalidValues, match="5 problems") as caught:
-        to_api_values([FieldInput.model_validate(field) for field in given_fields], definitions)
+        to_api_values([FieldInput.model_validate(field) for field in given_fields], definitions, UTC_ZONE)
     listed = "the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert caught.value.problems == [
         Problem("custom_fields_values.1", "needs a field_id or a field_code"),
@@ -259,7 +261,7 @@ def test_every_problem_is_told_with_its_place() -> None:
 
 def test_an_account_without_fields_says_so() -> None:
     with pytest.raises(InvalidValues) as caught:
-        to_api_values([FieldInput(field_id=1, values=[])], [])
+        to_api_values([FieldInput(field_id=1, values=[])], [], UTC_ZONE)
     assert [problem.detail for problem in caught.value.problems] == [
         "field 1 is not a field that segments of this account have; the fields are: none"
     ]
@@ -296,7 +298,7 @@ def test_fillers_beside_a_value_are_not_given_and_zero_alone_is_the_number() -> 
     assert sent("numeric", {"value": 0, **fillers}) == [{"value": "0"}]
     assert sent("select", {"value": "В зёрнах", **fillers}) == [{"enum_id": 11}]
     field = FieldInput.model_validate({"field_id": 0, "field_code": "TEXT", "values": [{"value": "0"}]})
-    assert to_api_values([field], DEFINITIONS) == [{"field_id": 1, "values": [{"value": "0"}]}]
+    assert to_api_values([field], DEFINITIONS, UTC_ZONE) == [{"field_id": 1, "values": [{"value": "0"}]}]
 
 
 @pytest.mark.parametrize("kind", BY_TYPE)

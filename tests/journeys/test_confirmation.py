@@ -105,6 +105,7 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
         "Triggers, mailings, filters and integrations that use its id 51 stop working. "
         "If an undo brings it back, it has another id.",
         "Segment id 51, colour 6610f2, filled fields: 7.",
+        "Account: «Лавка ‹Зерно и турка›».",
     ]
     assert deleted["deleted"]["name"] == "VIP"
     assert 51 not in sandbox.account.segments
@@ -151,6 +152,7 @@ async def test_changing_a_segment_shows_before_and_after_of_what_changes(
     assert person.asked[0].message.splitlines() == [
         "Change segment «VIP»?",
         "Segment id 51, customers: 48.",
+        "Account: «Лавка ‹Зерно и турка›».",
         "Name: was «VIP» → will be «Лучшие»",
         "Colour: was 6610f2 → will be ae003f",
         "Price fields: was 288891 → will be 288891, 288893",
@@ -178,7 +180,7 @@ async def test_a_person_is_asked_before_a_status_is_changed_or_deleted(
         deleted = answer(await client.call_tool("delete_status", {"status_id": own["id"]}))
     change, deletion = (asked.message.splitlines() for asked in person.asked)
     assert change[0] == f"Change status «{own['name']}»?"
-    assert change[2:] == [
+    assert change[3:] == [
         f"Name: was «{own['name']}» → will be «Тёплые»",
         f"Position: was {own['sort']} → will be 0",
         f"Colour: was {own['color']} → will be #fff000",
@@ -495,6 +497,7 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
         "Triggers, mailings, filters and integrations that use its id 51 stop working. "
         "If an undo brings it back, it has another id.",
         "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
+        "Account: «Лавка ‹Зерно и турка›».",
     ]
 
 
@@ -521,7 +524,7 @@ async def test_a_question_shows_the_first_five_of_many_price_fields(era: str, sa
             await client.call_tool("update_segment", {"segment_id": 51, "available_products_price_types": [1] * 251})
         )
     assert person.asked[0].message.splitlines()[-1] == ("Price fields: was 288891 → will be 1, 2, 3, 4, 5, 245 more")
-    assert failure["message"] == f"available_products_price_types must have at most 250 entries. {NOTHING}"
+    assert failure["message"] == f"available_products_price_types must have at most 250 entries, not 251. {NOTHING}"
 
 
 class TestTwoSteps:
@@ -550,7 +553,8 @@ class TestTwoSteps:
                 "Its members and its conditions cannot be restored.\n"
                 "Triggers, mailings, filters and integrations that use its id 51 stop working. "
                 "If an undo brings it back, it has another id.\n"
-                "Segment id 51, colour 6610f2, filled fields: 7.",
+                "Segment id 51, colour 6610f2, filled fields: 7.\n"
+                "Account: «Лавка ‹Зерно и турка›».",
                 "expires_at": "2027-01-15T08:10:00Z",
                 "way": "chat",
             }

@@ -34,6 +34,7 @@ TIDY_QUESTION = [
     "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
     "What an undo brings back has another id.",
     "In all: 2 to delete, 1 to update, 1 to create.",
+    "Account: «Лавка ‹Зерно и турка›».",
     "1. Delete segment «новички» (id 66), 0 customers",
     "2. Create segment «Гости»",
     "– Colour: 10599d",
@@ -160,6 +161,7 @@ async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, san
         "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
         "What an undo brings back has another id.",
         "In all: 3 to delete, 27 to create.",
+        "Account: «Лавка ‹Зерно и турка›».",
         "30. Delete segment «Постоянные покупатели» (id 57), 312 customers",
         "29. Delete segment «VIP» (id 51), 48 customers",
         "28. Delete segment «новички» (id 66), 0 customers",

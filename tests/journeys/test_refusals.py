@@ -327,7 +327,7 @@ async def test_a_write_is_outcome_unknown_when_the_account_cannot_be_read_either
                 reads = 1 if call.method == "POST" else 2
                 sandbox.faults.clear()
                 sandbox.faults.add(Fault(method=call.method, times=0, status=500, after_effect=True))
-                sandbox.faults.add(Fault(method="GET", skip=reads, times=0, status=500))
+                sandbox.faults.add(Fault(method="GET", path="*/customers/*", skip=reads, times=0, status=500))
                 sandbox.requests.clear()
                 answered = error(await client.call_tool(call.tool, call.arguments))
                 assert (call.tool, answered) == (call.tool, outcome_unknown("answered with the status 500"))

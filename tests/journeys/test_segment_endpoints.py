@@ -87,7 +87,7 @@ NEW_YEAR: dict[str, Any] = {
     "updated_at": "2023-01-10T10:00:00Z",
     "account_id": ACCOUNT,
     "custom_fields_values": [
-        {**START, "values": [{"value": "2022-12-20T00:00:00Z"}]},
+        {**START, "values": [{"value": "2022-12-20"}]},
         {**LANDING, "values": [{"value": "https://example.com/ny2023"}]},
     ],
     "available_products_price_types": [],
@@ -223,7 +223,7 @@ async def test_a_value_of_every_type_is_sent_as_its_field_needs_it(era: str, san
             [beans, brazil],
             [{"value": "Кения АА", **beans}, {"value": "Бразилия Сантос", **brazil}],
         ),
-        (START, [{"value": "2026-11-22"}], [{"value": 1795305600}], [{"value": "2026-11-22T00:00:00Z"}]),
+        (START, [{"value": "2026-11-22"}], [{"value": 1795294800}], [{"value": "2026-11-22"}]),
         (
             RECOUNTED,
             [{"value": "2026-11-22T12:30:00+03:00"}],

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from amo_mcp.sandbox.account import Account, JsonObject
 from amo_mcp.sandbox.api.validation import Validation
@@ -65,7 +66,10 @@ def validate(account: Account, validation: Validation) -> None:
             if "values" not in entry:
                 validation.add_error("FieldMissing", f"{path}.values")
             elif field is not None:
-                changes[field["id"]] = _field_values(field, entry["values"], f"{path}.values", validation)
+                values = _field_values(field, entry["values"], f"{path}.values", validation)
+                if values and field["type"] == "date":
+                    _keep_days(account, values["values"])
+                changes[field["id"]] = values
         validation.values[_KEY] = changes
 
 
@@ -129,6 +133,19 @@ def _scalar(field_type: str, value: Any, path: str, validation: Validation) -> A
         elif field_type == "numeric" and not _NUMBER.fullmatch(value):
             validation.add_error("InvalidFormat", path)
     return value
+
+
+def _keep_days(account: Account, values: list[JsonObject]) -> None:
+    """Move each moment to the first of its day in the account's zone, as a public report has it with figures."""
+    settings = account.profile.get("datetime_settings")
+    if settings is None:
+        return
+    zone = ZoneInfo(settings["timezone"])
+    for value in values:
+        if type(value["value"]) is int:
+            moment = datetime.fromtimestamp(value["value"], zone)
+            midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+            value["value"] = int(midnight.timestamp())
 
 
 def _moment(value: Any, path: str, validation: Validation) -> Any:

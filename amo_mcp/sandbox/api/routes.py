@@ -86,9 +86,14 @@ class Api:
     async def _get_account(self, request: Request) -> JsonObject:
         user_id = self.account.user_id(admin=is_admin(request, self.issued))
         account = {**self.account.profile, "current_user_id": user_id, "customers_mode": self.account.mode}
+        settings = account.pop("datetime_settings", None)
+        if settings is not None and "datetime_settings" in request.query_params.get("with", "").split(","):
+            account["_embedded"] = {"datetime_settings": settings}
         return linked(account, url_of(request))
 
     async def _get_user(self, request: Request) -> JsonObject | None:
+        if not is_admin(request, self.issued):
+            raise ProblemError(HTTPStatus.FORBIDDEN)
         return _known(request, self.account.users)
 
     async def _list_fields(self, request: Request) -> JsonObject | None:

@@ -1,10 +1,13 @@
 """The answers of tools that change one entity, or carry out several steps, after a person has confirmed it."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, WithJsonSchema
 from typing_extensions import override
 
+from amo_mcp.accounts.profile import AccountProfile
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
 from amo_mcp.changes.executor import Execution
@@ -36,6 +39,23 @@ def unreadable_in(listing: Listing[Any]) -> Unreadable | None:
     """What is to be said of the entries of `listing` that could not be read; None when there are none."""
     entries = listing.unreadable
     return Unreadable(count=len(entries), ids=[entry for entry in entries if entry is not None]) if entries else None
+
+
+async def dumped(answer: BaseModel, profile: AccountProfile) -> dict[str, Any]:
+    """An answer as JSON data; days in it are those of the account, whose zone is asked for when there are any.
+
+    A zone that cannot be found out now must not hide what was done: days are answered as moments then.
+    """
+
+    def dump(context: dict[str, Any]) -> dict[str, Any]:
+        return answer.model_dump(mode="json", exclude_none=True, exclude_unset=True, context=context)
+
+    context: dict[str, Any] = {}
+    data = dump(context)
+    if "needs_zone" in context:
+        with suppress(AmoError):
+            data = dump({"zone": await profile.zone()})
+    return data
 
 
 EntityT = TypeVar("EntityT", Segment, Status)

@@ -20,6 +20,7 @@ from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures import Failure, explain, internal_error
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import escape_invisible
+from amo_mcp.tools.runtime.answers import dumped
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, ExecutedOutput, Output
@@ -51,7 +52,7 @@ class Runner:
         try:
             answer = await self._answer(ctx, params, self.tools[name])
             if not isinstance(answer, InputRequiredResult):
-                answer = _result(answer.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+                answer = _result(await dumped(answer, self.account.profile))
         except MCPError:
             raise
         except Exception as error:
@@ -69,7 +70,7 @@ class Runner:
                 "This server was started read-only.",
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
-        progress = CallProgress(ctx)
+        progress = CallProgress(ctx, self.account.profile.language)
         account = self.account.reporting(progress.report)
         definition = entry.definition
         arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
@@ -86,7 +87,7 @@ class Runner:
             returned = await definition.run(arguments, Call(account, caller_of(ctx), confirm))
             match returned:
                 case Confirm(change):
-                    asking = self.asker.ask(ctx, progress, definition.name, change, await account.reader())
+                    asking = self.asker.ask(ctx, progress, definition.name, change, await account.profile.reader())
                     approval = await _while_serving(account, asking)
                 case Confirmed(approval):
                     pass

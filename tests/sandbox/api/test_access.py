@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 SEGMENTS = "/api/v4/customers/segments"
 STATUSES = "/api/v4/customers/statuses"
 
-READS = ["/api/v4/account", "/api/v4/users/504141", SEGMENTS, f"{SEGMENTS}/51", f"{SEGMENTS}/custom_fields"]
+READS = ["/api/v4/account", SEGMENTS, f"{SEGMENTS}/51", f"{SEGMENTS}/custom_fields"]
 WRITES = [
     ("POST", SEGMENTS),
     ("PATCH", f"{SEGMENTS}/51"),
@@ -119,13 +119,23 @@ async def test_the_account_has_its_mode_and_the_id_of_the_current_user(admin: As
     assert mine.headers["content-type"] == "application/hal+json"
 
 
-async def test_a_user_is_read_by_id_and_an_unknown_id_is_204(reader: AsyncClient) -> None:
-    known, unknown = await reader.get("/api/v4/users/1002045"), await reader.get("/api/v4/users/1")
+async def test_the_account_tells_its_zone_when_it_is_asked_and_knows_it(shop: Sandbox, admin: AsyncClient) -> None:
+    bare, asked = await admin.get("/api/v4/account"), await admin.get("/api/v4/account?with=datetime_settings")
+    settings = asked.json().pop("_embedded")["datetime_settings"]
+    assert (settings["timezone"], settings["timezone_offset"]) == ("Europe/Moscow", "+03:00")
+    assert {key: value for key, value in asked.json().items() if key != "_embedded"} == bare.json()
+    del shop.account.profile["datetime_settings"]
+    assert (await admin.get("/api/v4/account?with=datetime_settings")).json() == bare.json()
+
+
+async def test_only_an_administrator_reads_users(admin: AsyncClient, reader: AsyncClient) -> None:
+    assert (await reader.get("/api/v4/users/1002045")).status_code == 403
+    known, unknown = await admin.get("/api/v4/users/1002045"), await admin.get("/api/v4/users/1")
     assert known.json() == {
         "id": 1002045,
         "name": "Пётр Туркин",
         "email": "petr@example.com",
-        "lang": "ru",
+        "lang": "en",
         "rights": {"is_admin": False, "is_free": False, "is_active": True, "group_id": None, "role_id": None},
         "_links": {"self": {"href": "https://example.amocrm.ru/api/v4/users/1002045"}},
     }
