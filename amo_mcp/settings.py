@@ -32,7 +32,7 @@ _PORTS = range(1, 65536)
 _REFERENCE = re.compile(
     r"""
       .*\$\{[^{}]*\}.*             # ${NAME}, ${env:NAME}, anywhere
-    | \$[A-Z_][A-Z0-9_]*([/\\].*)?  # $NAME, alone or as the first folder of a path
+    | \$(env:)?[A-Z_][A-Z0-9_]*([/\\].*)?  # $NAME, $env:NAME, alone or as the first folder of a path
     | %[A-Z_][A-Z0-9_]*%([/\\].*)?  # %NAME%, as on Windows
     | \$\(.*\)                     # $(command)
     | \{\{.*\}\}                   # {{name}} of a template

@@ -166,6 +166,7 @@ def test_a_value_that_cannot_be_is_refused(name: str, value: str, monkeypatch: p
         " ${user_config.token}\n",
         "${}",
         "$AMO_ACCESS_TOKEN",
+        "$env:AMO_ACCESS_TOKEN",
         "$HOME/amo-mcp",
         "%AMO_ACCESS_TOKEN%",
         "$(pass show amo)",
