@@ -85,7 +85,7 @@ async def apply_plan(
     if differences := drift(plan.steps, snapshot, customers=False):
         raise TargetChanged(differences, "The account has changed since the plan was made.")
     fields = fields_of(plan.steps, snapshot.fields)
-    if [(field.id, field.type) for field in fields] != [(field.id, field.type) for field in plan.fields]:
+    if {field.id: field.type for field in fields} != {field.id: field.type for field in plan.fields}:
         raise TargetChanged(reason="The definition of a custom field has changed since the plan was made.")
     return Confirm(PendingChange(on_account(plan.steps, snapshot), fields, plan_id=plan.id))
 

@@ -300,6 +300,41 @@ async def test_an_account_that_changed_since_the_plan_is_left_alone_and_the_diff
     assert served.writes() == []
 
 
+@pytest.mark.requirement("PLAN-5", "CONFIRM-2")
+@pytest.mark.parametrize("edit", ["renamed and in another order", "another type", "gone"])
+async def test_fields_are_named_in_the_question_as_they_are_then_and_only_another_type_stops_the_plan(
+    era: str, edit: str, sandbox: Sandbox
+) -> None:
+    person = Person()
+    values = [
+        {"field_code": "DISCOUNT", "values": [{"value": "20"}]},
+        {"field_code": "MAILING", "values": [{"value": "false"}]},
+    ]
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        planned = await plan(
+            client, [{"action": "update", "kind": "segment", "id": 51, "custom_fields_values": values}]
+        )
+        fields = sandbox.account.fields
+        [discount] = [field for field in fields.values() if field["code"] == "DISCOUNT"]
+        if edit == "another type":
+            discount["type"] = "text"
+        elif edit == "gone":
+            del fields[discount["id"]]
+        else:
+            discount["name"] = "Скидка постоянным"
+            sandbox.account.fields = dict(reversed(fields.items()))
+        result = answer(await apply(client, planned))
+    if edit == "renamed and in another order":
+        assert result["status"] == "done"
+        assert "«Скидка постоянным»" in person.asked[0].message
+    else:
+        assert result["error"]["code"] == "target_changed"
+        assert result["error"]["message"] == (
+            f"The definition of a custom field has changed since the plan was made. {NOTHING}"
+        )
+        assert (person.asked, served.writes()) == ([], [])
+
+
 @pytest.mark.requirement("PLAN-5", "CONFIRM-2", "CONFIRM-11")
 @pytest.mark.parametrize("entering", [0, 3])
 async def test_customers_who_come_after_the_plan_are_shown_in_the_question_and_only_later_ones_stop_the_deletion(
@@ -398,9 +433,9 @@ async def test_a_call_that_is_cancelled_in_the_middle_stops_between_two_steps_an
 
             await apply(client, planned, progress_callback=leave)
         for _ in range(200):
-            if changes := answer(await client.call_tool("list_changes", {}))["changes"]:
+            [listed] = answer(await client.call_tool("list_changes", {}))["changes"]
+            if listed["status"] != "running":
                 break
-        [listed] = changes
         made = len(sandbox.account.segments) - 15
         assert 3 <= made < 20
         assert (listed["status"], outcomes(listed)) == ("interrupted", ["done"] * made + ["planned"] * (20 - made))
