@@ -23,6 +23,10 @@ _TOKEN = {
     "cursor": "${env:AMO_ACCESS_TOKEN}",
     "vscode": f"${{input:{_INPUT_ID}}}",
 }
+_ANSWERS_BY_ITSELF = {"claude-desktop", "claude-code"}
+"""Clients that are known to declare dialogs and to decline them without showing them: Claude's desktop app, and Claude
+Code in its extension for VS Code, which reads the same file as Claude Code in a terminal."""
+
 _ABOUT_REFERENCE = "The client reads the token from the reference shown."
 _ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
@@ -67,13 +71,16 @@ def _command() -> dict[str, Any]:
 
 
 def _environment(client: str, settings: Settings) -> dict[str, str]:
+    chosen = settings.confirm if "confirm" in settings.model_fields_set else None
+    confirm = chosen or ("page" if client in _ANSWERS_BY_ITSELF else None)
+    kept = {**({"AMO_READ_ONLY": "1"} if settings.read_only else {}), **({"AMO_CONFIRM": confirm} if confirm else {})}
     if settings.sandbox:
-        return {"AMO_SANDBOX": "1"}
+        return {"AMO_SANDBOX": "1", **kept}
     base_url = settings.base_url or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
     token = {"AMO_ACCESS_TOKEN": _TOKEN[client]} if client in _TOKEN and _needs_token(settings) else {}
     hosts = {"AMO_ALLOWED_HOSTS": ",".join(settings.allowed_hosts)} if settings.allowed_hosts else {}
     state_dir = {"AMO_STATE_DIR": str(settings.state_dir)} if settings.state_dir else {}
-    return {"AMO_BASE_URL": base_url, **hosts, **state_dir, **token}
+    return {"AMO_BASE_URL": base_url, **hosts, **state_dir, **kept, **token}
 
 
 def _needs_token(settings: Settings) -> bool:

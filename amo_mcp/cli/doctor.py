@@ -22,6 +22,7 @@ from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS,
 from amo_mcp.amocrm.models import Account, iso_utc
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.cli.wording import explained
+from amo_mcp.compose import browser
 from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
@@ -80,7 +81,8 @@ def _show(line: Line) -> None:
 
 async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
     """Every check, in an order in which each needs the ones before; ends early when the rest cannot be known."""
-    yield Line("settings", f"{settings.base_url}, confirmation {settings.confirm}")
+    yield Line("settings", settings.base_url)
+    yield _confirmation(settings)
     if not settings.sandbox:
         yield _state_dir(settings)
         yield await _rate_limit(settings)
@@ -106,6 +108,27 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
         yield await _rights(account, profile)
         async for line in _mode_and_limits(account, profile):
             yield line
+
+
+def _confirmation(settings: ServingSettings) -> Line:
+    """Which way a person is asked, and why."""
+    why_not = browser.why_not() or ("" if browser.is_found() else "no graphical browser was found")
+    page = f"no page, since {why_not}" if why_not else "a page in this machine's browser"
+    match settings.confirm:
+        case "auto" if why_not:
+            ways = f"the client's dialog; else {page}, but the conversation over stdio, and nobody over HTTP"
+        case "auto":
+            ways = f"the client's dialog, else {page}"
+        case "dialog":
+            ways = "the client's dialog, and no other way"
+        case "page" if why_not:
+            advice = "Start the server where a browser opens, set BROWSER, or set AMO_CONFIRM=dialog or chat."
+            return Line("confirmation", f"page: {page}", advice)
+        case "page":
+            ways = page
+        case "chat":
+            ways = "in the conversation, where a model could agree by itself"
+    return Line("confirmation", f"{settings.confirm}: {ways}")
 
 
 def _state_dir(settings: ServingSettings) -> Line:

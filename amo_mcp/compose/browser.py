@@ -52,9 +52,15 @@ async def open_tab(address: str) -> bool:
     return result[0]
 
 
-def _open(address: str) -> bool:
+def is_found() -> bool:
+    """Whether there is a browser, and no text browser; asking takes some tens of milliseconds."""
     try:
-        browser = webbrowser.get()
-        return Path(browser.name or "").name not in _TEXT_BROWSERS and browser.open(address)
-    except (webbrowser.Error, OSError):
+        return Path(webbrowser.get().name or "").name not in _TEXT_BROWSERS
+    except webbrowser.Error:
         return False
+
+
+def _open(address: str) -> bool:
+    with suppress(webbrowser.Error, OSError):
+        return is_found() and webbrowser.open(address)
+    return False

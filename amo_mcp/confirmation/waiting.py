@@ -181,4 +181,7 @@ class Questions:
 def _is_told(item: PageQuestion, now: float) -> bool:
     """Whether it has ended, and its end was shown or nobody will look any more."""
     stage = item.stage(now)
-    return stage not in ("waiting", "agreed") and (item.shown == stage or now >= item.approval.expires + GRACE)
+    if stage in ("waiting", "agreed"):
+        return False
+    never_opened = stage == "withdrawn" and item.key is not None
+    return never_opened or item.shown == stage or now >= item.approval.expires + GRACE

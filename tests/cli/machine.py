@@ -144,7 +144,8 @@ class Machine:
         """The lines of a machine on which all is well."""
         segments, fields = len(self.sandbox.account.segments), len(self.sandbox.account.fields)
         return {
-            "settings": f"ok {self.url}, confirmation auto",
+            "settings": f"ok {self.url}",
+            "confirmation": "ok auto: the client's dialog, else a page in this machine's browser",
             "state dir": f"ok {self.state.path}",
             "rate limit": "ok 7 requests per second, shared by all processes on this machine",
             "host": "ok answers (plain http, on this machine)",

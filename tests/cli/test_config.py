@@ -26,6 +26,14 @@ REFERENCE = {
     "cursor": "${env:AMO_ACCESS_TOKEN}",
     "vscode": "${input:amo-access-token}",
 }
+CONFIRM = {
+    "claude-desktop": {"AMO_CONFIRM": "page"},
+    "claude-code": {"AMO_CONFIRM": "page"},
+    "cursor": {},
+    "vscode": {},
+}
+"""Of the clients that are known to answer dialogs by themselves."""
+
 INPUT = {
     "type": "promptString",
     "id": "amo-access-token",
@@ -76,7 +84,7 @@ def whole(client: str, server: dict[str, Any], *, asks: bool = False) -> dict[st
 @pytest.mark.requirement("COMMAND-9")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_sandbox_needs_one_variable(client: str, script: str, state: StateDir) -> None:
-    expected = whole(client, {"command": script, "args": [], "env": {"AMO_SANDBOX": "1"}})
+    expected = whole(client, {"command": script, "args": [], "env": {"AMO_SANDBOX": "1", **CONFIRM[client]}})
     for result in (printed(client, "--sandbox"), printed(client, AMO_SANDBOX="1")):
         assert json.loads(result.stdout) == expected
         assert result.stderr == f"Put this into {WHERE[client]}.\n"
@@ -87,7 +95,7 @@ def test_the_token_of_a_named_account_is_a_reference_where_the_client_has_refere
     client: str, script: str, state: StateDir
 ) -> None:
     token = {"AMO_ACCESS_TOKEN": REFERENCE[client]} if client in REFERENCE else {}
-    env = {"AMO_BASE_URL": SHOP, **token}
+    env = {"AMO_BASE_URL": SHOP, **CONFIRM[client], **token}
     expected = whole(client, {"command": script, "args": [], "env": env}, asks=True)
     result = printed(client, AMO_BASE_URL=f"{SHOP}/")
     assert json.loads(result.stdout) == expected
@@ -105,7 +113,9 @@ def test_a_signed_in_account_needs_no_token(client: str, named: dict[str, str], 
     for base_url in ("https://first.amocrm.ru", SHOP):
         state.remember(base_url)
     result = printed(client, **named)
-    assert json.loads(result.stdout) == whole(client, {"command": script, "args": [], "env": {"AMO_BASE_URL": SHOP}})
+    assert json.loads(result.stdout) == whole(
+        client, {"command": script, "args": [], "env": {"AMO_BASE_URL": SHOP, **CONFIRM[client]}}
+    )
     assert result.stderr == f"Put this into {WHERE[client]}.\n"
 
 
@@ -115,7 +125,7 @@ def test_another_account_than_the_signed_in_one_needs_its_token(client: str, scr
     result = printed(client, AMO_BASE_URL=SHOP)
     token = {"AMO_ACCESS_TOKEN": REFERENCE[client]} if client in REFERENCE else {}
     assert json.loads(result.stdout) == whole(
-        client, {"command": script, "args": [], "env": {"AMO_BASE_URL": SHOP, **token}}, asks=True
+        client, {"command": script, "args": [], "env": {"AMO_BASE_URL": SHOP, **CONFIRM[client], **token}}, asks=True
     )
 
 
@@ -129,7 +139,18 @@ def test_without_an_account_an_example_address_is_printed(script: str, state: St
 
 def test_a_subdomain_is_printed_as_an_address(script: str, state: StateDir) -> None:
     printed_json = json.loads(printed("claude-desktop", AMO_SUBDOMAIN="Shop").stdout)
-    assert printed_json["mcpServers"]["amocrm"]["env"] == {"AMO_BASE_URL": "https://shop.amocrm.ru"}
+    assert printed_json["mcpServers"]["amocrm"]["env"]["AMO_BASE_URL"] == "https://shop.amocrm.ru"
+
+
+@pytest.mark.requirement("COMMAND-9")
+@pytest.mark.parametrize("client", ["claude-code", "cursor"])
+def test_what_the_operator_chose_is_kept(client: str, script: str, state: StateDir) -> None:
+    printed_json = json.loads(printed(client, "--sandbox", AMO_READ_ONLY="1", AMO_CONFIRM="auto").stdout)
+    assert printed_json["mcpServers"]["amocrm"]["env"] == {
+        "AMO_SANDBOX": "1",
+        "AMO_READ_ONLY": "1",
+        "AMO_CONFIRM": "auto",
+    }
 
 
 def test_without_the_script_beside_the_interpreter_the_module_is_run(

@@ -46,7 +46,8 @@ def test_the_embedded_sandbox_needs_no_network() -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     segments, fields = len(Sandbox().account.segments), len(Sandbox().account.fields)
     assert result.stdout.splitlines() == [
-        "ok settings:     http://sandbox.localhost, confirmation auto",
+        "ok settings:     http://sandbox.localhost",
+        "ok confirmation: auto: the client's dialog, else a page in this machine's browser",
         f"ok account:      {SHOP}",
         "ok rights:       administrator",
         "ok mode:         segments: the segment tools work",
@@ -71,6 +72,41 @@ def test_wrong_settings_are_all_reported(tmp_path: Path) -> None:
             "or run `amo-mcp login`"
         ),
     ]
+
+
+@pytest.mark.requirement("COMMAND-8")
+@pytest.mark.parametrize(
+    ("setting", "display", "said"),
+    [
+        (
+            "auto",
+            "",
+            "ok auto: the client's dialog; else no page, since {why}, but the conversation over stdio, and "
+            "nobody over HTTP",
+        ),
+        ("auto", ":0", "ok auto: the client's dialog, else a page in this machine's browser"),
+        ("dialog", "", "ok dialog: the client's dialog, and no other way"),
+        ("page", ":0", "ok page: a page in this machine's browser"),
+        (
+            "page",
+            "",
+            "!! page: no page, since {why}. Start the server where a browser opens, set BROWSER, or set "
+            "AMO_CONFIRM=dialog or chat.",
+        ),
+        ("chat", "", "ok chat: in the conversation, where a model could agree by itself"),
+    ],
+)
+def test_the_way_in_which_a_person_is_asked_is_told_with_its_reason(
+    setting: str, display: str, said: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BROWSER")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.setattr("sys.platform", "linux")
+    why = "there is no graphical session (DISPLAY or WAYLAND_DISPLAY), and BROWSER is not set"
+    _, lines = machine.seen(AMO_CONFIRM=setting)
+    assert lines["confirmation"] == said.format(why=why)
 
 
 class TestStateDir:
@@ -132,7 +168,7 @@ class TestHost:
     @pytest.mark.requirement("COMMAND-8")
     def test_a_host_that_cannot_be_reached_ends_the_checks(self, machine: Machine) -> None:
         code, lines = machine.seen(AMO_BASE_URL="http://127.0.0.1:1")
-        assert (code, list(lines)) == (1, ["settings", "state dir", "rate limit", "host"])
+        assert (code, list(lines)) == (1, ["settings", "confirmation", "state dir", "rate limit", "host"])
         assert lines["host"] == (
             "!! amoCRM could not be reached; check the address and the network. "
             "Check AMO_BASE_URL, the network, and that its certificate is valid."

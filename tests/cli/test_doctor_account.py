@@ -58,7 +58,7 @@ class TestAccount:
         fault, advice = REFUSED[how]
         machine.sandbox.faults.add(Fault(path=ACCOUNT, skip=1, times=0, **fault))
         healthy = machine.healthy()
-        expected = {what: healthy[what] for what in list(healthy)[:6]}
+        expected = {what: healthy[what] for what in list(healthy)[:7]}
         assert machine.seen() == (1, {**expected, "account": f"!! cannot be read. {advice}"})
 
     def test_the_name_of_an_account_cannot_control_the_terminal(self, machine: Machine) -> None:

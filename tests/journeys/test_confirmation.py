@@ -40,6 +40,10 @@ WAY_OUT = (
     "Use a client that shows dialogs (elicitation), or have the operator start the server where a browser opens, "
     "or set AMO_CONFIRM=chat (the model then agrees in the person's name)."
 )
+WAY_OUT_OF_DIALOG = (
+    "Use a client that shows dialogs (elicitation), or have the operator set AMO_CONFIRM=chat (the model then agrees "
+    "in the person's name)."
+)
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "clientInfo": {"name": "raw", "version": "1"},
@@ -219,7 +223,55 @@ async def test_without_a_yes_nothing_is_written(
     assert served.writes() == []
 
 
-@pytest.mark.requirement("CONFIRM-1")
+@pytest.mark.requirement("CONFIRM-16")
+@pytest.mark.parametrize("says", ["no", "decline", "cancel"])
+@pytest.mark.parametrize(
+    ("opens", "choice", "way_out"),
+    [
+        (False, "auto", WAY_OUT),
+        (True, "auto", "The operator can set AMO_CONFIRM=page: the person is then asked in their own browser."),
+        (True, "dialog", "The operator can set AMO_CONFIRM=page: the person is then asked in their own browser."),
+        (False, "dialog", WAY_OUT_OF_DIALOG),
+    ],
+)
+async def test_a_no_within_half_a_second_is_the_clients_and_its_hint_looks_at_the_settings(
+    era: str, says: str, opens: bool, choice: str, way_out: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox, choice=choice) as served, served.client(era, Person(says), thinks=0.5) as client:
+        served.page.opens = opens
+        failure = error(await client.call_tool(*DELETE_51))
+    assert failure == {
+        "code": "declined",
+        "message": f"The client answered no at once, perhaps without showing the question to a person. {NOTHING}",
+        "retryable": False,
+        "hint": f"Do not call the tool again unless the person asks for it. {way_out}",
+    }
+    assert served.writes() == []
+
+
+@pytest.mark.requirement("CONFIRM-17")
+async def test_while_a_dialog_is_open_the_caller_hears_of_it_every_ten_seconds(sandbox: Sandbox, serve: Serve) -> None:
+    clock, told = Clock(), list[Any]()
+
+    async def slow(_: Any, __: Any) -> ElicitResult:
+        while len(told) < 7:
+            await anyio.lowlevel.checkpoint()
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    approvals, started = MemoryApprovalStore(clock), clock.now
+    async with (
+        serve(sandbox, approvals=approvals, sleep=clock.sleep) as served,
+        served.client("2025-11-25", slow, thinks=0) as client,
+    ):
+        answer(await client.call_tool(*DELETE_51, progress_callback=note))
+    assert told[:7] == [(step, None, "Waiting for your answer") for step in range(7)]
+    assert clock.now - started >= 70
+
+
+@pytest.mark.requirement("CONFIRM-1", "CONFIRM-16")
 @pytest.mark.parametrize(
     "content", [{}, {"confirm": "true"}, {"confirm": 1}, {"confirm": None}, {"other": True}, None], ids=str
 )

@@ -1,0 +1,82 @@
+"""Whether this machine can open a browser, and opening one without waiting for its end."""
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from amo_mcp.compose import browser
+
+pytestmark = pytest.mark.anyio
+
+NO_SESSION = "there is no graphical session (DISPLAY or WAYLAND_DISPLAY), and BROWSER is not set"
+OVER_SSH = "this is a session over SSH"
+
+
+@pytest.mark.requirement("CONFIRM-7")
+@pytest.mark.parametrize(
+    ("platform", "environment", "why_not"),
+    [
+        ("linux", {}, NO_SESSION),
+        ("linux", {"DISPLAY": ":0"}, ""),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, ""),
+        ("linux", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}, NO_SESSION),
+        ("linux", {"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "10.0.0.2 22"}, OVER_SSH),
+        ("linux", {"SSH_CONNECTION": "10.0.0.2 22", "BROWSER": "/usr/bin/opens-it-elsewhere"}, ""),
+        ("linux", {"BROWSER": "firefox"}, ""),
+        ("freebsd14", {}, NO_SESSION),
+        ("darwin", {}, ""),
+        ("darwin", {"SSH_CONNECTION": "10.0.0.2 22"}, OVER_SSH),
+        ("win32", {}, ""),
+    ],
+)
+def test_a_browser_opens_in_a_graphical_session_of_this_machine_or_when_one_was_set_by_hand(
+    platform: str, environment: dict[str, str], why_not: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert browser.why_not() == why_not
+
+
+@pytest.mark.parametrize("name", ["w3m", "/usr/bin/lynx", "www-browser"])
+async def test_a_text_browser_is_none(name: str, monkeypatch: pytest.MonkeyPatch, opened_tabs: Path) -> None:
+    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser(name))
+    assert not browser.is_found()
+    assert not await browser.open_tab("http://127.0.0.1:1/")
+    assert not opened_tabs.exists()
+
+
+async def test_a_machine_without_any_browser_opens_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", none)
+    assert not browser.is_found()
+    assert not await browser.open_tab("http://127.0.0.1:1/")
+
+
+async def test_the_browser_that_was_set_by_hand_is_given_the_address(opened_tabs: Path) -> None:
+    assert await browser.open_tab("http://127.0.0.1:1/secret")
+    assert opened_tabs.read_text() == "http://127.0.0.1:1/secret\n"
+
+
+async def test_a_browser_that_runs_until_it_is_closed_counts_as_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "_OPENING_SECONDS", 0.01)
+    closed = anyio.Event()
+
+    def runs(_: str) -> bool:
+        anyio.from_thread.run(closed.wait, token=token)
+        return True
+
+    token = anyio.lowlevel.current_token()
+    monkeypatch.setattr(browser, "_open", runs)
+    assert await browser.open_tab("http://127.0.0.1:1/")
+    closed.set()
+    await anyio.lowlevel.checkpoint()

@@ -1,0 +1,391 @@
+"""The page answers nobody but the browser that opened it, on its own host, from its own form, once."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+
+import anyio
+import pytest
+
+from amo_mcp.amocrm.inputs import SegmentPatch
+from amo_mcp.amocrm.models import Segment
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.steps import Delete, Update
+from amo_mcp.confirmation.approvals import Caller
+from amo_mcp.confirmation.page import TAB_SECONDS, ApprovalPage
+from amo_mcp.confirmation.waiting import GRACE, LINGER, PageQuestion
+from amo_mcp.language import Language
+from amo_mcp.listen import listen
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from tests.clock import Clock
+from tests.confirmation.browser import Browser
+
+pytestmark = pytest.mark.anyio
+
+VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
+RENAME = PendingChange((Update(VIP, SegmentPatch(name="Лучшие", color="ae003f")),))
+DELETE = PendingChange((Delete(VIP),))
+NOTHING = "Nothing was changed."
+
+
+class Desk:
+    """A page with its clock, its approvals and the tabs that it opened."""
+
+    def __init__(self) -> None:
+        self.clock, self.tabs, self.tab = Clock(), list[str](), anyio.Event()
+        self.approvals = MemoryApprovalStore(self.clock)
+        self.page = ApprovalPage(partial(listen, "127.0.0.1", 0), self.open_tab, opens=True, clock=self.clock)
+
+    async def open_tab(self, address: str) -> bool:
+        self.tabs.append(address)
+        self.tab.set()
+        return True
+
+    async def ask(self, change: PendingChange = DELETE, language: Language = "en") -> PageQuestion:
+        approval = await self.approvals.open("page", Caller(), "a tool", "", change, Reader(language=language))
+        return self.page.ask(approval)
+
+    async def opened(self, question: PageQuestion) -> Browser:
+        """A browser in which the person has opened it."""
+        browser = Browser(self.page)
+        await browser.open(self.page.address(question))
+        return browser
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.page.close()
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_the_page_shows_what_is_lost_first_then_the_change_with_colours_as_swatches_and_two_buttons(
+    desk: Desk,
+) -> None:
+    browser = await desk.opened(await desk.ask())
+    assert browser.shown.text == (
+        "Delete segment «VIP»? "
+        "Customers in it: 48. They stay in the account, without this segment. "
+        "Its members and its conditions cannot be restored. "
+        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
+        "If an undo brings it back, it has another id. "
+        "Segment id 51, colour 6610f2, filled fields: 0. "
+        f"You can answer until {at(desk.clock.now + 600)}. Without an answer nothing is changed. "
+        "Do not delete Delete "
+        "The server amo-mcp asks this. The assistant cannot see this page or answer on it."
+    )
+    browser = await desk.opened(await desk.ask(RENAME))
+    assert "Name was «VIP» will be «Лучшие» Colour was 6610f2 will be ae003f" in browser.shown.text
+    assert re.findall(r'fill="(.*?)"', browser.shown.html) == ["#6610f2", "#ae003f"]
+    assert browser.shown.buttons[-2:] == ["Do not change", "Change"]
+    assert len(set(re.findall(r"<button([^>]*)value", browser.shown.html))) == 1
+
+
+def at(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment):%H:%M}"
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    ("language", "buttons", "said"),
+    [
+        ("ru", ["Не удалять", "Удалить"], "Ваше согласие записано."),
+        ("pt", ["Não excluir", "Excluir"], "O seu sim foi registrado."),
+        ("es", ["No eliminar", "Eliminar"], "Su sí quedó registrado."),
+    ],
+)
+async def test_the_page_speaks_the_persons_language(
+    language: Language, buttons: list[str], said: str, desk: Desk
+) -> None:
+    browser = await desk.opened(await desk.ask(language=language))
+    assert browser.shown.buttons == buttons
+    assert f'<html lang="{language}">' in browser.shown.html
+    assert said in (await browser.press("yes")).text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_no_page_has_a_script_and_every_answer_forbids_framing_caching_and_foreign_content(desk: Desk) -> None:
+    question = await desk.ask()
+    address, browser = desk.page.address(question), Browser(desk.page)
+    answers = [
+        await browser.open(address),
+        await browser.press("yes"),
+        await browser.open(address),
+        await browser.request("GET", f"{browser.origin}/style.css"),
+        await browser.request("PUT", f"{browser.origin}/"),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 410, 200, 405]
+    for answer in answers:
+        assert "<script" not in answer.html
+        assert not re.search(r"\son\w+=|javascript:|\sstyle=", answer.html)
+        assert answer.headers["content-security-policy"] == (
+            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        )
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_the_first_get_swaps_the_secret_of_the_address_for_a_cookie_that_no_other_browser_has(desk: Desk) -> None:
+    question = await desk.ask()
+    address = desk.page.address(question)
+    secret = address.rpartition("/")[2]
+    assert len(secret) == 43
+    browser, other = Browser(desk.page), Browser(desk.page)
+    assert (await browser.request("HEAD", address)).status == 405
+    first = await browser.request("GET", address, follow_redirects=False)
+    assert (first.status, first.headers["location"]) == (303, "/")
+    name, _, attributes = first.headers["set-cookie"].partition("=")
+    assert name == f"amo_{question.approval.nonce}"
+    assert attributes.partition("; ")[2].lower() == "httponly; max-age=660; path=/; samesite=strict"
+    assert secret not in first.headers["set-cookie"]
+    assert "Delete segment" in (await browser.open(desk.page.address(question))).text
+    refused = await other.open(address)
+    assert (refused.status, refused.text) == (
+        410,
+        "This page cannot be shown Its link works once, and was opened already or is too old. If the question is open "
+        f"in another tab or browser, answer it there. {NOTHING}",
+    )
+    assert (await other.reload()).status == 403
+    assert (await other.post({"token": browser.shown.tokens[0], "answer": "yes"})).status == 403
+    assert question.answer is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"host": "evil.example"},
+        {"host": "localhost"},
+        {"host": "127.0.0.1:1"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": ""},
+    ],
+    ids=str,
+)
+async def test_an_answer_of_another_host_or_origin_is_none(wrong: dict[str, str], desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    refused = await browser.press("yes", headers=wrong)
+    assert refused.status in (403, 421)
+    assert refused.text == (
+        "This page cannot be shown The request did not come from the page on which the question was asked, in the "
+        f"browser that opened it. {NOTHING}"
+    )
+    assert question.answer is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"answer": "yes"},
+        {"token": "", "answer": "yes"},
+        {"token": "A" * 43, "answer": "yes"},
+        {"token": "the cookie", "answer": "yes"},
+        {"token": "the token", "answer": "maybe"},
+        {"token": "the token", "answer": ["yes", "no"]},
+        {"token": "the token"},
+        {"token": "the token", "answer": "yes", "more": "x" * 5000},
+        {"token": "ё", "answer": "yes"},
+    ],
+    ids=lambda form: str(form)[:60],
+)
+async def test_an_answer_without_the_token_of_the_form_is_none(form: dict[str, str], desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    secrets = {"the cookie": question.cookie, "the token": question.token}
+    refused = await browser.post(
+        {**form, **({"token": secrets.get(form["token"], form["token"])} if "token" in form else {})}
+    )
+    assert refused.status in (400, 403)
+    assert question.answer is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_the_token_of_one_question_answers_no_other(desk: Desk) -> None:
+    first, second = await desk.ask(), await desk.ask(RENAME)
+    browser = await desk.opened(first)
+    assert len(browser.shown.tokens) == 2
+    shown = await browser.press("yes", form=1)
+    assert (first.answer, second.answer) == (None, "yes")
+    assert shown.text.startswith("Delete segment «VIP»?")
+    assert "Your yes is recorded." in shown.text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_the_first_answer_is_the_last(desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    token = browser.shown.tokens[0]
+    assert "Your no is recorded. Nothing was changed." in (await browser.press("no")).text
+    assert "Your no is recorded." in (await browser.post({"token": token, "answer": "yes"})).text
+    assert question.answer == "no"
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_an_answer_that_comes_too_late_is_none_and_the_page_says_so(desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    assert browser.shown.headers["refresh"] == "601"
+    desk.clock.now += 600
+    shown = await browser.press("yes")
+    assert f"Too late. The question was not answered in time. {NOTHING}" in shown.text
+    assert "refresh" not in shown.headers
+    assert question.answer is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_yes_that_nobody_collects_does_nothing_and_the_page_says_so(desk: Desk) -> None:
+    browser = await desk.opened(await desk.ask())
+    shown = await browser.press("yes")
+    assert shown.headers["refresh"] == "2"
+    desk.clock.now += 600
+    assert f"The assistant did not pick up your yes in time. {NOTHING}" in (await browser.reload()).text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("done", "Done. The change was made. You can close this page."),
+        ("stopped", "It stopped part-way. Steps that were made: 1 of 1. The assistant has the reason."),
+        ("changed", "Not done. The account is no longer as it was when you were asked. Nothing was changed."),
+        ("failed", "Not done. Nothing was changed. The assistant has the reason."),
+        ("unknown", "It is not known whether the change was made. Look at the account before anything is tried again."),
+        ("withdrawn", "The question was withdrawn. Nothing was changed."),
+    ],
+)
+async def test_the_page_says_what_came_of_a_yes(outcome: str, said: str, desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    await browser.press("yes")
+    question.end(outcome, 1)  # type: ignore[arg-type]
+    shown = await browser.reload()
+    assert said in shown.text
+    assert "refresh" not in shown.headers
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_questions_that_wait_together_share_one_page_and_none_moves_when_another_comes(desk: Desk) -> None:
+    questions = [await desk.ask(), await desk.ask(RENAME)]
+    browser = await desk.opened(questions[0])
+    third = await desk.ask()
+    assert (await browser.reload()).tokens == [item.token for item in (*questions, third)]
+    assert (await browser.press("yes", form=0)).tokens == [questions[1].token, third.token]
+    assert (await browser.press("no", form=1)).tokens == [questions[1].token]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_question_that_another_browser_has_opened_is_not_shown_here(desk: Desk) -> None:
+    mine, other = await desk.ask(), await desk.ask(RENAME)
+    stranger = await desk.opened(other)
+    assert len(stranger.shown.tokens) == 2
+    late = await desk.ask()
+    browser = await desk.opened(late)
+    assert browser.shown.tokens == [late.token]
+    assert mine.belongs_to({mine.cookie_name: mine.cookie})
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_tab_that_a_page_of_another_site_opened_gets_its_cookie_with_a_second_request(desk: Desk) -> None:
+    question = await desk.ask()
+    browser = Browser(desk.page)
+    address = desk.page.address(question)
+    await browser.request("GET", address, follow_redirects=False)
+    cookies, browser.http.cookies = browser.http.cookies, type(browser.http.cookies)()
+    browser.origin = "/".join(address.split("/")[:3])
+    shown = await browser.request("GET", f"{browser.origin}/", headers={"sec-fetch-site": "cross-site"})
+    assert (shown.status, shown.headers["refresh"]) == (200, "0")
+    browser.http.cookies = cookies
+    assert "Delete segment" in (await browser.reload()).text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_at_most_one_tab_in_ten_seconds_and_a_later_question_gets_its_own_when_nobody_saw_it(desk: Desk) -> None:
+    first, second = await desk.ask(), await desk.ask(RENAME)
+    addresses = [desk.page.address(first), desk.page.address(second)]
+    assert await desk.page.show(first)
+    assert await desk.page.show(second)
+    assert desk.tabs == addresses[:1]
+    assert desk.page.questions.without_tab() is second
+    desk.clock.now += TAB_SECONDS
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.page.told)
+        desk.tab = anyio.Event()
+        await desk.tab.wait()
+        group.cancel_scope.cancel()
+    assert desk.tabs == addresses
+    assert desk.page.questions.without_tab() is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_question_that_was_seen_on_the_page_of_another_needs_no_tab(desk: Desk) -> None:
+    first, second = await desk.ask(), await desk.ask(RENAME)
+    await desk.page.show(first)
+    await desk.page.show(second)
+    await desk.opened(first)
+    assert desk.page.questions.without_tab() is None
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize("end", ["shown", "dead"])
+async def test_the_page_is_served_until_the_last_outcome_was_shown_or_the_question_is_dead(
+    end: str, desk: Desk
+) -> None:
+    question = await desk.ask()
+    listener = await desk.page.wanted()
+    told = desk.page.questions.all_told
+    assert not told()
+    if end == "shown":
+        browser = await desk.opened(question)
+        await browser.press("yes")
+        question.collected = True
+        desk.clock.now += 3600
+        assert not told()
+        question.end("done")
+        await browser.reload()
+    else:
+        desk.clock.now += 600 + GRACE - 1
+        assert not told()
+    desk.clock.now += LINGER
+    with anyio.fail_after(5):
+        await desk.page.told()
+    assert listener.fileno() == -1
+    assert desk.page.questions.of(question.approval.id) is question
+    later = await desk.ask()
+    assert desk.page.questions.of(question.approval.id) is None
+    assert "Delete" in (await desk.opened(later)).shown.text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_no_is_kept_for_the_call_that_comes_for_it(desk: Desk) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    await browser.press("no")
+    desk.clock.now += LINGER
+    assert desk.page.questions.all_told()
+    await desk.ask()
+    assert desk.page.questions.of(question.approval.id) is question
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202e{{ 7*7 }} {name} </title>&amp;'
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_hostile_name_is_text_and_nothing_else(desk: Desk) -> None:
+    hostile = Segment(id=51, name=HOSTILE, color='"><x>', customers_count=1)
+    changed = Update(hostile, SegmentPatch(color="ae003f"))
+    browser = await desk.opened(await desk.ask(PendingChange((changed,))))
+    assert "<script" not in browser.shown.html
+    assert "<img" not in browser.shown.html
+    assert "\u202e" not in browser.shown.html
+    assert "<h1>Change segment «&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in browser.shown.html
+    assert "{{ 7*7 }} {name}" in browser.shown.text
+    assert re.findall(r'fill="(.*?)"', browser.shown.html) == ["#ae003f"]
