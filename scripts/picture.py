@@ -25,7 +25,7 @@ def picture() -> str:
     """Run the demo without a terminal, and give the steps that are shown, as a block of Markdown."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
     done = subprocess.run(
-        [sys.executable, "-m", "amo_mcp", "demo"],
+        [sys.executable, "-m", "amo_mcp", "demo", "--language", "en"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=environment,

@@ -5,7 +5,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult, Implementation
 
 from amo_mcp import __version__
+from amo_mcp.language import LANGUAGES, SOURCE, Language, Texts, known_language, texts
 from amo_mcp.text import sanitize
 
 _WIDTH = 90
@@ -23,64 +24,181 @@ _WIDTH = 90
 
 
 @click.command("demo")
-def command() -> None:
+@click.option("--language", type=click.Choice(LANGUAGES), help="What it is told in; by default the terminal's.")
+def command(language: Language | None) -> None:
     """Watch the main job on the sandbox: no account of yours is touched.
 
     Destructive steps ask in the terminal; without a terminal the demo answers yes, and says so.
     """
     started = time.monotonic()
-    anyio.run(_demo, _ask_in_terminal if sys.stdin.isatty() and sys.stdout.isatty() else _answer_yes)
-    click.secho(f"\nThat took {time.monotonic() - started:.1f} s. Connect your own client: see the README.", dim=True)
+    demo = _Demo(texts(language or _terminal_language()), sys.stdin.isatty() and sys.stdout.isatty())
+    anyio.run(demo.run)
+    seconds = f"{time.monotonic() - started:.1f}"
+    end = demo.texts("That took {seconds} s. Connect your own client: see the README.", seconds=seconds)
+    click.secho(f"\n{end}", dim=True)
 
 
-async def _demo(answer: Callable[[], ElicitResult]) -> None:
-    async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        _show_question(params.message)
-        return await anyio.to_thread.run_sync(answer)
+def _terminal_language() -> Language:
+    """The language of the messages in this terminal, as POSIX has it, if it is one of ours."""
+    chosen = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    return known_language(chosen) or SOURCE
 
-    # Without the operator's own account: the demo stays in its sandbox.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
-    server = StdioServerParameters(
-        command=sys.executable, args=["-m", "amo_mcp", "serve", "--sandbox"], env=environment
-    )
-    client = Client(server, elicitation_callback=ask, client_info=Implementation(name="demo", version=__version__))
-    async with client:
-        _step(f"An MCP client starts the server over stdio (protocol {client.protocol_version})")
-        tools = await client.list_tools()
-        click.echo(f"  {len(tools.tools)} tools: " + ", ".join(tool.name for tool in tools.tools[:6]) + ", …")
 
-        _step('"Which segments do we have?"')
-        _show_segments(await _call(client, "list_segments", {}))
+@dataclass(frozen=True)
+class _Demo:
+    """One run; `asks` is whether somebody is there to be asked."""
 
-        _step('"Make one for people who have not come for a year"')
-        created = await _call(client, "create_segment", {"name": "Спящие: год без покупок", "color": "6461a0"})
+    texts: Texts
+    asks: bool
 
-        _step('"Call it Winter sleepers instead": every change is confirmed')
-        segment_id = created["segment"]["id"]
-        await _call(client, "update_segment", {"segment_id": segment_id, "name": "Зимняя спячка"})
+    async def run(self) -> None:
+        """Let a client do the main job."""
+        texts = self.texts
+        # Without the operator's own account: the demo stays in its sandbox.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "amo_mcp", "serve", "--sandbox"],
+            env={**environment, "AMO_LANGUAGE": texts.language},
+        )
+        info = Implementation(name="demo", version=__version__)
+        async with Client(server, elicitation_callback=self._ask, client_info=info) as client:
+            version = client.protocol_version
+            _step(texts("An MCP client starts the server over stdio (protocol {version})", version=version))
+            tools = await client.list_tools()
+            names = ", ".join(tool.name for tool in tools.tools[:6])
+            count = texts.plural("{count} tool", "{count} tools", len(tools.tools))
+            click.echo(f"  {count}: {names}, …")
 
-        _step('"Delete the small old VIP one": the question says what is lost')
-        await _call(client, "delete_segment", {"segment_id": 54})
+            _step(texts('"Which segments do we have?"'))
+            self._show_segments(await self._call(client, "list_segments", {}))
 
-        _step('"Paint segment 51 pink": a call that cannot work is explained, and nothing is sent')
-        await _call(client, "update_segment", {"segment_id": 51, "color": "pink"})
+            _step(texts('"Make one for people who have not come for a year"'))
+            created = await self._call(client, "create_segment", {"name": "Спящие: год без покупок", "color": "6461a0"})
 
-        _step('"Tidy up my segments": first an audit')
-        changes = _suggested(await _call(client, "audit_segments", {}))
+            _step(texts('"Call it Winter sleepers instead": every change is confirmed'))
+            segment_id = created["segment"]["id"]
+            await self._call(client, "update_segment", {"segment_id": segment_id, "name": "Зимняя спячка"})
 
-        _step(f'"Do all of that": {len(changes)} changes become one plan, and nothing is changed yet')
-        plan = await _call(client, "plan_changes", {"changes": changes})
-        for line in (*plan["steps"], *plan["warnings"]):
-            _show_text(line)
+            _step(texts('"Delete the small old VIP one": the question says what is lost'))
+            await self._call(client, "delete_segment", {"segment_id": 54})
 
-        _step("One confirmation for the whole plan, and progress")
-        applied = await _call(client, "apply_plan", {"plan_id": plan["plan_id"]})
+            _step(texts('"Paint segment 51 pink": a call that cannot work is explained, and nothing is sent'))
+            await self._call(client, "update_segment", {"segment_id": 51, "color": "pink"})
 
-        if "change_id" in applied:
-            _step('"Put it back": undo it, and see what cannot be restored')
-            undone = await _call(client, "undo_change", {"change_id": applied["change_id"]})
-            for line in undone.get("not_restored", []):
+            _step(texts('"Tidy up my segments": first an audit'))
+            changes = _suggested(await self._call(client, "audit_segments", {}))
+
+            _step(
+                texts.plural(
+                    '"Do all of that": {count} change becomes one plan, and nothing is changed yet',
+                    '"Do all of that": {count} changes become one plan, and nothing is changed yet',
+                    len(changes),
+                )
+            )
+            plan = await self._call(client, "plan_changes", {"changes": changes})
+            for line in (*plan["steps"], *plan["warnings"]):
                 _show_text(line)
+
+            _step(texts("One confirmation for the whole plan, and progress"))
+            applied = await self._call(client, "apply_plan", {"plan_id": plan["plan_id"]})
+
+            if "change_id" in applied:
+                _step(texts('"Put it back": undo it, and see what cannot be restored'))
+                undone = await self._call(client, "undo_change", {"change_id": applied["change_id"]})
+                for line in undone.get("not_restored", []):
+                    _show_text(line)
+
+    async def _call(self, client: Client, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool, show what is sent and a line about the result, and return its structured content."""
+        listed = sanitize(", ".join(f"{key}={value!r}" for key, value in arguments.items()), _WIDTH - len(name) - 6)
+        click.echo(
+            "  " + click.style("→ ", fg="cyan") + click.style(name, bold=True) + click.style(f"({listed})", dim=True)
+        )
+        result = await client.call_tool(name, arguments, progress_callback=self._show_progress)
+        structured: dict[str, Any] = result.structured_content or {}
+        if result.is_error:
+            error = structured["error"]
+            click.echo("  " + click.style(f"✗ {error['code']}: ", fg="red", bold=True) + error["message"])
+            if "hint" in error:
+                click.secho(f"    {error['hint']}", dim=True)
+        else:
+            click.echo("  " + click.style("✓ ", fg="green", bold=True) + self._summary(structured))
+        return structured
+
+    def _summary(self, structured: dict[str, Any]) -> str:
+        """One line about what a tool answered."""
+        texts = self.texts
+        match structured:
+            case {"segments": segments, "total": total, "limit": limit}:
+                return texts.plural(
+                    "{count} segment; {total} of at most {limit} are used",
+                    "{count} segments; {total} of at most {limit} are used",
+                    len(segments),
+                    total=total,
+                    limit=limit,
+                )
+            case {"findings": findings, "examined": examined}:
+                problems = Counter(finding["problem"] for finding in findings)
+                found = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
+                return texts.plural("{count} segment: {found}", "{count} segments: {found}", examined, found=found)
+            case {"steps": steps, "requests": requests, "seconds": seconds}:
+                return texts.plural(
+                    "{count} change, requests: {requests}, about {seconds} s",
+                    "{count} changes, requests: {requests}, about {seconds} s",
+                    len(steps),
+                    requests=requests,
+                    seconds=f"{seconds:g}",
+                )
+            case {"done": done}:
+                return texts.plural("{count} change done", "{count} changes done", len(done))
+            case {"before": before, "after": after}:
+                return f"{before['id']}: «{before['name']}» → «{after['name']}»"
+            case {"segment": segment}:
+                return texts("created {segment}", segment=f"{segment['id']} «{segment['name']}»")
+            case {"deleted": segment}:
+                return texts("deleted {segment}", segment=f"{segment['id']} «{segment['name']}»")
+            case _:
+                return texts("Done")
+
+    def _show_segments(self, listed: dict[str, Any]) -> None:
+        for segment in listed["segments"]:
+            red, green, blue = bytes.fromhex(segment["color"])
+            dot = click.style("●", fg=(red, green, blue))
+            count = segment["customers_count"]
+            customers = self.texts.plural("{count} customer", "{count} customers", count)
+            line = f"    {segment['id']:>4} {dot} {sanitize(segment['name'], 40):<42}"
+            click.echo(line + click.style(f"{customers:>18}", dim=not count))
+
+    async def _show_progress(self, progress: float, total: float | None, message: str | None) -> None:
+        bar = "━" * round(20 * progress / total) if total else ""
+        place = self.texts("{done} of {total}", done=f"{progress:g}", total=f"{total or 0:g}")
+        click.echo("    " + click.style(f"{bar:<20}", fg="cyan") + f" {place}  {message or ''}")
+
+    async def _ask(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        self._show_question(params.message)
+        return await anyio.to_thread.run_sync(self._ask_in_terminal if self.asks else self._answer_yes)
+
+    def _show_question(self, question: str) -> None:
+        """The dialog, as it looks in a terminal."""
+        asks = self.texts("the server asks")
+        click.secho(f"  ┌─ {asks} ".ljust(_WIDTH, "─"), fg="yellow")
+        for paragraph in question.splitlines():
+            for line in _wrapped(paragraph):
+                click.echo(click.style("  │ ", fg="yellow") + line)
+        click.secho("  └".ljust(_WIDTH, "─"), fg="yellow")
+
+    def _ask_in_terminal(self) -> ElicitResult:
+        try:
+            yes = click.confirm("    " + self.texts("Yes?"), default=None)
+        except click.Abort:
+            return ElicitResult(action="cancel")
+        return ElicitResult(action="accept", content={"confirm": yes})
+
+    def _answer_yes(self) -> ElicitResult:
+        why = self.texts("(no terminal, so the demo answers yes)")
+        click.echo("    " + self.texts("Yes?") + " y " + click.style(why, dim=True))
+        return ElicitResult(action="accept", content={"confirm": True})
 
 
 def _suggested(audit: dict[str, Any]) -> list[dict[str, Any]]:
@@ -92,57 +210,9 @@ def _suggested(audit: dict[str, Any]) -> list[dict[str, Any]]:
     return list(changes.values())
 
 
-async def _call(client: Client, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Call a tool, show what is sent and a line about the result, and return its structured content."""
-    listed = sanitize(", ".join(f"{key}={value!r}" for key, value in arguments.items()), _WIDTH - len(name) - 6)
-    click.echo(
-        "  " + click.style("→ ", fg="cyan") + click.style(name, bold=True) + click.style(f"({listed})", dim=True)
-    )
-    result = await client.call_tool(name, arguments, progress_callback=_show_progress)
-    structured: dict[str, Any] = result.structured_content or {}
-    if result.is_error:
-        error = structured["error"]
-        click.echo("  " + click.style(f"✗ {error['code']}: ", fg="red", bold=True) + error["message"])
-        if "hint" in error:
-            click.secho(f"    {error['hint']}", dim=True)
-    else:
-        click.echo("  " + click.style("✓ ", fg="green", bold=True) + _summary(structured))
-    return structured
-
-
-def _summary(structured: dict[str, Any]) -> str:
-    """One line about what a tool answered."""
-    match structured:
-        case {"segments": segments, "total": total, "limit": limit}:
-            return f"{len(segments)} segments; {total} of at most {limit} are used"
-        case {"findings": findings, "examined": examined}:
-            problems = Counter(finding["problem"] for finding in findings)
-            return f"{examined} segments: " + ", ".join(f"{count} × {problem}" for problem, count in problems.items())
-        case {"steps": steps, "requests": requests, "seconds": seconds}:
-            return f"{len(steps)} changes, {requests} requests, about {seconds:g} s"
-        case {"done": done}:
-            return f"{len(done)} changes done"
-        case {"before": before, "after": after}:
-            return f"{before['id']}: «{before['name']}» → «{after['name']}»"
-        case {"segment": segment} | {"deleted": segment}:
-            verb = "created" if "segment" in structured else "deleted"
-            return f"{verb} {segment['id']} «{segment['name']}»"
-        case _:
-            return "done"
-
-
 def _step(title: str) -> None:
     click.echo()
     click.secho(title, fg="blue", bold=True)
-
-
-def _show_segments(listed: dict[str, Any]) -> None:
-    for segment in listed["segments"]:
-        red, green, blue = bytes.fromhex(segment["color"])
-        dot = click.style("●", fg=(red, green, blue))
-        count = segment["customers_count"]
-        customers = click.style(f"{count:>5} customer{'' if count == 1 else 's'}", dim=not count)
-        click.echo(f"    {segment['id']:>4} {dot} {sanitize(segment['name'], 40):<42}{customers}")
 
 
 def _show_text(text: str) -> None:
@@ -150,32 +220,5 @@ def _show_text(text: str) -> None:
         click.echo(f"    {line}")
 
 
-async def _show_progress(progress: float, total: float | None, message: str | None) -> None:
-    bar = "━" * round(20 * progress / total) if total else ""
-    click.echo("    " + click.style(f"{bar:<20}", fg="cyan") + f" {progress:g} of {total or 0:g}  {message or ''}")
-
-
-def _show_question(question: str) -> None:
-    """The dialog, as it looks in a terminal."""
-    click.secho("  ┌─ the server asks ".ljust(_WIDTH, "─"), fg="yellow")
-    for paragraph in question.splitlines():
-        for line in _wrapped(paragraph):
-            click.echo(click.style("  │ ", fg="yellow") + line)
-    click.secho("  └".ljust(_WIDTH, "─"), fg="yellow")
-
-
 def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, _WIDTH - 4, subsequent_indent="   ")
-
-
-def _ask_in_terminal() -> ElicitResult:
-    try:
-        yes = click.confirm("    Yes?", default=None)
-    except click.Abort:
-        return ElicitResult(action="cancel")
-    return ElicitResult(action="accept", content={"confirm": yes})
-
-
-def _answer_yes() -> ElicitResult:
-    click.echo("    Yes? y " + click.style("(no terminal, so the demo answers yes)", dim=True))
-    return ElicitResult(action="accept", content={"confirm": True})

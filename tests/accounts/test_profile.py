@@ -91,6 +91,7 @@ class Told(AmoClient):
         return self.told
 
 
+@pytest.mark.requirement("LANGUAGE-1", "LANGUAGE-2")
 @pytest.mark.parametrize(
     ("chosen", "user", "country", "language", "asked"),
     [

@@ -27,6 +27,7 @@ def left_out(zone: Zone, day: date) -> bool:
     return all(zone.day(seconds) != day for seconds in range(before, after, 900))
 
 
+@pytest.mark.requirement("DATE-1")
 @given(zone=ZONES, day=DAYS)
 @example(SAO_PAULO, date(2018, 11, 4))
 @example(zone_of("America/St_Johns", ""), date(2006, 10, 29))
@@ -78,6 +79,7 @@ def test_a_day_is_the_one_on_which_a_moment_falls_in_the_account(zone: Zone, tex
     assert zone.seconds_of_day(text) == seconds
 
 
+@pytest.mark.requirement("DATE-1")
 def test_a_midnight_that_a_change_of_clocks_leaves_out_is_the_first_moment_of_the_day() -> None:
     start = SAO_PAULO.start(date(2018, 11, 4))
     assert SAO_PAULO.moment(start).isoformat() == "2018-11-04T01:00:00-02:00"

@@ -122,7 +122,7 @@ def sandbox(*arguments: str) -> Iterator[str]:
 class TestDemo:
     @pytest.mark.requirement("COMMAND-5")
     def test_without_a_terminal_the_demo_answers_yes_and_says_so(self) -> None:
-        done = amo("demo", AMO_BASE_URL="https://never.used.example")
+        done = amo("demo", "--language", "en", AMO_BASE_URL="https://never.used.example")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.count("(no terminal, so the demo answers yes)") == 4
         assert done.stdout.count("✓ 10 changes done") == 2
@@ -134,6 +134,23 @@ class TestDemo:
         )
         assert "\x1b[" not in done.stdout
 
+    @pytest.mark.requirement("LANGUAGE-1")
+    @pytest.mark.parametrize(
+        ("options", "variables", "asks"),
+        [
+            (["--language", "pt"], {"LC_ALL": "ru_RU.UTF-8"}, "o servidor pergunta"),
+            ([], {"LC_ALL": "", "LC_MESSAGES": "es_MX.UTF-8", "LANG": "ru_RU.UTF-8"}, "el servidor pregunta"),
+            ([], {"LC_ALL": "", "LC_MESSAGES": "", "LANG": "ru_RU.UTF-8"}, "сервер спрашивает"),
+            ([], {"LC_ALL": "C.UTF-8", "LANG": "ru_RU.UTF-8"}, "the server asks"),
+        ],
+    )
+    def test_the_demo_is_in_the_language_of_the_option_or_the_terminal(
+        self, options: list[str], variables: dict[str, str], asks: str
+    ) -> None:
+        done = amo("demo", *options, **variables)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.count(asks) == 4
+
     @pytest.mark.requirement("COMMAND-5")
     @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
     def test_in_a_terminal_the_demo_asks(self, typed: str, outcome: str, questions: int) -> None:
@@ -143,10 +160,10 @@ class TestDemo:
         assert "\x1b[" in output
 
 
-def demo_in_terminal(answer: str) -> str:
+def demo_in_terminal(answer: str, language: str = "en") -> str:
     """What the demo shows in a terminal where `answer` is typed at every question."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "amo_mcp", "demo"]
+    command = [sys.executable, "-m", "amo_mcp", "demo", "--language", language]
     environment = {**ENVIRONMENT, "TERM": "xterm"}
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)

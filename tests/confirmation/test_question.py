@@ -377,6 +377,7 @@ def test_a_whole_question_is_in_the_language_of_the_person(language: Language, t
     assert question_of(PendingChange((VIP,)), READERS[language]).text == text
 
 
+@pytest.mark.requirement("LANGUAGE-3")
 @pytest.mark.parametrize(
     ("language", "titles", "deletions"),
     [

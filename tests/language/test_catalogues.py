@@ -36,6 +36,7 @@ def test_a_catalogue_has_exactly_the_texts_of_the_code(file: Path) -> None:
     assert keys(catalogue(file)) == keys(extracted()), REMEDY
 
 
+@pytest.mark.requirement("LANGUAGE-3")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_text_is_translated_in_every_plural_form_with_the_same_placeholders(file: Path) -> None:
     wrong = [item.id for item in catalogue(file) if item.id and not (is_translated(item) and _same_placeholders(item))]
