@@ -19,6 +19,12 @@ from amo_mcp.paths import StateDir
 SANDBOX_URL = "http://sandbox.localhost"
 """The address of the sandbox that is mounted in process; no socket stands behind it."""
 
+MAX_RATE_LIMIT = 50
+"""Requests a second to one account that an operator can allow."""
+
+MAX_TIMEOUT = 600
+"""Seconds that an operator can have a request take."""
+
 _VENDOR_DOMAINS = (".amocrm.ru", ".amocrm.com", ".kommo.com")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ADDRESS = re.compile(
@@ -88,8 +94,8 @@ class Settings(BaseSettings):
     read_only: bool = False
     confirm: Literal["auto", "dialog", "page", "chat"] = "auto"
     language: Language | None = None
-    rate_limit: Annotated[int, Field(ge=1, le=50)] = 7
-    timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
+    rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE_LIMIT)] = 7
+    timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT)] = 20.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
     state_dir: Path | None = None

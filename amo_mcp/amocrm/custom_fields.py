@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, ZERO_IS_NONE, EntityId, StrictInput, Text
+from amo_mcp.amocrm.limits import MAX_VALUES
 from amo_mcp.amocrm.models import CustomField, FieldChoice
 from amo_mcp.amocrm.zones import Zone
 from amo_mcp.text import quote, quote_unless_code
@@ -52,7 +53,7 @@ class FieldInput(StrictInput):
     values: Annotated[
         list[ValueInput],
         BeforeValidator(_empty_for_null),
-        Field(max_length=250, description="Values; [] clears the field"),
+        Field(max_length=MAX_VALUES, description="Values; [] clears the field"),
     ]
 
 

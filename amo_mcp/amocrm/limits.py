@@ -12,6 +12,9 @@ MAX_SEGMENTS = 100
 MAX_SEGMENT_FIELDS = 30
 """Custom fields that the segments of one account can have (reference: "Общая информация")."""
 
+MAX_VALUES = 250
+"""Values of one custom field, and price fields of one segment, that are written at once (assumed)."""
+
 ALMOST_FULL = 0.9
 """Share of a limit from which it is reported as almost used up."""
 

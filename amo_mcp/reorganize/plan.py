@@ -25,7 +25,7 @@ from amo_mcp.amocrm.inputs import (
     StrictInput,
     Text,
 )
-from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, segment_color, status_color
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_VALUES, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.delivery import spans
@@ -65,7 +65,7 @@ class PlannedChange(StrictInput):
         list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="As in create_segment"), EMPTY_IS_NONE
     ] = None
     available_products_price_types: Annotated[
-        list[EntityId] | None, Field(max_length=250, description="As in create_segment"), BLANK_IS_NONE
+        list[EntityId] | None, Field(max_length=MAX_VALUES, description="As in create_segment"), BLANK_IS_NONE
     ] = None
 
 

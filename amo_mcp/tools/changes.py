@@ -22,6 +22,9 @@ from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
+MAX_PAGE_SIZE = 100
+"""Changes on one page at most."""
+
 DEFAULT_PAGE_SIZE = 20
 """Changes on one page, when no limit is given."""
 
@@ -68,7 +71,7 @@ class Undone(Applied):
 async def list_changes(
     account: CurrentAccount,
     limit: Annotated[
-        Annotated[int, Field(ge=1, le=100), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
+        Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
     ] = None,
     cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
 ) -> ChangeList:

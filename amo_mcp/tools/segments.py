@@ -20,7 +20,7 @@ from amo_mcp.amocrm.inputs import (
     SegmentPatch,
     Text,
 )
-from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, SEGMENT_COLORS
+from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_VALUES, SEGMENT_COLORS
 from amo_mcp.amocrm.models import CustomField, Listing, Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
@@ -38,7 +38,7 @@ Fields = Annotated[
     list[FieldInput] | None, Field(max_length=MAX_SEGMENT_FIELDS, description="Custom field values"), EMPTY_IS_NONE
 ]
 PriceTypes = Annotated[
-    list[EntityId] | None, Field(max_length=250, description="Ids of price-type catalog fields"), BLANK_IS_NONE
+    list[EntityId] | None, Field(max_length=MAX_VALUES, description="Ids of price-type catalog fields"), BLANK_IS_NONE
 ]
 Detail = Literal["concise", "full"]
 
