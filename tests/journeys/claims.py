@@ -112,7 +112,7 @@ def check_answer(call: Call, now: State) -> None:
             _check_as_it_was(call, answer[key])
     for entity in [answer.get("after"), answer.get("segment"), *answer.get("statuses", [])]:
         if entity is not None:
-            assert _agree(entity, [effect.after for effect in call.made if effect.id == entity["id"]])
+            _check_as_it_is(call, entity)
     if "deleted" in answer:
         assert ("Delete", answer["deleted"]["id"]) in {*made, *gone}
         assert answer["deleted"]["id"] not in now
@@ -125,6 +125,12 @@ def _check_as_it_was(call: Call, entity: Json) -> None:
     """An entity is told as it was when it was changed, or when it was read last before that."""
     states = [state.get(entity["id"]) for _, state in call.reads]
     assert _agree(entity, [*states, *(effect.before for effect in call.made if effect.id == entity["id"])])
+
+
+def _check_as_it_is(call: Call, entity: Json) -> None:
+    """An entity is told as the write left it, or as it was read afterwards."""
+    states = [state.get(entity["id"]) for _, state in call.reads]
+    assert _agree(entity, [*states, *(effect.after for effect in call.made if effect.id == entity["id"])])
 
 
 def _agree(entity: Json, states: Iterable[Json | None]) -> bool:
@@ -201,5 +207,6 @@ def _takes_back(effect: Effect, taken: Effect, original: Call, root: Mapping[int
         return taken.before is None
     after = effect.after
     return taken.before is not None and all(
-        after.get(name) in [taken.before.get(name), *original.values(taken.id, name)] for name in effect.changed
+        (after.get(name) or None) in [taken.before.get(name) or None, *original.values(taken.id, name)]
+        for name in effect.changed
     )

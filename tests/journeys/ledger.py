@@ -110,8 +110,8 @@ class Ledger:
         now = self.state()
         for entity_id in sorted({*before, *now}):
             was, is_now = before.get(entity_id), now.get(entity_id)
-            moves = entity_id == target and (was or {}).get("sort") != (is_now or {}).get("sort")
-            effect = Effect(by, self.clock.now, entity_id, was, is_now, moves)
+            moves = entity_id == target and was and is_now and was.get("sort") != is_now.get("sort")
+            effect = Effect(by, self.clock.now, entity_id, was, is_now, bool(moves))
             filled = (was or {}).get("customers_count") != (is_now or {}).get("customers_count")
             if was is None or is_now is None or effect.changed or moves or filled:
                 yield effect
