@@ -8,38 +8,26 @@ its test's id, and `MACHINE_SEED=7 pytest …` runs the stories from 7 on.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.session import Session
-from amo_mcp.amocrm.tokens import LongLivedToken
-from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
-from amo_mcp.storage.rate_limit import SharedRateLimiter
-from tests.clock import Clock
-from tests.conftest import ERAS, Person, answer
+from amo_mcp.sandbox import Fault
+from tests.conftest import answer
 from tests.journeys import claims
 from tests.journeys.claims import Call
-from tests.journeys.colleague import DESCRIPTION, Colleague, ours
-from tests.journeys.disasters import PACE_FILE, Machine
-from tests.journeys.ledger import SETTINGS, Ledger
-from tests.journeys.lives import AT_REST, Json, Life, living
+from tests.journeys.ledger import SETTINGS
+from tests.journeys.lives import Json
+from tests.journeys.stage import PER_SECOND, Stage
 from tests.storage.disk import Disk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 FIRST_SEED = int(os.environ.get("MACHINE_SEED", "0"))
-STORIES, STEPS = int(os.environ.get("MACHINE_STORIES", "28")), 60
-"""Stories of each of two modes, and their steps: 3,360 in all."""
+STORIES, STEPS = int(os.environ.get("MACHINE_STORIES", "30")), 60
+"""Stories of each of two modes, and their steps: 3,600 in all."""
 
-MAX_ENTITIES = 20
-PER_SECOND = 7
-LATENCIES = (0.0, 0.05, 0.3, 0.9, 2.5)
 FAULTS: list[Json] = [
     {"drop": "before"},
     {"drop": "after"},
@@ -67,30 +55,8 @@ EXPECTED = {
 }
 
 
-class Story:
-    """One account, one machine, one server after the other, and what has to be so after each step."""
-
-    def __init__(self, seed: int, mode: str, folder: Path, disk: Disk) -> None:
-        self.random = Random(f"{mode} {seed}")
-        self.era = [*ERAS][seed % 2]
-        self.sandbox = Sandbox(mode=mode)
-        self.kind = "segment" if mode == "segments" else "status"
-        self.passing = Clock(0.0)
-        self.machine = Machine(folder, disk, self.random, self.passing)
-        self.ledger = Ledger(self.sandbox, self.passing, on_request=self.on_request)
-        self.ledger.seconds = self.random.choice(LATENCIES)
-        self.colleague = Colleague(self.ledger, self.kind, self.random, MAX_ENTITIES)
-        self.person = Person(self.say_yes)
-        self.lives = AsyncExitStack()
-        self.call: Call | None = None
-        self.at_request: dict[int, list[Any]] = {}
-        self.at_yes = 0
-        self.known: dict[str, Call] = {}
-        self.gone: set[tuple[str, int]] = set()
-        self.root: dict[int, int] = {}
-        self.number = 0
-        self.seen: Counter[str] = Counter()
-        self.log: list[str] = []
+class Story(Stage):
+    """What is done on the stage, and what has to be so after each step."""
 
     async def run(self, steps: int) -> None:
         """Live through so many steps."""
@@ -102,66 +68,6 @@ class Story:
         finally:
             await self.lives.aclose()
 
-    async def begin_life(self) -> None:
-        limiter = SharedRateLimiter(
-            self.machine.folder / PACE_FILE, PER_SECOND, sleep=self.passing.sleep, clock=self.passing
-        )
-
-        def session(http: HttpTransport) -> Session:
-            token = LongLivedToken(SecretStr(ADMIN_TOKEN))
-            return Session("http://127.0.0.1", token, http, limiter, sleep=self.passing.sleep, clock=self.passing)
-
-        self.life: Life = await self.lives.enter_async_context(
-            living(
-                self.sandbox,
-                self.machine.folder,
-                self.era,
-                self.person,
-                self.machine.clock,
-                app=self.ledger,
-                monotonic=self.passing,
-                session=session,
-            )
-        )
-
-    @property
-    def entities(self) -> dict[int, Json]:
-        account = self.sandbox.account
-        return account.segments if self.kind == "segment" else account.statuses
-
-    def name(self) -> str:
-        self.number += 1
-        return f"Имя {self.number}"
-
-    def note(self, what: str) -> None:
-        self.log.append(what)
-
-    def on_request(self, number: int) -> None:
-        """What else happens just as a request arrives."""
-        for happening in self.at_request.pop(number, []):
-            happening(f"at request {number}")
-
-    def say_yes(self, question: str) -> str:
-        """The person's yes; the colleague may be quicker."""
-        assert self.call is not None
-        self.call.question = question
-        self.call.shown = [*self.ledger.reads]
-        for _ in range(self.at_yes):
-            self.edit("before the yes")
-        self.at_yes = 0
-        return "yes"
-
-    def edit(self, when: str) -> None:
-        done = self.colleague.act(self.call.targets if self.call else ())
-        self.seen["edits"] += bool(done)
-        self.gone |= {effect.done for effect in done if effect.after is None}
-        self.note(f"  {when} the colleague: {[(effect.done, sorted(effect.changed)) for effect in done]}")
-
-    def befall(self, when: str) -> None:
-        name = self.machine.befall()
-        self.seen[name] += 1
-        self.note(f"  {when}: {name}")
-
     async def meddle(self) -> None:
         """The colleague edits, and no call is under way."""
         self.call = None
@@ -169,7 +75,7 @@ class Story:
 
     async def plan(self) -> None:
         """Plan some changes and apply them."""
-        changes = [change for _ in range(self.random.randint(1, 6)) if (change := self.change())]
+        changes = [change for _ in range(self.random.randint(1, 6)) if (change := self.wishes.change())]
         changes = [*{change.get("id", -place): change for place, change in enumerate(changes)}.values()]
         if not changes:
             return
@@ -185,13 +91,13 @@ class Story:
 
     async def write(self) -> None:
         """Make one change by its own tool."""
-        change = self.change()
+        change = self.wishes.change()
         if change is None:
             return
         action, kind = change.pop("action"), change.pop("kind")
         targets = frozenset([change["id"]] if "id" in change else [])
         if (action, kind) == ("create", "status"):
-            drafts = [change, {**change, "name": self.name()}][: self.random.randint(1, 2)]
+            drafts = [change, {**change, "name": self.wishes.name()}][: self.random.randint(1, 2)]
             await self.under_trouble("create_statuses", {"statuses": drafts}, targets)
         else:
             arguments = {f"{kind}_id" if key == "id" else key: value for key, value in change.items()}
@@ -203,28 +109,6 @@ class Story:
             change_id = self.random.choice([*self.known][-6:])
             targets = frozenset(effect.id for effect in self.known[change_id].made)
             await self.under_trouble("undo_change", {"change_id": change_id}, targets)
-
-    def change(self) -> Json | None:
-        """One change, as a plan takes it."""
-        random, action = self.random, self.random.choice(["create", "update", "update", "update", "delete"])
-        if action == "create":
-            if len(self.entities) >= MAX_ENTITIES - 6:
-                return None
-            sort = {"sort": random.randrange(9)} if self.kind == "status" else {}
-            return {"action": "create", "kind": self.kind, "name": self.name(), **sort}
-        entity_id = random.choice([*self.entities])
-        target, entity = {"kind": self.kind, "id": entity_id}, self.entities[entity_id]
-        if action == "delete" and not entity.get("is_default"):
-            return {"action": "delete", **target}
-        patch: Json = {"name": self.name()} if random.random() < 0.7 else {}
-        if random.random() < 0.3 or not patch:
-            patch["color"] = random.choice([color for color in ours(self.kind) if color != entity["color"]])
-        if self.kind == "status" and random.random() < 0.3:
-            patch["sort"] = random.randrange(len(self.entities))
-        if self.kind == "segment" and random.random() < 0.3:
-            values = [{"value": f"Описание {self.name()}"}]
-            patch["custom_fields_values"] = [{"field_id": DESCRIPTION, "values": values}]
-        return {"action": "update", **target, **patch}
 
     def arrange(self) -> None:
         """What goes wrong with the next call."""
@@ -270,25 +154,6 @@ class Story:
         self.note(f"  -> {call.answer}")
         await self.check(call, lost=was_lost)
 
-    async def next_life(self, *, has_jumped: bool) -> None:
-        """Nobody heard an answer; what was still on its way arrives, and time passes.
-
-        While it is on its way no clock jumps: nobody can tell that from time that passes.
-        """
-        self.seen["kills"] += 1
-        late = self.life.switch.late
-        self.note("  killed" + (", and its last request arrives later" if late else ""))
-        await self.lives.aclose()
-        if late is not None and has_jumped:
-            await late()
-            late = None
-        await self.begin_life()
-        if late is not None:
-            self.seen["late"] += 1
-            answer(await self.life.client.call_tool("list_changes", {"limit": 1}))
-            await late()
-        self.passing.now += AT_REST
-
     async def check(self, call: Call, *, lost: bool) -> None:
         """Everything that has to be so after a call."""
         code = call.answer.get("error", {}).get("code")
@@ -319,7 +184,7 @@ class Story:
         )
 
     def check_nothing_is_doubled(self) -> None:
-        names = Counter(entity["name"] for entity in self.entities.values())
+        names = Counter(entity["name"] for entity in self.wishes.entities.values())
         assert not [name for name, count in names.items() if count > 1 and name.startswith("Имя")], names
 
     async def check_journal(self, call: Call, *, lost: bool) -> None:
