@@ -22,7 +22,6 @@ class PendingChange:
         fields: the custom fields that the steps set, as they are defined.
         plan_id: the plan that is used up by it, unless nothing comes of it.
         undoes: the id of the change that the steps take back.
-        undone_tool: the tool that made that change.
         undone_at: when it was made, in Unix seconds.
         not_restored: what of it does not come back, a sentence each.
     """
@@ -31,7 +30,6 @@ class PendingChange:
     fields: tuple[CustomField, ...] = ()
     plan_id: str | None = None
     undoes: str | None = None
-    undone_tool: str = ""
     undone_at: float = 0.0
     not_restored: tuple[Message, ...] = ()
 

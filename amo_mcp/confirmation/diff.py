@@ -4,7 +4,7 @@ What differs is always shown. What is left out of a long text or a long list is 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ class _Differ:
             found.append(self._setting(texts("Colour"), was, color_value(payload["color"], texts)))
         if (prices := payload.get("available_products_price_types")) is not None:
             ids = [*map(str, before.available_products_price_types)] if isinstance(before, Segment) else None
-            found.append(self._lists(texts("Price fields"), ids, [*map(str, prices)]))
+            found.append(self._lists(texts("Price fields"), ids, [*map(str, prices)], str))
         fields = fields_by_id(before)
         sent_fields = payload.get("custom_fields_values", [])
         return found + [self._field(sent, fields.get(sent["field_id"]), is_new=before is None) for sent in sent_fields]
@@ -127,7 +127,7 @@ class _Differ:
         )
         if len(before) <= 1 and len(after) <= 1:
             return self._texts(shown, None if is_new else "".join(before), "".join(after))
-        return self._lists(shown, None if is_new else [*map(quote, before)], [*map(quote, after)])
+        return self._lists(shown, None if is_new else before, after, quote)
 
     def _setting(self, label: str, before: Value | None, after: Value, note: str = "") -> Setting:
         """The words between the two keep the order, whichever direction a script runs."""
@@ -171,12 +171,17 @@ class _Differ:
         where = self.texts("characters {first} to {last} of {total}", first=start + 1, last=end, total=len(text))
         return Value(f"{shown} ({where})")
 
-    def _lists(self, label: str, before: Sequence[str] | None, after: Sequence[str]) -> Setting:
-        """Two lists; of long ones what differs, and how much is the same."""
+    def _lists(
+        self, label: str, before: Sequence[str] | None, after: Sequence[str], show: Callable[[str], str]
+    ) -> Setting:
+        """Two lists; of long ones what differs, and how much is the same. Two that look alike are said to differ."""
         if before is None:
-            return self._setting(label, None, self._some(after, 0))
+            return self._setting(label, None, self._some(after, 0, show))
         if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
-            return self._setting(label, self._some(before, 0), self._some(after, 0))
+            was, will = self._some(before, 0, show), self._some(after, 0, show)
+            alike = was == will and list(before) != list(after)
+            note = self.texts("they differ in what is not shown here") if alike else ""
+            return self._setting(label, was, will, note)
         removed = [item for item in before if item not in after]
         added = [item for item in after if item not in before]
         if not removed and not added:
@@ -184,14 +189,14 @@ class _Differ:
             return self._setting(label, None, Value(same))
         return self._setting(
             label,
-            self._some(removed, len(before) - len(removed)),
-            self._some(added, len(after) - len(added)),
+            self._some(removed, len(before) - len(removed), show),
+            self._some(added, len(after) - len(added), show),
         )
 
-    def _some(self, items: Sequence[str], unchanged: int) -> Value:
+    def _some(self, items: Sequence[str], unchanged: int, show: Callable[[str], str]) -> Value:
         """The first few that differ, how many more, and how many are the same on both sides."""
         more = len(items) - MAX_SHOWN_ITEMS
-        parts = [*items[:MAX_SHOWN_ITEMS]]
+        parts = [show(item) for item in items[:MAX_SHOWN_ITEMS]]
         if more > 0:
             parts.append(self.texts("{count} more", count=more))
         if unchanged:

@@ -137,7 +137,6 @@ async def undo_change(
             on_account(undo.steps, snapshot),
             fields_of(undo.steps, definitions),
             undoes=record.id,
-            undone_tool=record.tool,
             undone_at=record.at,
             not_restored=undo.not_restored,
         )

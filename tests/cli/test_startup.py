@@ -56,6 +56,24 @@ def test_a_command_imports_no_other_command() -> None:
     assert python(code) == "['amo_mcp.cli', 'amo_mcp.cli.serve', 'amo_mcp.cli.startup']\n"
 
 
+def test_no_catalogue_and_no_time_zone_is_read_before_they_are_needed() -> None:
+    code = (
+        "import sys, anyio\n"
+        "from amo_mcp.cli import serve\n"
+        "from amo_mcp.compose.local import open_server\n"
+        "from amo_mcp.settings import ServingSettings, load_settings\n"
+        "from amo_mcp.language import texts\n"
+        "from mcp import Client\n"
+        "async def main():\n"
+        "    settings = load_settings(ServingSettings, sandbox=True, language='ru')\n"
+        "    async with open_server(settings, 'stdio') as server, Client(server) as client:\n"
+        "        assert (await client.list_tools()).tools\n"
+        "        print(texts.cache_info().currsize, 'amo_mcp.amocrm.zones' in sys.modules)\n"
+        "anyio.run(main)"
+    )
+    assert python(code) == "0 False\n"
+
+
 def test_models_of_the_sdk_are_not_built_before_they_are_used() -> None:
     code = (
         "import sys, contextlib; from amo_mcp.cli import main; sys.argv = ['amo-mcp', '--version']\n"

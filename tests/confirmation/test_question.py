@@ -153,7 +153,7 @@ def three_questions(step: Step, reader: Reader) -> list[tuple[Setting, ...]]:
     """What the person is asked about a step alone, in a plan and in an undo: what it sets."""
     steps = (step,)
     alone = question_of(PendingChange(steps, FIELDS), reader)
-    taken_back = PendingChange(steps, FIELDS, undoes="c1", undone_tool="update_segment", undone_at=1_800_000_000.0)
+    taken_back = PendingChange(steps, FIELDS, undoes="c1", undone_at=1_800_000_000.0)
     several = [question_of(change, reader) for change in (PendingChange(steps, FIELDS, plan_id="p1"), taken_back)]
     for question in several:
         assert [f"– {setting.line}" for setting in alone.settings] == [
@@ -241,6 +241,16 @@ def test_what_differs_in_two_long_lists_is_shown_and_the_rest_is_counted() -> No
     assert line == "Price fields: was 1, 2, 3, 4, 5, 1 more → will be 11, 12, 13, 14, 15, 2 more"
 
 
+def test_choices_that_differ_further_on_than_is_shown_are_said_to_differ() -> None:
+    long = "Очень длинный вариант " * 10
+    choices = [{"id": number, "value": f"{long}{number}"} for number in (1, 2, 3)]
+    definition = CustomField.model_validate({"id": 5, "name": "Каналы", "type": "multiselect", "enums": choices})
+    before = SEGMENT.model_copy(update={"custom_fields_values": [field(5, {"enum_id": 1}, {"enum_id": 2})]})
+    patch = SegmentPatch(custom_fields_values=[field(5, {"enum_id": 1}, {"enum_id": 3})])
+    [line] = lines(Update(before, patch), (definition,))
+    assert line.endswith("(they differ in what is not shown here)")
+
+
 @given(st.text(max_size=400), st.text(max_size=400))
 def test_two_texts_that_differ_never_look_the_same(before: str, after: str) -> None:
     segment = Segment.model_validate({"id": 1, "name": "А", "custom_fields_values": [field(1, {"value": before})]})
@@ -272,9 +282,7 @@ def test_a_creation_is_told_with_what_it_sets() -> None:
     [
         PendingChange((Delete(SEGMENT),)),
         PendingChange((Update(SEGMENT, SegmentPatch(custom_fields_values=[PATCHES["select"]])),), FIELDS, plan_id="p1"),
-        PendingChange(
-            (Create(SegmentDraft(name="А"), (1, 2)),), (), None, "c1", "delete_segment", 1.5, (message("It is lost."),)
-        ),
+        PendingChange((Create(SegmentDraft(name="А"), (1, 2)),), (), None, "c1", 1.5, (message("It is lost."),)),
     ],
 )
 def test_a_pending_change_is_data_to_json_and_back(change: PendingChange) -> None:
