@@ -18,7 +18,7 @@ class Audit(Output):
 
 @tool("Audit segments", READ)
 async def audit_segments(account: CurrentAccount) -> Audit:
-    """Find what is wrong with segments (or statuses), with suggestions that plan_changes takes as they are."""
+    """Find what to tidy, merge or clean up in segments (or statuses). plan_changes takes what it suggests as it is."""
     client = account.client
     mode = (await client.account()).customers_mode
     if mode == "periodicity":

@@ -82,7 +82,7 @@ async def list_segments(
     ] = None,
     cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
 ) -> SegmentList:
-    """List the customer segments. They exist in the segments mode only."""
+    """List (show) the customer segments, or find some by name. They exist in the segments mode only."""
     start = parse_cursor(cursor)
     return segment_list(await account.client.segments(), search, detail or "concise", limit, start)
 
@@ -115,7 +115,7 @@ def segment_list(
 
 @tool("Get a segment", READ)
 async def get_segment(segment_id: SegmentId, account: CurrentAccount) -> Segment:
-    """Get one customer segment by id, whole."""
+    """Get one customer segment by id, whole, with how many customers are in it."""
     return await account.client.segment(segment_id)
 
 
@@ -127,7 +127,7 @@ async def create_segment(
     custom_fields_values: Fields = None,
     available_products_price_types: PriceTypes = None,
 ) -> CreatedSegment:
-    """Create a customer segment; an account holds at most 100. Conditions and members cannot be set here."""
+    """Create (add) a customer segment; an account holds at most 100. Conditions and members cannot be set here."""
     _, values = await _read_fields(account, custom_fields_values)
     draft = SegmentDraft(
         name=name,
@@ -175,7 +175,7 @@ async def _read_fields(
 
 @tool("Delete a segment", DESTRUCTIVE)
 async def delete_segment(segment_id: SegmentId, account: CurrentAccount) -> Confirm[Deleted[Segment]]:
-    """Delete a customer segment, after a person has confirmed it. Its members cannot be restored."""
+    """Delete (remove) a customer segment, after a person has confirmed it. Its members cannot be restored."""
     return Confirm(PendingChange((Delete(await account.client.segment(segment_id)),)))
 
 

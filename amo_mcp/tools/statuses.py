@@ -38,7 +38,7 @@ class CreatedStatuses(Output):
 
 @tool("List statuses", READ)
 async def list_statuses(account: CurrentAccount) -> StatusList:
-    """List the customer statuses by position. They exist in the periodicity mode only."""
+    """List (show) the customer statuses by position. They exist in the periodicity mode only."""
     return status_list(await account.client.statuses())
 
 
@@ -61,7 +61,7 @@ async def create_statuses(
     ],
     account: CurrentAccount,
 ) -> CreatedStatuses:
-    """Create customer statuses, all or none. An account holds at most 30, the system ones included."""
+    """Create (add) customer statuses, all or none. An account holds at most 30, the system ones included."""
     execution = await account.execute("create_statuses", PendingChange(tuple(Create(draft) for draft in statuses)))
     created = execution.created(Status)
     note = "Created, but they could not be read back: what was sent is shown. Do not create them again."
@@ -94,7 +94,7 @@ async def update_status(
 
 @tool("Delete a status", DESTRUCTIVE)
 async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm[Deleted[Status]]:
-    """Delete a customer status, after a person has confirmed it. Its customers move to other statuses."""
+    """Delete (remove) a customer status, after a person has confirmed it. Its customers move to other statuses."""
     status = await account.client.status(status_id)
     if status.is_default:
         raise Failure(
