@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE
 from tests.journeys.ledger import SETTINGS, Effect, State
 from tests.journeys.lives import Json, step_outcomes, verb_and_id
 from tests.journeys.lossy import NOTHING
+
+WINDOW = 2.0
+"""Seconds for which an edit may be overwritten unseen, by a write whose target was read just before it."""
 
 Done = tuple[str, int]
 
@@ -82,7 +84,7 @@ def check_nothing_was_overwritten_unseen(call: Call) -> None:
 def _just_set(effect: Effect, earlier: Iterable[Effect]) -> bool:
     """Whether what the write took away was set by the server itself, or within the last two seconds."""
     latest = next((edit for edit in [*earlier][::-1] if edit.id == effect.id), None)
-    return latest is not None and (latest.by == "server" or latest.at > effect.at - MAX_SNAPSHOT_AGE)
+    return latest is not None and (latest.by == "server" or latest.at > effect.at - WINDOW)
 
 
 def _check_said(call: Call, effect: Effect, setting: str) -> None:
