@@ -25,7 +25,7 @@ check: .venv/catalogues ## format, lint, types, imports, dependencies
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
 
-clients: .venv/catalogues tests/clients/node_modules/installed ## clients that other people wrote (npm)
+clients: .venv/catalogues tests/clients/node_modules/installed ## clients that other people wrote, and the examples (npm)
 	@$(BIN)/python -m pytest -n auto tests/clients
 
 fix: .venv/catalogues ## apply automatic fixes
