@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check conformance clients fix pins bench generate messages clean
+.PHONY: demo test check browser conformance clients fix pins bench generate messages clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -24,6 +24,9 @@ check: .venv/catalogues ## format, lint, types, imports, dependencies
 
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
+
+browser: .venv/catalogues tests/browser/node_modules/installed ## the approval page in Debian's Chromium (chromium, npm)
+	@$(BIN)/python -m pytest tests/browser
 
 clients: .venv/catalogues tests/clients/node_modules/installed ## clients that other people wrote, and the examples (npm)
 	@$(BIN)/python -m pytest -n auto tests/clients
