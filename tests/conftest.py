@@ -29,6 +29,7 @@ from mcp_types import (
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import Session
@@ -39,6 +40,7 @@ from amo_mcp.confirmation.approvals import ApprovalStore
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.confirmation.page import ApprovalPage
 from amo_mcp.confirmation.ways import Carrier, Choice
+from amo_mcp.language import Language
 from amo_mcp.listen import listen
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
@@ -227,12 +229,15 @@ def account_on(
     journal: Journal | None = None,
     plans: PlanStore | None = None,
     clock: Callable[[], float] = time.monotonic,
+    language: Language | None = None,
 ) -> AmoAccount:
     """An account whose journal is kept in memory, unless the test brings one."""
     if journal is None or plans is None:
         database = MemoryDatabase()
         journal, plans = journal or SqliteJournal(database), plans or SqlitePlanStore(database)
-    return AmoAccount.of(AmoClient(session), journal, plans, MemoryChangeEvents(), clock=clock)
+    client = AmoClient(session)
+    profile = AccountProfile(client, language, clock)
+    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, clock=clock)
 
 
 def served_on(
@@ -248,14 +253,16 @@ def served_on(
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     read_only: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    language: Language | None = None,
 ) -> Served:
     """The server in front of a sandbox.
 
     Args:
         open_tab: the person's browser; None when there is none.
+        language: what the person reads; None for what the account tells.
     """
     approvals = approvals or MemoryApprovalStore(Clock())
-    account = account_on(session, journal, plans, clock)
+    account = account_on(session, journal, plans, clock, language)
     opens = open_tab is not None
     page = ApprovalPage(partial(listen, "127.0.0.1", 0), open_tab or no_tab, opens=opens, clock=approvals.clock)
     asker = Asker(approvals, page, choice, carrier, sleep)
