@@ -1,4 +1,4 @@
-"""The second step of a confirmation, for clients that cannot show a dialog."""
+"""The second step of a confirmation that no dialog asks for: on the page, or in the conversation."""
 
 from typing import Annotated, Any
 
@@ -27,7 +27,11 @@ class ConfirmedChange(Output):
 async def confirm_change(
     approval_id: Annotated[Text, Field(description="From the error confirmation_required")], call: CurrentCall
 ) -> Confirmed[ConfirmedChange]:
-    """Carry out a pending change exactly as previewed. Only after the person has seen the preview and said yes."""
+    """Carry out a pending change exactly as previewed.
+
+    With way page it waits for the person's answer in their browser. With way chat call it only after the person has
+    seen the preview and said yes.
+    """
     return Confirmed(await call.confirm(approval_id))
 
 
