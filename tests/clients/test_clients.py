@@ -25,6 +25,13 @@ VERSIONS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 WITHOUT_DIALOG = {"stdio": "confirmation_required", "http": "cannot_ask"}
 
 
+@pytest.fixture(autouse=True)
+def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no dialog is asked in the conversation, or not at all."""
+    monkeypatch.delenv("BROWSER")
+    monkeypatch.setenv("SSH_CONNECTION", "a session from elsewhere")
+
+
 @pytest.fixture(params=["stdio", "http"])
 def carrier(request: pytest.FixtureRequest) -> str:
     return str(request.param)
