@@ -36,6 +36,7 @@ from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
+from amo_mcp.changes.turns import Turns
 from amo_mcp.confirmation.approvals import ApprovalStore
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.confirmation.page import ApprovalPage
@@ -254,6 +255,7 @@ def served_on(
     read_only: bool = False,
     clock: Callable[[], float] = time.monotonic,
     language: Language | None = None,
+    turns: Turns | None = None,
 ) -> Served:
     """The server in front of a sandbox.
 
@@ -262,7 +264,7 @@ def served_on(
         language: what the person reads; None for what the account tells.
     """
     approvals = approvals or MemoryApprovalStore(Clock())
-    account = account_on(session, journal, plans, clock, language)
+    account = replace(account_on(session, journal, plans, clock, language), turns=turns or Turns())
     opens = open_tab is not None
     page = ApprovalPage(partial(listen, "127.0.0.1", 0), open_tab or no_tab, opens=opens, clock=approvals.clock)
     asker = Asker(approvals, page, choice, carrier, sleep)

@@ -80,7 +80,10 @@ class AmoAccount:
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Carry out a change; see `Executor.execute`."""
-        executor = Executor(self.client, self.journal, self.events, self.report, self.clock, self.stop, self.turns)
+        zone = await self.profile.zone()
+        executor = Executor(
+            self.client, self.journal, self.events, self.report, self.clock, self.stop, self.turns, zone
+        )
         return await executor.execute(tool, change)
 
     async def recover(self) -> None:

@@ -65,6 +65,11 @@ class AmoClient:
         """The account's address, such as `https://example.amocrm.ru`."""
         return self._session.base_url
 
+    @property
+    def round_trip(self) -> float:
+        """Seconds that recent requests took, from sending to the beginning of the answer; see `Session`."""
+        return self._session.round_trip
+
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
         """A client of the same session with another `on_wait`."""
         return AmoClient(self._session, on_wait)

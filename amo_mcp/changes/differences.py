@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from amo_mcp.amocrm.models import comparable
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values
-from amo_mcp.changes.reader import ANYBODY
+from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Entity, kind_of, label_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -23,12 +24,14 @@ class Difference:
         now: the entity as it is; None when it is gone.
         settings: the names of what differs, such as `color`.
         places: where a status that moved stood and stands, for a sentence.
+        zone: where the account's days begin.
     """
 
     before: Entity
     now: Entity | None
     settings: tuple[str, ...] = ()
     places: tuple[str, str] = ("", "")
+    zone: Zone = UNKNOWN
 
     @property
     def sentences(self) -> list[str]:
@@ -44,14 +47,12 @@ class Difference:
                 was, now = (readable_setting(name, getattr(one, name, None)) for one in (self.before, self.now))
                 told.append(sentence(title, label_of(name), was, now))
         was_fields, now_fields = fields_by_id(self.before), fields_by_id(self.now)
+        reader = Reader(zone=self.zone)
         differing = differing_fields(self.before, self.now)
         for key in differing[:_MAX_NAMED_FIELDS]:
             one, other = was_fields.get(key), now_fields.get(key)
-            told.append(
-                sentence(
-                    title, field_label(key, other, one), readable_values(one, ANYBODY), readable_values(other, ANYBODY)
-                )
-            )
+            was, now = readable_values(one, reader), readable_values(other, reader)
+            told.append(sentence(title, field_label(key, other, one), was, now))
         if (more := len(differing) - _MAX_NAMED_FIELDS) > 0:
             told.append(f"{title}: {more} more custom fields have changed.")
         return told

@@ -20,6 +20,7 @@ import anyio.lowlevel
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.delivery import deliver, spans
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
 from amo_mcp.changes.journal import Journal, JournalUnusable
@@ -122,6 +123,7 @@ class Executor:
         clock: gives monotonic seconds.
         stop: no step is begun once it is requested.
         turns: the changes of this process, of which those of one target come one after the other.
+        zone: where the account's days begin.
     """
 
     client: AmoClient
@@ -131,6 +133,7 @@ class Executor:
     clock: Callable[[], float] = time.monotonic
     stop: Stop = field(default_factory=Stop)
     turns: Turns = field(default_factory=Turns)
+    zone: Zone = UNKNOWN
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Do one step after the other; the first that fails is the last.
@@ -155,15 +158,22 @@ class Executor:
         async with AsyncExitStack() as stack:
             with self.stop.interruptible() as preparing:
                 await recover(self.client, self.journal)
-                await stack.enter_async_context(self.turns.taken(change.steps))
+                await stack.enter_async_context(self.turns.taken(change.steps, self._report_turn))
                 read_at = self.clock()
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
-                _check_targets(change, snapshot)
+                self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
                 await self._report_step(0, change.steps)
             if preparing.cancel_called:
                 raise Stopped
             return await self._carry_out(tool, change, snapshot, read_at)
+
+    def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
+        if differences := drift(change.steps, snapshot, zone=self.zone):
+            raise TargetChanged(differences)
+        definitions = {field.id: field for field in snapshot.fields}
+        if any(definitions.get(field.id) != field for field in change.fields):
+            raise TargetChanged(reason="The definition of a custom field has changed.")
 
     async def _carry_out(self, tool: str, change: PendingChange, snapshot: Snapshot, read_at: float) -> Execution:
         """Record and send the steps, the first of which were compared with the snapshot."""
@@ -199,6 +209,10 @@ class Executor:
             # What came of the steps is in the journal, or is why the change stopped; recovery finds the end from them.
             logger.warning("The end of the change %s could not be recorded: %s", change_id, error.reason)
         await self.events.publish(ChangeEvent("journal"))
+
+    async def _report_turn(self) -> None:
+        if self.report is not None:
+            await self.report(0, None, message("Waiting for another change to end"))
 
     async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
         if self.report is not None and len(steps) > 1:
@@ -267,7 +281,7 @@ class _Run:
             self.read_at = now
             kinds = sorted({step.kind for step in self.steps[span.start :]})
             self.snapshot = await read_snapshot(self.executor.client, kinds)
-        if differences := drift(batch, self.snapshot, among=self.steps):
+        if differences := drift(batch, self.snapshot, among=self.steps, zone=self.executor.zone):
             raise TargetChanged(differences)
         return _pending(batch, self.snapshot, self.steps)
 
@@ -280,7 +294,8 @@ class _Run:
         """
         if self.executor.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
             return
-        if differences := drift(batch, await read_targets(self.executor.client, batch), among=self.steps):
+        snapshot = await read_targets(self.executor.client, batch)
+        if differences := drift(batch, snapshot, among=self.steps, zone=self.executor.zone):
             raise TargetChanged(differences)
 
     async def _note(self, span: range, steps: Sequence[Step]) -> None:
@@ -312,14 +327,6 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
         count = len(snapshot.ids(kind))
         if exceeds_limit(kind, count, steps):
             raise LimitReached(kind, count, wanted)
-
-
-def _check_targets(change: PendingChange, snapshot: Snapshot) -> None:
-    if differences := drift(change.steps, snapshot):
-        raise TargetChanged(differences)
-    definitions = {field.id: field for field in snapshot.fields}
-    if any(definitions.get(field.id) != field for field in change.fields):
-        raise TargetChanged(reason="The definition of a custom field has changed.")
 
 
 def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step]) -> list[Step]:

@@ -140,6 +140,10 @@ class Journal(Protocol):
         """`changes`, and how many changes were forgotten while they could still have been undone."""
         ...
 
+    def kept_until(self, record: ChangeRecord) -> float:
+        """Until when a change is kept at least, in Unix seconds, unless it comes to be too many changes ago."""
+        ...
+
     async def change(self, change_id: str) -> ChangeRecord | None:
         """One change, as it stands after whatever undid it; None when the journal has no such change."""
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import Difference, differing_settings
 from amo_mcp.changes.positions import Place, Places, is_between, place_in, places_of
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, moves_status
@@ -102,7 +103,12 @@ def _on_account(step: Step, snapshot: Snapshot) -> Step:
 
 
 def drift(
-    steps: Iterable[Step], snapshot: Snapshot, *, among: Sequence[Step] | None = None, customers: bool = True
+    steps: Iterable[Step],
+    snapshot: Snapshot,
+    *,
+    among: Sequence[Step] | None = None,
+    customers: bool = True,
+    zone: Zone = UNKNOWN,
 ) -> list[Difference]:
     """How the targets of the steps differ from what the steps were made for.
 
@@ -114,11 +120,12 @@ def drift(
         snapshot: the account as it is.
         among: the whole change that the steps belong to, whose own moves are no difference; by default the steps.
         customers: whether the customers of a segment that is to be deleted were shown to a person already.
+        zone: where the account's days begin.
     """
     steps = [*steps]
     moved = {step.before.id for step in (among or steps) if isinstance(step, Update) and moves_status(step)}
     found = (_difference(step, snapshot, moved, customers=customers) for step in steps if not isinstance(step, Create))
-    return [difference for difference in found if difference is not None]
+    return [replace(difference, zone=zone) for difference in found if difference is not None]
 
 
 def _difference(

@@ -18,14 +18,16 @@ class CallProgress:
         self.texts = texts(language)
         self._ctx = ctx
         self._waited = 0
+        self._last = -1.0
 
     async def report(self, progress: float, total: float | None, message: Message) -> None:
-        """How far the work is; a total is where it ends."""
+        """How far the work is, and where it ends; without a total, that it waits where it is."""
         end = None if total is None else self._waited + total
+        self._last = self._last + 1 if total is None else self._waited + progress
+        self._waited += total is None
         said = sanitize(self.texts.of(message), _MAX_MESSAGE)
-        await self._ctx.session.report_progress(self._waited + progress, end, said)
+        await self._ctx.session.report_progress(self._last, end, said)
 
     async def waiting(self, message: Message) -> None:
         """That nothing has happened yet."""
         await self.report(0, None, message)
-        self._waited += 1

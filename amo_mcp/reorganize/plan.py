@@ -5,6 +5,7 @@ Pure functions over what was read; nothing here asks the account or changes it.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -50,6 +51,9 @@ from amo_mcp.text import counted, fold, quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
+
+_SLOT_SECONDS = 1.001
+"""Seconds after the beginning of an answer for which the slot of its request is not used again (`RateLimiter`)."""
 
 
 class PlannedChange(StrictInput):
@@ -105,21 +109,42 @@ def make_plan(
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
-def requests_of(steps: Sequence[Step], requests_per_second: int) -> int:
-    """How many requests carrying the steps out takes at a pace of so many a second, with the reading before them.
+@dataclass(frozen=True)
+class Pace:
+    """How fast requests go that are sent one after the other.
+
+    Attributes:
+        per_second: how many slots there are; one is free again a second after the answer to its request began.
+        round_trip: seconds from the sending of a request to its answer.
+    """
+
+    per_second: int
+    round_trip: float = 0.0
+
+    def seconds(self, requests: int) -> float:
+        """Seconds from the sending of the first request to the answer to the last, when all slots were free."""
+        rounds, rest = divmod(requests - 1, self.per_second)
+        return (
+            rounds * max(_SLOT_SECONDS + self.round_trip, self.per_second * self.round_trip)
+            + (rest + 1) * self.round_trip
+        )
+
+
+def cost_of(steps: Sequence[Step], pace: Pace) -> tuple[int, float]:
+    """How many requests carrying the steps out takes, with those for the question, and how many seconds they take.
 
     The account is read for the question, before the first write, before every later deletion and move, and whenever
     what was read has grown too old; the definitions of custom fields are read for the question and before the first
     write, where the steps set any; statuses that were created are read back.
     """
-    kinds = len({step.kind for step in steps})
-    sent, read_at = kinds + bool(field_ids(steps)), 0.0
+    asking = len({step.kind for step in steps}) + bool(field_ids(steps))
+    sent, read_at = asking, 0.0
     for span in spans(steps):
-        step, now = steps[span.start], max(0, sent - requests_per_second) / requests_per_second
+        step, now = steps[span.start], pace.seconds(sent)
         if is_read_before(steps, span) or now - read_at > MAX_SNAPSHOT_AGE:
             sent, read_at = sent + len({step.kind for step in steps[span.start :]}), now
         sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
-    return kinds + bool(field_ids(steps)) + sent
+    return asking + sent, pace.seconds(asking) + pace.seconds(sent)
 
 
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone) -> Step | None:

@@ -44,6 +44,9 @@ class Change(Output):
     tool: str
     summary: str
     status: str
+    undo_until: Annotated[
+        Timestamp | None, Field(description="Kept for undo_change until then or longer, unless 10000 changes follow")
+    ] = None
     steps: list[ChangeStep] | None = None
 
 
@@ -83,21 +86,23 @@ async def list_changes(
 async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
-    page = [change_of(record) for _, record in found[:limit]]
+    page = [change_of(record, account.journal.kept_until(record)) for _, record in found[:limit]]
     next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
     return ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
 
 
-def change_of(record: ChangeRecord) -> Change:
+def change_of(record: ChangeRecord, kept_until: float) -> Change:
     """A change as it is answered."""
     steps = [ChangeStep(summary=sanitize(str(summary_of(step)), 200), status=step.outcome) for step in record.steps]
     first = steps[0].summary
+    can_be_undone = record.status != "running" and any(step.outcome == "done" for step in record.steps)
     return Change(
         change_id=record.id,
         at=datetime.fromtimestamp(int(record.at), UTC),
         tool=record.tool,
         summary=first if len(steps) == 1 else f"{first} and {len(steps) - 1} more",
         status=record.status,
+        undo_until=datetime.fromtimestamp(int(kept_until), UTC) if can_be_undone else None,
         steps=steps if len(steps) > 1 else None,
     )
 

@@ -14,7 +14,7 @@ from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snap
 from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.failures import Failure
-from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan, requests_of
+from amo_mcp.reorganize.plan import MAX_CHANGES, Pace, PlannedChange, cost_of, make_plan
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool
@@ -49,19 +49,19 @@ async def plan_changes(
         check_mode(kind, mode)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    rate, reader = account.requests_per_second, await account.profile.reader()
+    reader = await account.profile.reader()
     plan, warnings = make_plan(
         changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest, zone=reader.zone
     )
     await account.plans.keep(plan)
-    requests = requests_of(plan.steps, rate)
+    requests, seconds = cost_of(plan.steps, Pace(account.requests_per_second, account.client.round_trip))
     return PlanAnswer(
         plan_id=plan.id,
         steps=[f"{number}. {on_one_line(step, plan.fields, reader)}" for number, step in enumerate(plan.steps, 1)],
         warnings=[sanitize(warning, _MAX_LINE) for warning in warnings],
         customers_affected=customers_affected(plan.steps),
         requests=requests,
-        seconds=round(max(0, requests - rate) / rate, 1),
+        seconds=round(seconds, 1),
         expires_at=iso_utc(datetime.fromtimestamp(plan.made + LIFETIME, UTC)),
     )
 
@@ -82,7 +82,7 @@ async def apply_plan(
     kinds = sorted({step.kind for step in plan.steps})
     snapshot = await read_snapshot(account.client, kinds, with_fields=bool(plan.fields))
     # The plan showed how many customers there were then; the question shows how many there are now.
-    if differences := drift(plan.steps, snapshot, customers=False):
+    if differences := drift(plan.steps, snapshot, customers=False, zone=await account.profile.zone()):
         raise TargetChanged(differences, "The account has changed since the plan was made.")
     fields = fields_of(plan.steps, snapshot.fields)
     if {field.id: field.type for field in fields} != {field.id: field.type for field in plan.fields}:

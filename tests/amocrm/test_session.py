@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
+from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.amocrm import http
@@ -30,7 +31,10 @@ from amo_mcp.amocrm.errors import (
     Unauthorized,
     Unavailable,
 )
+from amo_mcp.amocrm.http import HttpTransport, Response
+from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
 from amo_mcp.amocrm.responses import MOVED_HINT
+from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from amo_mcp.language import Message
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
@@ -455,3 +459,25 @@ def test_every_error_of_the_api_is_one_of_the_tree() -> None:
         *(Unavailable, OutcomeUnknown, Rejected, Unauthorized, PaymentRequired),
         *(Forbidden, Blocked, ModeDisabled, NotFound, RateLimited),
     }
+
+
+async def test_the_round_trip_is_what_recent_requests_took_from_their_slot_to_their_answer() -> None:
+    clock, takes = Clock(), iter([0.1, 0.1, 0.6])
+
+    class Slow(HttpTransport):
+        """Takes its slot as a transport over the network does, after half a second of connecting."""
+
+        @override
+        async def send(self, *arguments: Any, slot: Slot = UNLIMITED, **named: Any) -> Response:
+            clock.now += 0.5
+            await slot.acquire()
+            clock.now += next(takes)
+            await slot.release()
+            return Response(200, {}, b"{}")
+
+    session, seen = Session("http://127.0.0.1", ADMIN, Slow(timeout=1), Limiter(), clock=clock), list[float]()
+    assert session.round_trip == 0
+    for _ in range(3):
+        await session.request("GET", ACCOUNT)
+        seen.append(round(session.round_trip, 3))
+    assert seen == [0.1, 0.1, 0.2]

@@ -17,6 +17,7 @@ from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
 from amo_mcp.amocrm.session import Session
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
+from amo_mcp.changes.turns import Turns
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, Served, served_on, session_at
 from tests.journeys.mortal import KillSwitch, MortalJournal
@@ -160,6 +161,7 @@ async def serving(
     app: ASGIApp | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     session: Callable[[HttpTransport], Session] = lambda http: session_at("http://127.0.0.1", http),
+    turns: Turns | None = None,
 ) -> AsyncIterator[Served]:
     """A server on a sandbox in process, on a journal of the test's.
 
@@ -170,7 +172,7 @@ async def serving(
     """
     http = Paced(timeout=20, app=app or sandbox.app)
     try:
-        yield served_on(sandbox, session(http), journal=journal, plans=plans, clock=monotonic)
+        yield served_on(sandbox, session(http), journal=journal, plans=plans, clock=monotonic, turns=turns)
     finally:
         await http.aclose()
 

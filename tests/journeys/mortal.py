@@ -121,6 +121,10 @@ class MortalJournal(Journal):
         return await self._journal.page(limit, before)
 
     @override
+    def kept_until(self, record: ChangeRecord) -> float:
+        return self._journal.kept_until(record)
+
+    @override
     async def change(self, change_id: str) -> ChangeRecord | None:
         self._switch.check()
         return await self._journal.change(change_id)

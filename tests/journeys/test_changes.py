@@ -3,6 +3,7 @@
 import json
 import re
 from copy import deepcopy
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -33,9 +34,14 @@ async def undo(client: Client, change: dict[str, Any]) -> dict[str, Any]:
 
 
 async def listed(client: Client, **arguments: Any) -> list[dict[str, Any]]:
-    """The changes, their times checked and left out."""
+    """The changes, their times checked and left out: what can be undone, and nothing else, is kept for 400 days."""
     changes = (await done(client, "list_changes", **arguments))["changes"]
-    assert all(MOMENT.fullmatch(change.pop("at")) for change in changes)
+    for change in changes:
+        at = change.pop("at")
+        assert MOMENT.fullmatch(at)
+        kept = (datetime.fromisoformat(at) + timedelta(days=400)).isoformat().replace("+00:00", "Z")
+        is_done = any(step["status"] == "done" for step in change.get("steps", [change]))
+        assert change.pop("undo_until", None) == (kept if is_done else None)
     return list(changes)
 
 
@@ -79,8 +85,9 @@ async def test_every_write_gives_the_id_under_which_it_is_listed_newest_first(
             "status": "done",
         },
     ]
+    times = ("at", "undo_until")
     assert [
-        {name: value for name, value in change.items() if name != "at"} for change in changes["changes"]
+        {name: value for name, value in change.items() if name not in times} for change in changes["changes"]
     ] == expected
     assert after == [
         {

@@ -9,11 +9,12 @@ import anyio
 import pytest
 from mcp import Client
 
+from amo_mcp.changes.turns import Turns
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.sandbox.api import statuses
 from tests.clock import Clock
 from tests.conftest import Person, Served, answer, error
-from tests.journeys.lives import Interruption, Json, serving, settings
+from tests.journeys.lives import Interruption, Json, planning, serving, settings
 from tests.journeys.test_plans import NOTHING, SEGMENTS, STATUSES, apply, newest, outcomes, plan
 from tests.storage.backends import open_memory
 
@@ -360,6 +361,78 @@ async def test_of_two_changes_of_one_segment_that_are_confirmed_at_once_one_is_m
     assert sandbox.account.segments[51]["name"] == made["after"]["name"]
     assert refused["code"] == "target_changed"
     assert served.writes() == [f"PATCH {SEGMENTS}/51"]
+
+
+@pytest.mark.requirement("PLAN-3")
+async def test_a_change_that_waits_for_its_turn_behind_a_plan_says_so_every_ten_seconds(
+    era: str, sandbox: Sandbox
+) -> None:
+    clock, slept, told = Clock(), list[float](), list[tuple[float, float | None, str | None]]()
+    under_way, was_told = anyio.Event(), anyio.Event()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) > 3:
+            was_told.set()
+            await anyio.sleep_forever()
+        await clock.sleep(seconds)
+
+    async def hold_the_first(_: str) -> None:
+        under_way.set()
+        await was_told.wait()
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    wire = Interruption(sandbox.app, on_write=hold_the_first)
+    async with (
+        serving(sandbox, *open_memory(), wire, turns=Turns(sleep)) as served,
+        served.client(era, Person()) as client,
+    ):
+        planned = await plan(client, RENAMES)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(apply, client, planned)
+                await under_way.wait()
+                change = {"segment_id": 54, "color": "10599d"}
+                refused = error(await client.call_tool("update_segment", change, progress_callback=on_progress))
+    assert refused["code"] == "target_changed"
+    assert slept == [10.0] * 4
+    assert told == [(number, None, "Waiting for another change to end") for number in range(3)]
+
+
+DAY = 272433
+"""A field of the sandbox's segments that holds a day."""
+
+
+@pytest.mark.requirement("UNDO-3", "PLAN-5")
+async def test_what_changed_meanwhile_is_told_in_the_days_of_the_account_as_a_conflict_is(
+    era: str, sandbox: Sandbox
+) -> None:
+    day = {"segment_id": 51, "custom_fields_values": [{"field_id": DAY, "values": [{"value": "2026-11-22"}]}]}
+    person = Person()
+
+    def meanwhile(_: str) -> str:
+        values[0]["value"] += 86_400
+        return "yes"
+
+    async with planning(sandbox) as served, served.client(era, person) as client:
+        made = answer(await client.call_tool("update_segment", day))
+        [values] = [
+            field["values"]
+            for field in sandbox.account.segments[51]["custom_fields_values"]
+            if field["field_id"] == DAY
+        ]
+        person.says = meanwhile
+        changed = error(await client.call_tool("update_segment", {"segment_id": 51, "name": "Лучшие"}))
+        conflict = error(await client.call_tool("undo_change", {"change_id": made["change_id"]}))
+    assert (changed["code"], conflict["code"]) == ("target_changed", "conflict")
+    assert changed["differences"] == [
+        "segment «VIP» (id 51): field «Начало акции» was «2026-11-22» and is now «2026-11-23»."
+    ]
+    assert conflict["differences"] == [
+        "segment «VIP» (id 51): field «Начало акции» was set to «2026-11-22» and is now «2026-11-23»."
+    ]
 
 
 @pytest.mark.requirement("UNDO-3")

@@ -24,7 +24,7 @@ TOOLS = [entry.listed for entry in catalog().values()]
 DESTRUCTIVE = {tool.name for tool in TOOLS if tool.annotations and tool.annotations.destructive_hint}
 ERROR_KEYS = {
     *("code", "message", "retryable", "hint", "fields", "preview", "approval_id", "expires_at", "retry_after"),
-    *("differences", "not_restored"),
+    *("differences", "not_restored", "way"),
 }
 LOOKS_LIKE_A_YES = ("confirm", "confirmed", "confirmation", "yes", "force", "approve", "approved", "answer", "sure")
 
@@ -115,8 +115,8 @@ def test_the_codes_of_errors_are_a_closed_set() -> None:
     assert get_args(Code) == (
         *("invalid_arguments", "not_found", "unauthorized", "forbidden", "payment_required", "mode_disabled"),
         *("limit_reached", "rejected", "rate_limited", "blocked", "unavailable", "outcome_unknown"),
-        *("declined", "cannot_ask", "confirmation_required", "confirmation_expired", "target_changed"),
-        *("conflict", "read_only", "internal"),
+        *("declined", "cannot_ask", "confirmation_required", "confirmation_pending", "confirmation_expired"),
+        *("target_changed", "conflict", "read_only", "internal"),
     )
 
 

@@ -16,7 +16,7 @@ from amo_mcp.changes.plan import Plan, new_id
 from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
-from amo_mcp.reorganize.plan import PlannedChange, make_plan, requests_of
+from amo_mcp.reorganize.plan import Pace, PlannedChange, cost_of, make_plan
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
@@ -325,7 +325,7 @@ def test_a_warning_is_given_only_where_there_is_something_to_know(
 
 def cost(*changes: Mapping[str, Any], of: Snapshot | None = None) -> int:
     """The requests of a plan, at seven a second."""
-    return requests_of(planned(*changes, of=of).steps, 7)
+    return cost_of(planned(*changes, of=of).steps, Pace(7))[0]
 
 
 def test_statuses_that_are_created_one_after_the_other_cost_one_request_and_one_reading() -> None:
@@ -356,9 +356,9 @@ def test_every_move_after_another_change_of_statuses_costs_one_more_reading() ->
 def test_a_long_plan_costs_one_more_reading_every_two_seconds() -> None:
     updates = [change(f"update segment {number}", name=f"A{number}") for number in range(1, 101)]
     account = state(*many("segment", 100))
-    assert cost(*updates[:20], of=account) == 2 + 20
-    assert cost(*updates[:30], of=account) == 2 + 30 + 1
-    assert cost(*updates, of=account) == 2 + 100 + 6
+    assert cost(*updates[:14], of=account) == 2 + 14
+    assert cost(*updates[:15], of=account) == 2 + 15 + 1
+    assert cost(*updates, of=account) == 2 + 100 + 7
 
 
 @pytest.mark.requirement("TOOL-21")

@@ -278,6 +278,21 @@ async def test_what_is_too_old_goes_but_never_what_is_under_way(open_backend: Op
     await journal.close()
 
 
+async def test_a_change_is_kept_until_it_is_too_old_and_at_least_until_now(open_backend: Open, clock: Clock) -> None:
+    journal, _ = open_backend(clock=clock, retention=Retention(max_age=10 * DAY, newest=1))
+    record = await recorded(journal, DONE)
+    until = journal.kept_until(record)
+    assert until == clock.now + 10 * DAY
+    clock.now = until
+    await recorded(journal, DONE)
+    assert await journal.change(record.id) is not None
+    clock.now += DAY
+    assert journal.kept_until(record) == clock.now
+    await recorded(journal, DONE)
+    assert await journal.change(record.id) is None
+    await journal.close()
+
+
 @pytest.mark.parametrize("days", [400, -400], ids=["ahead", "behind"])
 async def test_a_clock_that_was_wrong_for_one_change_drops_none_of_the_newest(
     days: int, journal: Journal, clock: Clock

@@ -97,6 +97,10 @@ class SqliteJournal(Journal):
         return await file.read(partial(self._unsettled, file))
 
     @override
+    def kept_until(self, record: ChangeRecord) -> float:
+        return max(record.at + self._retention.max_age, self._clock())
+
+    @override
     async def recreated_ids(self) -> RecreatedIds:
         file = await self._database.file(to_read=True)
         return await file.read(_recreated_ids)
