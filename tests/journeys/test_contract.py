@@ -157,17 +157,23 @@ async def test_no_argument_of_a_tool_is_a_confirmation(tool: str, era: str, sand
 
 @pytest.mark.requirement("CONFIRM-7")
 @pytest.mark.parametrize(
-    ("way", "without"),
-    [("auto", "confirmation_required"), ("dialog", "cannot_ask"), ("chat", "confirmation_required")],
+    ("way", "with_dialogs", "without"),
+    [
+        ("auto", "declined", "confirmation_required"),
+        ("dialog", "declined", "cannot_ask"),
+        ("chat", "confirmation_required", "confirmation_required"),
+    ],
 )
-async def test_over_stdio_each_way_to_confirm_does_what_it_says(era: str, way: str, without: str) -> None:
+async def test_over_stdio_each_way_to_confirm_does_what_it_says(
+    era: str, way: str, with_dialogs: str, without: str
+) -> None:
     person = Person("decline")
     settings = load_settings(ServingSettings, sandbox=True, confirm=way)
     async with open_server(settings, "stdio") as server:
-        for dialog, code in ((person, "declined"), (None, without)):
+        for dialog, code in ((person, with_dialogs), (None, without)):
             async with Client(server, mode=ERAS[era], elicitation_callback=dialog, cache=None) as client:
                 assert error(await client.call_tool("delete_segment", {"segment_id": 51}))["code"] == code
-    assert len(person.asked) == 1
+    assert len(person.asked) == (with_dialogs == "declined")
 
 
 @pytest.mark.requirement("RESOURCE-6")
