@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check browser conformance clients fix pins bench generate messages clean
+.PHONY: demo test check browser linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -22,6 +22,9 @@ check: .venv/catalogues ## format, lint, types, imports, dependencies
 	$(BIN)/deptry amo_mcp
 	$(BIN)/deptry --ignore DEP002,DEP004 scripts tests
 
+linters: .venv/catalogues tests/linters/node_modules/installed ## what other people's tools say of the files for strangers (npm)
+	@$(BIN)/python -m pytest tests/linters
+
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
 
@@ -41,8 +44,12 @@ pins: .venv/catalogues ## resolve the newest versions and pin them with their ha
 bench: .venv/catalogues ## measure the figures and write them into BENCHMARKS.md
 	@$(BIN)/python -m scripts.bench
 
-generate: .venv/catalogues ## write the tool catalog, the snapshots, and the README's tool table and picture of the demo
+generate: .venv/catalogues ## write everything that is generated
 	$(BIN)/python -m scripts.generate
+
+bundle: .venv/catalogues ## build the wheel, and the bundle for desktop clients, in dist/
+	@$(BIN)/python -m hatchling build --target wheel --directory dist
+	@$(BIN)/python -m scripts.packages.bundle dist/amo_mcp-*.whl
 
 messages: .venv/installed ## bring the texts of the code into the catalogues of amo_mcp/language
 	$(BIN)/python -m scripts.messages

@@ -73,16 +73,19 @@ class Settings(BaseSettings):
     Attributes:
         sandbox: serve the embedded sandbox instead of an account.
         read_only: leave out every tool that writes.
-        confirm: how a person is asked.
-        language: what a person is spoken to in; None for the language of who is signed in.
+        confirm: how a person is asked before a change.
+        language: the language that a person is spoken to in; None for that of who is signed in.
         rate_limit: requests per second per account, of all processes on this machine.
         timeout: seconds for each of connecting, sending and waiting for bytes.
         log_level: the lowest level that is logged.
         allowed_hosts: additional hosts the token may be sent to.
-        state_dir: `AMO_STATE_DIR`; None for the platform's default. `state` is what to use.
-        subdomain: `AMO_SUBDOMAIN`, as it was given; `base_url` is what to use.
-        base_url: the account's address, without a slash at its end, whichever variable named it; None when none did.
-        access_token: a long-lived token.
+        state_dir: the directory that all servers on this machine share; None for the platform's default, and `state` is
+            what to use.
+        subdomain: instead of the address, `example` of example.amocrm.ru, or the whole host example.kommo.com; as it
+            was given, `base_url` is what to use.
+        base_url: the account's address, such as https://example.amocrm.ru or https://example.kommo.com; without a slash
+            at its end, whichever variable named it, and None when none did.
+        access_token: a long-lived token of a private integration; not needed after `amo-mcp login`.
         client_id: the integration, for `amo-mcp login`; so are `client_secret` and `redirect_uri`.
     """
 

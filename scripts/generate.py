@@ -2,7 +2,8 @@
 
 - `amo_mcp/tools/runtime/catalog.json`: what `tools/list` says, made from the declarations of the tools;
 - `tests/snapshots/`: one file for each tool, everything that a client is told of it, so that changes show in review;
-- in the README: the table of tools and the picture of the demo.
+- in the README: the table of tools, the picture of the demo, and the name in the MCP registry;
+- what the project is installed from (`scripts/packages/files.py`), and its links in `docs/install.md`.
 """
 
 import json
@@ -15,11 +16,14 @@ from mcp import Client, StdioServerParameters
 from mcp_types import Tool
 
 from amo_mcp.tools.runtime import catalog
+from scripts.packages import files
+from scripts.packages.facts import REGISTRY_NAME
 from scripts.picture import picture
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = ROOT / "tests" / "snapshots"
 README = ROOT / "README.md"
+INSTALL = ROOT / "docs" / "install.md"
 
 
 async def served() -> list[Tool]:
@@ -48,6 +52,11 @@ def table(tools: list[Tool]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def registry_name() -> str:
+    """What the MCP registry looks for on PyPI: that the package belongs to the server of this name."""
+    return f"<!-- mcp-name: {REGISTRY_NAME} -->\n"
+
+
 def between_markers(text: str, **parts: str) -> str:
     """`text` with each of `parts` between its markers, such as `<!-- tools -->` and `<!-- /tools -->`.
 
@@ -72,7 +81,13 @@ def main() -> None:
         old.unlink()
     for tool in tools:
         (SNAPSHOTS / f"{tool.name}.json").write_text(snapshot(tool), "utf-8")
-    README.write_text(between_markers(README.read_text("utf-8"), tools=table(tools), demo=picture()), "utf-8")
+    README.write_text(
+        between_markers(README.read_text("utf-8"), tools=table(tools), demo=picture(), name=registry_name()), "utf-8"
+    )
+    INSTALL.write_text(between_markers(INSTALL.read_text("utf-8"), **files.install_parts()), "utf-8")
+    for path, text in files.written().items():
+        (ROOT / path).parent.mkdir(exist_ok=True)
+        (ROOT / path).write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

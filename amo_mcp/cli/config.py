@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from amo_mcp.cli.links import WITH_LINKS, link
 from amo_mcp.cli.wording import wrong_environment
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
 
@@ -18,7 +19,7 @@ _WHERE = {
     "vscode": ".vscode/mcp.json in the project's folder",
 }
 _INPUT_ID = "amo-access-token"
-_TOKEN = {
+TOKEN_REFERENCES = {
     "claude-code": "${AMO_ACCESS_TOKEN}",
     "cursor": "${env:AMO_ACCESS_TOKEN}",
     "vscode": f"${{input:{_INPUT_ID}}}",
@@ -27,6 +28,11 @@ _ANSWERS_BY_ITSELF = {"claude-desktop", "claude-code"}
 """Clients that are known to declare dialogs and to decline them without showing them: Claude's desktop app, and Claude
 Code in its extension for VS Code, which reads the same file as Claude Code in a terminal."""
 
+_ABOUT_LINK = {
+    "claude-code": "Run this in the project's folder.",
+    "cursor": "Open this link, or paste it into a browser: Cursor asks before it adds the server.",
+    "vscode": "Open this link, or paste it into a browser: VS Code asks before it adds the server.",
+}
 _ABOUT_REFERENCE = "The client reads the token from the reference shown."
 _ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
@@ -40,24 +46,32 @@ _INPUT = {
 @click.command("config")
 @click.argument("client", type=click.Choice(list(_WHERE)))
 @click.option("--sandbox", is_flag=True, help="For the embedded sandbox instead of an account.")
-def command(client: str, sandbox: bool) -> None:
+@click.option("--link", "as_link", is_flag=True, help="Print a link that adds it (claude-code: a command).")
+def command(client: str, sandbox: bool, as_link: bool) -> None:
     """Print the configuration for a client.
 
     A secret is never printed: it is a reference where the client knows references, else sign in with `amo-mcp login`.
     """
+    if as_link and client not in WITH_LINKS:
+        raise click.UsageError(f"{client} opens no links: leave out --link, or open the .mcpb bundle of the release")
     try:
         settings = load_settings(Settings, sandbox=sandbox or None)
     except InvalidSettings as error:
         raise wrong_environment("the environment is wrong", error) from None
-    click.echo(json.dumps(configuration(client, settings), indent=2, ensure_ascii=False))
-    click.echo(f"Put this into {_WHERE[client]}.", err=True)
+    configured = configuration(client, settings)
+    click.echo(link(client, configured) if as_link else json.dumps(configured, indent=2, ensure_ascii=False))
+    click.echo(_ABOUT_LINK[client] if as_link else f"Put this into {_WHERE[client]}.", err=True)
     if _needs_token(settings):
-        click.echo(_ABOUT_REFERENCE if client in _TOKEN else _ABOUT_LOGIN, err=True)
+        click.echo(_ABOUT_REFERENCE if client in TOKEN_REFERENCES else _ABOUT_LOGIN, err=True)
 
 
 def configuration(client: str, settings: Settings) -> dict[str, Any]:
     """The configuration, in the form that the client's documentation gives."""
-    server: dict[str, Any] = {**_command(), "env": _environment(client, settings)}
+    return client_file(client, {**_command(), "env": _environment(client, settings)})
+
+
+def client_file(client: str, server: dict[str, Any]) -> dict[str, Any]:
+    """What the client's file says of one server."""
     if client != "vscode":
         return {"mcpServers": {"amocrm": server if client != "claude-code" else {"type": "stdio", **server}}}
     inputs = {"inputs": [_INPUT]} if "AMO_ACCESS_TOKEN" in server["env"] else {}
@@ -77,7 +91,9 @@ def _environment(client: str, settings: Settings) -> dict[str, str]:
     if settings.sandbox:
         return {"AMO_SANDBOX": "1", **kept}
     base_url = settings.base_url or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")
-    token = {"AMO_ACCESS_TOKEN": _TOKEN[client]} if client in _TOKEN and _needs_token(settings) else {}
+    token = (
+        {"AMO_ACCESS_TOKEN": TOKEN_REFERENCES[client]} if client in TOKEN_REFERENCES and _needs_token(settings) else {}
+    )
     hosts = {"AMO_ALLOWED_HOSTS": ",".join(settings.allowed_hosts)} if settings.allowed_hosts else {}
     state_dir = {"AMO_STATE_DIR": str(settings.state_dir)} if settings.state_dir else {}
     return {"AMO_BASE_URL": base_url, **hosts, **state_dir, **kept, **token}
