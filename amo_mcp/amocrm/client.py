@@ -5,13 +5,14 @@ subclasses of `Refused`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
+from amo_mcp.amocrm import reading
+from amo_mcp.amocrm.errors import AmoError, ModeDisabled, Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import (
     Account,
@@ -33,14 +34,10 @@ _FIELDS = "/api/v4/customers/segments/custom_fields"
 _ACCOUNT = "/api/v4/account"
 _USERS = "/api/v4/users"
 
-PAGE_SIZE = 250
-"""Entities on one page; the API clamps a larger `limit` to this silently."""
-
 _MAX_PAGES = 40
 _MODES = {_STATUSES: "periodicity", _SEGMENTS: "segments"}
 """The mode of the account that an endpoint needs, with everything under it."""
 
-_UNEXPECTED = "returned an unexpected response"
 _EntityT = TypeVar("_EntityT", bound=ApiEntity)
 
 
@@ -84,31 +81,28 @@ class AmoClient:
 
     async def account(self) -> Account:
         """The account (`GET /account`); `customers_mode` comes without being asked for."""
-        return _one(Account, await self._request("GET", _ACCOUNT))
+        return reading.one(Account, await self._request("GET", _ACCOUNT))
 
     async def account_with_zone(self) -> Account:
         """The account with its `datetime_settings`; it may still tell none."""
         response = await self._request("GET", _ACCOUNT, params={"with": "datetime_settings"})
-        embedded = response.get("_embedded") if isinstance(response, dict) else None
-        account = _one(Account, response)
-        settings = embedded.get("datetime_settings") if isinstance(embedded, dict) else None
-        try:
-            told = DatetimeSettings.model_validate(settings)
-        except ValidationError:
-            return account
-        return account.model_copy(update={"datetime_settings": told})
+        settings = reading.embedded(response, "datetime_settings")
+        account = reading.one(Account, response)
+        with suppress(ValidationError):
+            return account.model_copy(update={"datetime_settings": DatetimeSettings.model_validate(settings)})
+        return account
 
     async def user(self, user_id: int) -> User:
         """One user (`GET /users/{id}`)."""
-        return _one(User, await self._request("GET", f"{_USERS}/{user_id}"))
+        return reading.one(User, await self._request("GET", f"{_USERS}/{user_id}"))
 
     async def statuses(self) -> Listing[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
-        return _readable_only(_many(Status, await self._request("GET", _STATUSES), "statuses"))
+        return reading.check_readable(reading.many(Status, await self._request("GET", _STATUSES), "statuses"))
 
     async def status(self, status_id: int) -> Status:
         """One status (reference: "Получение статуса покупателей по ID")."""
-        return _one(Status, await self._request("GET", f"{_STATUSES}/{status_id}"), status_id)
+        return reading.one(Status, await self._request("GET", f"{_STATUSES}/{status_id}"), status_id)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
         """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
@@ -120,16 +114,11 @@ class AmoClient:
         try:
             response = await self._request("POST", _STATUSES, body=[draft.to_payload() for draft in drafts])
         except Rejected as error:
-            placed = _placed(error.problems, expected)
+            placed = reading.placed(error.problems, expected)
             if placed == error.problems:
                 raise
             raise Rejected(error.status, error.detail, placed) from error
-        try:
-            created = _many(CreatedStatus, response, "statuses")
-        except Unavailable as error:
-            raise OutcomeUnknown(_UNEXPECTED) from error
-        if created.unreadable or len(created) != len(drafts):
-            raise OutcomeUnknown(_UNEXPECTED)
+        created = reading.all_written(CreatedStatus, response, "statuses", len(drafts))
         echoed = {item.request_id: item for item in created}
         is_clear = len(echoed) == len(drafts) and echoed.keys() == set(expected)
         return [echoed[name] for name in expected] if is_clear else created
@@ -137,11 +126,11 @@ class AmoClient:
     async def update_status(self, status_id: int, patch: StatusPatch) -> Status:
         """Change a status and give it as it is now (reference: "Редактирование статуса покупателей")."""
         response = await self._request("PATCH", f"{_STATUSES}/{status_id}", body=patch.to_payload())
-        return _written(Status, response, status_id)
+        return reading.written(Status, response, status_id)
 
     async def delete_status(self, status_id: int) -> None:
         """Delete a status; its customers move to others later (reference: "Удаление статуса покупателей")."""
-        _deleted(await self._request("DELETE", f"{_STATUSES}/{status_id}"))
+        reading.check_deleted(await self._request("DELETE", f"{_STATUSES}/{status_id}"))
 
     async def segments(self) -> Listing[Segment]:
         """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
@@ -149,20 +138,20 @@ class AmoClient:
 
     async def segment(self, segment_id: int) -> Segment:
         """One segment (reference: "Получение сегмента покупателей по ID")."""
-        return _one(Segment, await self._request("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
+        return reading.one(Segment, await self._request("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
-        return _written(Segment, await self._request("POST", _SEGMENTS, body=draft.to_payload()))
+        return reading.written(Segment, await self._request("POST", _SEGMENTS, body=draft.to_payload()))
 
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:
         """Change a segment and give it as it is now (reference: "Редактирование сегмента покупателей")."""
         response = await self._request("PATCH", f"{_SEGMENTS}/{segment_id}", body=patch.to_payload())
-        return _written(Segment, response, segment_id)
+        return reading.written(Segment, response, segment_id)
 
     async def delete_segment(self, segment_id: int) -> None:
         """Delete a segment (reference: "Удаление сегмента покупателей")."""
-        _deleted(await self._request("DELETE", f"{_SEGMENTS}/{segment_id}"))
+        reading.check_deleted(await self._request("DELETE", f"{_SEGMENTS}/{segment_id}"))
 
     async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
@@ -205,115 +194,14 @@ class AmoClient:
         unreadable: list[int | None] = []
         seen: set[int | None] = set()
         for page in range(1, _MAX_PAGES + 1):
-            response = await self._request("GET", path, params={"page": page, "limit": PAGE_SIZE})
-            listed = _many(model, response, key)
+            response = await self._request("GET", path, params={"page": page, "limit": reading.PAGE_SIZE})
+            listed = reading.many(model, response, key)
             new = {*(item.id for item in listed), *listed.unreadable} - seen
             if page > 1 and not new:
                 break
             found |= {item.id: item for item in listed}
             unreadable += [entry for entry in listed.unreadable if entry in new]
             seen |= new
-            if not _has_more(response, page, len(listed) + len(listed.unreadable), len(found) + len(unreadable)):
+            if not reading.has_more(response, page, listed.size, len(found) + len(unreadable)):
                 break
-        return _readable_only(Listing(found.values(), unreadable))
-
-
-def _one(model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
-    """The model of a read; an empty response says that there is no such entity, and one about another entity nothing.
-
-    Raises:
-        NotFound: the response is empty.
-        Unavailable: it cannot be read, or is not about `entity_id`.
-    """
-    if response is None:
-        raise NotFound(204)
-    try:
-        found = model.model_validate(_without_hal(response))
-    except ValidationError as error:
-        raise Unavailable(_UNEXPECTED) from error
-    if entity_id not in (None, found.id):
-        raise Unavailable(_UNEXPECTED)
-    return found
-
-
-def _written(model: type[_EntityT], response: Any, entity_id: int | None = None) -> _EntityT:
-    """The model of a write; a response that cannot be read leaves it unsaid what was done."""
-    try:
-        return _one(model, response, entity_id)
-    except (NotFound, Unavailable) as error:
-        raise OutcomeUnknown(_UNEXPECTED) from error
-
-
-def _deleted(response: Any) -> None:
-    """A deletion is answered with nothing (status 204); anything else leaves it unsaid what was done."""
-    if response is not None:
-        raise OutcomeUnknown(_UNEXPECTED)
-
-
-def _many(model: type[_EntityT], response: Any, key: str) -> Listing[_EntityT]:
-    """The models of a list, of as many entries as can be read; an empty response is an empty list."""
-    if response is None:
-        return Listing()
-    embedded = response.get("_embedded") if isinstance(response, dict) else None
-    items = embedded.get(key) if isinstance(embedded, dict) else None
-    if not isinstance(items, list):
-        raise Unavailable(_UNEXPECTED)
-    readable, unreadable = [], []
-    for item in _without_hal(items):
-        try:
-            readable.append(model.model_validate(item))
-        except ValidationError:
-            entry_id = item.get("id") if isinstance(item, dict) else None
-            unreadable.append(entry_id if isinstance(entry_id, int) else None)
-    return Listing(readable, unreadable)
-
-
-def _readable_only(listing: Listing[_EntityT]) -> Listing[_EntityT]:
-    """`listing`, unless nothing in it could be read: that is no empty list.
-
-    Raises:
-        Unavailable: there are entries, and none of them can be read.
-    """
-    if listing.unreadable and not listing:
-        raise Unavailable(_UNEXPECTED)
-    return listing
-
-
-def _has_more(response: Any, page: int, on_page: int, so_far: int) -> bool:
-    """Whether there may be another page: this one is full, or the response says so in any of three ways.
-
-    `_links.next` only says that there is one; it may name another host, and is never followed.
-    """
-    if on_page >= PAGE_SIZE:
-        return True
-    if not isinstance(response, dict):
-        return False
-    links = response.get("_links")
-    return (
-        (isinstance(links, dict) and bool(links.get("next")))
-        or _number(response.get("_page_count")) > page
-        or _number(response.get("_total_items")) > so_far
-    )
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _without_hal(response: Any) -> Any:
-    """An entity, or a list of some, without the keys of HAL, which are no part of it."""
-    for item in response if isinstance(response, list) else [response]:
-        if isinstance(item, dict):
-            item.pop("_links", None)
-            item.pop("_embedded", None)
-    return response
-
-
-def _placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:
-    """The problems of a batch, each with its place in it."""
-    return tuple(
-        replace(problem, path=f"statuses.{entries.index(problem.entry)}.{problem.path}")
-        if problem.entry in entries
-        else problem
-        for problem in problems
-    )
+        return reading.check_readable(Listing(found.values(), unreadable))

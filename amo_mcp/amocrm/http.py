@@ -6,6 +6,7 @@ Redirects are never followed, so that a token goes to the host that it was meant
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from http import HTTPStatus
@@ -86,18 +87,27 @@ class Response:
         if "html" in self.headers.get("content-type", "").lower():
             return True
         try:
-            parse_json(self.content.strip() or b"null")
+            _ = self.json
         except ValueError:
             return True
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return not self.content.strip()
+
+    @cached_property
+    def json(self) -> Any:
+        """The JSON in it; None when nothing is. Raises ValueError as `parse_json` does."""
+        return None if self.is_empty else parse_json(self.content)
+
     def json_object(self) -> dict[str, Any]:
         """The JSON object in it; empty when there is none."""
-        try:
-            body = parse_json(self.content)
-        except ValueError:
-            return {}
-        return body if isinstance(body, dict) else {}
+        with suppress(ValueError):
+            if isinstance(self.json, dict):
+                return self.json
+        return {}
 
 
 class HttpTransport:

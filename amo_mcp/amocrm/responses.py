@@ -27,7 +27,7 @@ from amo_mcp.amocrm.errors import (
     Unauthorized,
     Unavailable,
 )
-from amo_mcp.amocrm.http import Response, parse_json
+from amo_mcp.amocrm.http import Response
 
 _GATEWAY_STATUSES = (502, 503, 504)
 """What a gateway answers when it could not pass a write on, or lost what came back."""
@@ -48,20 +48,18 @@ def data_of(method: str, response: Response) -> Any:
         Unavailable: a read that was answered with another page, or with nothing where there has to be something.
         OutcomeUnknown: a write that was answered with another page, or with `null`.
     """
-    is_empty = not response.content.strip()
-    if is_empty and response.status == HTTPStatus.NO_CONTENT:
+    if response.is_empty and response.status == HTTPStatus.NO_CONTENT:
         return None
     if response.is_foreign:
         reason, status = f"answered with a page that is not the API's (status {response.status})", response.status
         if method == "GET":
             raise Unavailable(reason, status, transient=True)
         raise OutcomeUnknown(reason, transient=True, settled=True)
-    data = None if is_empty else parse_json(response.content)
-    if data is None and method == "GET":
+    if response.json is None and method == "GET":
         raise Unavailable("answered with nothing")
-    if data is None and not is_empty:
+    if response.json is None and not response.is_empty:
         raise OutcomeUnknown("answered with nothing")
-    return data
+    return response.json
 
 
 def error_of(method: str, response: Response, token: SecretStr, hint: str) -> AmoError:
