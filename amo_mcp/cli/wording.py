@@ -4,7 +4,7 @@ import click
 
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.journal import JournalUnusable
-from amo_mcp.failures import explain
+from amo_mcp.failures.explain import explain
 from amo_mcp.settings import InvalidSettings
 
 

@@ -11,7 +11,8 @@ from typing import TypeVar
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from amo_mcp.failures import explain, internal_error
+from amo_mcp.failures.explain import explain
+from amo_mcp.failures.failure import internal_error
 from amo_mcp.server.completions import complete
 from amo_mcp.server.resources import list_resources, read_resource
 from amo_mcp.server.uris import MIME_TYPE

@@ -15,7 +15,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
-from amo_mcp.failures import Failure
+from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied

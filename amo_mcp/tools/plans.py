@@ -13,7 +13,7 @@ from amo_mcp.changes.plan import LIFETIME, new_id
 from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snapshot
 from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
-from amo_mcp.failures import Failure
+from amo_mcp.failures.failure import Failure
 from amo_mcp.reorganize.plan import MAX_CHANGES, Pace, PlannedChange, cost_of, make_plan
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied

@@ -24,7 +24,7 @@ from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_VALUES, 
 from amo_mcp.amocrm.models import CustomField, Listing, Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
-from amo_mcp.failures import invalid_arguments
+from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import fold
 from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
 from amo_mcp.tools.runtime.paging import cursor_after, first_that_fit, parse_cursor

@@ -11,7 +11,7 @@ from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import Create, Delete, Update
-from amo_mcp.failures import Failure, invalid_arguments
+from amo_mcp.failures.failure import Failure, invalid_arguments
 from amo_mcp.text import quote
 from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool

@@ -11,7 +11,7 @@ from mcp_types import CallToolResult
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.compose.local import open_server
-from amo_mcp.failures import Code
+from amo_mcp.failures.failure import Code
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.settings import ServingSettings, load_settings
 from amo_mcp.tools.runtime.catalog import catalog

@@ -14,7 +14,8 @@ from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update
-from amo_mcp.failures import NOT_RECORDED, NOTHING_CHANGED, done_and_not_done, explain, internal_error
+from amo_mcp.failures.explain import done_and_not_done, explain
+from amo_mcp.failures.failure import NOT_RECORDED, NOTHING_CHANGED, internal_error
 from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.tool import ExecutedOutput
 

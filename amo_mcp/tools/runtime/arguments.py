@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from amo_mcp.failures import MAX_FIELDS, invalid_arguments
+from amo_mcp.failures.failure import MAX_FIELDS, invalid_arguments
 from amo_mcp.text import quote, sanitize
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

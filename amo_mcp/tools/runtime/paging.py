@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from amo_mcp.failures import invalid_arguments
+from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import quote
 from amo_mcp.tools.runtime.answers import as_json
 

@@ -17,7 +17,8 @@ from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker, caller_of
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
-from amo_mcp.failures import Failure, explain, internal_error
+from amo_mcp.failures.explain import explain
+from amo_mcp.failures.failure import Failure, internal_error
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.answers import dumped

@@ -15,7 +15,7 @@ from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Update
 from amo_mcp.confirmation.ask import Asker
-from amo_mcp.failures import Failure
+from amo_mcp.failures.failure import Failure
 from amo_mcp.language import message
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import Runner

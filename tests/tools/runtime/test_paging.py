@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.failures import Failure
+from amo_mcp.failures.failure import Failure
 from amo_mcp.text import quote
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 

@@ -1,0 +1,1 @@
+"""How a failed call is told."""
