@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "amo_mcp"
-DOCS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+DOCS = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
 
 _FUNCTION = re.compile(r"`([a-z_/]+\.py):([A-Za-z_.]+)`")
 _PATH = re.compile(r"`((?:amo_mcp|tests|scripts|prompts|docs)/[\w./-]*)`")

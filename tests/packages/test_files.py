@@ -88,14 +88,21 @@ def test_everything_has_the_version_of_the_package() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
 
 
-def test_the_owner_of_the_project_is_named_in_one_place() -> None:
-    """All other places are generated, or speak of `OWNER` to tell how to replace it."""
-    named = [file for file in ROOT.glob("*.toml") if facts.OWNER in file.read_text("utf-8")]
-    assert [file.name for file in named] == ["pyproject.toml"]
-    assert "`OWNER`" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    forge = [file for file in (ROOT / ".github").rglob("*") if file.is_file()]
-    assert len(forge) > 5
-    assert [file for file in forge if f"{facts.OWNER}/" in file.read_text("utf-8")] == []
+def test_the_owner_of_the_project_is_named_in_one_place_and_generated_everywhere_else() -> None:
+    generated = {*files.written(), Path("README.md"), Path("docs/install.md")}
+    folders = [
+        ROOT,
+        *(ROOT / name for name in ("amo_mcp", "deploy", "docs", "examples", "prompts", "scripts", ".github")),
+    ]
+    texts = {
+        path.relative_to(ROOT): path.read_text("utf-8")
+        for folder in folders
+        for path in (folder.glob("*") if folder == ROOT else folder.rglob("*"))
+        if path.suffix in {".json", ".md", ".py", ".toml", ".txt", ".yml"} and "node_modules" not in path.parts
+    }
+    named = {path for path, text in texts.items() if f"{facts.OWNER}/{facts.NAME}" in text}
+    assert named - generated == {Path("pyproject.toml")}
+    assert (facts.OWNER != facts.PLACEHOLDER) or f"`{facts.PLACEHOLDER}`" in texts[Path("CONTRIBUTING.md")]
 
 
 def test_the_variables_are_those_that_serving_reads_with_what_they_take() -> None:
