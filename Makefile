@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check browser linters conformance clients fix pins bench generate messages bundle clean
+.PHONY: demo test check docs browser linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -24,6 +24,10 @@ check: .venv/catalogues ## format, lint, types, imports, dependencies
 
 linters: .venv/catalogues tests/linters/node_modules/installed ## what other people's tools say of the files for strangers (npm)
 	@$(BIN)/python -m pytest tests/linters
+
+docs: .venv/catalogues ## build the site in build/site; a broken link ends it
+	@$(BIN)/python -m scripts.site
+	@$(BIN)/zensical build --clean --strict
 
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
@@ -55,7 +59,7 @@ messages: .venv/installed ## bring the texts of the code into the catalogues of 
 	$(BIN)/python -m scripts.messages
 
 clean:
-	rm -rf amo_mcp/language/*.mo tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf build .cache amo_mcp/language/*.mo tests/*/node_modules .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv

@@ -2,8 +2,9 @@
 
 - `amo_mcp/tools/runtime/catalog.json`: what `tools/list` says, made from the declarations of the tools;
 - `tests/snapshots/`: one file for each tool, everything that a client is told of it, so that changes show in review;
-- in the README: the table of tools, the picture of the demo, and the name in the MCP registry;
-- what the project is installed from (`scripts/packages/files.py`), and its links in `docs/install.md`.
+- in the READMEs: the picture of the demo, in their language, and in the English one the name in the MCP registry;
+- what the project is installed from (`scripts/packages/files.py`), and its links in `docs/install.md`;
+- `docs/reference/`: the pages that are made from the code.
 """
 
 import json
@@ -16,14 +17,16 @@ from mcp import Client, StdioServerParameters
 from mcp_types import Tool
 
 from amo_mcp.tools.runtime import catalog
+from scripts import reference
 from scripts.packages import files
 from scripts.packages.facts import REGISTRY_NAME
 from scripts.picture import picture
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOTS = ROOT / "tests" / "snapshots"
-README = ROOT / "README.md"
+READMES = {"en": ROOT / "README.md", "ru": ROOT / "README.ru.md"}
 INSTALL = ROOT / "docs" / "install.md"
+REFERENCE = ROOT / "docs" / "reference"
 
 
 async def served() -> list[Tool]:
@@ -42,23 +45,13 @@ def snapshot(tool: Tool) -> str:
     return json.dumps(listed, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
-def table(tools: list[Tool]) -> str:
-    """The README's table of tools."""
-    rows = ["| tool | what it does | asks a person |", "|---|---|---|"]
-    for tool in tools:
-        destructive = tool.annotations is not None and tool.annotations.destructive_hint
-        asks = "it is their answer" if tool.name == "confirm_change" else "yes" if destructive else ""
-        rows.append(f"| `{tool.name}` | {tool.description} | {asks} |")
-    return "\n".join(rows) + "\n"
-
-
 def registry_name() -> str:
     """What the MCP registry looks for on PyPI: that the package belongs to the server of this name."""
     return f"<!-- mcp-name: {REGISTRY_NAME} -->\n"
 
 
 def between_markers(text: str, **parts: str) -> str:
-    """`text` with each of `parts` between its markers, such as `<!-- tools -->` and `<!-- /tools -->`.
+    """`text` with each of `parts` between its markers, such as `<!-- demo -->` and `<!-- /demo -->`.
 
     Raises:
         ValueError: a part has no markers.
@@ -81,10 +74,12 @@ def main() -> None:
         old.unlink()
     for tool in tools:
         (SNAPSHOTS / f"{tool.name}.json").write_text(snapshot(tool), "utf-8")
-    README.write_text(
-        between_markers(README.read_text("utf-8"), tools=table(tools), demo=picture(), name=registry_name()), "utf-8"
-    )
+    for language, readme in READMES.items():
+        parts = {"name": registry_name()} if language == "en" else {}
+        readme.write_text(between_markers(readme.read_text("utf-8"), demo=picture(language), **parts), "utf-8")
     INSTALL.write_text(between_markers(INSTALL.read_text("utf-8"), **files.install_parts()), "utf-8")
+    for name, text in reference.pages(tools).items():
+        (REFERENCE / name).write_text(text, "utf-8")
     for path, text in files.written().items():
         (ROOT / path).parent.mkdir(exist_ok=True)
         (ROOT / path).write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""The README's picture of the demo: some steps of what `amo-mcp demo` prints, with long lists cut."""
+"""The READMEs' pictures of the demo: some steps of what `amo-mcp demo` prints, with long lists cut."""
 
 import os
 import re
@@ -6,7 +6,10 @@ import subprocess
 import sys
 from itertools import groupby
 
-_STEPS = ('"Delete the small old VIP one"', '"Do all of that"', "One confirmation for the whole plan", '"Put it back"')
+_STEPS = (
+    *('"Delete the small old VIP one"', '"Do all of that"', "One confirmation for the whole plan", '"Put it back"'),
+    *("«Удали старый маленький VIP»", "«Сделай всё это»", "Одно подтверждение на весь план", "«Верни как было»"),
+)
 """How the titles of the steps begin that are shown."""
 
 _FRAME, _LIST, _PROGRESS = "  │ ", "    ", "━"
@@ -16,16 +19,16 @@ _MAX_LINES = {_FRAME: 5, _LIST: 4, _PROGRESS: 1}
 _VARYING = [
     (re.compile(r"\b([a-z])[0-9a-f]{12}\b"), r"\1…"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d \(UTC([+-]\d\d:\d\d)?\)"), "… (UTC)"),
-    (re.compile(r"about [0-9.]+ s"), "about … s"),
+    (re.compile(r"(about|около) [0-9.]+ (?=[sс])"), r"\1 … "),
 ]
 """What is different in each run: ids, the time, the time that a request takes."""
 
 
-def picture() -> str:
+def picture(language: str = "en") -> str:
     """Run the demo without a terminal, and give the steps that are shown, as a block of Markdown."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
     done = subprocess.run(
-        [sys.executable, "-m", "amo_mcp", "demo", "--language", "en"],
+        [sys.executable, "-m", "amo_mcp", "demo", "--language", language],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=environment,
@@ -60,8 +63,8 @@ def _shortened(step: str) -> str:
 
 
 def _kind(line: str) -> str:
-    if re.match(r" +━* +\d+ of \d+ ", line):
+    if re.match(r" +━* +\d+ (of|из) \d+ ", line):
         return _PROGRESS
-    if "Yes?" in line:
+    if line.startswith(("    Yes?", "    Да?")):
         return ""
     return next((kind for kind in (_FRAME, _LIST) if line.startswith(kind)), "")

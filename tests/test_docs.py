@@ -5,12 +5,16 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from amo_mcp.failures.failure import Code
+from scripts import site
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "amo_mcp"
-DOCS = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+DOCS = [ROOT / page for page in site.pages()]
 
 _FUNCTION = re.compile(r"`([a-z_/]+\.py):([A-Za-z_.]+)`")
 _PATH = re.compile(r"`((?:amo_mcp|tests|scripts|prompts|docs)/[\w./-]*)`")
@@ -86,3 +90,20 @@ def test_every_path_and_link_of_a_document_leads_somewhere(document: Path) -> No
 def test_every_excerpt_of_code_stands_in_the_file_that_it_names(document: Path) -> None:
     excerpts = named_in(document.read_text("utf-8"), _EXCERPT)
     assert [file for file, code in excerpts if code not in (ROOT / file).read_text("utf-8")] == []
+
+
+def test_every_page_of_the_site_is_in_its_navigation_once() -> None:
+    navigation = re.findall(r'"([\w./-]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8"))
+    assert sorted(navigation) == sorted(page.as_posix() for page in site.pages())
+
+
+def test_on_the_site_a_link_to_a_file_that_is_no_page_leads_to_the_repository() -> None:
+    answers = site.laid_out(Path("docs/reference/answers.md"), "https://example.org/repository")
+    assert "(https://example.org/repository/blob/main/prompts)" in answers
+    assert '```python title="amo_mcp/tools/segments.py"' in site.laid_out(Path("docs/architecture.md"), "")
+    assert "](decisions.md#our-own-rate-limiter)" in site.laid_out(Path("docs/pace.md"), "")
+
+
+def test_the_reference_names_every_code_of_a_failed_call() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "reference" / "answers.md").read_text("utf-8"), re.MULTILINE)
+    assert rows == list(get_args(Code))

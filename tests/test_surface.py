@@ -10,7 +10,7 @@ from mcp_types import Tool
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server.app import INSTRUCTIONS
 from amo_mcp.tools.runtime import catalog
-from scripts import generate
+from scripts import generate, reference
 from scripts.picture import drawn, picture
 from tests.conftest import Serve
 
@@ -72,24 +72,23 @@ async def test_clients_of_both_eras_are_told_the_same(
         assert (await client.list_tools()).tools == tools
 
 
-@pytest.mark.requirement("TOOL-1")
-def test_the_readme_lists_the_tools_as_they_are(tools: list[Tool]) -> None:
-    text = generate.README.read_text("utf-8")
-    assert text == generate.between_markers(text, tools=generate.table(tools))
-    assert generate.table(tools) in text
+def test_the_reference_describes_the_tools_and_settings_as_they_are(tools: list[Tool]) -> None:
+    pages = reference.pages(tools)
+    assert {name: (generate.REFERENCE / name).read_text("utf-8") for name in pages} == pages
 
 
 @pytest.mark.requirement("COMMAND-5")
-def test_the_readme_shows_the_demo_as_it_is() -> None:
-    text = generate.README.read_text("utf-8")
-    shown = picture()
+@pytest.mark.parametrize(("language", "title"), [("en", "Delete the small old VIP one"), ("ru", "Верни как было")])
+def test_the_readme_shows_the_demo_as_it_is(language: str, title: str) -> None:
+    text = generate.READMES[language].read_text("utf-8")
+    shown = picture(language)
     assert text == generate.between_markers(text, demo=shown)
-    assert 'Delete the small old VIP one"' in shown
+    assert title in shown
 
 
 def test_a_part_of_the_readme_without_markers_is_an_error() -> None:
-    with pytest.raises(ValueError, match="there are no markers for tools"):
-        generate.between_markers("<!-- tools -->\n", tools="table")
+    with pytest.raises(ValueError, match="there are no markers for demo"):
+        generate.between_markers("<!-- demo -->\n", demo="picture")
     assert generate.between_markers("a\n<!-- x -->\nold<!-- /x -->\nb\n", x=r"\1 new\n") == (
         "a\n<!-- x -->\n" r"\1 new\n" "<!-- /x -->\nb\n"
     )

@@ -75,7 +75,7 @@ def test_a_generated_file_is_up_to_date(path: Path) -> None:
 def test_the_links_and_commands_of_the_documentation_are_up_to_date() -> None:
     text = generate.INSTALL.read_text("utf-8")
     assert text == generate.between_markers(text, **files.install_parts())
-    assert facts.REGISTRY_NAME in generate.README.read_text("utf-8")
+    assert facts.REGISTRY_NAME in generate.READMES["en"].read_text("utf-8")
 
 
 @pytest.mark.requirement("INSTALL-1")

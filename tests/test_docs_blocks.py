@@ -1,0 +1,113 @@
+"""Every block of the documentation that shows a command, a call or a question is run, and does what it shows.
+
+- `console`: lines after `$` are commands of a shell, the others are what it prints;
+- `call`: a tool and its arguments, called by a client on the sandbox; `json` behind it is the answer, `question` what
+  the person is asked, who says yes. Calls of one page are one conversation.
+
+`…` stands for anything in a line; alone on its line, for any number of lines. An id such as `c…` in a call is the last
+one that was answered.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amo_mcp.sandbox import Sandbox
+from tests.conftest import Person, Serve, answer
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```(console|call|question|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
+    """The blocks of these kinds on a page, in order."""
+    return [(kind, text) for kind, text in _BLOCK.findall(page.read_text("utf-8")) if kind in kinds]
+
+
+def with_blocks(kind: str) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in PAGES if page.exists() and blocks(page, kind)]
+
+
+def matches(shown: str, text: str) -> bool:
+    """Whether a text is what is shown, line by line."""
+    lines = [re.escape(line).replace("…", ".*") + "\n" for line in shown.splitlines()]
+    pattern = "".join("(?:.*\n)*" if line == ".*\n" else line for line in lines)
+    return re.fullmatch(pattern, text if text.endswith("\n") else text + "\n") is not None
+
+
+def same(shown: Any, answered: Any) -> bool:
+    """Whether an answer is what is shown."""
+    match shown, answered:
+        case "…", _:
+            return True
+        case str(), str():
+            return matches(shown, answered)
+        case dict(), dict():
+            return shown.keys() == answered.keys() and all(same(shown[key], answered[key]) for key in shown)
+        case list(), list():
+            return len(shown) == len(answered) and all(map(same, shown, answered))
+    return bool(shown == answered)
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """The commands of a block, each with what it prints."""
+    pieces = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
+    return list(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+@pytest.mark.parametrize("page", with_blocks("console"))
+def test_a_command_on_a_page_prints_what_the_page_shows(page: str, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}
+    for _, block in blocks(ROOT / page, "console"):
+        for command, shown in commands(block):
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env={**environment, "PATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert matches(shown, done.stdout), done.stdout
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("page", with_blocks("call"))
+async def test_a_call_on_a_page_is_answered_as_the_page_shows(page: str, sandbox: Sandbox, serve: Serve) -> None:
+    answered: dict[str, Any] = {}
+    ids: dict[str, Any] = {}
+    person = Person("yes")
+    async with serve(sandbox, language="en") as served, served.client("2026-07-28", person) as client:
+        for kind, text in blocks(ROOT / page, "call", "question", "json"):
+            if kind == "call":
+                tool, _, written = text.partition(" ")
+                arguments = {
+                    key: ids[key] if isinstance(value, str) and value.endswith("…") else value
+                    for key, value in json.loads(written).items()
+                }
+                answered = answer(await client.call_tool(tool, arguments))
+                ids |= answered
+            elif kind == "question":
+                assert matches(text, person.asked[-1].message), person.asked[-1].message
+            else:
+                assert same(json.loads(text), answered), json.dumps(answered, ensure_ascii=False, indent=2)
+
+
+def test_what_is_shown_is_compared_line_by_line_and_key_by_key() -> None:
+    assert matches("a…c\n…\nz\n", "abbc\n1\n2\nz\n")
+    assert not matches("a…c\n", "abbc\nd\n")
+    assert same({"a": ["…", {"b": "c…"}]}, {"a": [1, {"b": "c1"}]})
+    assert not same({"a": 1}, {"a": 1, "b": 2})
+    assert not same([1], [1, 2])
