@@ -12,9 +12,8 @@ _Key = tuple[Kind, int]
 _ORDER: _Key = ("status", 0)
 """Stands for the order of the statuses, which every move changes."""
 
-
 TELL_SECONDS = 10.0
-"""Seconds between two messages to a caller whose change waits."""
+"""Seconds between two messages to a caller whose change waits, for another one or for a person."""
 
 
 class Turns:

@@ -3,8 +3,6 @@
 An approval is used once, dies after ten minutes, and belongs to one caller, one tool and one set of arguments.
 """
 
-import hashlib
-import json
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Protocol
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY, Reader
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.question import Question, question_of
 from amo_mcp.confirmation.ways import Channel
 
@@ -24,33 +23,6 @@ MAX_PENDING = 50
 NOT_PENDING = "No such question is pending, or it is not the caller's."
 ALREADY_ANSWERED = "This question was answered already."
 TOO_LATE = "The confirmation expired."
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asked for a change or made a plan: as much as is known of who calls.
-
-    - Over stdio a process has one client. Its name and version stand for it, so that it is the same caller after a
-      restart; two windows of one client on one machine are one caller as well.
-    - Over HTTP a client of 2025-11-25 has a session, whose id is a secret: another session is another caller.
-    - A client of 2026-07-28 has none. Its signed-in principal stands for it, where there is a sign-in, with its name
-      and version. Two of one name look alike: what tells them apart is what only the one who was asked holds, the
-      approval's id or the sealed state of its dialog, and the plan's id.
-
-    Attributes:
-        principal: the signed-in principal.
-        session: the id of the session.
-        client: the name and version that the client gives itself.
-    """
-
-    principal: str | None = None
-    session: str | None = None
-    client: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """Names the caller in what is kept on disk, where the session's id has no place."""
-        return hashlib.sha256(json.dumps(vars(self)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-from mcp.server.request_state import authenticated_principal
 from mcp_types import InputRequiredResult
 
 from amo_mcp.amocrm.errors import RateLimited, Unavailable
@@ -18,30 +17,25 @@ from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
-from amo_mcp.confirmation.approvals import NOT_PENDING, TOO_LATE, Approval, ApprovalStore, Caller
+from amo_mcp.confirmation.approvals import NOT_PENDING, TOO_LATE, Approval, ApprovalStore
+from amo_mcp.confirmation.caller import caller_of
 from amo_mcp.confirmation.errors import (
     ConfirmationExpired,
     ConfirmationPending,
     ConfirmationRequired,
     Declined,
-    NotConfirmed,
 )
+from amo_mcp.confirmation.first_of import first_of
 from amo_mcp.confirmation.page import ApprovalPage
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.confirmation.waiting import PageQuestion, outcome_of
 from amo_mcp.confirmation.ways import Carrier, Choice, Ways
-from amo_mcp.language import message
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
 
 WAIT_SECONDS = 45.0
 """Seconds that a call waits for the person's answer on the page."""
 
-TELL_SECONDS = 10.0
-"""Seconds between two messages of progress while a person is waited for."""
-
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ class Asker:
             return dialog.form_result(approval)
         async with self._ends_with_the_call(approval):
             show = partial(dialog.show_form, ctx, approval, self.ways.way_out)
-            answer = await self._while_telling(progress, self.approvals.lifetime, show)
+            answer = await progress.while_waiting(show, self.approvals.lifetime, self.sleep)
             if answer is None:
                 raise ConfirmationExpired("The dialog was not answered in time.")
             dialog.check_answer(answer, self._age(approval), self.ways.way_out)
@@ -181,24 +175,13 @@ class Asker:
         if ctx.protocol_version >= STATELESS_SINCE:
             return dialog.link_result(approval, address)
 
+        async def opened() -> None:
+            dialog.check_opened(await dialog.show_link(ctx, approval, address, way_out), self._age(approval), way_out)
+            await question.answered.wait()
+
         async def opened_and_answered() -> None:
-            refusal: NotConfirmed | None = None
-
-            async def show() -> None:
-                nonlocal refusal
-                try:
-                    opened = await dialog.show_link(ctx, approval, address, way_out)
-                    dialog.check_opened(opened, self._age(approval), way_out)
-                except NotConfirmed as error:
-                    refusal = error
-                    group.cancel_scope.cancel()
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(show)
-                await question.answered.wait()
-                group.cancel_scope.cancel()
-            if refusal is not None:
-                raise refusal
+            # A person may answer before the client says that it has shown the link.
+            await first_of(opened, question.answered.wait)
             await ctx.session.send_elicit_complete(approval.nonce, ctx.request_id)
 
         async with self._ends_with_the_call(approval):
@@ -221,7 +204,7 @@ class Asker:
             await answered()
             return True
 
-        if not await self._while_telling(progress, WAIT_SECONDS, wait):
+        if not await progress.while_waiting(wait, WAIT_SECONDS, self.sleep):
             await self.approvals.pending(approval.id, "page", approval.caller)
             raise ConfirmationPending(*_waiting(approval))
         match question.answer:
@@ -234,32 +217,6 @@ class Asker:
                 await self.approvals.close(approval)
                 raise Declined("The person said no on the page.", dialog.DO_NOT_REPEAT)
         raise ConfirmationExpired(TOO_LATE)
-
-    async def _while_telling(
-        self, progress: CallProgress, seconds: float, wait: Callable[[], Awaitable[_T]]
-    ) -> _T | None:
-        """What `wait` gives within that many seconds, else None; the caller hears every ten that it is waited."""
-        result: _T | None = None
-        refusal: NotConfirmed | None = None
-
-        async def tell() -> None:
-            left = seconds
-            while (left := left - TELL_SECONDS) > 0:
-                await self.sleep(TELL_SECONDS)
-                await progress.waiting(message("Waiting for your answer"))
-            await self.sleep(left + TELL_SECONDS)
-            group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(tell)
-            try:
-                result = await wait()
-            except NotConfirmed as error:
-                refusal = error
-            group.cancel_scope.cancel()
-        if refusal is not None:
-            raise refusal
-        return result
 
     def _age(self, approval: Approval) -> float:
         """Seconds since it was asked."""
@@ -280,17 +237,6 @@ class Asker:
         except BaseException:
             await self._withdraw(approval)
             raise
-
-
-def caller_of(ctx: Ctx) -> Caller:
-    """Who calls: an approval of one caller is none to another."""
-    client = ctx.session.client_params.client_info if ctx.session.client_params else None
-    headers = getattr(ctx.request, "headers", None) or {}
-    return Caller(
-        principal=authenticated_principal(ctx),
-        session=headers.get("mcp-session-id") if ctx.protocol_version < STATELESS_SINCE else None,
-        client=f"{client.name} {client.version}" if client else None,
-    )
 
 
 def _waiting(approval: Approval) -> tuple[str, str, float, str]:

@@ -1,10 +1,17 @@
 """What a caller is told while its call is open, for clients that give up on silence."""
 
-from amo_mcp.language import Language, Message, texts
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from amo_mcp.changes.turns import TELL_SECONDS
+from amo_mcp.confirmation.first_of import first_of
+from amo_mcp.language import Language, Message, message, texts
 from amo_mcp.protocol import Ctx
 from amo_mcp.text import sanitize
 
 _MAX_MESSAGE = 200
+
+_T = TypeVar("_T")
 
 
 class CallProgress:
@@ -28,6 +35,16 @@ class CallProgress:
         said = sanitize(self.texts.of(message), _MAX_MESSAGE)
         await self._ctx.session.report_progress(self._last, end, said)
 
-    async def waiting(self, message: Message) -> None:
-        """That nothing has happened yet."""
-        await self.report(0, None, message)
+    async def while_waiting(
+        self, wait: Callable[[], Awaitable[_T]], seconds: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> _T | None:
+        """What `wait` for a person gives within `seconds`, else None; every `TELL_SECONDS` the caller hears of it."""
+
+        async def tell() -> None:
+            left = seconds
+            while (left := left - TELL_SECONDS) > 0:
+                await sleep(TELL_SECONDS)
+                await self.report(0, None, message("Waiting for your answer"))
+            await sleep(left + TELL_SECONDS)
+
+        return await first_of(wait, tell)

@@ -13,7 +13,7 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Delete, Update
-from amo_mcp.confirmation.approvals import Caller
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.page import TAB_SECONDS, ApprovalPage
 from amo_mcp.confirmation.waiting import GRACE, LINGER, PageQuestion
 from amo_mcp.language import Language

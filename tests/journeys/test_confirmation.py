@@ -22,7 +22,8 @@ from typing_extensions import override
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY, Reader
-from amo_mcp.confirmation.approvals import Approval, Caller
+from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
 from amo_mcp.sandbox import Fault, Sandbox

@@ -9,7 +9,8 @@ import pytest
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Delete
-from amo_mcp.confirmation.approvals import MAX_PENDING, Approval, ApprovalStore, Caller
+from amo_mcp.confirmation.approvals import MAX_PENDING, Approval, ApprovalStore
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore

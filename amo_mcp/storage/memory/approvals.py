@@ -17,10 +17,10 @@ from amo_mcp.confirmation.approvals import (
     TOO_LATE,
     Approval,
     ApprovalStore,
-    Caller,
     new_id,
     new_nonce,
 )
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
 

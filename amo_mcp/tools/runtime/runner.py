@@ -14,7 +14,8 @@ from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.confirmation.approvals import Approval
-from amo_mcp.confirmation.ask import Asker, caller_of
+from amo_mcp.confirmation.ask import Asker
+from amo_mcp.confirmation.caller import caller_of
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures.explain import explain

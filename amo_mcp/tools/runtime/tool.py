@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.executor import Execution
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.confirmation.approvals import Approval, Caller
+from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.confirmation.caller import Caller
 
 READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 """Of a tool that changes nothing. amoCRM is one closed account, so no tool has an open world."""

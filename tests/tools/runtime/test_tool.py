@@ -7,7 +7,8 @@ from mcp_types import ToolAnnotations
 from pydantic import Field, ValidationError
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.confirmation.approvals import Approval, Caller
+from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.confirmation.caller import Caller
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Call, CurrentAccount, Output, tool
 from tests.conftest import Serve
 from tests.tools.runtime.declared import Renamed, Sum, add_numbers, break_down, carry_out, rename_segment
