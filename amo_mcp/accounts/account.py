@@ -10,7 +10,8 @@ from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.changes.events import ChangeEvents
-from amo_mcp.changes.executor import Execution, Executor, Report
+from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.executor import Executor, Report
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore

@@ -12,106 +12,33 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.delivery import deliver, spans
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
+from amo_mcp.changes.execution import Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import Journal, JournalUnusable
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.records import ChangeStatus, overall_status
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, on_account, read_snapshot, read_targets
-from amo_mcp.changes.steps import (
-    ChangeRecord,
-    ChangeStatus,
-    Create,
-    Delete,
-    Kind,
-    Step,
-    exceeds_limit,
-    moves_status,
-    overall_status,
-    summary_of,
-)
+from amo_mcp.changes.steps import Create, Delete, Step, exceeds_limit, moves_status, summary_of
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message
 
 logger = logging.getLogger(__name__)
 
-_EntityT = TypeVar("_EntityT", Segment, Status)
-
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
 
 Report = Callable[[float, float | None, Message], Awaitable[None]]
 """Reports how far a call is: progress, its total where that is known, and a message."""
-
-
-@dataclass(eq=False)
-class LimitReached(Exception):
-    """The account has no room for what was to be created; nothing was sent.
-
-    Attributes:
-        count: how many there are.
-        wanted: how many were to be created.
-    """
-
-    kind: Kind
-    count: int
-    wanted: int
-
-
-@dataclass(eq=False)
-class Stopped(Exception):
-    """The server ended while a change was under way.
-
-    Attributes:
-        sent: whether a step was being sent and was not answered in time, so that it may have been made.
-    """
-
-    sent: bool = False
-
-
-Failed = AmoError | TargetChanged | JournalUnusable | Stopped
-"""Why a change stops before its end."""
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What came of a change; `failure` is why it stopped before its end, if it did."""
-
-    record: ChangeRecord
-    failure: Failed | None = None
-
-    @property
-    def done(self) -> list[Step]:
-        """The steps that were made."""
-        return [step for step in self.record.steps if step.outcome == "done"]
-
-    @property
-    def not_done(self) -> list[Step]:
-        """The others: not sent, surely not made, or undeterminable, as the outcome of each says."""
-        return [step for step in self.record.steps if step.outcome != "done"]
-
-    def created(self, model: type[_EntityT]) -> list[_EntityT]:
-        """The segments or the statuses that were created."""
-        return [step.after for step in self.done if isinstance(step, Create) and isinstance(step.after, model)]
-
-
-class PartlyDone(Exception):
-    """A change stopped, and something of it was made or may have been; `execution` has what, and why it stopped."""
-
-    def __init__(self, execution: Execution, failure: Failed) -> None:
-        super().__init__(str(failure))
-        self.execution = execution
-        self.failure = failure
 
 
 @dataclass(frozen=True)

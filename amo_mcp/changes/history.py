@@ -15,7 +15,8 @@ changes made of a step, is derived here from the changes that undo it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Outcome, Step, overall_status
+from amo_mcp.changes.records import ChangeRecord, overall_status
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Outcome, Step
 
 _TURNED: Mapping[Outcome, Outcome] = {"done": "undone", "undone": "done"}
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus
+from amo_mcp.changes.steps import Step
 
 AT_REST = 60.0
 """Seconds after which a request that was broken off is surely not being worked on any more (assumed)."""

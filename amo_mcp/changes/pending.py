@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField
-from amo_mcp.changes.steps import Step, from_record, to_record
+from amo_mcp.changes.records import from_record, to_record
+from amo_mcp.changes.steps import Step
 from amo_mcp.language import Message
 
 

@@ -1,8 +1,7 @@
-"""A change as the journal and the account know it: steps, each of one action on one entity."""
+"""The steps of a change: each is one action on one entity, and knows what came of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.errors import ModeDisabled
@@ -18,10 +17,6 @@ Kind = Literal["segment", "status"]
 Outcome = Literal["planned", "pending", "done", "failed", "unknown", "undone"]
 """What is known of a step: not sent yet, about to be sent, made, surely not made, undeterminable, or taken back."""
 
-ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
-"""What is known of a change: under way; all of its steps made, or made and taken back in part; a step surely not made;
-stopped or undeterminable part-way; or everything that was made is taken back."""
-
 Entity = Segment | Status
 
 LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
@@ -32,10 +27,6 @@ PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 MODES: Mapping[Kind, str] = {"segment": "segments", "status": "periodicity"}
 """The customers mode in which an account has entities of a kind."""
 
-_MODELS: Mapping[Kind, tuple[type[Entity], type[SegmentDraft | StatusDraft], type[SegmentPatch | StatusPatch]]] = {
-    "segment": (Segment, SegmentDraft, SegmentPatch),
-    "status": (Status, StatusDraft, StatusPatch),
-}
 _LABELS = {
     "color": "colour",
     "sort": "position",
@@ -231,72 +222,6 @@ def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tupl
 def moves_status(step: Step) -> bool:
     """Whether the step gives a status another position."""
     return isinstance(step, Update) and isinstance(step.patch, StatusPatch) and step.patch.sort is not None
-
-
-def to_record(step: Step) -> dict[str, Any]:
-    """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
-    record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
-    if not isinstance(step, Create):
-        record["before"] = _whole(step.before)
-    if not isinstance(step, Delete):
-        record["after"] = None if step.after is None else _whole(step.after)
-        record["payload"] = payload_of(step)
-    if isinstance(step, Create):
-        record["existing_ids"] = list(step.existing_ids)
-    if isinstance(step, Update) and step.places:
-        record["places"] = [list(place) for place in step.places]
-    return record
-
-
-def from_record(record: Mapping[str, Any]) -> Step:
-    """The step of a record that `to_record` made."""
-    entity, draft, patch = _MODELS[record["kind"]]
-    known = {"outcome": record["outcome"], "undoes": record["undoes"]}
-    if record["action"] == "delete":
-        return Delete(entity.model_validate(record["before"]), **known)
-    after = None if record.get("after") is None else entity.model_validate(record["after"])
-    if record["action"] == "create":
-        existing = tuple(record["existing_ids"])
-        return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
-    before = entity.model_validate(record["before"])
-    places = tuple((status_id, position) for status_id, position in record.get("places", ()))
-    return Update(before, patch.model_validate(record["payload"]), places, after=after, **known)
-
-
-def _whole(entity: Entity) -> dict[str, Any]:
-    dumped = entity.model_dump(mode="python", exclude_unset=True)
-    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in dumped.items()}
-
-
-@dataclass(frozen=True)
-class ChangeRecord:
-    """A change in the journal: what one call did, in steps.
-
-    Attributes:
-        id: under which it is found again, `c` and twelve hexadecimal digits.
-        at: when it was begun, in Unix seconds.
-        tool: the tool that did it.
-        undoes: the change that it took back, when it is an undo.
-    """
-
-    id: str
-    at: float
-    tool: str
-    steps: tuple[Step, ...]
-    status: ChangeStatus
-    undoes: str | None = None
-
-
-def overall_status(steps: Iterable[Step]) -> ChangeStatus:
-    """What the steps of a change that has ended come to together."""
-    outcomes = {step.outcome for step in steps}
-    if outcomes & {"unknown", "pending"}:
-        return "interrupted"
-    if "undone" in outcomes and "done" not in outcomes:
-        return "undone"
-    if outcomes <= {"done", "undone"}:
-        return "done"
-    return "failed" if "failed" in outcomes else "interrupted"
 
 
 def exceeds_limit(kind: Kind, count: int, steps: Iterable[Step]) -> bool:

@@ -13,9 +13,9 @@ from amo_mcp.changes.field_values import field_label, fields_by_id, readable_val
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.positions import Places, is_between, place_in, place_left, position_back, with_placed, without
 from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import (
-    ChangeRecord,
     Create,
     Delete,
     Entity,

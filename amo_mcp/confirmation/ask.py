@@ -13,7 +13,7 @@ import anyio
 from mcp_types import InputRequiredResult
 
 from amo_mcp.amocrm.errors import RateLimited, Unavailable
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog

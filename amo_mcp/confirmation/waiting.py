@@ -12,7 +12,7 @@ from typing import Literal
 import anyio
 
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown
-from amo_mcp.changes.executor import Execution, LimitReached
+from amo_mcp.changes.execution import Execution, LimitReached
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged

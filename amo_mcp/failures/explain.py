@@ -8,7 +8,7 @@ from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.differences import Difference, described
-from amo_mcp.changes.executor import Execution, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged

@@ -5,7 +5,6 @@ Pure functions over what was read; nothing here asks the account or changes it.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,8 +28,6 @@ from amo_mcp.amocrm.inputs import (
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_VALUES, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.delivery import spans
-from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.plan import Plan
 from amo_mcp.changes.snapshot import Snapshot, on_account
 from amo_mcp.changes.steps import (
@@ -43,7 +40,6 @@ from amo_mcp.changes.steps import (
     Step,
     Update,
     exceeds_limit,
-    field_ids,
     fields_of,
     payload_of,
 )
@@ -51,9 +47,6 @@ from amo_mcp.text import counted, fold, quote
 
 MAX_CHANGES = 130
 """Changes of one plan; an account has at most 130 entities to change."""
-
-_SLOT_SECONDS = 1.001
-"""Seconds after the beginning of an answer for which the slot of its request is not used again (`RateLimiter`)."""
 
 
 class PlannedChange(StrictInput):
@@ -107,44 +100,6 @@ def make_plan(
     ordered = _ordered(sound, account)
     plan = Plan(plan_id, made, owner, on_account(ordered, account), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast requests go that are sent one after the other.
-
-    Attributes:
-        per_second: how many slots there are; one is free again a second after the answer to its request began.
-        round_trip: seconds from the sending of a request to its answer.
-    """
-
-    per_second: int
-    round_trip: float = 0.0
-
-    def seconds(self, requests: int) -> float:
-        """Seconds from the sending of the first request to the answer to the last, when all slots were free."""
-        rounds, rest = divmod(requests - 1, self.per_second)
-        return (
-            rounds * max(_SLOT_SECONDS + self.round_trip, self.per_second * self.round_trip)
-            + (rest + 1) * self.round_trip
-        )
-
-
-def cost_of(steps: Sequence[Step], pace: Pace) -> tuple[int, float]:
-    """How many requests carrying the steps out takes, with those for the question, and how many seconds they take.
-
-    The account is read for the question, before the first write, before every later deletion and move, and whenever
-    what was read has grown too old; the definitions of custom fields are read for the question and before the first
-    write, where the steps set any; statuses that were created are read back.
-    """
-    asking = len({step.kind for step in steps}) + bool(field_ids(steps))
-    sent, read_at = asking, 0.0
-    for span in spans(steps):
-        step, now = steps[span.start], pace.seconds(sent)
-        if is_read_before(steps, span) or now - read_at > MAX_SNAPSHOT_AGE:
-            sent, read_at = sent + len({step.kind for step in steps[span.start :]}), now
-        sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
-    return asking + sent, pace.seconds(asking) + pace.seconds(sent)
 
 
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone) -> Step | None:

@@ -10,10 +10,12 @@ from typing_extensions import override
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, LAX, ZERO_IS_NONE, Text
 from amo_mcp.amocrm.models import Timestamp
-from amo_mcp.changes.executor import Execution, check_room
+from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.executor import check_room
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import on_account, read_snapshot
-from amo_mcp.changes.steps import ChangeRecord, field_ids, fields_of, summary_of
+from amo_mcp.changes.steps import field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message

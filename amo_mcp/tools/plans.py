@@ -14,7 +14,8 @@ from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snap
 from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.failures.failure import Failure
-from amo_mcp.reorganize.plan import MAX_CHANGES, Pace, PlannedChange, cost_of, make_plan
+from amo_mcp.reorganize.cost import Pace, cost_of
+from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool

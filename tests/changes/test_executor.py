@@ -16,13 +16,15 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
-from amo_mcp.changes.executor import Execution, Executor, LimitReached, PartlyDone, Stopped, check_room
+from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.executor import Executor, check_room
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Create, Delete, Step, Update
+from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.language import Message
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents

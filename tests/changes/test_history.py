@@ -5,7 +5,8 @@ from dataclasses import replace
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record
-from amo_mcp.changes.steps import Action, ChangeRecord, ChangeStatus, Create, Delete, Outcome, Step, Update
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus
+from amo_mcp.changes.steps import Action, Create, Delete, Outcome, Step, Update
 
 NONE = RecreatedIds()
 

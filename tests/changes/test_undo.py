@@ -8,7 +8,8 @@ import pytest
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
+from amo_mcp.changes.records import ChangeRecord
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
 from amo_mcp.changes.undo import invert
 
 VIP = Segment.model_validate(

@@ -14,7 +14,8 @@ from typing_extensions import override
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.journal import Journal, Unsettled
 from amo_mcp.changes.plan import Plan, PlanStore
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus
+from amo_mcp.changes.steps import Step
 from tests.storage.backends import open_sqlite
 
 

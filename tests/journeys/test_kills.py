@@ -15,7 +15,7 @@ import pytest
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.changes.steps import ChangeRecord
+from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.failures.failure import Failure
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running

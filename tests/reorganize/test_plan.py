@@ -16,7 +16,8 @@ from amo_mcp.changes.plan import Plan, new_id
 from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
-from amo_mcp.reorganize.plan import Pace, PlannedChange, cost_of, make_plan
+from amo_mcp.reorganize.cost import Pace, cost_of
+from amo_mcp.reorganize.plan import PlannedChange, make_plan
 from tests.reorganize.test_audit import FIELDS, STEADY, accounts, status_accounts
 
 VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)

@@ -10,7 +10,8 @@ import pytest
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.journal import JournalUnusable
-from amo_mcp.changes.steps import ChangeRecord, Create, Delete, Update
+from amo_mcp.changes.records import ChangeRecord
+from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.storage.sqlite.process_lock import ProcessLock
 from tests.clock import Clock
 from tests.storage.backends import FILE, LEGACY_FILE, open_sqlite

@@ -10,7 +10,8 @@ import pytest
 from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import AT_REST, Journal, JournalUnusable, Retention, UndoneMeanwhile
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Outcome, Step, Update
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus
+from amo_mcp.changes.steps import Outcome, Step, Update
 from tests.clock import Clock
 from tests.storage.backends import Open
 from tests.storage.examples import DONE, PENDING, RENAME, created, deleted, updated

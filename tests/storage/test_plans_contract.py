@@ -8,7 +8,8 @@ import pytest
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.journal import Journal, UndoneMeanwhile
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
-from amo_mcp.changes.steps import ChangeStatus, Outcome
+from amo_mcp.changes.records import ChangeStatus
+from amo_mcp.changes.steps import Outcome
 from tests.clock import Clock
 from tests.storage.backends import Open, Opened
 from tests.storage.examples import DONE, PENDING, RENAME, created, deleted

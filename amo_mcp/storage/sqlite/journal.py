@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
 from amo_mcp.changes.journal import Journal, JournalUnusable, Retention, UndoneMeanwhile, Unsettled, is_at_rest
-from amo_mcp.changes.steps import ChangeRecord, ChangeStatus, Step, from_record, overall_status, to_record
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
+from amo_mcp.changes.steps import Step
 from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
 from amo_mcp.storage.sqlite.plans import free, use_up
 from amo_mcp.storage.sqlite.records import dump, load

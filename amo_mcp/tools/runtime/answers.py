@@ -10,7 +10,7 @@ from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update

@@ -11,7 +11,7 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, create_model
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.caller import Caller

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from amo_mcp.amocrm.errors import Unavailable
 from amo_mcp.amocrm.inputs import LAX, LaxInt, SegmentPatch, Text
-from amo_mcp.changes.executor import Execution
+from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Update
 from amo_mcp.confirmation.ask import Asker

@@ -9,18 +9,8 @@ from hypothesis import strategies as st
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status
-from amo_mcp.changes.steps import (
-    Create,
-    Delete,
-    Outcome,
-    Step,
-    Update,
-    exceeds_limit,
-    from_record,
-    overall_status,
-    summary_of,
-    to_record,
-)
+from amo_mcp.changes.records import from_record, overall_status, to_record
+from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update, exceeds_limit, summary_of
 
 RENAME = Update(Segment(id=51, name="VIP"), SegmentPatch(name="Лучшие"))
 

@@ -1,0 +1,73 @@
+"""What came of a change that was to be carried out, and why it stopped where it stopped before its end."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from amo_mcp.amocrm.errors import AmoError
+from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.journal import JournalUnusable
+from amo_mcp.changes.records import ChangeRecord
+from amo_mcp.changes.snapshot import TargetChanged
+from amo_mcp.changes.steps import Create, Kind, Step
+
+_EntityT = TypeVar("_EntityT", Segment, Status)
+
+
+@dataclass(eq=False)
+class LimitReached(Exception):
+    """The account has no room for what was to be created; nothing was sent.
+
+    Attributes:
+        count: how many there are.
+        wanted: how many were to be created.
+    """
+
+    kind: Kind
+    count: int
+    wanted: int
+
+
+@dataclass(eq=False)
+class Stopped(Exception):
+    """The server ended while a change was under way.
+
+    Attributes:
+        sent: whether a step was being sent and was not answered in time, so that it may have been made.
+    """
+
+    sent: bool = False
+
+
+Failed = AmoError | TargetChanged | JournalUnusable | Stopped
+"""Why a change stops before its end."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of a change; `failure` is why it stopped before its end, if it did."""
+
+    record: ChangeRecord
+    failure: Failed | None = None
+
+    @property
+    def done(self) -> list[Step]:
+        """The steps that were made."""
+        return [step for step in self.record.steps if step.outcome == "done"]
+
+    @property
+    def not_done(self) -> list[Step]:
+        """The others: not sent, surely not made, or undeterminable, as the outcome of each says."""
+        return [step for step in self.record.steps if step.outcome != "done"]
+
+    def created(self, model: type[_EntityT]) -> list[_EntityT]:
+        """The segments or the statuses that were created."""
+        return [step.after for step in self.done if isinstance(step, Create) and isinstance(step.after, model)]
+
+
+class PartlyDone(Exception):
+    """A change stopped, and something of it was made or may have been; `execution` has what, and why it stopped."""
+
+    def __init__(self, execution: Execution, failure: Failed) -> None:
+        super().__init__(str(failure))
+        self.execution = execution
+        self.failure = failure

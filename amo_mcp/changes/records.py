@@ -1,0 +1,85 @@
+"""A change as it is kept: what one call did, what its steps come to together, and each of them as JSON."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, payload_of
+
+ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
+"""What is known of a change: under way; all of its steps made, or made and taken back in part; a step surely not made;
+stopped or undeterminable part-way; or everything that was made is taken back."""
+
+_MODELS: Mapping[Kind, tuple[type[Entity], type[SegmentDraft | StatusDraft], type[SegmentPatch | StatusPatch]]] = {
+    "segment": (Segment, SegmentDraft, SegmentPatch),
+    "status": (Status, StatusDraft, StatusPatch),
+}
+
+
+@dataclass(frozen=True)
+class ChangeRecord:
+    """A change in the journal: what one call did, in steps.
+
+    Attributes:
+        id: under which it is found again, `c` and twelve hexadecimal digits.
+        at: when it was begun, in Unix seconds.
+        tool: the tool that did it.
+        undoes: the change that it took back, when it is an undo.
+    """
+
+    id: str
+    at: float
+    tool: str
+    steps: tuple[Step, ...]
+    status: ChangeStatus
+    undoes: str | None = None
+
+
+def overall_status(steps: Iterable[Step]) -> ChangeStatus:
+    """What the steps of a change that has ended come to together."""
+    outcomes = {step.outcome for step in steps}
+    if outcomes & {"unknown", "pending"}:
+        return "interrupted"
+    if "undone" in outcomes and "done" not in outcomes:
+        return "undone"
+    if outcomes <= {"done", "undone"}:
+        return "done"
+    return "failed" if "failed" in outcomes else "interrupted"
+
+
+def to_record(step: Step) -> dict[str, Any]:
+    """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
+    record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
+    if not isinstance(step, Create):
+        record["before"] = _whole(step.before)
+    if not isinstance(step, Delete):
+        record["after"] = None if step.after is None else _whole(step.after)
+        record["payload"] = payload_of(step)
+    if isinstance(step, Create):
+        record["existing_ids"] = list(step.existing_ids)
+    if isinstance(step, Update) and step.places:
+        record["places"] = [list(place) for place in step.places]
+    return record
+
+
+def from_record(record: Mapping[str, Any]) -> Step:
+    """The step of a record that `to_record` made."""
+    entity, draft, patch = _MODELS[record["kind"]]
+    known = {"outcome": record["outcome"], "undoes": record["undoes"]}
+    if record["action"] == "delete":
+        return Delete(entity.model_validate(record["before"]), **known)
+    after = None if record.get("after") is None else entity.model_validate(record["after"])
+    if record["action"] == "create":
+        existing = tuple(record["existing_ids"])
+        return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
+    before = entity.model_validate(record["before"])
+    places = tuple((status_id, position) for status_id, position in record.get("places", ()))
+    return Update(before, patch.model_validate(record["payload"]), places, after=after, **known)
+
+
+def _whole(entity: Entity) -> dict[str, Any]:
+    dumped = entity.model_dump(mode="python", exclude_unset=True)
+    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in dumped.items()}
