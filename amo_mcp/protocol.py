@@ -1,4 +1,4 @@
-"""The context of a request, and where the two eras of the protocol part."""
+"""The context of a request, where the two eras of the protocol part, and the extension that shows pages (MCP Apps)."""
 
 from typing import Any
 
@@ -9,3 +9,11 @@ Ctx = ServerRequestContext[Any, Any]
 
 STATELESS_SINCE = "2026-07-28"
 """The first revision without sessions: calls answer `input_required` (ISO dates compare as text)."""
+
+UI_EXTENSION = "io.modelcontextprotocol/ui"
+"""MCP Apps; the SDK has the name too, in a module that costs a start more than everything else here."""
+
+UI_MIME_TYPE = "text/html;profile=mcp-app"
+
+BOARD = "ui://amo-mcp/board"
+"""The page that draws the answers of some tools, for clients that show pages."""

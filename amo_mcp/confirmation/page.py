@@ -22,6 +22,7 @@ from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.waiting import GRACE, Answer, PageQuestion, Questions
 from amo_mcp.language import SOURCE, texts
 from amo_mcp.listen import authority
+from amo_mcp.pages.guard import HEADERS
 
 TAB_SECONDS = 10.0
 """Seconds between two tabs that are opened."""
@@ -32,18 +33,8 @@ RELOAD_SECONDS = 2
 _TICK = 0.5
 _MAX_BODY = 4096
 _ANSWERS: Mapping[str, Answer] = {"yes": "yes", "no": "no"}
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    # With no-referrer a browser would not say where a form was sent from.
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
+_POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+_HEADERS = HEADERS | {"content-security-policy": _POLICY}
 
 
 class ApprovalPage:

@@ -27,11 +27,13 @@ class ShownStep:
 
     Attributes:
         number: its place, from 1.
+        action: `create`, `update` or `delete`.
         headline: what it does to what.
         settings: what it sets.
     """
 
     number: int
+    action: str
     headline: str
     settings: tuple[Setting, ...]
 
@@ -199,12 +201,15 @@ def _steps(change: PendingChange, reader: Reader, rest: str) -> tuple[tuple[Show
     numbered = list(enumerate(change.steps, 1))
     if change.plan_id is not None and len(numbered) > MAX_SHOWN_STEPS:
         numbered.sort(key=lambda item: (item[1].action != "delete", -customers_affected([item[1]])))
-    shown = tuple(
-        ShownStep(number, headline(step, reader.texts), tuple(settings_of(step, change.fields, reader)))
-        for number, step in numbered[:MAX_SHOWN_STEPS]
-    )
+    shown = tuple(shown_step(number, step, change, reader) for number, step in numbered[:MAX_SHOWN_STEPS])
     left_out = len(numbered) - len(shown)
     return shown, reader.texts("and {count} more, {rest}", count=left_out, rest=rest) if left_out else ""
+
+
+def shown_step(number: int, step: Step, change: PendingChange, reader: Reader) -> ShownStep:
+    """A step of `change`, with its place in it."""
+    settings = tuple(settings_of(step, change.fields, reader))
+    return ShownStep(number, step.action, headline(step, reader.texts), settings)
 
 
 def _count(segment: Segment, texts: Texts) -> str:

@@ -4,7 +4,6 @@ An answer is taken once, from the browser that opened the address, while the que
 a tool call: a yes is recorded by the page alone.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,6 +16,7 @@ from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.pages.guard import new_secret, same
 
 GRACE = 60.0
 """Seconds after a question's death for which the page goes on saying so to who has not seen it."""
@@ -48,15 +48,6 @@ def outcome_of(result: Execution | BaseException) -> Outcome:
         case AmoError() if not isinstance(result, OutcomeUnknown):
             return "failed"
     return "unknown"
-
-
-def new_secret() -> str:
-    """256 random bits, as a URL has them."""
-    return secrets.token_urlsafe(32)
-
-
-def _same(one: str, other: str) -> bool:
-    return secrets.compare_digest(one.encode(), other.encode())
 
 
 @dataclass(eq=False)
@@ -114,7 +105,7 @@ class PageQuestion:
 
     def belongs_to(self, cookies: Mapping[str, str]) -> bool:
         """Whether the browser with these cookies is the one that opened it."""
-        return _same(cookies.get(self.cookie_name, ""), self.cookie)
+        return same(cookies.get(self.cookie_name, ""), self.cookie)
 
 
 class Questions:
@@ -137,7 +128,7 @@ class Questions:
 
     def opened_by(self, key: str) -> PageQuestion | None:
         """The question whose address has this secret, which nobody has opened."""
-        return next((item for item in self._all.values() if item.key and _same(item.key, key)), None)
+        return next((item for item in self._all.values() if item.key and same(item.key, key)), None)
 
     def seen_by(self, cookies: Mapping[str, str]) -> list[PageQuestion]:
         """What the browser with these cookies is shown: its own questions, and those that no browser has opened yet.
@@ -152,7 +143,7 @@ class Questions:
 
     def with_token(self, token: str) -> PageQuestion | None:
         """The question whose form has this secret."""
-        return next((item for item in self._all.values() if _same(item.token, token)), None)
+        return next((item for item in self._all.values() if same(item.token, token)), None)
 
     def answer(self, item: PageQuestion, answer: Answer) -> None:
         """Take an answer to a question that waits; to any other it makes no difference."""

@@ -1,6 +1,6 @@
-"""What a person's browser shows: the templates, filled in with every value escaped, and the one stylesheet.
+"""What a person's browser shows: templates, filled in with every value escaped, and how they look.
 
-No page has a script. jinja2 is imported with the first page.
+No page here has a script. jinja2 is imported with the first page.
 """
 
 from functools import cache
@@ -14,19 +14,29 @@ _FOLDER = Path(__file__).parent
 
 
 @cache
-def _environment() -> "Environment":
+def _environment(folder: Path) -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(_FOLDER / "templates")
+    loader = FileSystemLoader(folder)
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def render(template: str, /, **values: Any) -> str:
-    """A page of `templates/`, by its file name, with its values."""
-    return _environment().get_template(template).render(**values)
+def render(template: str, /, *, folder: Path = _FOLDER / "templates", **values: Any) -> str:
+    """A page of `templates/`, or of another folder, by its file name, with its values."""
+    return _environment(folder).get_template(template).render(**values)
 
 
 @cache
 def stylesheet() -> str:
-    """The stylesheet of all pages."""
-    return (_FOLDER / "style.css").read_text(encoding="utf-8")
+    """The stylesheet of the pages."""
+    return _css("style.css") + "\n" + picture_css()
+
+
+@cache
+def picture_css() -> str:
+    """How the steps of a plan look, wherever they are drawn: it takes its colours from the variables of the page."""
+    return _css("picture.css")
+
+
+def _css(file: str) -> str:
+    return (_FOLDER / file).read_text(encoding="utf-8")

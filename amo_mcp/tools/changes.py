@@ -18,7 +18,7 @@ from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures.failure import Failure
-from amo_mcp.language import Message
+from amo_mcp.language import Message, Texts, texts
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
@@ -72,7 +72,7 @@ class Undone(Applied):
         return super().of(execution, change).model_copy(update={"not_restored": not_restored or None})
 
 
-@tool("List changes", READ)
+@tool("List changes", READ, on_board=True)
 async def list_changes(
     account: CurrentAccount,
     limit: Annotated[
@@ -90,7 +90,17 @@ async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, befor
     found, dropped = await account.journal.page(limit + 1, before)
     page = [change_of(record, account.journal.kept_until(record)) for _, record in found[:limit]]
     next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
-    return ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
+    answer = ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
+    words = texts(account.profile.language)
+    return answer.drawn({"headlines": {record.id: _headline(record, words) for _, record in found[:limit]}})
+
+
+def _headline(record: ChangeRecord, texts: Texts) -> str:
+    """What a change did, in a person's words."""
+    first, more = texts.of(summary_of(record.steps[0])), len(record.steps) - 1
+    if more:
+        first = texts.plural("{first}, and {count} more change", "{first}, and {count} more changes", more, first=first)
+    return sanitize(first, 300)
 
 
 def change_of(record: ChangeRecord, kept_until: float) -> Change:

@@ -13,6 +13,7 @@ from amo_mcp.changes.plan import LIFETIME, new_id
 from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snapshot
 from amo_mcp.changes.steps import check_mode, customers_affected, fields_of
 from amo_mcp.confirmation.diff import on_one_line
+from amo_mcp.confirmation.picture import plan_picture
 from amo_mcp.failures.failure import Failure
 from amo_mcp.reorganize.cost import Pace, cost_of
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan
@@ -35,7 +36,7 @@ class PlanAnswer(Output):
     expires_at: str
 
 
-@tool("Plan changes", READ)
+@tool("Plan changes", READ, on_board=True)
 async def plan_changes(
     changes: Annotated[
         list[PlannedChange], Field(min_length=1, max_length=MAX_CHANGES, description="The changes, in order")
@@ -56,7 +57,7 @@ async def plan_changes(
     )
     await account.plans.keep(plan)
     requests, seconds = cost_of(plan.steps, Pace(account.requests_per_second, account.client.round_trip))
-    return PlanAnswer(
+    answer = PlanAnswer(
         plan_id=plan.id,
         steps=[f"{number}. {on_one_line(step, plan.fields, reader)}" for number, step in enumerate(plan.steps, 1)],
         warnings=[sanitize(warning, _MAX_LINE) for warning in warnings],
@@ -65,9 +66,10 @@ async def plan_changes(
         seconds=round(seconds, 1),
         expires_at=iso_utc(datetime.fromtimestamp(plan.made + LIFETIME, UTC)),
     )
+    return answer.drawn(plan_picture(PendingChange(plan.steps, plan.fields, plan_id=plan.id), reader))
 
 
-@tool("Apply a plan", DESTRUCTIVE)
+@tool("Apply a plan", DESTRUCTIVE, on_board=True)
 async def apply_plan(
     plan_id: Annotated[Text, Field(description="From plan_changes")], call: CurrentCall
 ) -> Confirm[Applied]:

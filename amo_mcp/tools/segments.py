@@ -72,7 +72,7 @@ class CreatedSegment(Output):
     change_id: str
 
 
-@tool("List segments", READ)
+@tool("List segments", READ, on_board=True)
 async def list_segments(
     account: CurrentAccount,
     search: Annotated[Text | None, Field(description="Part of the name, in any case")] = None,

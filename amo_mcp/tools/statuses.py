@@ -36,7 +36,7 @@ class CreatedStatuses(Output):
     note: str | None = None
 
 
-@tool("List statuses", READ)
+@tool("List statuses", READ, on_board=True)
 async def list_statuses(account: CurrentAccount) -> StatusList:
     """List (show) the customer statuses by position. They exist in the periodicity mode only."""
     return status_list(await account.client.statuses())

@@ -12,8 +12,10 @@ from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Update
+from amo_mcp.confirmation.picture import outcome_picture
 from amo_mcp.failures.explain import done_and_not_done, explain
 from amo_mcp.failures.failure import NOT_RECORDED, NOTHING_CHANGED, internal_error
 from amo_mcp.text import escape_invisible
@@ -63,9 +65,9 @@ EntityT = TypeVar("EntityT", Segment, Status)
 
 
 class Updated(ExecutedOutput, Generic[EntityT]):
-    """An entity before and after."""
+    """An entity before and after; the schema has its properties once, for the list of tools is bounded in bytes."""
 
-    before: EntityT
+    before: Annotated[EntityT, WithJsonSchema({"type": "object"})]
     after: EntityT
     change_id: str
 
@@ -126,3 +128,8 @@ class Applied(ExecutedOutput):
             reason=worded.code,
             message=f"It stopped there: {what} {effect}What was done stays; {rest}.",
         )
+
+    @classmethod
+    @override
+    def picture(cls, execution: Execution, change: PendingChange, reader: Reader) -> dict[str, Any]:
+        return outcome_picture(execution.record.steps, change, reader)

@@ -65,6 +65,7 @@ def generate() -> str:
             "title": definition.title,
             "description": definition.description,
             "annotations": definition.annotations.model_dump(mode="json", exclude_none=True),
+            **({"meta": definition.meta} if definition.meta else {}),
             "input_schema": inline(
                 definition.arguments.model_json_schema(schema_generator=PlainJsonSchema), closed=True
             ),

@@ -54,7 +54,8 @@ class Runner:
         try:
             answer = await self._answer(ctx, params, self.tools[name])
             if not isinstance(answer, InputRequiredResult):
-                answer = _result(await dumped(answer, self.account.profile))
+                meta = answer.meta if isinstance(answer, Output) else None
+                answer = _result(await dumped(answer, self.account.profile), meta=meta)
         except MCPError:
             raise
         except Exception as error:
@@ -108,7 +109,8 @@ class Runner:
         await self.asker.settle(approval, execution)
         output = self.tools[approval.tool].definition.output
         assert issubclass(output, ExecutedOutput)
-        return output.of(execution, approval.change)
+        answer = output.of(execution, approval.change)
+        return answer.drawn(output.picture(execution, approval.change, approval.reader))
 
 
 async def _while_serving(account: AmoAccount, answered: Awaitable[_T]) -> _T:
@@ -122,10 +124,10 @@ async def _while_serving(account: AmoAccount, answered: Awaitable[_T]) -> _T:
     raise ConfirmationExpired("The server was stopped before the question was answered.")
 
 
-def _result(answer: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+def _result(answer: dict[str, Any], *, meta: dict[str, Any] | None = None, is_error: bool = False) -> CallToolResult:
     """`answer` in both channels: clients hand the model one or the other."""
-    text = escape_invisible(to_json(answer).decode())
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
+    content = [TextContent(type="text", text=escape_invisible(to_json(answer).decode()))]
+    return CallToolResult(content=content, structured_content=answer, is_error=is_error, meta=meta)
 
 
 def _unexpected(name: str, error: Exception) -> Failure:

@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.caller import Caller
+from amo_mcp.protocol import BOARD
 
 READ = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 """Of a tool that changes nothing. amoCRM is one closed account, so no tool has an open world."""
@@ -26,10 +28,26 @@ DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idemp
 """Of a tool that changes or deletes what is there, after a person has confirmed it."""
 
 
+PICTURE = "amo-mcp/picture"
+"""The key in the `_meta` of a result for what the board draws beside the answer; no model reads it."""
+
+
 class Output(BaseModel):
-    """What a tool answers."""
+    """What a tool answers, and beside it a picture of it for a person, in their words."""
 
     model_config = ConfigDict(defer_build=True)
+
+    _picture: dict[str, Any] | None = PrivateAttr(default=None)
+
+    def drawn(self, picture: dict[str, Any] | None) -> Self:
+        """The same answer with its picture."""
+        self._picture = picture
+        return self
+
+    @property
+    def meta(self) -> dict[str, Any] | None:
+        """The `_meta` of the result; the same for every client, whether it shows pages or not."""
+        return self._picture and {PICTURE: self._picture}
 
 
 class ExecutedOutput(Output, ABC):
@@ -39,6 +57,11 @@ class ExecutedOutput(Output, ABC):
     @abstractmethod
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         """The answer."""
+
+    @classmethod
+    def picture(cls, execution: Execution, change: PendingChange, reader: Reader) -> dict[str, Any] | None:
+        """What came of the change as a picture; None where the answer is all that there is to see."""
+        return None
 
 
 OutputT = TypeVar("OutputT", bound=Output)
@@ -89,11 +112,16 @@ CurrentCall = Annotated[Call, _Injected(lambda call: call)]
 
 @dataclass(frozen=True)
 class ToolDefinition:
-    """A tool as its module declares it: the name and docstring of `fn` are its own, the annotations its schemas."""
+    """A tool as its module declares it: the name and docstring of `fn` are its own, the annotations its schemas.
+
+    Attributes:
+        on_board: whether the board draws its answer.
+    """
 
     fn: Callable[..., Any]
     title: str
     annotations: ToolAnnotations
+    on_board: bool = False
 
     @property
     def name(self) -> str:
@@ -104,6 +132,11 @@ class ToolDefinition:
     def description(self) -> str:
         """Its docstring on one line."""
         return " ".join((self.fn.__doc__ or "").split())
+
+    @property
+    def meta(self) -> dict[str, Any] | None:
+        """Its `_meta`: which page draws its answer, under the key of the extension and under an older one."""
+        return {"ui": {"resourceUri": BOARD}, "ui/resourceUri": BOARD} if self.on_board else None
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -147,6 +180,8 @@ class ToolDefinition:
         return await self.fn(**values, **{name: item.make(call) for name, item in self._injected.items()})
 
 
-def tool(title: str, annotations: ToolAnnotations) -> Callable[[Callable[..., Any]], ToolDefinition]:
+def tool(
+    title: str, annotations: ToolAnnotations, *, on_board: bool = False
+) -> Callable[[Callable[..., Any]], ToolDefinition]:
     """Make the function a tool."""
-    return lambda fn: ToolDefinition(fn, title, annotations)
+    return lambda fn: ToolDefinition(fn, title, annotations, on_board)
