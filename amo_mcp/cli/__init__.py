@@ -11,6 +11,7 @@ from amo_mcp.cli import startup
 _COMMANDS = {
     "serve": "Serve MCP over stdio (what `amo-mcp` alone does) or HTTP.",
     "sandbox": "Serve a local amoCRM sandbox over HTTP.",
+    "board": "Look at segments, findings and changes in the browser.",
     "demo": "Watch the main job on the sandbox.",
     "login": "Sign in to an account by OAuth.",
     "logout": "Forget the sign-in.",

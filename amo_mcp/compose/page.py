@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from socket import socket
+from typing import TYPE_CHECKING
 
 import anyio
 
 from amo_mcp.compose import browser
 from amo_mcp.confirmation.page import ApprovalPage
 from amo_mcp.listen import listen
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
 
 _MAX_CONNECTIONS = 64
 
@@ -30,18 +35,11 @@ async def serve_page(page: ApprovalPage) -> None:
         page.close()
 
 
-async def _serve(page: ApprovalPage, listener: socket) -> None:
-    """Serve until everything was told."""
+def page_config(page: "ASGIApp") -> "uvicorn.Config":
+    """How uvicorn serves a page on this machine."""
     import uvicorn
 
-    class Server(uvicorn.Server):
-        """Leaves signals to the server whose page it is; uvicorn documents no way to say so."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    config = uvicorn.Config(
+    return uvicorn.Config(
         page,
         interface="asgi3",
         http="h11",
@@ -53,7 +51,20 @@ async def _serve(page: ApprovalPage, listener: socket) -> None:
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=1,
     )
-    server = Server(config)
+
+
+async def _serve(page: ApprovalPage, listener: socket) -> None:
+    """Serve until everything was told."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Leaves signals to the server whose page it is; uvicorn documents no way to say so."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    server = Server(page_config(page))
 
     async def run() -> None:
         # uvicorn closes its connections when it is asked to exit, and not when it is cancelled.

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
-from amo_mcp.protocol import Ctx
+from amo_mcp.protocol import UI_EXTENSION, Ctx
 from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
@@ -94,6 +94,7 @@ class AmoServer(McpServer):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
+        self.extensions[UI_EXTENSION] = {}
         keys = [sealing_key or secrets.token_bytes(32)]
         security = RequestStateSecurity(keys=keys, ttl=SEALED_SECONDS, audience=_NAME)
         self.middleware += [self._subscriptions.remember_client, RequestStateBoundary(security, default_audience=_NAME)]

@@ -6,13 +6,17 @@ is imported with the first request that works on one, or while the server idles.
 
 import logging
 from collections.abc import Awaitable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.failures.explain import explain
 from amo_mcp.failures.failure import internal_error
+from amo_mcp.language import texts
+from amo_mcp.protocol import BOARD, UI_MIME_TYPE
 from amo_mcp.server.completions import complete
 from amo_mcp.server.resources import list_resources, read_resource
 from amo_mcp.server.uris import MIME_TYPE
@@ -22,6 +26,9 @@ from amo_mcp.tools.runtime.runner import Runner
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+_BOARD_META: dict[str, Any] = {"ui": {"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": True}}
+"""The board asks nobody but the client. It names no `domain`: each client has a form of its own for that."""
 
 
 class Handlers(Runner):
@@ -38,6 +45,8 @@ class Handlers(Runner):
             MCPError: there is no such resource (-32602).
         """
         uri = str(params.uri)
+        if uri == BOARD:
+            return types.ReadResourceResult(contents=[await self._board()])
         text = await _answered(read_resource(self.account, uri), uri)
         if text is None:
             message = f"There is no resource {sanitize(uri, 120)}"
@@ -45,6 +54,15 @@ class Handlers(Runner):
         return types.ReadResourceResult(
             contents=[types.TextResourceContents(uri=params.uri, text=text, mime_type=MIME_TYPE)]
         )
+
+    async def _board(self) -> types.TextResourceContents:
+        """The page that draws answers; in English while the account cannot be read."""
+        from amo_mcp.server import board
+
+        with suppress(AmoError):
+            await self.account.profile.reader()
+        page = board.render(texts(self.account.profile.language))
+        return types.TextResourceContents(uri=BOARD, text=page, mime_type=UI_MIME_TYPE, meta=_BOARD_META)
 
     async def complete(self, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Ids for the templates, and for the arguments of prompts that have the same name."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven through Node.js; JavaScript is off in its pages."""
+"""Debian's Chromium, driven through Node.js by one of the drivers here."""
 
 import json
 import os
@@ -41,12 +41,12 @@ class Chromium:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Chromium]:
+async def chromium(driver: str = "driver.mjs") -> AsyncIterator[Chromium]:
     """A browser for as long as the context lasts."""
     path = shutil.which("chromium")
     assert path, "chromium is not installed (Debian's package chromium)"
     environment = {**os.environ, "CHROMIUM": path}
-    async with await anyio.open_process([str(NODE), str(HERE / "driver.mjs")], env=environment, stderr=None) as process:
+    async with await anyio.open_process([str(NODE), str(HERE / driver)], env=environment, stderr=None) as process:
         try:
             yield Chromium(process)
         finally:

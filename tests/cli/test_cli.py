@@ -21,7 +21,7 @@ from amo_mcp.cli import cli
 from amo_mcp.sandbox import ADMIN_TOKEN
 from tests.cli.command_line import ENVIRONMENT, amo
 
-COMMANDS = ["serve", "sandbox", "demo", "login", "logout", "doctor", "config"]
+COMMANDS = ["serve", "sandbox", "board", "demo", "login", "logout", "doctor", "config"]
 
 
 def test_help_names_the_commands() -> None:
