@@ -49,6 +49,10 @@ class StateDir:
         """Where the changes of an account are recorded; by its id, so that a renamed account keeps its history."""
         return self.path / f"journal-{account_id}.sqlite"
 
+    def account_id_file(self, base_url: str) -> Path:
+        """Where the id of the account that was last behind an address is kept, to find its changes while it is away."""
+        return self.path / f"account-id-{host_in_file_names(base_url)}"
+
     def legacy_journal_file(self, base_url: str) -> Path:
         """Where the first release recorded the changes of an account: by its host."""
         return self.path / f"journal-{host_in_file_names(base_url)}.sqlite"

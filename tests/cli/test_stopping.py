@@ -107,7 +107,10 @@ def test_a_plan_over_stdio_stops_between_two_steps_and_says_what_was_done(sandbo
         assert (told["status"], told["done"], len(told["not_done"])) == ("stopped", ["Change segment «VIP» (id 51)"], 2)
         assert running.wait(SECONDS) == 0
         left = {file.name.partition("-")[0] for file in tmp_path.iterdir()}
-        assert (left, [*tmp_path.glob("*lock*"), *tmp_path.glob("*-wal")]) == ({"journal", "rate", "sealing"}, [])
+        assert (left, [*tmp_path.glob("*lock*"), *tmp_path.glob("*-wal")]) == (
+            {"account", "journal", "rate", "sealing"},
+            [],
+        )
         assert writes(sandbox) == ["PATCH 51"]
 
 

@@ -2,16 +2,23 @@
 
 import json
 import re
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
 from mcp_types import TextResourceContents
 
-from amo_mcp.sandbox import Fault, Sandbox
-from tests.conftest import Person, Serve, answer, error
+from amo_mcp.compose.local import open_server
+from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
+from amo_mcp.sandbox.serving import running
+from tests.conftest import ERAS, Person, Serve, answer, error
+from tests.environment import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +300,44 @@ async def test_a_deletion_whose_entity_came_back_through_another_undo_is_not_und
         "not_restored": ["segment «VIP» (id 96) is there already as id 99; there is nothing to create."],
     }
     assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+
+
+@pytest.mark.requirement("CHANGE-1", "CHANGE-3")
+@pytest.mark.parametrize("kept", ["as it was", "", "-1", "{}", "28805384", "9" * 5000, None])
+async def test_after_a_restart_the_changes_can_be_listed_while_the_account_cannot_be_read_and_nothing_is_changed(
+    kept: str | None, era: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Client]:
+        async with open_server(settings, "stdio") as server, Client(server, mode=ERAS[era]) as client:
+            yield client
+
+    with running(sandbox) as url:
+        settings = serving(base_url=url, access_token=ADMIN_TOKEN, state_dir=tmp_path)
+        async with started() as client:
+            made = await done(client, "create_segment", name="Новые")
+            changes = await done(client, "list_changes")
+        [file] = tmp_path.glob("account-id-*")
+        assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (str(sandbox.account.id), 0o600)
+        if kept is None:
+            file.unlink()
+        elif kept != "as it was":
+            file.write_text(kept)
+        sandbox.requests.clear()
+        sandbox.faults.add(Fault(times=0, status=402))
+        async with started() as client:
+            listed = await client.call_tool("list_changes", {})
+            refusals = [
+                await refused(client, "create_segment", name="Ещё"),
+                await refused(client, "undo_change", change_id=made["change_id"]),
+            ]
+    if kept == "as it was":
+        assert answer(listed) == changes
+    else:
+        assert error(listed)["code"] == "payment_required"
+    assert [refusal["code"] for refusal in refusals] == ["payment_required"] * 2
+    assert {request.method for request in sandbox.requests} == {"GET"}
+    assert len([*tmp_path.glob("journal-*.sqlite")]) == 1
 
 
 @pytest.mark.requirement("UNDO-3")

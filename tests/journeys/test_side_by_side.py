@@ -139,3 +139,42 @@ async def test_a_segment_that_was_updated_and_then_deleted_is_whole_again_when_b
         ["Change segment «Другие 51» (id 102)"],
         ["Delete segment «Новые» (id 99)"],
     ]
+
+
+@pytest.mark.requirement("CONFIRM-11", "PLAN-5")
+async def test_what_a_server_on_another_machine_wrote_before_the_last_reading_is_seen_and_not_overwritten(
+    era: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    names = iter(["Чужое", "Чужие"])
+    deletions = [{"action": "delete", "kind": "segment", "id": segment_id} for segment_id in (66, 51)]
+    renamed: list[dict[str, Any]] = []
+
+    async def rename() -> None:
+        renamed.append(answer(await second.call_tool("update_segment", {"segment_id": 51, "name": next(names)})))
+
+    async def rename_after_the_first_write(_: str) -> None:
+        if wire.writes == 1:
+            await rename()
+
+    for machine in ("one", "other"):
+        (tmp_path / machine).mkdir()
+    wire = Interruption(sandbox.app, on_write=rename_after_the_first_write)
+    journal, plans = open_sqlite(tmp_path / "one")
+    async with (
+        serving(sandbox, journal, plans, wire) as here,
+        here.client(era) as first,
+        planning(sandbox, tmp_path / "other") as there,
+        there.client(era, Person()) as second,
+    ):
+        asked = error(await first.call_tool("update_segment", {"segment_id": 51, "name": "Наше"}))
+        await rename()
+        refused = error(await first.call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
+        asked = error(await apply(first, await plan(first, deletions)))
+        applied = answer(await first.call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
+    await journal.close()
+    assert (refused["code"], refused["differences"]) == (
+        "target_changed",
+        ["segment «VIP» (id 51): name was «VIP» and is now «Чужое»."],
+    )
+    assert (applied["done"], applied["reason"]) == (["Delete segment «новички» (id 66)"], "target_changed")
+    assert sandbox.account.segments[51]["name"] == renamed[1]["after"]["name"] == "Чужие"

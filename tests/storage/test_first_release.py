@@ -156,7 +156,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(item.name for item in folder.iterdir())
+    """Every file but the one that keeps which account it is."""
+    return sorted(item.name for item in folder.iterdir() if not item.name.startswith("account-id-"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -48,7 +48,8 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(item.name for item in folder.iterdir())
+    """Every file but the one that keeps which account it is."""
+    return sorted(item.name for item in folder.iterdir() if not item.name.startswith("account-id-"))
 
 
 def locks(folder: Path) -> list[str]:
@@ -63,7 +64,7 @@ def modes(folder: Path) -> dict[str, int]:
 async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(opened: Open, tmp_path: Path) -> None:
     journal = opened()
     await journal.begin("update_segment", [RENAME])
-    assert modes(tmp_path) == {"sqlite": 0o600, "sqlite-wal": 0o600, "sqlite-shm": 0o600, "lock": 0o600}
+    assert modes(tmp_path) == dict.fromkeys(["ru", "sqlite", "sqlite-wal", "sqlite-shm", "lock"], 0o600)
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     connection.close()
@@ -478,8 +479,27 @@ async def test_the_journal_can_be_read_but_not_written_while_the_account_that_wa
     reachable = False
     assert [change.id for _, change in await journal.changes(10)] == [record.id]
     assert (await journal.unsettled(), await journal.change("c")) == ([], None)
-    with pytest.raises(Unauthorized):
-        await journal.begin("update_segment", [RENAME])
-    with pytest.raises(Unauthorized):
-        await other.changes(10)
+    assert [change.id for _, change in await other.changes(10)] == [record.id]
+    for one in (journal, other):
+        with pytest.raises(Unauthorized):
+            await one.begin("update_segment", [RENAME])
     await journal.close()
+    await other.close()
+
+
+async def test_a_process_that_cannot_ask_which_account_it_is_records_only_that_nobody_works_on_a_change(
+    tmp_path: Path,
+) -> None:
+    async def account_id() -> int:
+        raise Unauthorized(401)
+
+    (known, _), unknown = open_sqlite(tmp_path), SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
+    record = await known.begin("update_segment", [PENDING])
+    await known.close()
+    assert [left.record.id for left in await unknown.unsettled()] == [record.id]
+    with pytest.raises(Unauthorized):
+        await unknown.settle(record.id, {0: DONE})
+    await unknown.settle(record.id, {})
+    [(_, change)] = await unknown.changes(1)
+    await unknown.close()
+    assert (change.status, change.steps) == ("interrupted", (PENDING,))

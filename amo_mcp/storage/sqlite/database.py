@@ -9,7 +9,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,8 @@ class Database:
         """The file of the account, opened when it is first used.
 
         Args:
-            to_read: whether the account that was behind the address last will do, when its id cannot be read now.
+            to_read: whether the account that was behind the address last, for this process or an earlier one, will do
+                when its id cannot be read now.
 
         Raises:
             AmoError: the account's id cannot be read.
@@ -63,14 +64,36 @@ class Database:
         try:
             account = await self._account_id()
         except AmoError:
-            if self._last is None or not to_read:
+            file = (self._last or self._remembered()) if to_read else None
+            if file is None:
                 raise
-            return self._last
+            return file
+        file = self._file_of(account)
+        if file is not self._last:
+            self._last = file
+            self._remember(account)
+        return file
+
+    def _file_of(self, account: int) -> "DatabaseFile":
         if account not in self._files:
             legacy = partial(find_legacy, self._state, self._base_url, account)
             self._files[account] = DatabaseFile(self._state.journal_file(account), legacy)
-        self._last = self._files[account]
-        return self._last
+        return self._files[account]
+
+    def _remember(self, account: int) -> None:
+        """Keep the account's id for a process that cannot ask for it; where that fails, such a process knows none."""
+        kept = self._state.account_id_file(self._base_url)
+        with suppress(OSError):
+            kept.touch(mode=0o600)
+            kept.write_text(str(account), "ascii")
+
+    def _remembered(self) -> "DatabaseFile | None":
+        """The file of the account that was behind the address last, if that is known and there is one."""
+        with suppress(OSError, ValueError):
+            account = int(self._state.account_id_file(self._base_url).read_text("ascii"))
+            if self._state.journal_file(account).exists():
+                return self._file_of(account)
+        return None
 
     async def close(self) -> None:
         """Close what is open; what is used again is opened again."""

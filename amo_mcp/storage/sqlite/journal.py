@@ -74,7 +74,8 @@ class SqliteJournal(Journal):
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
-        file = await self._database.file(to_read=True)
+        # That nobody works on a change is true in any file; what was found is of the account that is there now.
+        file = await self._database.file(to_read=not found)
         await file.write(partial(self._settle, change_id, found))
 
     @override
