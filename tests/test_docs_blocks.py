@@ -16,15 +16,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from amo_mcp.cli import cli
 from amo_mcp.sandbox import Sandbox
+from scripts import site
 from tests.conftest import Person, Serve, answer
 
 ROOT = Path(__file__).parent.parent
+ALL = [ROOT / page for page in site.pages()]
 PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(console|call|question|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+_FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"(make|uv|claude|docker|/plugin|amo-mcp|pip|pipx|uvx|python3?|npx?|git)\b")
+
+HELD_ELSEWHERE = {
+    "make": {"README.md", "README.ru.md", "docs/adding-a-tool.md"},  # .ci/run
+    "uv": {"examples/README.md"},  # make clients
+    "claude": {"docs/install.md"},  # tests/packages
+    "/plugin": {"docs/install.md"},  # make linters
+    "docker": {"docs/install.md"},  # make linters; nobody here can build an image
+}
+"""The pages whose other blocks have commands that are not run here, by the program."""
 
 
 def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
@@ -111,3 +128,30 @@ def test_what_is_shown_is_compared_line_by_line_and_key_by_key() -> None:
     assert same({"a": ["…", {"b": "c…"}]}, {"a": [1, {"b": "c1"}]})
     assert not same({"a": 1}, {"a": 1, "b": 2})
     assert not same([1], [1, 2])
+
+
+def test_a_command_that_is_not_run_here_is_one_that_is_held_elsewhere() -> None:
+    found: dict[str, set[str]] = {}
+    for page in ALL:
+        others = [
+            text for kind, text in _FENCED.findall(page.read_text("utf-8")) if kind in ("", "sh", "shell", "bash")
+        ]
+        for block in others:
+            for line in block.splitlines():
+                if command := _COMMAND.match(line):
+                    found.setdefault(command[1], set()).add(page.relative_to(ROOT).as_posix())
+    assert found == HELD_ELSEWHERE
+
+
+def test_every_command_of_ours_that_is_named_in_a_sentence_exists_with_its_options() -> None:
+    context = click.Context(cli)
+    known = {f"amo-mcp {name}": cli.get_command(context, name) for name in cli.list_commands(context)}
+    named = {name for page in ALL for name in re.findall(r"`(amo-mcp \w[^`\n]*)`", page.read_text("utf-8"))}
+    assert len(named) > 10
+    wrong = []
+    for line in named:
+        command = known.get(" ".join(line.split()[:2]))
+        options = {option for parameter in command.params for option in parameter.opts} if command else set()
+        if command is None or not set(re.findall(r"--[a-z-]+", line)) <= options:
+            wrong.append(line)
+    assert wrong == []
