@@ -15,7 +15,8 @@ from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY
-from amo_mcp.changes.steps import ChangeStatus, Outcome, Update
+from amo_mcp.changes.records import ChangeStatus
+from amo_mcp.changes.steps import Outcome, Update
 from amo_mcp.confirmation.picture import MAX_BYTES, plan_picture
 from amo_mcp.language import LANGUAGES, Language, texts
 from amo_mcp.protocol import BOARD, UI_EXTENSION, UI_MIME_TYPE
