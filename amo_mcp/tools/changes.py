@@ -124,7 +124,7 @@ async def undo_change(
     change_id: Annotated[Text, Field(description="From list_changes or from the answer of a change")],
     account: CurrentAccount,
 ) -> Confirm[Undone]:
-    """Take back a change and restore what was, after a person has confirmed it.
+    """Take back (revert) a change and restore what was, after a person has confirmed it.
 
     Reports what cannot be restored; refuses to overwrite later edits.
     """

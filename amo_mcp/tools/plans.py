@@ -43,7 +43,10 @@ async def plan_changes(
     ],
     call: CurrentCall,
 ) -> PlanAnswer:
-    """Plan many changes at once (rename, move, delete) for apply_plan: the diff, warnings and cost. Changes nothing."""
+    """Plan many changes at once, in bulk (rename, move, delete) for apply_plan: the diff, warnings and cost.
+
+    Changes nothing.
+    """
     account = call.account
     kinds = sorted({change.kind for change in changes})
     mode = (await account.cached.account()).customers_mode

@@ -80,7 +80,10 @@ async def update_status(
     sort: Annotated[Sort | None, BLANK_IS_NONE, Field(description="New position")] = None,
     color: Annotated[StatusColor | None, BLANK_IS_NONE, Field(description="New colour, as in create_statuses")] = None,
 ) -> Confirm[Updated[Status]]:
-    """Rename, move or recolour a customer status, after a person has confirmed it. Pass at least one field."""
+    """Rename, move (reorder) or recolour a customer status, after a person has confirmed it.
+
+    Pass at least one field.
+    """
     patch = StatusPatch(name=name, sort=sort, color=color)
     if not patch.to_payload():
         raise invalid_arguments([(", ".join(StatusPatch.model_fields), "at least one of them is required")])

@@ -55,6 +55,9 @@ ASKED = {
     "is the account in segments or periodicity mode": "get_account",
     "how many more segments can we create before the limit": "get_account",
     "I have seen the preview and say yes": "confirm_change",
+    "reorder the statuses": "update_status",
+    "revert my last edit": "undo_change",
+    "do a bulk rename of segments": "plan_changes",
 }
 VERBS = [
     "rename",
