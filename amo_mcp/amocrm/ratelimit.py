@@ -14,6 +14,9 @@ OnWait = Callable[[float, Message], Awaitable[None]]
 MAX_WAIT = 10.0
 """Seconds of a pause that a request waits for; a longer one is raised as `RateLimited`, so that the caller knows."""
 
+REUSE_AFTER = 1.001
+"""Seconds after which a slot that was given back is free; the millisecond is for rounding."""
+
 
 class Slot(NamedTuple):
     """The permission to send one request.

@@ -31,37 +31,36 @@ async def open_account(settings: ServingSettings) -> AsyncIterator[AmoAccount]:
 
 def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
     """The account of `settings`; what it opens when it is used is closed with `stack`."""
-    if settings.sandbox:
-        return _sandbox_account(settings, stack)
-    base_url = settings.base_url
-    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+    session, http = _sandbox_session(settings) if settings.sandbox else _session(settings)
     stack.push_async_callback(http.aclose)
-    tokens: TokenSource = (
-        OAuthTokenSource(sign_in_store(settings, base_url), http, allowed=settings.checked_base_url)
-        if settings.access_token is None
-        else LongLivedToken(settings.access_token)
-    )
-    client = AmoClient(Session(base_url, tokens, http, rate_limiter(settings)))
+    client = AmoClient(session)
     profile = AccountProfile(client, settings.language)
-    database = Database(settings.state, base_url, profile.account_id)
+    database = MemoryDatabase() if settings.sandbox else Database(settings.state, settings.base_url, profile.account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
     rate = settings.rate_limit
     return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, requests_per_second=rate)
 
 
-def _sandbox_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccount:
-    """The embedded sandbox: everything is kept in memory, and nothing is paced."""
+def _session(settings: ServingSettings) -> tuple[Session, HttpTransport]:
+    """The account that the settings name, over the network."""
+    base_url = settings.base_url
+    http = HttpTransport(timeout=settings.timeout, direct=is_loopback(base_url))
+    tokens: TokenSource = (
+        OAuthTokenSource(sign_in_store(settings, base_url), http, allowed=settings.checked_base_url)
+        if settings.access_token is None
+        else LongLivedToken(settings.access_token)
+    )
+    return Session(base_url, tokens, http, rate_limiter(settings)), http
+
+
+def _sandbox_session(settings: ServingSettings) -> tuple[Session, HttpTransport]:
+    """The embedded sandbox, whose requests are not paced."""
     from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
     from amo_mcp.storage.memory.rate_limit import Unlimited
 
     http = HttpTransport(timeout=settings.timeout, app=Sandbox().app)
-    stack.push_async_callback(http.aclose)
-    session = Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited())
-    client, database = AmoClient(session), MemoryDatabase()
-    journal, plans = SqliteJournal(database), SqlitePlanStore(database)
-    profile, rate = AccountProfile(client, settings.language), settings.rate_limit
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, requests_per_second=rate)
+    return Session(settings.base_url, LongLivedToken(SecretStr(ADMIN_TOKEN)), http, Unlimited()), http
 
 
 def sign_in_store(settings: Settings, base_url: str) -> CredentialStore:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amo_mcp.amocrm.ratelimit import REUSE_AFTER
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.executor import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.steps import Create, Step, field_ids
-
-_SLOT_SECONDS = 1.001
-"""Seconds after the beginning of an answer for which the slot of its request is not used again (`RateLimiter`)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Pace:
         """Seconds from the sending of the first request to the answer to the last, when all slots were free."""
         rounds, rest = divmod(requests - 1, self.per_second)
         return (
-            rounds * max(_SLOT_SECONDS + self.round_trip, self.per_second * self.round_trip)
+            rounds * max(REUSE_AFTER + self.round_trip, self.per_second * self.round_trip)
             + (rest + 1) * self.round_trip
         )
 

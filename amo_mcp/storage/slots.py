@@ -10,8 +10,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
-REUSE_AFTER = 1.001
-"""Seconds after which a slot that was given back is free; the millisecond is for rounding."""
+from amo_mcp.amocrm.ratelimit import REUSE_AFTER
 
 MAX_PAUSE = 3600.0
 """Seconds; should the API ask for a longer pause, it is asked again after these."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.amocrm.inputs import BLANK_IS_NONE, LAX, ZERO_IS_NONE, Text
+from amo_mcp.amocrm.inputs import LAX, ZERO_IS_NONE, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import check_room
@@ -21,7 +21,7 @@ from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message, Texts, texts
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
-from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
+from amo_mcp.tools.runtime.paging import Cursor, cursor_after, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 MAX_PAGE_SIZE = 100
@@ -78,7 +78,7 @@ async def list_changes(
     limit: Annotated[
         Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
     ] = None,
-    cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> ChangeList:
     """List what was changed through this server, newest first, with what undo_change needs."""
     await account.recover()

@@ -27,7 +27,7 @@ from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import fold
 from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
-from amo_mcp.tools.runtime.paging import cursor_after, first_that_fit, parse_cursor
+from amo_mcp.tools.runtime.paging import Cursor, cursor_after, first_that_fit, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
 SegmentId = Annotated[EntityId, Field(description="Segment id")]
@@ -80,7 +80,7 @@ async def list_segments(
     limit: Annotated[
         Annotated[int, Field(ge=1, le=MAX_SEGMENTS), LAX] | None, ZERO_IS_NONE, Field(description="Page size")
     ] = None,
-    cursor: Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
 ) -> SegmentList:
     """List (show) the customer segments, or find some by name. They exist in the segments mode only."""
     start = parse_cursor(cursor)

@@ -26,6 +26,12 @@ from tests.storage.backends import open_memory, open_sqlite
 AT_REST = 61.0
 """Seconds after which a request that was broken off does not arrive any more."""
 
+EXPECTED = {
+    *("target_changed", "conflict", "unavailable", "outcome_unknown", "rejected", "rate_limited", "limit_reached"),
+    "not_found",
+}
+"""Codes of errors that a random story may meet."""
+
 _SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
 _NOT_SET_BY_A_PERSON = {"id", "created_at", "updated_at", "customers_count", "conditions", "sort"}
 

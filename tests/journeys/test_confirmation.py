@@ -20,12 +20,8 @@ from mcp_types import (
 )
 from typing_extensions import override
 
-from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.approvals import Approval
-from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
-from amo_mcp.confirmation.ways import Channel
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.clock import Clock
@@ -60,16 +56,8 @@ class RecordingApprovals(MemoryApprovalStore):
         self.opened: list[Approval] = []
 
     @override
-    async def open(
-        self,
-        channel: Channel,
-        caller: Caller,
-        tool: str,
-        request_digest: str,
-        change: PendingChange,
-        reader: Reader = ANYBODY,
-    ) -> Approval:
-        approval = await super().open(channel, caller, tool, request_digest, change, reader)
+    async def open(self, *args: Any, **kwargs: Any) -> Approval:
+        approval = await super().open(*args, **kwargs)
         self.opened.append(approval)
         return approval
 

@@ -26,20 +26,20 @@ from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.sandbox.api import segments, statuses
 from tests.clock import Clock
 from tests.conftest import Person, answer
-from tests.journeys.lives import AT_REST, Interruption, Json, Life, differences, living, settings, step_outcomes
+from tests.journeys.lives import (
+    AT_REST,
+    EXPECTED,
+    Interruption,
+    Json,
+    Life,
+    differences,
+    living,
+    settings,
+    step_outcomes,
+)
 
 pytestmark = pytest.mark.exhaustive
 
-EXPECTED = {
-    "target_changed",
-    "conflict",
-    "unavailable",
-    "outcome_unknown",
-    "rejected",
-    "rate_limited",
-    "limit_reached",
-    "not_found",
-}
 MAX_ENTITIES = 20
 
 CLEAR: list[Json] = [

@@ -8,10 +8,11 @@ import binascii
 import re
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from amo_mcp.amocrm.inputs import BLANK_IS_NONE, Text
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import quote
 from amo_mcp.tools.runtime.answers import as_json
@@ -23,6 +24,9 @@ _ENVELOPE_BYTES = 200
 """Bytes of such an answer beside its entities, at most."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+Cursor = Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")]
+"""The type of the argument that says which page."""
 
 _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
 
