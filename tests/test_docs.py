@@ -76,6 +76,7 @@ def test_the_architecture_names_every_file_of_every_room_and_no_other() -> None:
     assert {room for room in named if "/" not in room} | leaves == at_the_top
 
 
+@pytest.mark.requirement("DOC-3")
 @pytest.mark.parametrize("document", DOCS, ids=lambda file: file.name)
 def test_every_path_and_link_of_a_document_leads_somewhere(document: Path) -> None:
     text = document.read_text("utf-8")
@@ -92,6 +93,7 @@ def test_every_excerpt_of_code_stands_in_the_file_that_it_names(document: Path) 
     assert [file for file, code in excerpts if code not in (ROOT / file).read_text("utf-8")] == []
 
 
+@pytest.mark.requirement("DOC-3")
 def test_every_page_of_the_site_is_in_its_navigation_once() -> None:
     navigation = re.findall(r'"([\w./-]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8"))
     assert sorted(navigation) == sorted(page.as_posix() for page in site.pages())

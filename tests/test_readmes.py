@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from amo_mcp.settings import LoginSettings
 from amo_mcp.tools.runtime.catalog import catalog
 
@@ -25,20 +27,24 @@ def same_in_both(pattern: str) -> list[str]:
     return english
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_show_the_same_commands() -> None:
     assert {"$ amo-mcp config cursor --sandbox", "make demo"} <= set(same_in_both(r"^\$ .*$|^make \w+"))
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_name_the_same_things_in_code() -> None:
     named = same_in_both(r"`[^`\n]+`")
     assert {f"`{tool}`" for tool in catalog()} <= set(named)
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_name_the_same_variables_and_each_exists() -> None:
     named = same_in_both(r"\bAMO_[A-Z_]+")
     assert set(named) <= {f"AMO_{name.upper()}" for name in LoginSettings.model_fields}
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_lead_to_the_same_places() -> None:
     links = same_in_both(r"\]\(((?!README)[^)]+)\)")
     assert "docs/kommo.md" in links
@@ -46,10 +52,12 @@ def test_both_readmes_lead_to_the_same_places() -> None:
     assert "(README.md)" in RUSSIAN
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_give_the_same_numbers() -> None:
     assert "37" in same_in_both(r"\d[\d.-]*\b")
 
 
+@pytest.mark.requirement("DOC-2")
 def test_both_readmes_have_the_same_parts() -> None:
     def parts(text: str) -> list[str]:
         return [line.partition(" ")[0] for line in text.splitlines() if re.match(r"#|- |\||```", line)]

@@ -72,6 +72,7 @@ async def test_clients_of_both_eras_are_told_the_same(
         assert (await client.list_tools()).tools == tools
 
 
+@pytest.mark.requirement("DOC-3")
 def test_the_reference_describes_the_tools_and_settings_as_they_are(tools: list[Tool]) -> None:
     pages = reference.pages(tools)
     assert {name: (generate.REFERENCE / name).read_text("utf-8") for name in pages} == pages
