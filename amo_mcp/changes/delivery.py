@@ -11,7 +11,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
-from amo_mcp.changes.differences import differing_settings
+from amo_mcp.changes.differences import differing_settings, unordered
 from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.snapshot import read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
@@ -163,7 +163,7 @@ def _became(now: Entity, step: Update) -> bool:
     fields = patch.pop("custom_fields_values", [])
     position = patch.pop("sort", None)
     telling = {name: value for name, value in patch.items() if value != getattr(step.before, name)}
-    if (telling or fields) and all(getattr(now, name) == value for name, value in patch.items()) and _fit(now, fields):
+    if (telling or fields) and _has(now, patch) and _fit(now, fields):
         return True
     differing = differing_settings(step.before, now)
     if (telling or position is None) and "sort" in differing:
@@ -172,6 +172,10 @@ def _became(now: Entity, step: Update) -> bool:
     if differing:
         raise Indeterminate
     return not (telling or fields or position is not None)
+
+
+def _has(now: Entity, settings: Mapping[str, Any]) -> bool:
+    return all(unordered(name, getattr(now, name)) == unordered(name, value) for name, value in settings.items())
 
 
 def _fit(now: Entity, fields: Sequence[Mapping[str, Any]]) -> bool:

@@ -12,6 +12,7 @@ from amo_mcp.changes.steps import Entity, kind_of, label_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _FIELDS = "custom_fields_values"
+_PRICES = "available_products_price_types"
 _MAX_NAMED_FIELDS = 5
 
 
@@ -85,8 +86,17 @@ def described(differences: Iterable[Difference], limit: int) -> list[str]:
 def differing_settings(before: Entity, now: Entity) -> list[str]:
     """The names of the settings in which two readings of an entity differ; fields are compared by id and values."""
     was, is_now = comparable(before), comparable(now)
-    names = [name for name in {**was, **is_now} if name != _FIELDS and was.get(name) != is_now.get(name)]
+    names = [
+        name
+        for name in {**was, **is_now}
+        if name != _FIELDS and unordered(name, was.get(name)) != unordered(name, is_now.get(name))
+    ]
     return [*names, _FIELDS] if differing_fields(before, now) else names
+
+
+def unordered(name: str, setting: Any) -> Any:
+    """A setting for comparison: of price fields the order does not count."""
+    return sorted(setting or ()) if name == _PRICES else setting
 
 
 def differing_fields(before: Entity, now: Entity) -> Sequence[int]:

@@ -24,13 +24,15 @@ from amo_mcp.changes.events import ChangeEvent, ChangeEvents
 from amo_mcp.changes.execution import Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import Journal, JournalUnusable
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.positions import Place, can_be_told, position_back
 from amo_mcp.changes.records import ChangeStatus, overall_status
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, on_account, read_snapshot, read_targets
-from amo_mcp.changes.steps import Create, Delete, Step, exceeds_limit, moves_status, summary_of
+from amo_mcp.changes.steps import Create, Delete, Step, Update, exceeds_limit, moves_status, summary_of
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message
+from amo_mcp.text import quote
 
 logger = logging.getLogger(__name__)
 
@@ -213,13 +215,13 @@ class _Run:
         return _pending(batch, self.snapshot, self.steps)
 
     async def _check_again(self, batch: Sequence[Step]) -> None:
-        """Compare a batch that is about to be sent again, once what it was compared with has grown old.
+        """Compare a batch that is about to be sent again: a deletion always, else once its picture has grown old.
 
         Raises:
             TargetChanged: somebody changed a target while the server waited.
             AmoError: the account cannot be read.
         """
-        if self.executor.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
+        if not isinstance(batch[0], Delete) and self.executor.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
             return
         snapshot = await read_targets(self.executor.client, batch)
         if differences := drift(batch, snapshot, among=self.steps, zone=self.executor.zone):
@@ -257,13 +259,27 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
 
 
 def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step]) -> list[Step]:
-    """The steps as they are recorded before they are sent: with what is really there now."""
+    """The steps as they are recorded before they are sent: with what is really there now, and with today's positions.
+
+    Raises:
+        TargetChanged: where a status is to come back to cannot be told any more.
+    """
     created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
     pending: list[Step] = []
     for step in on_account(batch, snapshot):
         if isinstance(step, Create):
             existing = tuple({*snapshot.ids(step.kind), *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
+        elif isinstance(step, Update) and step.place is not None:
+            pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))
         else:
             pending.append(step.with_outcome("pending"))
     return pending
+
+
+def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:
+    """The step with the position that leads to its place among the statuses as they are."""
+    if not can_be_told(snapshot.places, place):
+        raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")
+    position = position_back(snapshot.places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
+    return replace(step, patch=step.patch.model_copy(update={"sort": position}))

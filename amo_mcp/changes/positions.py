@@ -42,6 +42,13 @@ def is_between(places: Places, status_id: int, place: Place) -> bool:
     return is_after and (place.before is None or mine < rank[place.before])
 
 
+def can_be_told(places: Places, place: Place) -> bool:
+    """Whether a place still is one: what stood around it is there, in the same order."""
+    rank = {one: number for number, (one, _) in enumerate(places)}
+    sides = [rank.get(one, -1) for one in place if one is not None]
+    return -1 not in sides and sides == sorted(sides)
+
+
 def place_left(places: Places, status_id: int, position: int, among: Collection[int]) -> Place:
     """Between which of the statuses `among` it stood once it had been given that position.
 

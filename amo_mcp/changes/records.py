@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.positions import Place
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, payload_of
 
 ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
@@ -62,6 +63,8 @@ def to_record(step: Step) -> dict[str, Any]:
         record["existing_ids"] = list(step.existing_ids)
     if isinstance(step, Update) and step.places:
         record["places"] = [list(place) for place in step.places]
+    if isinstance(step, Update) and step.place:
+        record["place"] = list(step.place)
     return record
 
 
@@ -77,7 +80,8 @@ def from_record(record: Mapping[str, Any]) -> Step:
         return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
     before = entity.model_validate(record["before"])
     places = tuple((status_id, position) for status_id, position in record.get("places", ()))
-    return Update(before, patch.model_validate(record["payload"]), places, after=after, **known)
+    place = Place(*record["place"]) if "place" in record else None
+    return Update(before, patch.model_validate(record["payload"]), places, place, after=after, **known)
 
 
 def _whole(entity: Entity) -> dict[str, Any]:

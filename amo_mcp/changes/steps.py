@@ -8,7 +8,7 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
-from amo_mcp.changes.positions import Places
+from amo_mcp.changes.positions import Place, Places
 from amo_mcp.language import Message, message
 from amo_mcp.text import quote, sanitize
 
@@ -130,11 +130,13 @@ class Update(_Writes, _Existing):
     Attributes:
         patch: what is sent.
         places: where the step moves a status, all statuses when `before` was read; else empty.
+        place: where the step puts a status back to its place, that place; its position is told right before the write.
     """
 
     action: ClassVar[Action] = "update"
     patch: SegmentPatch | StatusPatch
     places: Places = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

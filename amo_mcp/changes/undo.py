@@ -8,10 +8,20 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.differences import readable_setting, sentence
+from amo_mcp.changes.differences import readable_setting, sentence, unordered
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.positions import Places, is_between, place_in, place_left, position_back, with_placed, without
+from amo_mcp.changes.positions import (
+    Place,
+    Places,
+    can_be_told,
+    is_between,
+    place_in,
+    place_left,
+    position_back,
+    with_placed,
+    without,
+)
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
@@ -118,7 +128,7 @@ def _remove(step: Create, left: Entity, current: Entity | None, reader: Reader) 
     if current is None:
         gone = message("{title} is no longer there; there is nothing to delete.", title=_title(step))
         return Undo(not_restored=(gone,))
-    names = ("name", "color", _PRICES)
+    names = ("name", "color", _PRICES, "conditions")
     fields = {*fields_by_id(left), *fields_by_id(current)}
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields, reader)))
 
@@ -132,6 +142,7 @@ def _restore(
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
     conflicts = tuple(_conflicts(step, left, current, names, field_ids([step]), reader))
     patch, not_restored = _patch_back(step)
+    was: Place | None = None
     if isinstance(left, Status) and isinstance(step.before, Status) and step.places:
         # The account renumbers positions: what counts is between which other statuses one stands.
         others = {one for one, _ in step.places} & {*account.ids("status")} & {*dict(places)} - {current.id}
@@ -140,8 +151,10 @@ def _restore(
             now = account.worded(place_in(places, current.id, others))
             conflicts += (sentence(str(_title(step)), label_of("sort"), account.worded(place), now, left=True),)
         was = place_in(step.places, step.before.id, others)
+        if not can_be_told(places, was):
+            conflicts += (f"{_title(step)}: what stood around it was moved since, so its old place cannot be told.",)
         patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
-    steps = (Update(current, patch),) if patch.to_payload() else ()
+    steps = (Update(current, patch, place=was),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
 
 
@@ -232,7 +245,7 @@ def _conflicts(
     """What is not as the step left it, of what is known of how it left it."""
     for name in names:
         was, now = getattr(left, name, None), getattr(current, name, None)
-        if name in left.model_fields_set and _comparable(was) != _comparable(now):
+        if name in left.model_fields_set and unordered(name, was) != unordered(name, now):
             yield sentence(
                 str(_title(step)), label_of(name), readable_setting(name, was), readable_setting(name, now), left=True
             )
@@ -245,11 +258,6 @@ def _conflicts(
                 yield sentence(
                     str(_title(step)), label, readable_values(was, reader), readable_values(now, reader), left=True
                 )
-
-
-def _comparable(setting: Any) -> Any:
-    """A setting for comparison: of price-type fields the order does not count."""
-    return sorted(setting) if isinstance(setting, list) else setting
 
 
 def _title(step: Step) -> Message:

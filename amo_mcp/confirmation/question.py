@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Create, Delete, Step, Update, customers_affected, title_of
+from amo_mcp.changes.steps import Create, Delete, Step, Update, customers_affected, kind_of, title_of
 from amo_mcp.confirmation.diff import Setting, color_value, headline, settings_of
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, sanitize
@@ -145,7 +145,8 @@ def _losses(change: PendingChange, texts: Texts) -> Iterator[str]:
 
 
 def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
-    kinds = {step.kind for step in steps if isinstance(step, Delete)}
+    deleted = [step.before for step in steps if isinstance(step, Delete)]
+    kinds = {*map(kind_of, deleted)}
     if "segment" in kinds:
         yield texts(
             "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.",
@@ -156,6 +157,8 @@ def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
             "The customers of the deleted statuses will be moved to other statuses by their conditions; "
             "how many is not known."
         )
+    if any(isinstance(one, Status) and any(one.conditions) for one in deleted):
+        yield texts("The conditions of the deleted statuses cannot be set again through the API.")
 
 
 def _facts(change: PendingChange, reader: Reader) -> Iterator[str]:

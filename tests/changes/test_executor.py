@@ -13,7 +13,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import OutcomeUnknown, Rejected, Unavailable
 from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
@@ -21,6 +21,7 @@ from amo_mcp.changes.executor import Executor, check_room
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
+from amo_mcp.changes.positions import Place, places_of
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged
@@ -564,3 +565,47 @@ def test_room_that_somebody_took_since_is_missed_before_anything_is_sent() -> No
     with pytest.raises(LimitReached) as caught:
         check_room(steps, holding(100))
     assert (caught.value.kind, caught.value.count, caught.value.wanted) == ("segment", 100, 1)
+
+
+@pytest.mark.requirement("CONFIRM-11")
+@pytest.mark.parametrize("fault", [Fault("DELETE", status=503), Fault("DELETE", retry_after=0)])
+async def test_a_deletion_that_is_sent_again_is_compared_again_however_young_the_last_reading_is(
+    fault: Fault, sandbox: Sandbox
+) -> None:
+    sandbox.faults.add(fault)
+    async with workshop(sandbox) as shop:
+        shop.on_write = lambda _: sandbox.account.segments[66].update(customers_count=500)
+        with pytest.raises((TargetChanged, OutcomeUnknown, Unavailable)):
+            await shop.execute("delete_segment", [Delete(await shop.segment(66))])
+    assert shop.writes() == [f"DELETE {SEGMENTS}/66"]
+    assert 66 in sandbox.account.segments
+
+
+async def moved_back(shop: Workshop) -> tuple[Update, list[int]]:
+    """The step that takes a status back between its neighbours, and the statuses in order before the move."""
+    order = [status.id for status in sorted(await shop.client.statuses(), key=lambda status: status.sort)]
+    await shop.client.update_status(order[3], StatusPatch(sort=0))
+    statuses = {status.id: status for status in await shop.client.statuses()}
+    place = Place(order[2], order[4])
+    return Update(statuses[order[3]], StatusPatch(sort=3), places_of(statuses.values()), place), order
+
+
+@pytest.mark.requirement("UNDO-1")
+async def test_a_status_comes_back_to_its_place_also_where_statuses_were_added_while_a_person_was_asked(
+    periodicity: Sandbox,
+) -> None:
+    async with workshop(periodicity) as shop:
+        step, order = await moved_back(shop)
+        await shop.client.create_statuses([StatusDraft(name=name, sort=1) for name in "АБВ"])
+        await shop.execute("undo_change", [step])
+        now = sorted(await shop.client.statuses(), key=lambda status: status.sort)
+    assert [status.id for status in now if status.id in order] == order
+
+
+async def test_a_status_whose_old_neighbour_is_gone_is_not_moved(periodicity: Sandbox) -> None:
+    async with workshop(periodicity) as shop:
+        step, order = await moved_back(shop)
+        del periodicity.account.statuses[order[4]]
+        shop.log.clear()
+        error = await nothing_happens(shop, [step], TargetChanged)
+    assert str(error) == f"What stood around the status «{step.name}» was moved or deleted since."

@@ -19,7 +19,7 @@ from tests.conftest import session_at
 pytestmark = pytest.mark.anyio
 
 SEGMENTS = "/api/v4/customers/segments"
-VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48)
+VIP = Segment(id=51, name="VIP", color="6610f2", customers_count=48, available_products_price_types=[4, 5])
 WARM = Status(id=7, name="Тёплые", sort=2, color="#fff000")
 
 
@@ -89,6 +89,7 @@ async def test_a_segment_whose_count_was_not_shown_is_not_deleted_once_it_has_cu
         ({"color": "ae003f", "name": "Чужое"}, ("color", "name")),
         ({"available_products_price_types": [1]}, ("available_products_price_types",)),
         ({"custom_fields_values": [{"field_id": 1, "values": [{"value": "1"}]}]}, ("custom_fields_values",)),
+        ({"available_products_price_types": [5, 4]}, ()),
         ({"updated_at": None, "account_id": 7}, ()),
     ],
 )

@@ -506,3 +506,9 @@ def test_what_was_deleted_since_and_came_back_under_a_new_id_is_taken_for_what_i
     assert undone(creation, current=(same,), recreated=RECREATED) == Told((Delete(same, undoes=0),))
     somebodys = VIP.model_copy(update={"id": 99, "name": "Чужое"})
     assert len(undone(update, current=(somebodys,), recreated=RECREATED).conflicts) == 1
+
+
+def test_conditions_that_were_set_since_on_a_created_status_are_a_conflict() -> None:
+    new = Status(id=13, name="Новый", sort=1, conditions=[])
+    undo = undone(created(new), current=(new.model_copy(update={"conditions": [["x"]]}),))
+    assert undo.conflicts == ("status «Новый» (id 13): conditions were set to empty and are now ['x'].",)

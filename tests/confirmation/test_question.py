@@ -333,6 +333,7 @@ def test_deletions_in_a_plan_and_in_an_undo_say_what_is_lost(undo: bool) -> None
         "Customers of the deleted segments: 48. Their members and conditions cannot be restored.",
         "The customers of the deleted statuses will be moved to other statuses by their conditions; "
         "how many is not known.",
+        "The conditions of the deleted statuses cannot be set again through the API.",
         "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
         "What an undo brings back has another id.",
     )
