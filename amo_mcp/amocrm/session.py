@@ -26,8 +26,9 @@ from pydantic import SecretStr
 
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
-from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter, Slot
+from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
 from amo_mcp.amocrm.responses import data_of, error_of
+from amo_mcp.amocrm.round_trip import RoundTrip
 from amo_mcp.amocrm.tokens import TokenSource
 from amo_mcp.language import message
 
@@ -41,9 +42,6 @@ MAX_ATTEMPTS = 4
 
 MAX_RETRYING = 45.0
 """Seconds after which no new attempt begins."""
-
-_WEIGHT = 0.2
-"""How much the latest round trip counts in the figure of the recent ones."""
 
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 
@@ -85,8 +83,6 @@ class Session:
 
     Attributes:
         base_url: the account's address, which changes when it turns out to have been renamed.
-        round_trip: seconds from the sending of a request to the beginning of its answer, of the recent requests that
-            had a slot, smoothed exponentially; 0 while there was none.
     """
 
     def __init__(
@@ -105,7 +101,12 @@ class Session:
         self._limiter = limiter
         self._sleep = sleep
         self._clock = clock
-        self.round_trip = 0.0
+        self._round_trip = RoundTrip(clock)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds from the sending of a request to the beginning of its answer, of the recent ones; 0 without any."""
+        return self._round_trip.seconds
 
     def prepare(self) -> None:
         """Load what the first request needs."""
@@ -215,7 +216,7 @@ class Session:
                     headers={"Authorization": f"Bearer {token.get_secret_value()}"},
                     params=request.params,
                     body=request.body,
-                    slot=self._timed(slot),
+                    slot=self._round_trip.timed(slot),
                 )
         except TransportError as lost:
             if method == "GET" or not lost.sent:
@@ -224,22 +225,6 @@ class Session:
         took, request_id = (self._clock() - started) * 1e3, response.headers.get("x-request-id")
         logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, response.status, took, request_id)
         return _Exchanged(response, token, base_url)
-
-    def _timed(self, slot: Slot) -> Slot:
-        """The slot, from the taking of which to the answer the round trip is measured."""
-        sent = 0.0
-
-        async def acquire() -> None:
-            nonlocal sent
-            await slot.acquire()
-            sent = self._clock()
-
-        async def release() -> None:
-            took = self._clock() - sent
-            self.round_trip += (took - self.round_trip) * (_WEIGHT if self.round_trip else 1)
-            await slot.release()
-
-        return Slot(acquire, release)
 
     def _retrying(self, request: _Request, until: float) -> "AsyncRetrying":
         """How a request is tried again, until a moment of the clock."""

@@ -135,7 +135,8 @@ class Journal(Protocol):
         The place is the cursor of a page: the next page is what comes `before` the place of the last one. A change
         keeps its place; new ones are above it.
         """
-        ...
+        changes, _ = await self.page(limit, before)
+        return changes
 
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
         """`changes`, and how many changes were forgotten while they could still have been undone."""

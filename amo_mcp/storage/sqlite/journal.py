@@ -79,11 +79,6 @@ class SqliteJournal(Journal):
         await file.write(partial(self._settle, change_id, found))
 
     @override
-    async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
-        changes, _ = await self.page(limit, before)
-        return changes
-
-    @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
         file = await self._database.file(to_read=True)
         return await file.read(partial(_page, limit=limit, before=before))
