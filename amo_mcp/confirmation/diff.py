@@ -4,8 +4,11 @@ What differs is always shown. What is left out of a long text or a long list is 
 """
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
@@ -24,7 +27,7 @@ MAX_SHOWN_ITEMS = 5
 _CONTEXT = 20
 """Characters that are shown on both sides of what differs in two long texts."""
 
-_MAX_COMPARED = 100_000
+_LOOKALIKES = str.maketrans("АВЕЗКМНОРСТУХЬІЈЅаеорсухіјѕ«»", "ABE3KMHOPCTYXbIJSaeopcyxijs‹›")
 _COLOR = re.compile("#?([0-9a-fA-F]{6})")
 
 
@@ -63,7 +66,9 @@ def headline(step: Step, texts: Texts) -> str:
     """What a step does to what: `Change segment «VIP» (id 51)`; of a deletion also how many customers it affects."""
     summary = summary_of(step)
     if isinstance(step, Delete) and isinstance(step.before, Segment):
-        count = step.before.customers_count or 0
+        count = step.before.customers_count
+        if count is None:
+            return texts("{summary}, number of customers unknown", summary=summary)
         return texts.plural("{summary}, {count} customer", "{summary}, {count} customers", count, summary=summary)
     return texts.of(summary)
 
@@ -116,18 +121,21 @@ class _Differ:
 
     def _field(self, sent: Mapping[str, Any], current: FieldValues | None, *, is_new: bool) -> Setting:
         """One custom field by its name, its choices by their texts, its dates as days."""
-        definition = self.definitions.get(sent["field_id"])
+        field_id = sent["field_id"]
+        definition = self.definitions.get(field_id)
         name = definition.name if definition else (current.get("field_name") if current else None)
-        shown = self.texts("Field {name}", name=shown_name(name) if name else sent["field_id"])
+        shown = self.texts("Field {name}", name=shown_name(name) if name else field_id)
+        if [field.name for field in self.definitions.values()].count(name or "") > 1:
+            shown = f"{shown} (id {field_id})"
         field_type = definition.type if definition else (current.get("field_type") if current else None)
-        choices = {choice.id: choice.value for choice in definition.enums} if definition else {}
+        choices = _told_apart(definition) if definition else {}
         before, after = (
             [readable_value(value, field_type, self.reader, choices) for value in values or []]
             for values in (current["values"] if current else [], sent["values"])
         )
         if len(before) <= 1 and len(after) <= 1:
             return self._texts(shown, None if is_new else "".join(before), "".join(after))
-        return self._lists(shown, None if is_new else before, after, quote)
+        return self._lists(shown, None if is_new else before, after, lambda text: quote(text, MAX_SHOWN_TEXT))
 
     def _setting(self, label: str, before: Value | None, after: Value, note: str = "") -> Setting:
         """The words between the two keep the order, whichever direction a script runs."""
@@ -140,11 +148,11 @@ class _Differ:
 
     def _texts(self, label: str, before: str | None, after: str) -> Setting:
         """Two texts, cut so that what differs is shown; two that look alike are said to differ."""
-        will = sanitize(after, _MAX_COMPARED)
+        will = sanitize(after, len(after) + 1)
         if before is None:
             return self._setting(label, None, self._excerpt(will, 0, len(will)))
-        was = sanitize(before, _MAX_COMPARED)
-        note = self.texts("they differ only in invisible characters") if was == will and before != after else ""
+        was = sanitize(before, len(before) + 1)
+        note = self._note(was, will) if before != after else ""
         start, end = 0, 0
         if max(len(was), len(will)) > MAX_SHOWN_TEXT:
             start, end = _common(was, will)
@@ -154,6 +162,16 @@ class _Differ:
             self._excerpt(will, start, len(will) - end),
             note,
         )
+
+    def _note(self, was: str, will: str) -> str:
+        """What is to be said of two texts that differ and look alike; empty when they do not."""
+        if was == will:
+            return self.texts("they differ only in spaces or invisible characters")
+        if _looks(was) != _looks(will):
+            return ""
+        pairs = zip_longest(was, will, fillvalue="")
+        one, other = next((left, right) for left, right in pairs if left != right)
+        return self.texts("they look alike, and differ first in {one} and {other}", one=_code(one), other=_code(other))
 
     def _excerpt(self, text: str, start: int, end: int) -> Value:
         """A part of a text, and which; of a part that is too long both ends, and how much is between them."""
@@ -179,19 +197,18 @@ class _Differ:
             return self._setting(label, None, self._some(after, 0, show))
         if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
             was, will = self._some(before, 0, show), self._some(after, 0, show)
-            alike = was == will and list(before) != list(after)
-            note = self.texts("they differ in what is not shown here") if alike else ""
-            return self._setting(label, was, will, note)
+            return self._setting(label, was, will, self._note_of_lists(was, will) if [*before] != [*after] else "")
         removed = [item for item in before if item not in after]
         added = [item for item in after if item not in before]
         if not removed and not added:
             same = self.texts("the same {count} in another order or number", count=len(after))
             return self._setting(label, None, Value(same))
-        return self._setting(
-            label,
-            self._some(removed, len(before) - len(removed), show),
-            self._some(added, len(after) - len(added), show),
-        )
+        was = self._some(removed, len(before) - len(removed), show)
+        will = self._some(added, len(after) - len(added), show)
+        return self._setting(label, was, will, self._note_of_lists(was, will))
+
+    def _note_of_lists(self, was: Value, will: Value) -> str:
+        return self.texts("they differ in what is not shown here") if _looks(was.text) == _looks(will.text) else ""
 
     def _some(self, items: Sequence[str], unchanged: int, show: Callable[[str], str]) -> Value:
         """The first few that differ, how many more, and how many are the same on both sides."""
@@ -202,6 +219,22 @@ class _Differ:
         if unchanged:
             parts.append(self.texts("{count} unchanged", count=unchanged))
         return Value(", ".join(parts) or self.texts("empty"))
+
+
+def _told_apart(definition: CustomField) -> dict[int, str]:
+    """The texts of a field's choices by id; those of several choices with the id behind them."""
+    times = Counter(choice.value for choice in definition.enums)
+    return {one.id: one.value if times[one.value] == 1 else f"{one.value} ({one.id})" for one in definition.enums}
+
+
+def _looks(text: str) -> str:
+    """A text as an eye takes it in: whatever its composition, alphabet and quotation marks."""
+    return unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
+
+
+def _code(char: str) -> str:
+    """`P (U+0050)`."""
+    return f"{char} (U+{ord(char):04X})" if char else "—"
 
 
 def _common(one: str, other: str) -> tuple[int, int]:

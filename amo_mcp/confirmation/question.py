@@ -152,6 +152,8 @@ def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
             "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.",
             count=customers_affected(steps),
         )
+    if any(isinstance(gone, Segment) and gone.customers_count is None for gone in deleted):
+        yield texts("Of some of these segments the number of customers is unknown.")
     if "status" in kinds:
         yield texts(
             "The customers of the deleted statuses will be moved to other statuses by their conditions; "

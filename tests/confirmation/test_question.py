@@ -257,12 +257,66 @@ def test_two_texts_that_differ_never_look_the_same(before: str, after: str) -> N
     patch = SegmentPatch(custom_fields_values=[field(1, {"value": after})])
     [line] = lines(Update(segment, patch))
     was, _, will = line.partition(": was ")[2].partition(" → will be ")
-    assert before == after or was != will or will.endswith("(they differ only in invisible characters)")
+    assert before == after or was != will or will.endswith("(they differ only in spaces or invisible characters)")
 
 
 def test_names_that_look_alike_are_said_to_differ() -> None:
     step = Update(Segment(id=1, name="VI\u200bP"), SegmentPatch(name="VIP"))
-    assert lines(step, ()) == ["Name: was «VIP» → will be «VIP» (they differ only in invisible characters)"]
+    assert lines(step, ()) == ["Name: was «VIP» → will be «VIP» (they differ only in spaces or invisible characters)"]
+
+
+@pytest.mark.requirement("CONFIRM-2")
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [
+        ("VIP", "VIР", "they look alike, and differ first in P (U+0050) and Р (U+0420)"),
+        ("Йога", "И\u0306ога", "they look alike, and differ first in Й (U+0419) and И (U+0418)"),
+        ("«VIP»", "‹VIP›", "they look alike, and differ first in « (U+00AB) and ‹ (U+2039)"),
+        ("A  B", "A B", "they differ only in spaces or invisible characters"),
+    ],
+)
+def test_texts_that_look_alike_are_said_to_differ_and_where(before: str, after: str, note: str) -> None:
+    [line] = lines(Update(Segment(id=1, name=before), SegmentPatch(name=after)), ())
+    assert line.endswith(f"({note})")
+
+
+def test_the_end_of_a_very_long_text_is_compared_too() -> None:
+    same = "слово " * 30_000
+    before = SEGMENT.model_copy(update={"custom_fields_values": [field(1, {"value": same + "скидка 10 %"})]})
+    patch = SegmentPatch(custom_fields_values=[field(1, {"value": same + "скидка 90 %"})])
+    [line] = lines(Update(before, patch))
+    assert "скидка 10 %" in line.partition(" → ")[0]
+    assert "скидка 90 %" in line.partition(" → ")[2]
+
+
+def test_choices_of_one_text_and_fields_of_one_name_are_told_apart_by_id() -> None:
+    choices = [{"id": 41, "value": "Зерно"}, {"id": 42, "value": "Зерно"}, {"id": 43, "value": "Молотый"}]
+    select = CustomField.model_validate({"id": 4, "name": "Помол", "type": "select", "enums": choices})
+    other = CustomField(id=5, name="Помол", type="text")
+    before = SEGMENT.model_copy(update={"custom_fields_values": [field(4, {"enum_id": 41})]})
+    patch = SegmentPatch(custom_fields_values=[field(4, {"enum_id": 42}), field(5, {"value": "а"})])
+    assert lines(Update(before, patch), (select, other)) == [
+        "Field «Помол» (id 4): was «Зерно (41)» → will be «Зерно (42)»",
+        "Field «Помол» (id 5): was empty → will be «а»",
+    ]
+
+
+def test_many_choices_that_differ_further_on_than_is_shown_are_said_to_differ() -> None:
+    long = "Очень длинный вариант " * 10
+    choices = [{"id": number, "value": f"{long}{number}"} for number in range(1, 9)]
+    definition = CustomField.model_validate({"id": 5, "name": "Каналы", "type": "multiselect", "enums": choices})
+    kept = [{"enum_id": number} for number in range(1, 7)]
+    before = SEGMENT.model_copy(update={"custom_fields_values": [field(5, *kept, {"enum_id": 7})]})
+    patch = SegmentPatch(custom_fields_values=[field(5, *kept, {"enum_id": 8})])
+    [line] = lines(Update(before, patch), (definition,))
+    assert line.endswith("(they differ in what is not shown here)")
+
+
+def test_an_unknown_number_of_customers_is_never_told_as_none() -> None:
+    unknown = Delete(Segment(id=52, name="Гости", customers_count=None))
+    question = question_of(PendingChange((VIP, unknown), plan_id="p1"), ENGLISH)
+    assert question.losses[1] == "Of some of these segments the number of customers is unknown."
+    assert question.steps[1].headline == "Delete segment «Гости» (id 52), number of customers unknown"
 
 
 def test_before_and_after_have_words_between_them_that_keep_their_order() -> None:
