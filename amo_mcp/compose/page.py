@@ -37,20 +37,9 @@ async def serve_page(page: ApprovalPage) -> None:
 
 def page_config(page: "ASGIApp") -> "uvicorn.Config":
     """How uvicorn serves a page on this machine."""
-    import uvicorn
+    from amo_mcp.transports.uvicorn import quiet_config
 
-    return uvicorn.Config(
-        page,
-        interface="asgi3",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_graceful_shutdown=1,
-    )
+    return quiet_config(page, _MAX_CONNECTIONS, http="h11", lifespan="off")
 
 
 async def _serve(page: ApprovalPage, listener: socket) -> None:

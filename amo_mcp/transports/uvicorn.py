@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import uvicorn
+from starlette.types import ASGIApp
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -23,6 +24,21 @@ MAX_CONNECTIONS = 800
 
 HEAD_SECONDS = 10.0
 """Seconds that the head of a request (its first line and headers) may take to come."""
+
+
+def quiet_config(app: ASGIApp, max_connections: int, **chosen: Any) -> uvicorn.Config:
+    """How uvicorn serves an application here: without a word, and for a second at most once it is asked to exit."""
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=max_connections,
+        timeout_graceful_shutdown=1,
+        **chosen,
+    )
 
 
 class HttpServer(uvicorn.Server):
@@ -49,20 +65,7 @@ class HttpServer(uvicorn.Server):
         self._answers = anyio.Event()
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
-        super().__init__(
-            uvicorn.Config(
-                self.app,
-                interface="asgi3",
-                http=_Protocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        super().__init__(quiet_config(self.app, MAX_CONNECTIONS, http=_Protocol, lifespan="on"))
 
     def stop(self) -> None:
         """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""
