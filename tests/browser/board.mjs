@@ -1,6 +1,7 @@
 // Shows the board in Chromium: a JSON request a line on stdin, a JSON answer a line on stdout.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
@@ -28,6 +29,7 @@ let page, frame, errors, requests;
 async function open({ scheme = "light", width = 1200, locale = "en" }) {
   await page?.context().close();
   const context = await browser.newContext({ colorScheme: scheme, locale, viewport: { width, height: 800 }, timezoneId: "UTC" });
+  context.setDefaultTimeout(10000);
   page = await context.newPage();
   [errors, requests] = [[], []];
   page.on("pageerror", (error) => errors.push(String(error)));
@@ -72,7 +74,7 @@ const actions = {
     await page.setViewportSize({ width, height: 800 });
   },
   axe: async () => {
-    await frame.addScriptTag({ path: axe }).catch(() => frame.evaluate(require("node:fs").readFileSync(axe, "utf8")));
+    await frame.evaluate(readFileSync(axe, "utf8"));
     const { violations, passes } = await frame.evaluate(() => globalThis.axe.run());
     return { violations: violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), passes: passes.length };
   },
