@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs browser linters conformance clients fix pins bench generate messages bundle clean
+.PHONY: demo test check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -32,8 +32,11 @@ docs: .venv/catalogues ## build the site in build/site; a broken link ends it
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
 
-browser: .venv/catalogues tests/browser/node_modules/installed ## the approval page in Debian's Chromium (chromium, npm)
+browser: .venv/catalogues tests/browser/node_modules/installed ## the page that asks and the board, in Debian's Chromium (chromium, npm)
 	@$(BIN)/python -m pytest tests/browser
+
+pictures: .venv/catalogues tests/browser/node_modules/installed ## pictures of the board, for the README and to look at (chromium, npm)
+	@$(BIN)/python -m tests.browser.pictures
 
 clients: .venv/catalogues tests/clients/node_modules/installed ## clients that other people wrote, and the examples (npm)
 	@$(BIN)/python -m pytest -n auto tests/clients

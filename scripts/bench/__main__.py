@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from scripts.bench.figures import Figure, figure, write
+from scripts.bench.paint import first_paint
 from scripts.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 
 _OURS = ("-m", "amo_mcp")
@@ -217,6 +218,7 @@ def _measured(part: int) -> Iterator[Figure]:
             memory(10_000 // part),
             pace("updates", "update", "PATCH", 0.9),
             pace("deletions", "delete", "DELETE", 0.45),
+            first_paint(max(3, 15 // part)),
             sizes(),
         ):
             yield from found

@@ -78,9 +78,11 @@ const actions = {
     const { violations, passes } = await frame.evaluate(() => globalThis.axe.run());
     return { violations: violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), passes: passes.length };
   },
-  // Milliseconds from the request of a page until it is painted with what it shows.
+  // Milliseconds from the request of a page until it is painted with what it shows, in a window that is open.
   paint: async (request) => {
-    await actions.open(request);
+    if (!page) await open(request);
+    await page.goto(request.address);
+    frame = page.mainFrame();
     const took = await page.evaluate(() => new Promise((done) => new PerformanceObserver((list) => done(list.getEntriesByName("first-contentful-paint")[0]?.startTime)).observe({ type: "paint", buffered: true })));
     return { took };
   },
