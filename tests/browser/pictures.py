@@ -5,6 +5,7 @@ All of them go to tests/browser/screenshots; those that the README shows also to
 
 import shutil
 from itertools import product
+from typing import Any
 
 import anyio
 
@@ -27,7 +28,7 @@ async def main() -> None:
         story = await told(language)
         async with chromium("board.mjs") as browser:
             for (tool, view), scheme, width in product(VIEWS.items(), ("light", "dark"), (320, 1200)):
-                look = {"scheme": scheme, "width": width, "locale": language}
+                look: dict[str, Any] = {"scheme": scheme, "width": width, "locale": language}
                 await browser.do("host", html=story.page, result=story.results["list_segments"], **look)
                 for seen in ("audit_segments", "list_segments", tool):
                     await browser.do("result", result=story.results[seen])
