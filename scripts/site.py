@@ -1,7 +1,7 @@
-"""Lays the site's pages out in `build/docs` (`make docs`): every Markdown page, at its place in the repository.
+"""Lays the site's pages out in `build/docs` (`make docs`): every Markdown page and picture, at its place.
 
-So a link between pages is the same for the site and for a reader of the repository. A link to a file that is no page
-leads to the repository on the site, and the file that an excerpt names becomes its title.
+So a link between pages is the same for the site and for a reader of the repository. A link to another file leads
+to the repository on the site, and the file that an excerpt names becomes its title.
 """
 
 import re
@@ -22,9 +22,14 @@ def pages() -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in found)
 
 
+def pictures() -> list[Path]:
+    """The pictures of the pages, relative to the repository."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.png"))
+
+
 def laid_out(page: Path, repository: str) -> str:
     """The text of a page for the site."""
-    known = set(pages())
+    known = {*pages(), *pictures()}
 
     def link(match: re.Match[str]) -> str:
         target = (ROOT / page.parent / match[0]).resolve()
@@ -42,6 +47,9 @@ def main() -> None:
     for page in pages():
         (PAGES / page).parent.mkdir(parents=True, exist_ok=True)
         (PAGES / page).write_text(laid_out(page, repository), "utf-8")
+    for picture in pictures():
+        (PAGES / picture).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / picture, PAGES / picture)
 
 
 if __name__ == "__main__":
