@@ -26,6 +26,7 @@ class Difference:
         settings: the names of what differs, such as `color`.
         places: where a status that moved stood and stands, for a sentence.
         zone: where the account's days begin.
+        is_unreadable: whether the entity may be there and only could not be read.
     """
 
     before: Entity
@@ -33,13 +34,14 @@ class Difference:
     settings: tuple[str, ...] = ()
     places: tuple[str, str] = ("", "")
     zone: Zone = UNKNOWN
+    is_unreadable: bool = False
 
     @property
     def sentences(self) -> list[str]:
         """What was and what is, such as "segment «VIP» (id 51): name was «VIP» and is now «Лучшие»."."""
         title = f"{kind_of(self.before)} {quote(self.before.name)} (id {self.before.id})"
         if self.now is None:
-            return [f"{title} is no longer there."]
+            return [f"{title} {'cannot be read' if self.is_unreadable else 'is no longer there'}."]
         told = []
         for name in self.settings:
             if name == "sort":

@@ -253,7 +253,7 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
     for kind, wanted in sorted(created.items()):
-        count = len(snapshot.ids(kind))
+        count = snapshot.count(kind)
         if exceeds_limit(kind, count, steps):
             raise LimitReached(kind, count, wanted)
 
@@ -268,7 +268,8 @@ def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step])
     pending: list[Step] = []
     for step in on_account(batch, snapshot):
         if isinstance(step, Create):
-            existing = tuple({*snapshot.ids(step.kind), *created})
+            hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
+            existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
         elif isinstance(step, Update) and step.place is not None:
             pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))

@@ -1,7 +1,7 @@
 """The account as it was read at one moment, and how it differs from what a person was shown."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
@@ -15,10 +15,17 @@ from amo_mcp.text import quote
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Entities by kind and id, and the custom fields of segments where they were asked for."""
+    """Entities by kind and id, and the custom fields of segments where they were asked for.
+
+    Attributes:
+        unreadable: what the account has more of and could not be read: ids, None where not even the id could.
+        knows_fields: whether the custom fields were asked for.
+    """
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
+    unreadable: Mapping[Kind, Sequence[int | None]] = field(default_factory=dict)
+    knows_fields: bool = False
 
     def target(self, step: Update | Delete) -> Entity | None:
         """What the step changes or deletes, if it is still there."""
@@ -27,6 +34,24 @@ class Snapshot:
     def ids(self, kind: Kind) -> tuple[int, ...]:
         """The ids of all entities of a kind."""
         return tuple(self.entities.get(kind, {}))
+
+    def count(self, kind: Kind) -> int:
+        """How many of a kind the account has, those that cannot be read among them."""
+        return len(self.entities.get(kind, {})) + len(self.unreadable.get(kind, ()))
+
+    def is_unreadable(self, kind: Kind, *ids: int | None) -> bool:
+        """Whether one of these ids is of an entity that is there and could not be read; None is an id that is not."""
+        return not {*ids}.isdisjoint(self.unreadable.get(kind, ()))
+
+    def defines(self, field_id: int) -> bool:
+        """Whether the account has a custom field, as far as is known."""
+        hidden = getattr(self.fields, "unreadable", ())
+        return not self.knows_fields or bool(hidden) or any(one.id == field_id for one in self.fields)
+
+    def offers(self, field_id: int, choice: object) -> bool:
+        """Whether a custom field has a choice, as far as is known; `choice` is its id, or None where there is none."""
+        choices = [one.id for known in self.fields if known.id == field_id for one in known.enums]
+        return choice is None or not choices or choice in choices
 
     @property
     def places(self) -> Places:
@@ -68,8 +93,10 @@ async def read_one(client: AmoClient, kind: Kind, entity_id: int) -> Entity:
 async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields: bool = False) -> Snapshot:
     """Everything of some kinds: one request a kind, and one more for the fields."""
     fields = await client.segment_fields() if with_fields else ()
-    entities = {kind: {entity.id: entity for entity in await read_all(client, kind)} for kind in kinds}
-    return Snapshot(entities, fields)
+    listed = {kind: await read_all(client, kind) for kind in kinds}
+    entities = {kind: {entity.id: entity for entity in listing} for kind, listing in listed.items()}
+    unreadable = {kind: listing.unreadable for kind, listing in listed.items()}
+    return Snapshot(entities, fields, unreadable, with_fields)
 
 
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
@@ -133,7 +160,7 @@ def _difference(
 ) -> Difference | None:
     now = snapshot.target(step)
     if now is None:
-        return Difference(step.before, None)
+        return Difference(step.before, None, is_unreadable=snapshot.is_unreadable(step.kind, step.before.id, None))
     names, places = [name for name in differing_settings(step.before, now) if name != "sort"], ("", "")
     if isinstance(step, Update) and step.places:
         others = ({one for one, _ in step.places} & {*snapshot.ids("status")}) - {*moved, now.id}

@@ -6,7 +6,7 @@ from typing import Any
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch, writable_name
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import Status
+from amo_mcp.amocrm.models import FieldValues, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import readable_setting, sentence, unordered
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
@@ -29,7 +29,6 @@ from amo_mcp.changes.steps import (
     Create,
     Delete,
     Entity,
-    Kind,
     Step,
     Update,
     field_ids,
@@ -61,24 +60,19 @@ class Undo:
     conflicts: tuple[str, ...] = ()
 
 
-def invert(
-    record: ChangeRecord,
-    account: Mapping[Kind, Mapping[int, Entity]],
-    recreated: RecreatedIds,
-    zone: Zone = UNKNOWN,
-) -> Undo:
+def invert(record: ChangeRecord, account: Snapshot, recreated: RecreatedIds, zone: Zone = UNKNOWN) -> Undo:
     """How to take back those steps of a change that are done.
 
     Args:
         record: the change as it stands (`Journal.change`).
-        account: the account as it is now: entities by kind and id, of every kind that the change has.
+        account: the account as it is now: every kind that the change has, and the custom fields where it has any.
         recreated: by which an entity that was deleted and created again is taken for the one that it was.
         zone: where the account's days begin.
     """
     undo = Undo()
-    places = Snapshot(account).places
+    places = account.places
     for position, step in reversed([*enumerate(record.steps)]):
-        part = _inverse(step, Snapshot(account), places, recreated, Reader(zone=zone))
+        part = _inverse(step, account, places, recreated, Reader(zone=zone))
         for inverse in part.steps:
             places = _places_after(inverse, places)
         steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
@@ -113,23 +107,28 @@ def _inverse(step: Step, account: Snapshot, places: Places, recreated: Recreated
             )
         return Undo(not_restored=(unclear,))
     entities = account.entities.get(step.kind, {})
-    current = entities.get(known.id) or entities.get(recreated.current_id(step.kind, known.id))
+    current_id = recreated.current_id(step.kind, known.id)
+    current = entities.get(known.id) or entities.get(current_id)
+    # An entry without an id may be what is looked for; what was deleted is not looked for among those.
+    hidden = (known.id, current_id) if isinstance(step, Delete) else (known.id, current_id, None)
+    if current is None and account.is_unreadable(step.kind, *hidden):
+        return Undo(conflicts=(f"{_title(step)} cannot be read, so it is left as it is.",))
     match step:
         case Create():
-            return _remove(step, known, current, reader)
+            return _remove(step, known, current, account, reader)
         case Update():
             return _restore(step, known, current, account, places, reader)
         case Delete():
-            return _recreate(step, current)
+            return _recreate(step, current, account)
 
 
-def _remove(step: Create, left: Entity, current: Entity | None, reader: Reader) -> Undo:
+def _remove(step: Create, left: Entity, current: Entity | None, account: Snapshot, reader: Reader) -> Undo:
     """Delete what was created, as it is now."""
     if current is None:
         gone = message("{title} is no longer there; there is nothing to delete.", title=_title(step))
         return Undo(not_restored=(gone,))
     names = ("name", "color", _PRICES, "conditions")
-    fields = {*fields_by_id(left), *fields_by_id(current)}
+    fields = filter(account.defines, {*fields_by_id(left), *fields_by_id(current)})
     return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields, reader)))
 
 
@@ -140,8 +139,8 @@ def _restore(
     if current is None:
         return Undo(conflicts=(f"{_title(step)} is no longer there; it cannot be changed back.",))
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
-    conflicts = tuple(_conflicts(step, left, current, names, field_ids([step]), reader))
-    patch, not_restored = _patch_back(step)
+    conflicts = tuple(_conflicts(step, left, current, names, filter(account.defines, field_ids([step])), reader))
+    patch, not_restored = _patch_back(step, account)
     was: Place | None = None
     if isinstance(left, Status) and isinstance(step.before, Status) and step.places:
         # The account renumbers positions: what counts is between which other statuses one stands.
@@ -158,7 +157,7 @@ def _restore(
     return Undo(steps, not_restored, conflicts)
 
 
-def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[Message, ...]]:
+def _patch_back(step: Update, account: Snapshot) -> tuple[SegmentPatch | StatusPatch, tuple[Message, ...]]:
     """The patch that restores what a step changed, and what of it cannot be written."""
     before = step.before
     settings = {name: getattr(before, name) for name in step.patch.to_payload() if name != _FIELDS}
@@ -167,13 +166,13 @@ def _patch_back(step: Update) -> tuple[SegmentPatch | StatusPatch, tuple[Message
         return StatusPatch(**writable), unwritable
     fields = fields_by_id(before)
     if changed := field_ids([step]):
-        writable[_FIELDS] = [
-            {"field_id": field_id, "values": values_to_send(fields.get(field_id))} for field_id in changed
-        ]
+        back, lost = _settable(step, {field_id: fields.get(field_id) for field_id in changed}, account)
+        writable |= {_FIELDS: back} if back else {}
+        unwritable += lost
     return SegmentPatch(**writable), unwritable
 
 
-def _recreate(step: Delete, current: Entity | None) -> Undo:
+def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
     """Create what was deleted once more, unless another change has brought it back."""
     title = _title(step)
     if current is not None:
@@ -195,8 +194,10 @@ def _recreate(step: Delete, current: Entity | None) -> Undo:
             message("Its position may be off by one."),
         )
     else:
-        values = {field["field_id"]: values_to_send(field) for field in before.custom_fields_values}
-        fields = [{"field_id": field_id, "values": value} for field_id, value in values.items() if value]
+        fields, gone = _settable(
+            step, {key: field for key, field in fields_by_id(before).items() if field["values"]}, account
+        )
+        unwritable += gone
         draft = SegmentDraft(
             custom_fields_values=fields or None,
             available_products_price_types=before.available_products_price_types or None,
@@ -209,6 +210,30 @@ def _recreate(step: Delete, current: Entity | None) -> Undo:
         )
         lost = (members if before.customers_count else message("Its conditions do not come back."),)
     return Undo((Create(draft),), (message("{title} comes back with a new id.", title=title), *lost, *unwritable))
+
+
+def _settable(
+    step: Update | Delete, fields: Mapping[int, FieldValues | None], account: Snapshot
+) -> tuple[list[dict[str, Any]], tuple[Message, ...]]:
+    """What can be set of custom fields again, by id: not what somebody removed from their definitions since."""
+    settable, lost = [], list[Message]()
+    for field_id, field in fields.items():
+        values = values_to_send(field)
+        offered = [value for value in values or () if account.offers(field_id, value.get("enum_id"))]
+        shown = quote((field and field.get("field_name")) or str(field_id))
+        if not account.defines(field_id):
+            lost.append(
+                message("{title}: the custom field {field} is no longer there.", title=_title(step), field=shown)
+            )
+            continue
+        if len(offered) != len(values or ()):
+            gone = message(
+                "{title}: a choice of the field {field} is no longer there.", title=_title(step), field=shown
+            )
+            lost.append(gone)
+        if offered or not values:
+            settable.append({"field_id": field_id, "values": offered or None})
+    return settable, tuple(lost)
 
 
 def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Message, ...]]:

@@ -213,11 +213,13 @@ def _partly_done(error: PartlyDone) -> Failure:
         effect = "What was done stays." if done else NOTHING_CHANGED
     if any(step.outcome == "unknown" for step in error.execution.not_done):
         effect = "It may or may not have been made."
+    is_lost = isinstance(error.failure, JournalUnusable)
+    shown = "whether the change was recorded: only then it can be undone" if is_lost else "the change"
     facts: dict[str, Any] = {"change_id": error.execution.record.id, "done": done}
     return Failure(
         worded.code,
         worded.what,
-        "list_changes shows the change. Read its targets before anything is sent again.",
+        f"list_changes shows {shown}. Read its targets before anything is sent again.",
         effect=effect,
         extra=facts | ({"not_done": not_done} if not_done else {}),
     )
@@ -225,8 +227,10 @@ def _partly_done(error: PartlyDone) -> Failure:
 
 def _target_changed(reason: str, found: Sequence[Difference]) -> Failure:
     differences = described(found, _MAX_DIFFERENCES)
-    gone = found and all(difference.now is None for difference in found)
-    changed = "It is no longer there." if gone else "It has changed since the question was asked."
+    changed = "It has changed since the question was asked."
+    if found and all(difference.now is None for difference in found):
+        unreadable = any(difference.is_unreadable for difference in found)
+        changed = "What amoCRM answers of it cannot be read." if unreadable else "It is no longer there."
     return Failure(
         "target_changed",
         reason or changed,

@@ -137,7 +137,9 @@ def _target(path: str, change: PlannedChange, account: Snapshot, problems: list[
         return None
     before = account.entities[change.kind].get(change.id)
     if before is None:
-        problems.append(Problem(f"{path}.id", f"{change.id} is no {change.kind} of this account"))
+        hidden = account.is_unreadable(change.kind, change.id)
+        what = "cannot be read" if hidden else f"is no {change.kind} of this account"
+        problems.append(Problem(f"{path}.id", f"{change.id} {what}"))
     return before
 
 
@@ -172,9 +174,9 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
 def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
     """What there would be too many of at the end."""
     problems = []
-    for kind, entities in account.entities.items():
+    for kind in account.entities:
         actions = Counter(step.action for step in steps if step.kind == kind)
-        left = len(entities) + actions["create"] - actions["delete"]
+        left = account.count(kind) + actions["create"] - actions["delete"]
         if actions["create"] and left > LIMITS[kind]:
             detail = f"there would be {left} {PLURALS[kind]}, and an account holds at most {LIMITS[kind]}"
             problems.append(Problem("changes", detail))
@@ -183,7 +185,7 @@ def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
 
 def _ordered(steps: Sequence[Step], account: Snapshot) -> list[Step]:
     """The given order; deletions go first where creations would go over a limit on the way."""
-    tight = {kind for kind, entities in account.entities.items() if exceeds_limit(kind, len(entities), steps)}
+    tight = {kind for kind in account.entities if exceeds_limit(kind, account.count(kind), steps)}
     return sorted(steps, key=lambda step: not (step.kind in tight and step.action == "delete"))
 
 

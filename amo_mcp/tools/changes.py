@@ -12,10 +12,11 @@ from amo_mcp.amocrm.inputs import LAX, ZERO_IS_NONE, Text
 from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import check_room
+from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import on_account, read_snapshot
-from amo_mcp.changes.steps import field_ids, fields_of, summary_of
+from amo_mcp.changes.steps import Delete, field_ids, fields_of, summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message, Texts, texts
@@ -132,8 +133,12 @@ async def undo_change(
     record = await account.journal.change(change_id)
     if record is None:
         raise Failure("not_found", f"There is no change {quote(change_id)}.", "list_changes has the change_ids.")
-    snapshot = await read_snapshot(account.client, sorted({step.kind for step in record.steps}))
-    undo = invert(record, snapshot.entities, await account.journal.recreated_ids(), await account.profile.zone())
+    with_fields = bool(field_ids(record.steps)) or any(
+        isinstance(step, Delete) and fields_by_id(step.before) for step in record.steps
+    )
+    kinds = sorted({step.kind for step in record.steps})
+    snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
+    undo = invert(record, snapshot, await account.journal.recreated_ids(), await account.profile.zone())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
             "conflict",
@@ -148,11 +153,10 @@ async def undo_change(
             extra=_sentences("differences", undo.conflicts),
         )
     check_room(undo.steps, snapshot)
-    definitions = await account.client.segment_fields() if field_ids(undo.steps) else ()
     return Confirm(
         PendingChange(
             on_account(undo.steps, snapshot),
-            fields_of(undo.steps, definitions),
+            fields_of(undo.steps, snapshot.fields),
             undoes=record.id,
             undone_at=record.at,
             not_restored=undo.not_restored,

@@ -609,3 +609,19 @@ async def test_a_status_whose_old_neighbour_is_gone_is_not_moved(periodicity: Sa
         shop.log.clear()
         error = await nothing_happens(shop, [step], TargetChanged)
     assert str(error) == f"What stood around the status «{step.name}» was moved or deleted since."
+
+
+async def test_entries_that_cannot_be_read_count_for_the_limit_and_for_what_was_there_before(sandbox: Sandbox) -> None:
+    model = sandbox.account.segments[51]
+    sandbox.account.segments[54]["customers_count"] = "many"
+    async with workshop(sandbox) as shop:
+        await shop.execute("create_segment", [Create(SegmentDraft(name="А"))])
+        [step] = (await shop.newest()).steps
+        assert isinstance(step, Create)
+        assert 54 in step.existing_ids
+        count = len(sandbox.account.segments)
+        sandbox.account.segments |= {number: {**model, "id": number} for number in range(1000, 1100 - count)}
+        shop.log.clear()
+        with pytest.raises(LimitReached) as caught:
+            await shop.execute("create_segment", [Create(SegmentDraft(name="Б"))])
+    assert caught.value.count == 100

@@ -131,3 +131,11 @@ async def test_a_creation_never_differs_and_a_kind_that_was_not_read_has_no_enti
     assert drift([Create(SegmentDraft(name="А"))], Snapshot({})) == []
     assert Snapshot({}).ids("segment") == ()
     assert drift([Delete(VIP)], Snapshot({"status": {51: WARM}})) == [Difference(VIP, None)]
+
+
+async def test_a_target_that_cannot_be_read_is_not_said_to_be_gone(sandbox: Sandbox, client: AmoClient) -> None:
+    sandbox.account.segments[51]["customers_count"] = "many"
+    read = await read_snapshot(client, ["segment"])
+    for seen in (read, Snapshot({"segment": {}}, unreadable={"segment": (None,)})):
+        assert described(drift([Delete(VIP)], seen), 5) == ["segment «VIP» (id 51) cannot be read."]
+    assert read.count("segment") == len(sandbox.account.segments)

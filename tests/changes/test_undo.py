@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.records import ChangeRecord
+from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
 from amo_mcp.changes.undo import invert
 
@@ -50,11 +51,11 @@ class Told:
     conflicts: tuple[str, ...] = ()
 
 
-def undone(*steps: Step, current: tuple[Entity, ...], recreated: RecreatedIds = NONE) -> Told:
+def undone(*steps: Step, current: tuple[Entity, ...], recreated: RecreatedIds = NONE, **known: Any) -> Told:
     """How a change of these steps is undone in an account that has these entities."""
     record = ChangeRecord("c", 0.0, "tool", steps, "done")
     account = {kind: {entity.id: entity for entity in current if kind_of(entity) == kind} for kind in KINDS}
-    undo = invert(record, account, recreated)
+    undo = invert(record, Snapshot(account, **known), recreated)
     return Told(undo.steps, tuple(map(str, undo.not_restored)), undo.conflicts)
 
 
@@ -512,3 +513,47 @@ def test_conditions_that_were_set_since_on_a_created_status_are_a_conflict() -> 
     new = Status(id=13, name="Новый", sort=1, conditions=[])
     undo = undone(created(new), current=(new.model_copy(update={"conditions": [["x"]]}),))
     assert undo.conflicts == ("status «Новый» (id 13): conditions were set to empty and are now ['x'].",)
+
+
+@pytest.mark.parametrize("hidden", [(51,), (None,)])
+def test_what_cannot_be_read_is_not_said_to_be_gone_and_nothing_is_undone(hidden: tuple[int | None]) -> None:
+    said = Told(conflicts=("segment «VIP» (id 51) cannot be read, so it is left as it is.",))
+    for step in (created(VIP), updated(VIP, name="А")):
+        assert undone(step, current=(), unreadable={"segment": hidden}) == said
+
+
+def test_a_deleted_segment_comes_back_also_beside_an_entry_without_an_id() -> None:
+    assert undone(deleted(VIP), current=(), unreadable={"segment": (None,)}) == undone(deleted(VIP), current=())
+
+
+DEFINED = [
+    CustomField.model_validate({"id": key, "enums": [{"id": one, "value": ""} for one in choices]})
+    for key, choices in {2: (22,), 3: (), 4: (), 5: (52,)}.items()
+]
+NO_FIELD = "segment «VIP» (id 51): the custom field «Скидка» is no longer there."
+NO_CHOICES = (
+    "segment «VIP» (id 51): a choice of the field «Доставка» is no longer there.",
+    "segment «VIP» (id 51): a choice of the field «5» is no longer there.",
+)
+
+
+@pytest.mark.requirement("UNDO-2")
+def test_fields_and_choices_that_are_no_longer_defined_are_left_out_and_said() -> None:
+    defined = Listing(DEFINED)
+    undo = undone(deleted(VIP), current=(), fields=defined, knows_fields=True)
+    assert sent(undo)[0]["custom_fields_values"] == [
+        {"field_id": 3, "values": [{"value": False}]},
+        {"field_id": 4, "values": [{"value": 1700000000}]},
+        {"field_id": 5, "values": [{"enum_id": 52}]},
+    ]
+    assert undo.not_restored[-3:] == (NO_FIELD, *NO_CHOICES)
+    step = updated(VIP, name="А", custom_fields_values=[{"field_id": 1, "values": [{"value": "9"}]}])
+    fields = [field for field in VIP.custom_fields_values if field["field_id"] != 1]
+    now = after(step, custom_fields_values=fields)
+    undo = undone(step, current=(now,), fields=defined, knows_fields=True)
+    assert (sent(undo), undo.not_restored, undo.conflicts) == ([{"name": "VIP"}], (NO_FIELD,), ())
+
+
+def test_a_definition_that_cannot_be_read_is_not_taken_for_gone() -> None:
+    undo = undone(deleted(VIP), current=(), fields=Listing(DEFINED, [1]), knows_fields=True)
+    assert NO_FIELD not in undo.not_restored

@@ -140,7 +140,7 @@ async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it
         "not_done": left if is_made else ["Create segment «Гости»: planned", *left],
         "reason": "internal",
         "message": "It stopped there: The journal could not be written (database or disk is full). "
-        "What was done stays; undo_change takes it back, plan the rest anew.",
+        "What was done stays; list_changes shows whether it was recorded, and only then undo_change takes it back.",
     }
     assert len(served.writes()) == 1 + is_made
     outcomes = [outcome for *_, outcome in step_outcomes(change)]
@@ -169,7 +169,8 @@ async def test_a_change_that_was_made_and_could_not_be_recorded_is_told_with_its
         "code": "internal",
         "message": "The journal could not be written (database or disk is full). What was done stays.",
         "retryable": False,
-        "hint": "list_changes shows the change. Read its targets before anything is sent again.",
+        "hint": "list_changes shows whether the change was recorded: only then it can be undone. "
+        "Read its targets before anything is sent again.",
         "change_id": change["change_id"],
         "done": [summary],
     }

@@ -416,3 +416,12 @@ def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]
         return planned(*changes), []
     except InvalidValues as error:
         return None, [problem.path for problem in error.problems]
+
+
+@pytest.mark.requirement("PLAN-2")
+def test_what_cannot_be_read_counts_for_the_limit_and_is_not_said_to_be_no_entity() -> None:
+    entities = {one.id: one for one in many("segment", LIMITS["segment"] - 1)}
+    full = Snapshot({"segment": entities, "status": {}}, unreadable={"segment": (999,)})
+    [(path, said)] = refused(change("create segment", name="Гости"), of=full)
+    assert (path, said) == ("changes", "there would be 101 segments, and an account holds at most 100")
+    assert refused(change("delete segment 999"), of=full) == [("changes.0.id", "999 cannot be read")]

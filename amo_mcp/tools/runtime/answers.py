@@ -11,6 +11,7 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
 from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.snapshot import TargetChanged
@@ -120,6 +121,8 @@ class Applied(ExecutedOutput):
             if change.undoes is None
             else "call undo_change again for the rest"
         )
+        if isinstance(failure, JournalUnusable):
+            rest = "list_changes shows whether it was recorded, and only then undo_change takes it back"
         return cls(
             change_id=record.id,
             status="stopped",
