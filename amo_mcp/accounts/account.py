@@ -83,7 +83,15 @@ class AmoAccount:
         """Carry out a change; see `Executor.execute`."""
         zone = await self.profile.zone()
         executor = Executor(
-            self.client, self.journal, self.events, self.report, self.clock, self.stop, self.turns, zone
+            self.client,
+            self.journal,
+            self.events,
+            self.report,
+            self.clock,
+            self.stop,
+            self.turns,
+            zone,
+            self.profile.check,
         )
         return await executor.execute(tool, change)
 
