@@ -30,7 +30,10 @@ class Credentials(BaseModel):
 
 
 class CredentialStore(Protocol):
-    """Keeps the sign-in of one account. What one process saves, the next `load` of any other finds."""
+    """Keeps the sign-in of one account. What one process saves, the next `load` of any other finds.
+
+    Whoever shares it with other processes loads, saves and deletes within `exclusive`: loading may move what is kept.
+    """
 
     @property
     def place(self) -> str:

@@ -183,7 +183,8 @@ async def _sign_in(settings: ServingSettings) -> Line:
         return _long_lived(expiry(settings.access_token))
     store = sign_in_store(settings, settings.base_url)
     try:
-        kept = await store.load()
+        async with store.exclusive():
+            kept = await store.load()
     except OSError as error:
         return Line("sign-in", f"{store.place} cannot be read ({error.strerror})", UNLOCK_HINT)
     if kept is None:

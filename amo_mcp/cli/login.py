@@ -62,7 +62,8 @@ async def _sign_in(settings: LoginSettings, pasted: str | None) -> None:
         )
     store = sign_in_store(settings, base_url)
     try:
-        await store.save(credentials)
+        async with store.exclusive():
+            await store.save(credentials)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be kept in {store.place}: {error.strerror}") from None
     settings.state.remember(base_url)

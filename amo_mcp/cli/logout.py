@@ -3,6 +3,7 @@
 import anyio
 import click
 
+from amo_mcp.amocrm.credentials import CredentialStore
 from amo_mcp.cli.wording import wrong_environment
 from amo_mcp.compose.account import sign_in_store
 from amo_mcp.settings import InvalidSettings, Settings, load_settings
@@ -26,7 +27,7 @@ def command() -> None:
         raise click.ClickException("nobody is signed in")
     store = sign_in_store(settings, base_url)
     try:
-        deleted = anyio.run(store.delete)
+        deleted = anyio.run(_delete, store)
     except OSError as error:
         raise click.ClickException(f"the tokens cannot be removed from {store.place}: {error.strerror}") from None
     try:
@@ -36,3 +37,9 @@ def command() -> None:
     if not deleted:
         raise click.ClickException(f"nobody is signed in to {base_url}")
     click.echo(f"Signed out of {base_url}.")
+
+
+async def _delete(store: CredentialStore) -> bool:
+    """Forget what is kept, whether there was anything; after a refresh that is under way, which would bring it back."""
+    async with store.exclusive():
+        return await store.delete()
