@@ -11,7 +11,7 @@ AmoError
     ├── Forbidden       403: the user lacks the right
     ├── Blocked         403 from the gateway (a page that is not the API's): the account or the address is blocked
     ├── ModeDisabled    422, and the account is in another mode than the endpoint needs
-    ├── NotFound        404 of the API, 204 on a read, or 400 whose only problem is the path `id`
+    ├── NotFound        404 of the API (a problem document), 204 on a read, or 400 whose only problem is the path `id`
     └── RateLimited     429, or a pause that the API has asked for is not over
 ```
 

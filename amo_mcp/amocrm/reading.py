@@ -1,5 +1,6 @@
 """What a response of the API has in it: an entity, a list of some, the outcome of a write, the problems of a batch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from amo_mcp.amocrm.models import ApiEntity, Listing
 
 PAGE_SIZE = 250
 """Entities on one page; the API clamps a larger `limit` to this silently."""
+
+_DIGITS = re.compile("[0-9]{1,9}", re.ASCII)
 
 _UNEXPECTED = "returned an unexpected response"
 
@@ -138,7 +141,8 @@ def placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    """A number, or the digits of one as text; 0 for anything else."""
+    return int(value) if isinstance(value, int) or _DIGITS.fullmatch(str(value)) else 0
 
 
 def _without_hal(item: Any) -> Any:

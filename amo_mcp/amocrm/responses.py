@@ -76,7 +76,7 @@ def error_of(method: str, response: Response, token: SecretStr, hint: str) -> Am
     problems = tuple(_problems(body, token))
     refusal = (status, _without(token, detail) if isinstance(detail, str) else "", problems)
     match status:
-        case 400 if problems and {problem.path for problem in problems} == {"id"}:
+        case 400 if method != "POST" and problems and {problem.path for problem in problems} == {"id"}:
             return NotFound(*refusal)
         case 401:
             return Unauthorized(*refusal, hint=hint)
@@ -84,14 +84,23 @@ def error_of(method: str, response: Response, token: SecretStr, hint: str) -> Am
             return PaymentRequired(*refusal)
         case 403:
             return Blocked(*refusal) if response.is_foreign else Forbidden(*refusal)
-        case 404 if not response.is_foreign:
-            return NotFound(*refusal)
+        case 404 if not is_foreign_404(response):
+            return Rejected(*refusal) if method == "POST" else NotFound(*refusal)
         case 429:
             return RateLimited(*refusal, retry_after=_retry_after(body, response.headers))
         case _ if 400 <= status < 500 and status not in (404, *_GATEWAY_GAVE_UP):
             return Rejected(*refusal)
         case _:
             return _no_answer(method, response)
+
+
+def is_foreign_404(response: Response) -> bool:
+    """Whether it is a 404 of something in front of the API, which sends a problem document with each of its own."""
+    if response.status != HTTPStatus.NOT_FOUND:
+        return False
+    body = response.json_object()
+    is_typed = "problem+json" in response.headers.get("content-type", "").lower()
+    return not body or not (is_typed or ("title" in body and body.get("status") == HTTPStatus.NOT_FOUND))
 
 
 def _no_answer(method: str, response: Response) -> Unavailable | OutcomeUnknown:

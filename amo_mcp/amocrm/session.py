@@ -27,7 +27,7 @@ from pydantic import SecretStr
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
-from amo_mcp.amocrm.responses import data_of, error_of
+from amo_mcp.amocrm.responses import data_of, error_of, is_foreign_404
 from amo_mcp.amocrm.round_trip import RoundTrip
 from amo_mcp.amocrm.tokens import TokenSource
 from amo_mcp.language import message
@@ -255,8 +255,7 @@ class Session:
 
 def _may_have_moved(response: Response) -> bool:
     """Whether this is how the old address of a renamed account may answer."""
-    is_router_404 = response.status == HTTPStatus.NOT_FOUND and response.is_foreign
-    return response.is_redirect or is_router_404 or response.status == HTTPStatus.UNAUTHORIZED
+    return response.is_redirect or is_foreign_404(response) or response.status == HTTPStatus.UNAUTHORIZED
 
 
 async def _check_before_retry(request: _Request) -> None:

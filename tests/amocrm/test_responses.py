@@ -50,8 +50,14 @@ REFUSALS: list[tuple[Answering, type[Refused], int, str, tuple[Problem, ...]]] =
     (Answering(403, "Denied", content_type="text/html; charset=utf-8"), Blocked, 403, "", ()),
     (Answering(403, f"\n {HTML}"), Blocked, 403, "", ()),
     (Answering(403, "Access denied"), Blocked, 403, "", ()),
-    (Answering(404, '{"detail": "Cannot GET"}'), NotFound, 404, "Cannot GET", ()),
-    (Answering(404), NotFound, 404, "", ()),
+    (
+        Answering(404, '{"detail": "Cannot GET"}', content_type="application/problem+json"),
+        NotFound,
+        404,
+        "Cannot GET",
+        (),
+    ),
+    (Answering(404, '{"title": "Not Found", "status": 404}'), NotFound, 404, "", ()),
     (Answering(405), Rejected, 405, "", ()),
     (Answering(413, HTML), Rejected, 413, "", ()),
     (Answering(418, "null"), Rejected, 418, "", ()),
@@ -167,6 +173,10 @@ PAGES = [
     Answering(404, b"", content_type="text/html"),
     Answering(404, "404 page not found", content_type="text/plain"),
     Answering(404, '{"detail": "Cannot GET'),
+    Answering(404),
+    Answering(404, '{"error": "no route"}', content_type="application/json"),
+    Answering(404, '{"detail": "Not Found"}', content_type="application/json"),
+    Answering(404, "[]", content_type="application/problem+json"),
 ]
 
 
@@ -268,3 +278,8 @@ async def test_null_is_no_answer() -> None:
             Unavailable if method == "GET" else OutcomeUnknown,
             "answered with nothing",
         )
+
+
+@pytest.mark.parametrize("app", [Answering(404, '{"title": "Not Found", "status": 404}'), Answering(400, NO_ID)])
+async def test_a_creation_is_of_no_entity_that_could_be_missing(app: Answering) -> None:
+    assert type(await raised(app, "POST")) is Rejected
