@@ -37,7 +37,7 @@ class StateDir:
         Raises:
             OSError: it cannot be made or written to.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.path)
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
 
@@ -126,6 +126,15 @@ class StateDir:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self.path / _ACCOUNTS)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may open, unless it exists.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def host_in_file_names(base_url: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from amo_mcp.amocrm.credentials import Credentials, CredentialStore
-from amo_mcp.paths import StateDir, host_in_file_names
+from amo_mcp.paths import StateDir, host_in_file_names, make_private
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class FileCredentialStore(CredentialStore):
     @override
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
+        make_private(self._lock.parent)
         lock = FileLock(self._lock, thread_local=False, mode=0o600)
         while True:
             try:

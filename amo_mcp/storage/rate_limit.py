@@ -22,6 +22,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter, Slot
 from amo_mcp.language import message
+from amo_mcp.paths import make_private
 from amo_mcp.storage.slots import SlotTable
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class SharedRateLimiter(RateLimiter):
     waits for the disk: what a power cut costs is a second with too many requests.
 
     Args:
-        file: where the slots are kept; its folder must exist.
+        file: where the slots are kept; its folder is made when it is missing.
         per_second: the limit.
         timeout: seconds after which a request has failed; the slot of a process that died is free a second later.
         sleep: waits for seconds.
@@ -187,7 +188,11 @@ class SharedRateLimiter(RateLimiter):
             BlockingIOError: another process is just at it.
             OSError: the file cannot be used.
         """
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            make_private(self._file.parent)
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             if not lock_descriptor(descriptor, blocking=False):
                 raise BlockingIOError

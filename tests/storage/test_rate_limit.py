@@ -3,6 +3,7 @@
 import fcntl
 import json
 import resource
+import shutil
 import sqlite3
 import stat
 import time
@@ -473,7 +474,8 @@ class TestLostFile:
         self, unusable: str, machine: Machine, caplog: pytest.LogCaptureFixture
     ) -> None:
         if unusable == "no folder":
-            machine.file = machine.file.parent / "missing" / machine.file.name
+            machine.file.touch()
+            machine.file /= machine.file.name
         else:
             machine.file.mkdir()
         limiters = [machine.open(7), machine.open(7)]
@@ -510,10 +512,11 @@ class TestLostFile:
             lambda file: file.write_bytes(GARBAGE),
             lambda file: file.write_bytes(b""),
             lambda file: file.unlink(),
+            lambda file: shutil.rmtree(file.parent),
             lambda file: file.with_name("other").rename(file),
             endless_slots,
         ],
-        ids=["garbage", "emptied", "removed", "replaced", "endless"],
+        ids=["garbage", "emptied", "removed", "folder removed", "replaced", "endless"],
     )
     @pytest.mark.requirement("LIMIT-3")
     async def test_a_file_that_is_lost_while_it_is_used_is_made_anew_and_shared(
@@ -523,11 +526,13 @@ class TestLostFile:
         for limiter in (one, other):
             await machine.request(limiter)
         machine.file.with_name("other").write_bytes(GARBAGE)
+        machine.file.parent.chmod(0o700)
         spoil(machine.file)
         for limiter in (one, other, one, other):
             await machine.request(limiter)
         assert machine.sent == [0, 0, AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN]
         assert (one.shared, other.shared, warnings(caplog)) == (True, True, [])
+        assert stat.S_IMODE(machine.file.parent.stat().st_mode) == 0o700
 
     async def test_a_request_that_is_on_its_way_when_the_file_is_lost_keeps_its_slot_until_it_is_answered(
         self, machine: Machine
@@ -635,10 +640,12 @@ class TestLostFile:
 
 @contextmanager
 def no_folder(folder: Path) -> Iterator[None]:
-    """The state folder is away for a moment."""
+    """The state folder is away for a moment, and cannot be made anew."""
     away = folder.with_name(f"{folder.name}-away")
     folder.rename(away)
+    folder.touch()
     yield
+    folder.unlink()
     away.rename(folder)
 
 

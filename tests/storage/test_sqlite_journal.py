@@ -1,6 +1,7 @@
 """What the journal promises of its file, and between processes."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -221,13 +222,25 @@ async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(
     journal = opened(folder)
     record = await journal.begin("update_segment", [RENAME])
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(JournalUnusable, match="No such file or directory") as caught:
+    folder.touch()
+    with pytest.raises(JournalUnusable, match="File exists") as caught:
         await journal.begin("update_segment", [RENAME])
     assert not caught.value.begun
     with pytest.raises(JournalUnusable):
         await journal.changes(10)
+    folder.unlink()
     (tmp_path / "elsewhere").rename(folder)
     assert [change.id for _, change in await journal.changes(10)] == [record.id]
+
+
+async def test_a_folder_that_was_removed_is_made_anew_for_its_owner_alone(opened: Open, tmp_path: Path) -> None:
+    journal = opened(tmp_path / "state")
+    await journal.begin("update_segment", [RENAME])
+    shutil.rmtree(tmp_path / "state")
+    assert await journal.changes(10) == []
+    record = await journal.begin("update_segment", [RENAME])
+    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
 async def test_a_file_that_is_removed_while_a_change_begins_lets_it_fail(opened: Open, tmp_path: Path) -> None:

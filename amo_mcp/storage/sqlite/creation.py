@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from amo_mcp.changes.journal import JournalUnusable
-from amo_mcp.paths import StateDir
+from amo_mcp.paths import StateDir, make_private
 from amo_mcp.storage.sqlite.process_lock import remove_dead_locks
 
 _ACCOUNT_ID = """
@@ -33,7 +33,7 @@ def ensure_exists(file: Path, find_legacy: Callable[[], Path | None]) -> None:
     """
     if file.exists():
         return
-    file.parent.stat()  # A folder that is not there is not made: whoever removed it knows why.
+    make_private(file.parent)
     lock = FileLock(file.with_suffix(".lock"), timeout=_MAX_WAIT, mode=0o600)
     with lock:
         if not file.exists():
