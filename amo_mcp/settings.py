@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _is_expanded(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str) and _REFERENCE.fullmatch(value.strip()):
+        if isinstance(value, str) and is_reference(value):
             raise ValueError(
                 f"AMO_{(info.field_name or '').upper()} is a reference that nothing has replaced, such as ${{NAME}}: "
                 "set the variable that it refers to, or put the value itself there"
@@ -233,6 +233,11 @@ def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
             "AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in AMO_ALLOWED_HOSTS"
         )
     return base_url
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value is a reference that a client or a shell has not replaced by what it stands for."""
+    return _REFERENCE.fullmatch(value.strip()) is not None
 
 
 def is_loopback(base_url: str) -> bool:

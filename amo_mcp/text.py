@@ -80,6 +80,11 @@ def quote(name: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     return f"«{visible.translate(_QUOTES)}»" if visible else "(no visible name)"
 
 
+def quote_given(text: str) -> str:
+    """What a caller gave, quoted, with an escape for each character that nobody sees: it may be what is wrong."""
+    return quote(escape_invisible(text[: MAX_NAME_CHARACTERS * 20]))
+
+
 def quote_unless_code(text: str) -> str:
     """A colour, a mode or a type as it is, such as `ff8f92`; quoted when it does not look like a code."""
     return text if not text or _CODE.fullmatch(text) else quote(text)

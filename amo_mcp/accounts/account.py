@@ -75,7 +75,8 @@ class AmoAccount:
         """The account for one call: `report` is called when it waits, and when it goes on."""
 
         async def on_wait(seconds: float, reason: Message) -> None:
-            await report(0, None, message("Waiting {seconds} s for {reason}", seconds=round(seconds), reason=reason))
+            if whole := round(seconds):
+                await report(0, None, message("Waiting {seconds} s for {reason}", seconds=whole, reason=reason))
 
         return replace(self, client=self.client.reporting(on_wait), report=report)
 

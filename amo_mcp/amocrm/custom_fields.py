@@ -15,12 +15,15 @@ from amo_mcp.amocrm.inputs import BLANK_IS_NONE, ZERO_IS_NONE, EntityId, StrictI
 from amo_mcp.amocrm.limits import MAX_VALUES
 from amo_mcp.amocrm.models import CustomField, FieldChoice
 from amo_mcp.amocrm.zones import Zone
-from amo_mcp.text import quote, quote_unless_code
+from amo_mcp.text import escape_invisible, quote, quote_given, quote_unless_code
 
 _TRUE = {"true", "1", "yes", "да"}
 _FALSE = {"false", "0", "no", "нет"}
 _CHOICES = {"select", "multiselect", "radiobutton"}
 _SHOWN_CHOICES = 30
+_FILLERS = {"", "0", "0.0", "false"}
+"""Beside a choice, text that says nothing: what models fill a key with that they do not mean."""
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
@@ -29,10 +32,6 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
-
-
-def _empty_for_null(value: Any) -> Any:
-    return [] if value is None else value
 
 
 class ValueInput(StrictInput):
@@ -52,7 +51,6 @@ class FieldInput(StrictInput):
     field_code: Annotated[Text | None, BLANK_IS_NONE, Field(description="Field code (or give field_id)")] = None
     values: Annotated[
         list[ValueInput],
-        BeforeValidator(_empty_for_null),
         Field(max_length=MAX_VALUES, description="Values; [] clears the field"),
     ]
 
@@ -109,7 +107,7 @@ def _definition(field: FieldInput, definitions: Sequence[CustomField]) -> Custom
     for definition in definitions:
         if field.field_id in (None, definition.id) and field.field_code in (None, definition.code):
             return definition
-    named = [str(field.field_id or ""), quote_unless_code(field.field_code or "")]
+    named = [str(field.field_id or ""), quote_unless_code(escape_invisible(field.field_code or ""))]
     known = [
         f"{item.id} {quote(item.name)}{f' ({quote_unless_code(item.code)})' if item.code else ''}"
         for item in definitions
@@ -143,12 +141,13 @@ def _values(
 
 
 def _without_filler(item: ValueInput) -> ValueInput:
-    """The value without the `value` that says nothing, `0` or `""` beside a choice.
+    """The value without the `value` that says nothing beside a choice.
 
     Raises:
         _Unfit: it is all that there is, and empty.
     """
-    if item.value in ("", "0") and (item.enum_id is not None or item.enum_code is not None):
+    is_chosen = item.enum_id is not None or item.enum_code is not None
+    if is_chosen and (item.value or "").strip() in _FILLERS:
         return item.model_copy(update={"value": None})
     if item.value == "":
         raise _Unfit("takes no empty value; values: [] clears it")
@@ -163,7 +162,7 @@ def _choice(item: ValueInput, definition: CustomField) -> dict[str, Any]:
     for choice in definition.enums:
         if _same_choice(item, choice):
             return {"enum_id": choice.id}
-    named = item.enum_id or quote(item.enum_code or item.value or "")
+    named = item.enum_id or quote_given(item.enum_code or item.value or "")
     raise _Unfit(f"has no choice {named}; the choices are: {_choices(definition.enums)}")
 
 
@@ -189,7 +188,7 @@ def _plain(item: ValueInput, kind: str, zone: Zone) -> dict[str, Any]:
     try:
         return {"value": _READERS[kind](item.value, zone) if kind in _READERS else item.value}
     except _Unfit as unfit:
-        raise _Unfit(f"cannot take {quote(item.value)}: {unfit}") from None
+        raise _Unfit(f"cannot take {quote_given(item.value)}: {unfit}") from None
 
 
 def _boolean(text: str, _: Zone) -> bool:

@@ -14,6 +14,8 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
+from amo_mcp.settings import is_reference
+
 _TEXT_BROWSERS = {"www-browser", "links", "links2", "elinks", "lynx", "w3m", "browsh"}
 
 _OPENING_SECONDS = 5.0
@@ -22,8 +24,8 @@ _OPENING_SECONDS = 5.0
 
 def why_not() -> str:
     """Why no browser can be opened here; empty when one can, as far as the environment tells."""
-    if os.environ.get("BROWSER"):
-        return ""
+    if chosen := os.environ.get("BROWSER"):
+        return "BROWSER is a reference that was not replaced by its value" if is_reference(chosen) else ""
     if os.environ.get("SSH_CONNECTION"):
         return "this is a session over SSH"
     has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -17,7 +17,7 @@ from amo_mcp.confirmation.picture import plan_picture
 from amo_mcp.failures.failure import Failure
 from amo_mcp.reorganize.cost import Pace, cost_of
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan
-from amo_mcp.text import quote, sanitize
+from amo_mcp.text import quote_given, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool
 
@@ -82,7 +82,8 @@ async def apply_plan(
     if plan is None:
         raise Failure(
             "not_found",
-            f"No plan of yours has the plan_id {quote(plan_id)}: it was applied, is older than an hour, or never was.",
+            f"No plan of yours has the plan_id {quote_given(plan_id)}: "
+            "it was applied, is older than an hour, or never was.",
             "Make a new one with plan_changes.",
         )
     kinds = sorted({step.kind for step in plan.steps})

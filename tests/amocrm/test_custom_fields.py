@@ -12,7 +12,7 @@ from amo_mcp.amocrm.custom_fields import FieldInput, InvalidValues, ValueInput, 
 from amo_mcp.amocrm.errors import Problem
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.amocrm.zones import zone_of
-from amo_mcp.text import quote
+from amo_mcp.text import quote_given
 
 GRINDS: list[dict[str, Any]] = [
     {"id": 11, "value": "В зёрнах", "code": "BEANS"},
@@ -105,7 +105,7 @@ def test_whatever_is_asked_for_only_known_fields_and_choices_are_ever_sent(field
 def test_a_text_that_is_no_choice_is_refused_with_the_choices(kind: str, text: str) -> None:
     if not text or text.strip().casefold() in {grind["value"].strip().casefold() for grind in GRINDS}:
         return
-    named = f"field {BY_TYPE[kind].id} has no choice {quote(text)}"
+    named = f"field {BY_TYPE[kind].id} has no choice {quote_given(text)}"
     listed = f"{named}; the choices are: 11 «В зёрнах», 12 «Для турки», 13 «Für Filter»"
     assert refused(kind, {"value": text}) == [Problem("custom_fields_values.0.values.0", listed)]
 
@@ -162,7 +162,7 @@ def test_a_checkbox_takes_a_yes_or_a_no_and_nothing_else(text: str) -> None:
     for word, meant in words.items():
         assert sent("checkbox", {"value": f" {word.upper()}"}) == [{"value": meant}]
     if text and text.strip().casefold() not in words:
-        problem = f'field 3 cannot take {quote(text)}: it is a checkbox, and takes "true" or "false"'
+        problem = f'field 3 cannot take {quote_given(text)}: it is a checkbox, and takes "true" or "false"'
         assert refused("checkbox", {"value": text}) == [Problem("custom_fields_values.0.values.0", problem)]
 
 
@@ -231,7 +231,13 @@ def test_a_field_without_choices_needs_a_value_and_takes_no_choice(kind: str) ->
 @pytest.mark.parametrize("kind", BY_TYPE)
 def test_no_values_clear_a_field(kind: str) -> None:
     assert sent(kind) is None
-    assert FieldInput.model_validate({"field_id": 1, "values": None}) == FieldInput(field_id=1, values=[])
+
+
+@pytest.mark.requirement("ARG-3")
+@pytest.mark.parametrize("given", [{"values": None}, {"values": ""}, {}])
+def test_only_a_list_clears_a_field(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FieldInput.model_validate({"field_id": 1, **given})
 
 
 def test_every_problem_is_told_with_its_place() -> None:
@@ -286,7 +292,7 @@ def test_fields_of_another_shape_are_no_fields(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.requirement("ARG-3")
-@pytest.mark.parametrize("filler", [0, "0", "", None])
+@pytest.mark.parametrize("filler", [0, "0", "", None, 0.0, " ", False])
 @pytest.mark.parametrize("choice", [{"enum_id": 11, "enum_code": ""}, {"enum_id": 0, "enum_code": "BEANS"}])
 def test_a_value_that_says_nothing_beside_a_choice_is_not_given(filler: Any, choice: dict[str, Any]) -> None:
     assert sent("select", {"value": filler, **choice}) == [{"enum_id": 11}]

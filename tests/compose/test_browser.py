@@ -14,6 +14,7 @@ from amo_mcp.compose import browser
 pytestmark = pytest.mark.anyio
 
 NO_SESSION = "there is no graphical session (DISPLAY or WAYLAND_DISPLAY), and BROWSER is not set"
+UNREPLACED = "BROWSER is a reference that was not replaced by its value"
 OVER_SSH = "this is a session over SSH"
 
 
@@ -28,6 +29,7 @@ OVER_SSH = "this is a session over SSH"
         ("linux", {"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "10.0.0.2 22"}, OVER_SSH),
         ("linux", {"SSH_CONNECTION": "10.0.0.2 22", "BROWSER": "/usr/bin/opens-it-elsewhere"}, ""),
         ("linux", {"BROWSER": "firefox"}, ""),
+        ("linux", {"DISPLAY": ":0", "BROWSER": "${BROWSER}"}, UNREPLACED),
         ("freebsd14", {}, NO_SESSION),
         ("darwin", {}, ""),
         ("darwin", {"SSH_CONNECTION": "10.0.0.2 22"}, OVER_SSH),

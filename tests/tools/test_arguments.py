@@ -160,6 +160,12 @@ def test_wrong_arguments_of_any_kind_are_refused_and_nothing_is_sent(tool: Tool)
         ),
         ("list_statuses", {"limit": 1}, [("limit", "is not known; none are taken")]),
         ("get_segment", {}, [("segment_id", "is required")]),
+        ("get_segment", {"segment_id": "5\u200b1"}, [("segment_id", r"«5\u200b1» must be a whole number")]),
+        (
+            "list_segments",
+            {"sea\u202erch": "x"},
+            [(r"sea\u202erch", "is not a known argument; the nearest is search")],
+        ),
         ("get_segment", {"segment_id": "fifty"}, [("segment_id", "«fifty» must be a whole number")]),
         ("get_segment", {"segment_id": True}, [("segment_id", "true must be a whole number")]),
         ("get_segment", {"segment_id": 0}, [("segment_id", "0 must be a positive whole number")]),
@@ -172,7 +178,7 @@ def test_wrong_arguments_of_any_kind_are_refused_and_nothing_is_sent(tool: Tool)
             [("cursor", "«page2» is not a cursor from this tool; leave it out to start from the beginning")],
         ),
         ("create_segment", {"name": "  "}, [("name", "must not be blank")]),
-        ("create_segment", {"name": "a\nb"}, [("name", "«a b» must not have control characters or line breaks")]),
+        ("create_segment", {"name": "a\nb"}, [("name", r"«a\u000ab» must not have control characters or line breaks")]),
         ("create_statuses", {"statuses": []}, [("statuses", "must not be empty")]),
         (
             "create_statuses",

@@ -137,10 +137,10 @@ def _scalar(field_type: str, value: Any, path: str, validation: Validation) -> A
 
 def _keep_days(account: Account, values: list[JsonObject]) -> None:
     """Move each moment to the first of its day in the account's zone, as a public report has it with figures."""
-    settings = account.profile.get("datetime_settings")
-    if settings is None:
+    try:
+        zone = ZoneInfo(account.profile["datetime_settings"]["timezone"])
+    except (KeyError, TypeError, ValueError, OSError):  # whatever the zone is not: named, text, a path in the database
         return
-    zone = ZoneInfo(settings["timezone"])
     for value in values:
         if type(value["value"]) is int:
             moment = datetime.fromtimestamp(value["value"], zone)

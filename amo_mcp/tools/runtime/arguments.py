@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from amo_mcp.failures.failure import MAX_FIELDS, invalid_arguments
-from amo_mcp.text import quote, sanitize
+from amo_mcp.text import escape_invisible, quote_given, sanitize
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -54,9 +54,7 @@ def validated(arguments: dict[str, Any], model: type[ModelT], schema: dict[str, 
     """
     known = schema["properties"]
     if unknown := [name for name in arguments if name not in known]:
-        told = [
-            (sanitize(name[:_MAX_NAME_CHARACTERS]) or "?", _unknown(name, list(known))) for name in unknown[:MAX_FIELDS]
-        ]
+        told = [(_shown(name), _unknown(name, list(known))) for name in unknown[:MAX_FIELDS]]
         raise invalid_arguments(told, len(unknown))
     given = _unwrapped(arguments, schema)
     if _exceeds(given, MAX_VALUES):
@@ -99,7 +97,11 @@ def _exceeds(value: Any, limit: int) -> bool:
 
 
 def _path(item: ErrorDetails) -> str:
-    return ".".join(sanitize(str(part)[:_MAX_NAME_CHARACTERS]) for part in item["loc"]) or "arguments"
+    return ".".join(_shown(str(part)) for part in item["loc"]) or "arguments"
+
+
+def _shown(name: str) -> str:
+    return sanitize(escape_invisible(name[:_MAX_NAME_CHARACTERS])) or "?"
 
 
 def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
@@ -116,7 +118,7 @@ def _detail(item: ErrorDetails, schema: dict[str, Any]) -> str:
         case dict():
             return f"{detail}, not an object"
         case str() as text:
-            return f"{quote(text)} {detail}" if text.strip() else detail
+            return f"{quote_given(text)} {detail}" if text.strip() else detail
         case value:
             return f"{sanitize(json.dumps(value))} {detail}"
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, Text
 from amo_mcp.failures.failure import invalid_arguments
-from amo_mcp.text import quote
+from amo_mcp.text import quote_given
 from amo_mcp.tools.runtime.answers import as_json
 
 MAX_PAGE_BYTES = 50_000
@@ -57,6 +57,11 @@ def parse_cursor(cursor: str | None) -> int | None:
         match = None
     if match is None:
         raise invalid_arguments(
-            [("cursor", f"{quote(cursor)} is not a cursor from this tool; leave it out to start from the beginning")]
+            [
+                (
+                    "cursor",
+                    f"{quote_given(cursor)} is not a cursor from this tool; leave it out to start from the beginning",
+                )
+            ]
         )
     return int(match[1])

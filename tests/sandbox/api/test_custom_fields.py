@@ -198,6 +198,17 @@ async def test_a_segment_with_null_custom_fields_can_be_given_a_value(shop: Sand
     assert answer.json()["custom_fields_values"] == stored
 
 
+@pytest.mark.parametrize("zone", ["Bogus/Zone", "", None, 3, "America", "../x"])
+async def test_a_day_is_taken_as_it_comes_in_an_account_whose_zone_is_none(
+    zone: object, shop: Sandbox, admin: AsyncClient
+) -> None:
+    shop.account.profile["datetime_settings"]["timezone"] = zone
+    body = {"custom_fields_values": [{"field_id": 272433, "values": [{"value": 1_800_000_000}]}]}
+    answer = await admin.patch(f"{SEGMENTS}/51", json=body)
+    sent = [value["values"] for value in answer.json()["custom_fields_values"] if value["field_id"] == 272433]
+    assert (answer.status_code, sent) == (200, [[{"value": 1_800_000_000}]])
+
+
 SHOP = Sandbox().account
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

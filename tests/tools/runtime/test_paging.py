@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amo_mcp.failures.failure import Failure
-from amo_mcp.text import quote
+from amo_mcp.text import quote_given
 from amo_mcp.tools.runtime.paging import cursor_after, parse_cursor
 
 NUMBERS = st.integers(-(10**19) + 1, 10**19 - 1)
@@ -42,7 +42,7 @@ def test_any_other_cursor_is_refused(cursor: str) -> None:
     assert caught.value.answer["error"]["fields"] == [
         {
             "path": "cursor",
-            "detail": f"{quote(cursor)} is not a cursor from this tool; leave it out to start from the beginning",
+            "detail": f"{quote_given(cursor)} is not a cursor from this tool; leave it out to start from the beginning",
         }
     ]
 

@@ -71,6 +71,14 @@ async def test_a_caller_is_told_that_a_request_waits(era: str, sandbox: Sandbox,
     assert progress.heard == [(0, None, "Waiting 3 s for amoCRM, to try again")]
 
 
+async def test_a_wait_of_no_whole_second_is_not_told(era: str, sandbox: Sandbox, serve: Serve) -> None:
+    progress = Progress()
+    sandbox.faults.add(Fault(method="GET", retry_after=0))
+    async with serve(sandbox) as served, served.client(era) as client:
+        answer(await client.call_tool("get_segment", {"segment_id": 51}, progress_callback=progress))
+    assert progress.heard == []
+
+
 async def test_a_failure_is_answered_with_its_extra_keys(era: str, sandbox: Sandbox, serve: Serve) -> None:
     async with serve(sandbox) as served, Client(server_of(served), mode=ERAS[era], cache=None) as client:
         assert error(await client.call_tool("break_down", {"how": "failure"})) == {
