@@ -80,7 +80,7 @@ async def bench(era: str) -> AsyncIterator[Bench]:
 
 
 DRAFTS = [{"name": "Второй визит", "sort": 2, "color": "#fff000"}, {"name": "Третий визит", "sort": 9}]
-CHANGE = {"name": "Лучшие", "color": "dd1c1a", "custom_fields_values": [{"field_code": "DISCOUNT", "values": None}]}
+CHANGE = {"name": "Лучшие", "color": "dd1c1a", "custom_fields_values": [{"field_code": "DISCOUNT", "values": []}]}
 READS = (
     ToolCall("get_account", {}, "GET", "/api/v4/account"),
     ToolCall("list_segment_fields", {}, "GET", f"{SEGMENTS}/custom_fields"),
@@ -146,7 +146,7 @@ REFUSED = {
     401: "unauthorized",
     402: "payment_required",
     403: "forbidden",
-    404: "not_found",
+    404: "rejected not_found not_found not_found",
 }
 
 TROUBLES = (

@@ -215,8 +215,18 @@ NO_ANSWERS = (
 
 def outcomes(call: Call) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
     """Faults with what the tool answers and how many requests it sends to its endpoint."""
-    refused = [(fault, expected, 4 if expected["code"] == "rate_limited" else 1) for fault, expected in REFUSALS]
+    refused = [
+        (fault, refusal(call, fault, expected), 4 if expected["code"] == "rate_limited" else 1)
+        for fault, expected in REFUSALS
+    ]
     return refused + [(item.fault, *outcome(call, item)) for item in NO_ANSWERS]
+
+
+def refusal(call: Call, fault: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """What the tool answers to a refusal; no creation is told that its entity is not there."""
+    if call.method != "POST" or expected is not NOT_FOUND:
+        return expected
+    return rejected(404, ("", "Not Found")) if fault["status"] == 404 else rejected(400, ("id", "No."))
 
 
 def outcome(call: Call, lost: NoAnswer) -> tuple[dict[str, Any], int]:

@@ -306,7 +306,7 @@ async def test_only_what_was_asked_for_changes_in_a_segment(era: str, sandbox: S
 
 @pytest.mark.requirement("TOOL-16")
 async def test_clearing_one_field_leaves_the_others(era: str, sandbox: Sandbox, serve: Serve) -> None:
-    cleared = [{"field_id": 269471, "values": []}, {"field_code": "BEANS", "values": None}]
+    cleared = [{"field_id": 269471, "values": []}, {"field_code": "BEANS", "values": []}]
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
         answered = written(
             await client.call_tool("update_segment", {"segment_id": 51, "custom_fields_values": cleared})
