@@ -58,7 +58,8 @@ def is_found() -> bool:
     """Whether there is a browser, and no text browser; asking takes some tens of milliseconds."""
     try:
         return Path(webbrowser.get().name or "").name not in _TEXT_BROWSERS
-    except webbrowser.Error:
+    except (webbrowser.Error, ValueError):
+        # ValueError: BROWSER cannot be parsed, as `"firefox %s`.
         return False
 
 

@@ -1,5 +1,6 @@
 """The page that asks a person, on a loopback port while there is something to ask or to tell."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_CONNECTIONS = 64
 
+logger = logging.getLogger(__name__)
+
 
 def approval_page() -> ApprovalPage:
     """The page of one server; `serve_page` serves it."""
@@ -27,10 +30,16 @@ def approval_page() -> ApprovalPage:
 
 
 async def serve_page(page: ApprovalPage) -> None:
-    """Serve the page whenever something is on it, until this is cancelled."""
+    """Serve the page whenever something is on it, until this is cancelled; its failure is nobody else's."""
     try:
         while True:
-            await _serve(page, await page.wanted())
+            listener = await page.wanted()
+            try:
+                await _serve(page, listener)
+            except Exception as error:
+                logger.error("the page ended with %s: the next question opens another one", type(error).__name__)
+            finally:
+                listener.close()
     finally:
         page.close()
 

@@ -55,6 +55,11 @@ class Approval:
         """What the person is asked."""
         return question_of(self.change, self.reader)
 
+    @property
+    def whole_question(self) -> Question:
+        """The same with every step, as the page has room for."""
+        return question_of(self.change, self.reader, max_steps=None)
+
 
 class ApprovalStore(Protocol):
     """Keeps the pending questions.
@@ -96,10 +101,6 @@ class ApprovalStore(Protocol):
         Raises:
             ConfirmationExpired: as for `pending`.
         """
-        ...
-
-    async def reopen(self, approval: Approval) -> None:
-        """Put a consumed question back: nothing was done about its answer."""
         ...
 
     async def close(self, approval: Approval) -> None:

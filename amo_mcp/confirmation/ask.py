@@ -5,20 +5,19 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import anyio
 from mcp_types import InputRequiredResult
 
-from amo_mcp.amocrm.errors import RateLimited, Unavailable
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
 from amo_mcp.confirmation.approvals import NOT_PENDING, TOO_LATE, Approval, ApprovalStore
-from amo_mcp.confirmation.caller import caller_of
+from amo_mcp.confirmation.caller import Caller, caller_of
 from amo_mcp.confirmation.errors import (
     ConfirmationExpired,
     ConfirmationPending,
@@ -74,16 +73,25 @@ class Asker:
             ConfirmationRequired: the change waits for `confirm_change`.
             NotConfirmed: anything but a yes.
         """
-        channel, caller = self.ways.channel(dialog.client_of(ctx)), caller_of(ctx)
-        approval = await self.approvals.open(channel, caller, tool, _digest(ctx), change, reader)
         progress.texts = reader.texts
+        return await self._ask(ctx, progress, self.ways, tool, change, reader)
+
+    async def _ask(
+        self, ctx: Ctx, progress: CallProgress, ways: Ways, tool: str, change: PendingChange, reader: Reader
+    ) -> Approval | InputRequiredResult:
+        client, caller = dialog.client_of(ctx), caller_of(ctx)
+        channel, asked = ways.channel(client), (caller, tool, _digest(ctx), change)
+        approval = None if channel != "page" or client.url else await self._asked_before(*asked)
+        if approval is None:
+            approval = await self.approvals.open(channel, *asked, reader)
+            await self._withdraw_forgotten()
         match channel:
             case "chat":
                 raise ConfirmationRequired(*_waiting(approval))
             case "page":
                 if question := await self._on_page(ctx, approval):
                     return await self._linked(ctx, progress, question)
-                return await self.ask(ctx, progress, tool, change, reader)
+                return await self._ask(ctx, progress, replace(ways, opens=False, listens=False), tool, change, reader)
         if ctx.protocol_version >= STATELESS_SINCE:
             return dialog.form_result(approval)
         async with self._ends_with_the_call(approval):
@@ -138,18 +146,28 @@ class Asker:
         return await self._collected(progress, question, question.answered.wait)
 
     async def settle(self, approval: Approval, result: Execution | BaseException) -> None:
-        """Let the page show what came of a yes, or why nothing did.
-
-        A yes that could not be acted on because amoCRM was not to be had is not used up, unless a dialog took it.
-        """
-        question, again = self.page.questions.of(approval.id), isinstance(result, Unavailable | RateLimited)
-        if question is not None and again:
-            question.collected = False
-        elif question is not None:
+        """Let the page show what came of a yes, or why nothing did."""
+        if question := self.page.questions.of(approval.id):
             done = len(result.done) if isinstance(result, Execution) else 0
             question.end(outcome_of(result), done)
-        if again and approval.channel != "dialog":
-            await self.approvals.reopen(approval)
+
+    async def _asked_before(self, caller: Caller, tool: str, digest: str, change: PendingChange) -> Approval | None:
+        """The approval of the same question, when that still waits on the page."""
+        for item in self.page.questions.pending():
+            asked = item.approval
+            if (asked.caller, asked.tool, asked.request_digest, asked.change) == (caller, tool, digest, change):
+                with suppress(ConfirmationExpired):
+                    return await self.approvals.pending(asked.id, "page", caller)
+        return None
+
+    async def _withdraw_forgotten(self) -> None:
+        """Take off the page what gave way to newer questions: a yes to it would come to nothing."""
+        for item in self.page.questions.pending():
+            try:
+                await self.approvals.pending(item.approval.id, "page", item.approval.caller)
+            except ConfirmationExpired:
+                if not item.collected:
+                    item.end("withdrawn")
 
     async def _on_page(self, ctx: Ctx, approval: Approval) -> PageQuestion | None:
         """Put a question on the page, for a client that is to be given its address; None when no browser opens.
@@ -164,9 +182,11 @@ class Asker:
                 return question
             if await self.page.show(question):
                 raise ConfirmationRequired(*_waiting(approval))
+            if self.page.questions.is_watched():
+                logger.warning("a tab did not open: its question waits on the page that is open")
+                raise ConfirmationRequired(*_waiting(approval))
         await self._withdraw(approval)
-        self.page.opens = False
-        logger.warning("no browser can be opened: a person is asked another way, where there is one")
+        logger.warning("the browser did not open: a person is asked another way, where there is one")
         return None
 
     async def _linked(self, ctx: Ctx, progress: CallProgress, question: PageQuestion) -> Approval | InputRequiredResult:

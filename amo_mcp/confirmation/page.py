@@ -1,15 +1,18 @@
 """The page: an application that shows a person, in their own browser, what waits for their yes or no.
 
-Its address has a secret that is good for one GET: the browser that opens it gets a cookie instead, and only that
-browser can answer. An answer is a POST from the page itself, with the token of its form. This stops tool calls; a
-program that runs as the same user can do whatever the person can.
+Each question has a page of its own, which never becomes another's: whatever ends or comes, no button of another
+question gets under the mouse. The address that a person is given has a secret that is good for one browser: that one
+gets a cookie instead, and only it can answer. An answer is a POST from the page itself, with the token of its form.
+This stops tool calls; a program that runs as the same user can do whatever the person can.
 """
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from socket import socket
+from typing import Any
 from urllib.parse import parse_qs
 
 import anyio
@@ -27,14 +30,20 @@ from amo_mcp.pages.guard import HEADERS
 TAB_SECONDS = 10.0
 """Seconds between two tabs that are opened."""
 
+MAX_OTHERS = 10
+"""Ended questions, the newest, whose outcomes are told below another one."""
+
 RELOAD_SECONDS = 2
 """Seconds after which a page whose yes has no outcome yet looks again."""
 
+_QUESTION = "/question/"
 _TICK = 0.5
 _MAX_BODY = 4096
 _ANSWERS: Mapping[str, Answer] = {"yes": "yes", "no": "no"}
 _POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 _HEADERS = HEADERS | {"content-security-policy": _POLICY}
+
+logger = logging.getLogger(__name__)
 
 
 class ApprovalPage:
@@ -83,16 +92,18 @@ class ApprovalPage:
 
     def address(self, question: PageQuestion) -> str:
         """Where the person can answer; once it was opened, for the browser that did it."""
-        return f"{self._origin}/{question.key or ''}"
+        return f"{self._origin}/{question.key}"
 
     async def show(self, question: PageQuestion) -> bool:
-        """Open a tab with the question, now or when the last one is old enough; whether a browser can be opened."""
+        """Open a tab with the question, now or when the last one is old enough; False when that did not work."""
         now = self.questions.clock()
         question.wants_tab = now < self._tab_opened + TAB_SECONDS
         if not question.wants_tab:
             self._tab_opened = now
-            self.opens = await self._open_tab(self.address(question))
-        return self.opens
+            if not await self._open_tab(self.address(question)):
+                self._tab_opened = -math.inf
+                return False
+        return True
 
     async def wanted(self) -> socket:
         """Wait until there is a question; where the page is to be served from then on."""
@@ -106,11 +117,14 @@ class ApprovalPage:
         The next question opens another port. Meanwhile a tab opens for a question that came too soon after another one
         and is still unseen.
         """
-        while not self.questions.all_told():
-            if late := self.questions.without_tab():
-                await self.show(late)
-            await anyio.sleep(_TICK)
-        self._listener, self._wanted = None, anyio.Event()
+        try:
+            while not self.questions.all_told():
+                late = self.questions.without_tab()
+                if late and not await self.show(late):
+                    logger.warning("a tab did not open: its question waits on the page")
+                await anyio.sleep(_TICK)
+        finally:
+            self._listener, self._wanted = None, anyio.Event()
 
     def close(self) -> None:
         """Listen no more."""
@@ -134,7 +148,9 @@ class ApprovalPage:
             return self._refusal(HTTPStatus.MISDIRECTED_REQUEST)
         match request.method, request.url.path:
             case "GET", "/":
-                return self._page(request)
+                return self._page(request, None)
+            case "GET", path if path.startswith(_QUESTION):
+                return self._page(request, path.removeprefix(_QUESTION))
             case "GET", "/style.css":
                 return Response(pages.stylesheet(), media_type="text/css")
             case "GET", path:
@@ -144,38 +160,50 @@ class ApprovalPage:
         return self._refusal(HTTPStatus.METHOD_NOT_ALLOWED)
 
     def _opened(self, request: Request, key: str) -> Response:
-        """The first GET of an address: the secret is swapped for a cookie, and is good for nothing any more."""
+        """The first GET of an address: the secret is swapped for a cookie, and good for no other browser any more."""
         question = self.questions.opened_by(key)
-        if question is None:
+        if question is None or (question.taken and not question.belongs_to(request.cookies)):
             return self._refusal(HTTPStatus.GONE)
-        response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        response = _anew(question)
         self._give_cookie(response, question)
         return response
 
     def _give_cookie(self, response: Response, question: PageQuestion) -> None:
-        question.key = None
+        question.taken = True
         lifetime = question.approval.expires + GRACE - self.questions.clock()
         response.set_cookie(
             question.cookie_name, question.cookie, max_age=math.ceil(lifetime), httponly=True, samesite="strict"
         )
 
-    def _page(self, request: Request) -> Response:
+    def _page(self, request: Request, nonce: str | None) -> Response:
+        """One question; without its nonce the way to the first that waits, or to the newest."""
         seen = self.questions.seen_by(request.cookies)
         if not seen and request.headers.get("sec-fetch-site") == "cross-site":
             # Opened from a page of another site: a Strict cookie comes with the next request, which is our own.
             return Response(headers={"refresh": "0"}, media_type="text/html")
         if not seen:
             return self._refusal(HTTPStatus.FORBIDDEN)
-        shown = [(question, self.questions.was_shown(question)) for question in seen]
-        body = pages.render("approval.html", texts=self._texts, shown=shown, until=_time)
+        if nonce is None:
+            return _anew(seen[0])
+        question = next((item for item in seen if item.approval.nonce == nonce), None)
+        if question is None:
+            return self._refusal(HTTPStatus.FORBIDDEN)
+        now, stage = self.questions.clock(), self.questions.was_shown(question)
+        others = [item for item in seen if item is not question]
+        following = next((item for item in others if stage != "waiting" and item.stage(now) == "waiting"), None)
+        if following:
+            following.wants_tab = False
+        ended = [item for item in others if item.taken and item.stage(now) != "waiting"][:MAX_OTHERS]
+        told = [(item, self.questions.was_shown(item)) for item in ended]
+        values: dict[str, Any] = {"item": question, "stage": stage, "others": told}
+        body = pages.render("approval.html", texts=self._texts, following=following, until=_time, **values)
         response = Response(body, media_type="text/html")
-        for question in seen:
-            if question.key is not None:
-                self._give_cookie(response, question)
-        if any(stage == "agreed" for _, stage in shown):
+        if not question.taken:
+            self._give_cookie(response, question)
+        if stage == "agreed" or any(stage == "agreed" for _, stage in told):
             response.headers["refresh"] = str(RELOAD_SECONDS)
-        elif waiting := [question.approval.expires for question, stage in shown if stage == "waiting"]:
-            response.headers["refresh"] = str(math.ceil(min(waiting) - self.questions.clock()) + 1)
+        elif stage == "waiting":
+            response.headers["refresh"] = str(math.ceil(question.approval.expires - now) + 1)
         return response
 
     async def _answered(self, request: Request) -> Response:
@@ -191,11 +219,21 @@ class ApprovalPage:
         if question is None or answer is None or not question.belongs_to(request.cookies):
             return self._refusal(HTTPStatus.FORBIDDEN)
         self.questions.answer(question, answer)
-        return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        return _to(question)
 
     def _refusal(self, status: HTTPStatus) -> Response:
         body = pages.render("refused.html", texts=self._texts, opened=status == HTTPStatus.GONE)
         return Response(body, status, media_type="text/html")
+
+
+def _to(question: PageQuestion) -> Response:
+    return RedirectResponse(f"{_QUESTION}{question.approval.nonce}", HTTPStatus.SEE_OTHER)
+
+
+def _anew(question: PageQuestion) -> Response:
+    """The way to a question whose buttons were not on the screen a moment ago."""
+    question.asked_at = math.inf
+    return _to(question)
 
 
 class _TooLong(Exception):

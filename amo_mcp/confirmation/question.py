@@ -16,7 +16,8 @@ from amo_mcp.language import Texts
 from amo_mcp.text import quote, sanitize
 
 MAX_SHOWN_STEPS = 25
-"""Steps that are shown: of a longer plan those with the most customers first, of a longer undo the first ones."""
+"""Steps that are shown where there is little room: of a longer plan those with the most customers first, of a longer
+undo the first ones."""
 
 _MAX_LINE = 600
 
@@ -73,11 +74,12 @@ class Question:
         return "\n".join([*lines, self.more] if self.more else lines)
 
 
-def question_of(change: PendingChange, reader: Reader) -> Question:
-    """The question about a change."""
+def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None = MAX_SHOWN_STEPS) -> Question:
+    """The question about a change, with as many of its steps as are to be shown; with None all of them."""
     texts = reader.texts
     losses, facts = (
-        tuple(sanitize(line, _MAX_LINE) for line in lines) for lines in (_losses(change, texts), _facts(change, reader))
+        tuple(sanitize(line, _MAX_LINE) for line in lines)
+        for lines in (_losses(change, texts, max_steps), _facts(change, reader))
     )
     settings: tuple[Setting, ...] = ()
     steps: tuple[ShownStep, ...] = ()
@@ -85,11 +87,11 @@ def question_of(change: PendingChange, reader: Reader) -> Question:
     if change.plan_id is not None:
         title = texts.plural("Apply a plan of {count} change", "Apply a plan of {count} changes", len(change.steps))
         verb, refusal = texts("Apply"), texts("Do not apply")
-        steps, more = _steps(change, reader, texts("none with more customers affected"))
+        steps, more = _steps(change, reader, texts("none with more customers affected"), max_steps)
     elif change.undoes is not None:
         title = texts("Undo the change of {moment}", moment=reader.zone.words(int(change.undone_at) // 60 * 60))
         verb, refusal = texts("Undo"), texts("Do not undo")
-        steps, more = _steps(change, reader, texts("in this order"))
+        steps, more = _steps(change, reader, texts("in this order"), max_steps)
     else:
         [step] = change.steps
         title, (verb, refusal) = texts.of(title_of(step)), _verbs(step, texts)
@@ -108,11 +110,11 @@ def _verbs(step: Step, texts: Texts) -> tuple[str, str]:
             return texts("Delete"), texts("Do not delete")
 
 
-def _losses(change: PendingChange, texts: Texts) -> Iterator[str]:
+def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Iterator[str]:
     """What is lost by a change, or stops: first what an undo cannot restore."""
-    for left_out in change.not_restored[:MAX_SHOWN_STEPS]:
+    for left_out in change.not_restored[:max_lines]:
         yield texts.of(left_out)
-    if (more := len(change.not_restored) - MAX_SHOWN_STEPS) > 0:
+    if more := len(change.not_restored[max_lines:] if max_lines else ()):
         yield texts("and {count} more that cannot be restored", count=more)
     deleted = [step.before for step in change.steps if isinstance(step, Delete)]
     match deleted:
@@ -201,12 +203,14 @@ def _about(step: Step, texts: Texts) -> Iterator[str]:
             yield texts("Status id {id}.", id=step.before.id)
 
 
-def _steps(change: PendingChange, reader: Reader, rest: str) -> tuple[tuple[ShownStep, ...], str]:
+def _steps(
+    change: PendingChange, reader: Reader, rest: str, max_steps: int | None
+) -> tuple[tuple[ShownStep, ...], str]:
     """The steps that are shown, and how many more there are."""
     numbered = list(enumerate(change.steps, 1))
-    if change.plan_id is not None and len(numbered) > MAX_SHOWN_STEPS:
+    if change.plan_id is not None and max_steps is not None and len(numbered) > max_steps:
         numbered.sort(key=lambda item: (item[1].action != "delete", -customers_affected([item[1]])))
-    shown = tuple(shown_step(number, step, change, reader) for number, step in numbered[:MAX_SHOWN_STEPS])
+    shown = tuple(shown_step(number, step, change, reader) for number, step in numbered[:max_steps])
     left_out = len(numbered) - len(shown)
     return shown, reader.texts("and {count} more, {rest}", count=left_out, rest=rest) if left_out else ""
 

@@ -4,7 +4,8 @@ An answer is taken once, from the browser that opened the address, while the que
 a tool call: a yes is recorded by the page alone.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,10 @@ GRACE = 60.0
 
 LINGER = 5.0
 """Seconds that the page stays after the last outcome was shown, so that its stylesheet is there too."""
+
+SETTLE = 1.0
+"""Seconds that the buttons of a question have to be on the screen before an answer is taken: a tab that opens, or the
+next question, may come under a finger that is about to press."""
 
 Answer = Literal["yes", "no"]
 
@@ -55,7 +60,8 @@ class PageQuestion:
     """One question on the page.
 
     Attributes:
-        key: the secret in its address; None once a browser has taken it.
+        key: the secret in its address, good for one browser.
+        taken: whether a browser has opened it.
         cookie: the secret that this browser then has.
         token: the secret in its form.
         answer: what the person said; the first answer is the last.
@@ -64,11 +70,13 @@ class PageQuestion:
         outcome: what came of it.
         wants_tab: whether a tab is to be opened for it, once the last one is old enough.
         shown: the last stage that a browser was shown.
+        asked_at: Unix seconds since which a browser shows its buttons.
         done: steps that were made, of a change that stopped on its way.
     """
 
     approval: Approval
-    key: str | None = field(default_factory=new_secret)
+    key: str = field(default_factory=new_secret)
+    taken: bool = False
     cookie: str = field(default_factory=new_secret)
     token: str = field(default_factory=new_secret)
     answer: Answer | None = None
@@ -77,6 +85,7 @@ class PageQuestion:
     outcome: Outcome | None = None
     wants_tab: bool = False
     shown: Stage | None = None
+    asked_at: float = math.inf
     done: int = 0
 
     @property
@@ -127,40 +136,52 @@ class Questions:
         return self._all.get(approval_id)
 
     def opened_by(self, key: str) -> PageQuestion | None:
-        """The question whose address has this secret, which nobody has opened."""
-        return next((item for item in self._all.values() if item.key and same(item.key, key)), None)
+        """The question whose address has this secret."""
+        return next((item for item in self._all.values() if same(item.key, key)), None)
+
+    def pending(self) -> Iterator[PageQuestion]:
+        """Those that wait for an answer, or whose yes waits for a call, the oldest first."""
+        now = self.clock()
+        return (item for item in [*self._all.values()] if item.stage(now) in ("waiting", "agreed"))
+
+    def is_watched(self) -> bool:
+        """Whether a browser has something open here that goes on."""
+        return any(item.taken for item in self.pending())
 
     def seen_by(self, cookies: Mapping[str, str]) -> list[PageQuestion]:
-        """What the browser with these cookies is shown: its own questions, and those that no browser has opened yet.
+        """What the browser with these cookies may see: its own questions, and those that no browser has opened yet.
 
-        Those that can be answered come first, the oldest at the top, so that none moves under the mouse.
+        Those that can be answered come first, the oldest at the top; then the others, the newest first.
         """
         if not any(item.belongs_to(cookies) for item in self._all.values()):
             return []
         now = self.clock()
-        own = [item for item in self._all.values() if item.key is not None or item.belongs_to(cookies)]
-        return sorted(own, key=lambda item: item.stage(now) != "waiting")
+        own = [item for item in self._all.values() if not item.taken or item.belongs_to(cookies)]
+        waiting = [item for item in own if item.stage(now) == "waiting"]
+        return waiting + [item for item in reversed(own) if item not in waiting]
 
     def with_token(self, token: str) -> PageQuestion | None:
         """The question whose form has this secret."""
         return next((item for item in self._all.values() if same(item.token, token)), None)
 
     def answer(self, item: PageQuestion, answer: Answer) -> None:
-        """Take an answer to a question that waits; to any other it makes no difference."""
-        if item.stage(self.clock()) == "waiting":
+        """Take an answer to a question that waits and has been seen; to any other it makes no difference."""
+        if item.stage(now := self.clock()) == "waiting" and now >= item.asked_at + SETTLE:
             item.answer = answer
             item.answered.set()
 
     def without_tab(self) -> PageQuestion | None:
         """The oldest question that waits for a tab, unless a browser has come upon it on the page already."""
         now = self.clock()
-        wanting = (item for item in self._all.values() if item.wants_tab and item.key)
+        wanting = (item for item in self._all.values() if item.wants_tab and not item.taken)
         return next((item for item in wanting if item.stage(now) == "waiting"), None)
 
     def was_shown(self, item: PageQuestion) -> Stage:
         """Note that a browser is shown the question; its stage."""
         self._shown_at = self.clock()
         item.shown = item.stage(self._shown_at)
+        if item.shown == "waiting":
+            item.asked_at = min(item.asked_at, self._shown_at)
         return item.shown
 
     def all_told(self) -> bool:
@@ -174,5 +195,5 @@ def _is_told(item: PageQuestion, now: float) -> bool:
     stage = item.stage(now)
     if stage in ("waiting", "agreed"):
         return False
-    never_opened = stage == "withdrawn" and item.key is not None
+    never_opened = stage == "withdrawn" and not item.taken
     return never_opened or item.shown == stage or now >= item.approval.expires + GRACE

@@ -39,11 +39,13 @@ class Ways:
         choice: what the operator chose.
         carrier: how the client reaches the server.
         opens: whether this machine can open a page in a person's browser.
+        listens: whether there is a page; False where it was tried in vain.
     """
 
     choice: Choice
     carrier: Carrier
     opens: bool
+    listens: bool = True
 
     def channel(self, client: Client) -> Channel:
         """The way to ask the person behind a client.
@@ -51,7 +53,7 @@ class Ways:
         Raises:
             CannotAsk: there is none.
         """
-        page = self.carrier != "remote" and (client.url or self.opens)
+        page = self.listens and self.carrier != "remote" and (client.url or self.opens)
         match self.choice:
             case "chat":
                 return "chat"

@@ -64,6 +64,15 @@ async def test_a_machine_without_any_browser_opens_none(monkeypatch: pytest.Monk
     assert not await browser.open_tab("http://127.0.0.1:1/")
 
 
+async def test_a_browser_that_was_set_by_hand_and_cannot_be_parsed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unparsed() -> None:
+        raise ValueError("No closing quotation")
+
+    monkeypatch.setattr(webbrowser, "get", unparsed)
+    assert not browser.is_found()
+    assert not await browser.open_tab("http://127.0.0.1:1/")
+
+
 async def test_the_browser_that_was_set_by_hand_is_given_the_address(opened_tabs: Path) -> None:
     assert await browser.open_tab("http://127.0.0.1:1/secret")
     assert opened_tabs.read_text() == "http://127.0.0.1:1/secret\n"

@@ -8,7 +8,7 @@ import pytest
 
 from amo_mcp.compose.page import serve_page
 from amo_mcp.confirmation.page import TAB_SECONDS
-from amo_mcp.confirmation.waiting import LINGER
+from amo_mcp.confirmation.waiting import LINGER, SETTLE
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.clock import Clock
@@ -34,11 +34,12 @@ async def closed(address: str) -> None:
                 await anyio.sleep(0.05)
 
 
-async def press(address: str, says: str) -> str:
+async def press(address: str, says: str, clock: Clock) -> str:
     """Open the page in a browser and press a button; the answer."""
     origin = address.rpartition("/")[0]
     async with httpx2.AsyncClient(follow_redirects=True) as http:
         token = (await http.get(address)).text.partition('name="token" value="')[2].partition('"')[0]
+        clock.now += SETTLE
         said = {"token": token, "answer": says}
         return (await http.post(f"{origin}/", data=said, headers={"origin": origin})).text
 
@@ -54,7 +55,7 @@ async def test_the_page_ends_when_all_was_told_and_the_next_question_has_another
         group.start_soon(serve_page, served.page)
         for segment_id in (51, 21):
             asked = error(await client.call_tool("delete_segment", {"segment_id": segment_id}))
-            assert "Your no is recorded." in await press(person.addresses[-1], "no")
+            assert "Your no is recorded." in await press(person.addresses[-1], "no", clock)
             refused = error(await client.call_tool("confirm_change", {"approval_id": asked["approval_id"]}))
             assert refused["code"] == "declined"
             clock.now += LINGER
@@ -63,3 +64,26 @@ async def test_the_page_ends_when_all_was_told_and_the_next_question_has_another
         assert answer(await client.call_tool("get_segment", {"segment_id": 51}))["name"] == "VIP"
         group.cancel_scope.cancel()
     assert len({address.rpartition("/")[0] for address in person.addresses}) == 2
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_failure_of_the_page_is_nobody_elses_and_the_next_question_has_another(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, clock = PagePerson(), Clock()
+    async with (
+        desk(sandbox, person, approvals=MemoryApprovalStore(clock)) as served,
+        served.client("2026-07-28") as client,
+        anyio.create_task_group() as group,
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr(served.page.questions, "all_told", lambda: 1 / 0)
+            group.start_soon(serve_page, served.page)
+            error(await client.call_tool("delete_segment", {"segment_id": 51}))
+            await closed(person.addresses[-1])
+        clock.now += TAB_SECONDS
+        error(await client.call_tool("delete_segment", {"segment_id": 21}))
+        assert "Your no is recorded." in await press(person.addresses[-1], "no", clock)
+        group.cancel_scope.cancel()
+    said = [record.message for record in caplog.records if record.name == "amo_mcp.compose.page"]
+    assert said == ["the page ended with ExceptionGroup: the next question opens another one"]

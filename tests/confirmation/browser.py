@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 
 from amo_mcp.confirmation.page import ApprovalPage
+from amo_mcp.confirmation.waiting import SETTLE
+from tests.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Browser:
     """One browser of one person."""
 
     def __init__(self, page: ApprovalPage) -> None:
+        self.page = page
         self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=page))
         self.origin = ""
         self.shown = Shown(0, "", "", httpx2.Headers())
@@ -48,8 +51,14 @@ class Browser:
         return await self.request("GET", f"{self.origin}/")
 
     async def press(self, answer: str, form: int = 0, headers: Mapping[str, str] | None = None) -> Shown:
-        """Press a button, "yes" or "no", of one of the forms."""
+        """Press a button, "yes" or "no", of one of the forms, once the page has been looked at."""
+        self.look()
         return await self.post({"token": self.shown.tokens[form], "answer": answer}, headers or {})
+
+    def look(self) -> None:
+        """Let the time pass in which a page that just came takes no answer."""
+        if isinstance(clock := self.page.questions.clock, Clock):
+            clock.now += SETTLE
 
     async def post(self, data: Any, headers: Mapping[str, str] = MappingProxyType({})) -> Shown:
         given = {"origin": self.origin, **headers}

@@ -7,6 +7,8 @@ import anyio
 import pytest
 from mcp_types import ElicitResult, InputRequiredResult
 
+from amo_mcp.confirmation.approvals import MAX_PENDING
+from amo_mcp.confirmation.page import TAB_SECONDS
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from tests.clock import Clock
@@ -199,18 +201,61 @@ async def test_a_target_that_changed_since_is_left_alone_and_the_page_says_so(er
     assert served.writes() == []
 
 
-@pytest.mark.requirement("CONFIRM-14")
-async def test_a_yes_is_not_used_up_while_amocrm_is_unavailable(era: str, sandbox: Sandbox) -> None:
+@pytest.mark.requirement("CONFIRM-8")
+@pytest.mark.parametrize(
+    "fault", [Fault(status=503, method="GET", times=0), Fault(status=500, method="DELETE")], ids=str
+)
+async def test_a_yes_is_used_once_also_when_amocrm_fails_and_the_page_says_so(
+    fault: Fault, era: str, sandbox: Sandbox
+) -> None:
     person = PagePerson()
     async with desk(sandbox, person) as served, served.client(era) as client:
         first = error(await client.call_tool(*DELETE_51))
         browser = await person.look()
-        sandbox.faults.add(Fault(status=503, method="GET", times=0))
-        assert error(await client.call_tool("confirm_change", approval(first)))["code"] == "unavailable"
-        assert "Your yes is recorded." in (await browser.reload()).text
+        sandbox.faults.add(fault)
+        failed = error(await client.call_tool("confirm_change", approval(first)))
+        shown = await browser.reload()
+        assert (failed["code"], "recorded" in shown.text) == ("unavailable", False)
+        assert f"Not done. {NOTHING}" in shown.text
         sandbox.faults.clear()
-        assert answer(await client.call_tool("confirm_change", approval(first)))["deleted"]["id"] == 51
-        assert "Done." in (await browser.reload()).text
+        written = served.writes()
+        again = error(await client.call_tool("confirm_change", approval(first)))
+        assert again["message"] == f"This question was answered already. {NOTHING}"
+        assert served.writes() == written
+        asked = error(await client.call_tool(*DELETE_51))
+        assert asked["approval_id"] != first["approval_id"]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_question_that_is_asked_again_while_it_waits_is_the_same_one(era: str, sandbox: Sandbox) -> None:
+    person = PagePerson()
+    async with desk(sandbox, person) as served, served.client(era) as client:
+        first, again = [error(await client.call_tool(*DELETE_51)) for _ in range(2)]
+        assert first == again
+        await person.look()
+        assert error(await client.call_tool(*DELETE_51)) == first
+        sandbox.account.segments[51]["customers_count"] += 1
+        assert error(await client.call_tool(*DELETE_51))["approval_id"] != first["approval_id"]
+        other = error(await client.call_tool("delete_segment", {"segment_id": 21}))
+        assert other["approval_id"] != first["approval_id"]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_question_that_gave_way_to_newer_ones_is_withdrawn_on_the_page(era: str, sandbox: Sandbox) -> None:
+    person = PagePerson("")
+    async with desk(sandbox, person) as served, served.client(era) as client:
+        first = error(await client.call_tool(*DELETE_51))
+        browser = await person.look()
+        for number in range(MAX_PENDING):
+            rename = {"segment_id": 21, "name": f"name {number}"}
+            last = error(await client.call_tool("update_segment", rename))
+        shown = await browser.press("yes")
+        assert f"The question was withdrawn. {NOTHING}" in shown.text
+        late = error(await client.call_tool("confirm_change", approval(first)))
+        assert late["message"] == f"No such question is pending, or it is not the caller's. {NOTHING}"
+        waiting = [item.approval.id for item in served.page.questions.pending()]
+        assert (len(waiting), waiting[-1]) == (MAX_PENDING, last["approval_id"])
+    assert served.writes() == []
 
 
 @pytest.mark.requirement("CONFIRM-14")
@@ -239,16 +284,36 @@ async def test_a_plan_that_stops_part_way_is_told_with_its_steps(era: str, sandb
 
 
 @pytest.mark.requirement("CONFIRM-14")
-async def test_where_the_browser_does_not_open_auto_goes_on_to_the_next_way_and_says_so_once(
+async def test_where_the_browser_does_not_open_auto_takes_the_next_way_for_this_question_alone(
     era: str, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    person = PagePerson(opens=False)
-    async with desk(sandbox, person) as served, served.client(era) as client:
-        ways = [error(await client.call_tool(*DELETE_51))["way"] for _ in range(2)]
+    person, clock = PagePerson(opens=False), Clock()
+    async with desk(sandbox, person, approvals=MemoryApprovalStore(clock)) as served, served.client(era) as client:
+        ways = [error(await client.call_tool(*DELETE_51))["way"]]
         assert served.page.questions.all_told()
-    assert ways == ["chat", "chat"]
+        person.opens = True
+        ways.append(error(await client.call_tool(*DELETE_51))["way"])
+    assert ways == ["chat", "page"]
     said = [record.message for record in caplog.records if "browser" in record.message]
-    assert said == ["no browser can be opened: a person is asked another way, where there is one"]
+    assert said == ["the browser did not open: a person is asked another way, where there is one"]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_page_that_is_open_goes_on_being_used_when_another_tab_does_not_open(
+    era: str, sandbox: Sandbox
+) -> None:
+    person, clock = PagePerson(""), Clock()
+    async with desk(sandbox, person, approvals=MemoryApprovalStore(clock)) as served, served.client(era) as client:
+        await client.call_tool(*DELETE_51)
+        browser = await person.look()
+        clock.now += TAB_SECONDS
+        person.opens = False
+        second = error(await client.call_tool("delete_segment", {"segment_id": 21}))
+        assert second["way"] == "page"
+        await browser.press("no")
+        await browser.reload()
+        await browser.press("yes")
+        assert answer(await client.call_tool("confirm_change", approval(second)))["deleted"]["id"] == 21
 
 
 @pytest.mark.requirement("CONFIRM-14")
@@ -266,16 +331,17 @@ async def test_where_the_browser_does_not_open_page_alone_asks_nobody(era: str, 
 
 
 @pytest.mark.requirement("CONFIRM-14")
-async def test_two_questions_within_ten_seconds_open_one_tab_that_shows_both(era: str, sandbox: Sandbox) -> None:
+async def test_two_questions_within_ten_seconds_open_one_tab_that_leads_to_both(era: str, sandbox: Sandbox) -> None:
     person = PagePerson("")
     async with desk(sandbox, person) as served, served.client(era) as client:
         first = error(await client.call_tool(*DELETE_51))
         second = error(await client.call_tool("delete_segment", {"segment_id": 21}))
         [_] = person.addresses
         browser = await person.look()
-        assert len(browser.shown.tokens) == 2
-        await browser.press("no", form=0)
-        await browser.press("yes", form=0)
+        await browser.press("no")
+        assert browser.shown.text.startswith("Next question")
+        await browser.reload()
+        await browser.press("yes")
         assert error(await client.call_tool("confirm_change", approval(first)))["code"] == "declined"
         assert answer(await client.call_tool("confirm_change", approval(second)))["deleted"]["id"] == 21
     assert served.writes() == ["DELETE /api/v4/customers/segments/21"]

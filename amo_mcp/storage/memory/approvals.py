@@ -73,11 +73,6 @@ class MemoryApprovalStore(ApprovalStore):
         return approval
 
     @override
-    async def reopen(self, approval: Approval) -> None:
-        self._answered.pop(approval.id, None)
-        self._pending[approval.id] = approval
-
-    @override
     async def close(self, approval: Approval) -> None:
         self._pending.pop(approval.id, None)
         self._answered[approval.id] = None
