@@ -38,7 +38,7 @@ async def serve_page(page: ApprovalPage) -> None:
                 await _serve(page, listener)
             except Exception as error:
                 logger.error("the page ended with %s: the next question opens another one", type(error).__name__)
-            finally:
+                page.leave(listener)
                 listener.close()
     finally:
         page.close()

@@ -117,13 +117,21 @@ class ApprovalPage:
         The next question opens another port. Meanwhile a tab opens for a question that came too soon after another one
         and is still unseen.
         """
+        listener = self._listener
         try:
             while not self.questions.all_told():
                 late = self.questions.without_tab()
                 if late and not await self.show(late):
                     logger.warning("a tab did not open: its question waits on the page")
                 await anyio.sleep(_TICK)
-        finally:
+        except Exception:
+            self.leave(listener)
+            raise
+        self.leave(listener)
+
+    def leave(self, listener: socket | None) -> None:
+        """Nothing is served there any more: the next question opens another port."""
+        if self._listener is listener:
             self._listener, self._wanted = None, anyio.Event()
 
     def close(self) -> None:

@@ -623,7 +623,7 @@ class TestTwoSteps:
         assert failure["message"] == f"This question was answered already. {NOTHING}"
         assert served.writes() == ["PATCH /api/v4/customers/segments/51"]
 
-    async def test_an_approval_is_not_used_up_while_amocrm_is_unavailable(
+    async def test_an_approval_is_used_up_by_an_attempt_that_amocrm_fails(
         self, era: str, sandbox: Sandbox, serve: Serve
     ) -> None:
         async with serve(sandbox) as served, served.client(era) as client:
@@ -631,8 +631,9 @@ class TestTwoSteps:
             sandbox.faults.add(Fault(status=500, times=0))
             assert error(await client.call_tool("confirm_change", approval))["code"] == "unavailable"
             sandbox.faults.clear()
-            assert answer(await client.call_tool("confirm_change", approval))["deleted"]["id"] == 51
-        assert served.writes() == ["DELETE /api/v4/customers/segments/51"]
+            again = error(await client.call_tool("confirm_change", approval))
+            assert again["message"] == "This question was answered already. Nothing was changed."
+            assert 51 in sandbox.account.segments
 
     @pytest.mark.requirement("CONFIRM-10")
     async def test_the_question_of_a_dialog_cannot_be_answered_by_the_model(
