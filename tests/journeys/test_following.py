@@ -452,6 +452,7 @@ async def test_the_declared_capabilities_are_those_of_subscriptions_in_each_era(
         "prompts": {"listChanged": False},
         "resources": {"subscribe": True, "listChanged": True},
         "tools": {"listChanged": False},
+        **({"extensions": {"io.modelcontextprotocol/ui": {}}} if era == NEW else {}),
     }
 
 

@@ -96,7 +96,7 @@ async def test_a_status_limit_that_only_the_account_knows_of_is_a_rejection(
     for number in range(23):
         periodicity.account.statuses[number + 1] = {**periodicity.account.statuses[4740013], "id": number + 1}
     before = deepcopy(periodicity.account.document())
-    periodicity.faults.add(Fault(status=204))
+    periodicity.faults.add(Fault(path="*/statuses", status=204))
     async with serve(periodicity) as served, served.client(era) as client:
         answered = error(await client.call_tool("create_statuses", {"statuses": [{"name": "Х", "sort": 1}]}))
     assert answered == {

@@ -168,7 +168,7 @@ async def test_statuses_that_cannot_be_read_back_are_shown_as_sent_with_a_note(
     async with serve(periodicity) as served, served.client(era) as client:
         for created, lost in enumerate((refused, absent, dropped)):
             periodicity.faults.clear()
-            periodicity.faults.add(Fault(method="GET", skip=1, **lost))
+            periodicity.faults.add(Fault(method="GET", path=STATUSES, skip=1, **lost))
             assert written(await client.call_tool("create_statuses", {"statuses": [draft]})) == {
                 "statuses": [{"id": 5649280 + 3 * created, **draft}],
                 "note": "Created, but they could not be read back: what was sent is shown. Do not create them again.",
