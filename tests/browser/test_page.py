@@ -14,6 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from amo_mcp.compose.page import serve_page
+from amo_mcp.confirmation.waiting import SETTLE
 from amo_mcp.language import Language
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
@@ -48,7 +49,9 @@ class Scene:
     async def ask(self, tool: str = DELETE_51[0], arguments: Any = DELETE_51[1]) -> dict[str, Any]:
         """Call a tool, and open the tab that it opens; what the browser shows."""
         self.asked = error(await self.client.call_tool(tool, arguments))
-        return await self.browser.do("open", address=self.person.addresses[-1])
+        shown = await self.browser.do("open", address=self.person.addresses[-1])
+        self.clock.now += SETTLE
+        return shown
 
     async def confirm(self) -> dict[str, Any]:
         return answer(await self.client.call_tool("confirm_change", {"approval_id": self.asked["approval_id"]}))
@@ -150,11 +153,10 @@ async def test_a_page_that_reloads_by_itself_stays_where_the_person_reads() -> N
     changes = [{"action": "update", "kind": "segment", "id": 51, "name": "A" * 200, "color": "ae003f"}]
     changes += [{"action": "create", "kind": "segment", "name": f"Группа {n}"} for n in range(24)]
     async with opened() as scene:
-        await scene.ask()
         plan = answer(await scene.client.call_tool("plan_changes", {"changes": changes}))
-        await scene.client.call_tool("apply_plan", {"plan_id": plan["plan_id"]})
-        shown = await scene.browser.do("press", button="Delete")
+        shown = await scene.ask("apply_plan", {"plan_id": plan["plan_id"]})
         assert "Apply a plan of 25 changes?" in shown["text"]
+        await scene.browser.do("press", button="Apply")
         await scene.browser.do("scroll", by=600)
         await anyio.sleep(0.5)
         before = (await scene.browser.do("look"))["scrollY"]
@@ -189,7 +191,11 @@ async def test_every_state_of_the_page_fits_a_phone_and_breaks_no_rule_of_access
         scene.asked = error(await scene.client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
         await scene.browser.do("open", address=f"{scene.person.addresses[0].rpartition('/')[0]}/")
         await check(scene, "two")
+        scene.clock.now += SETTLE
         await scene.browser.do("keys", keys=["Tab", "Enter"])
+        await check(scene, "next")
+        await scene.browser.do("keys", keys=["Tab", "Enter"])
+        scene.clock.now += SETTLE
         await scene.browser.do("keys", keys=["Tab", "Tab", "Enter"])
         await check(scene, "answered")
         await scene.confirm()
@@ -208,6 +214,7 @@ async def test_the_server_that_a_client_starts_opens_the_page_and_closes_it_at_i
             asked = error(await client.call_tool(*DELETE_51))
             [address] = opened_tabs.read_text("utf-8").split()
             assert "Удалить" in (await browser.do("open", address=address))["text"]
+            await anyio.sleep(SETTLE)
             await browser.do("press", button="Удалить")
             result = await client.call_tool("confirm_change", {"approval_id": asked["approval_id"]})
             assert answer(result)["deleted"]["id"] == 51
