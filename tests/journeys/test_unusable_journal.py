@@ -28,12 +28,13 @@ def is_no_database(file: Path) -> None:
 
 def has_no_folder(file: Path) -> None:
     file.parent.rmdir()
+    file.parent.touch()
 
 
 SPOILED: dict[str, Callable[[Path], None]] = {
     "unable to open database file": is_a_folder,
     "file is not a database": is_no_database,
-    "No such file or directory": has_no_folder,
+    "File exists": has_no_folder,
 }
 
 CALLS: dict[str, dict[str, Any]] = {
