@@ -151,7 +151,7 @@ def _restore(
             conflicts += (sentence(str(_title(step)), label_of("sort"), account.worded(place), now, left=True),)
         was = place_in(step.places, step.before.id, others)
         if not can_be_told(places, was):
-            conflicts += (f"{_title(step)}: what stood around it was moved since, so its old place cannot be told.",)
+            conflicts += (f"{_title(step)}: what stood around it was moved or deleted, so its old place is unknown.",)
         patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
     steps = (Update(current, patch, place=was),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
