@@ -37,7 +37,7 @@ def _no_keychain() -> Iterator[None]:
     keyring.set_keyring(before)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """Commands send logs to the terminal's stderr; afterwards they go where they went before."""
     root = logging.getLogger()

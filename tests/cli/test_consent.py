@@ -10,7 +10,7 @@ import pytest
 from amo_mcp.cli import consent
 from tests.cli.machine import Terminal, free_port
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 DONE = "amo-mcp is done here. You can close this page and go back to the terminal."
 NOT_OURS = "This is not the redirect that amo-mcp waits for."

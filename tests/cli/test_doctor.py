@@ -21,7 +21,7 @@ from amo_mcp.settings import ServingSettings, load_settings
 from amo_mcp.storage.rate_limit import SharedRateLimiter
 from tests.cli.machine import ACCOUNT, SHOP, Machine
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 NOW = 1_790_000_000.0
 """2026-09-21T14:13:20Z"""

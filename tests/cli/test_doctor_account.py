@@ -12,7 +12,7 @@ from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from amo_mcp.storage.credentials import FileCredentialStore
 from tests.cli.machine import ACCOUNT, Machine
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 NO_ADMIN = "not an administrator. Only an account administrator can make changes."
 

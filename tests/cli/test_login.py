@@ -14,7 +14,7 @@ import pytest
 from amo_mcp.sandbox import Fault
 from tests.cli.machine import Keychain, Terminal
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 
 class TestCode:

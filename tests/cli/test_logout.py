@@ -9,7 +9,7 @@ from keyring.errors import KeyringLocked
 
 from tests.cli.machine import Keychain, Terminal
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 
 class TestLogout:

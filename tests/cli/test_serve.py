@@ -223,7 +223,8 @@ class TestStdio:
             after = peak_megabytes(running.pid)
             assert running.wait(SECONDS) == 0
             assert after - before < 25
-            assert running.stderr.read() == b""
+            # Once more where it was busy again in between.
+            assert {*running.stderr.readlines()} <= {refused}
 
     def test_ctrl_c_ends_the_server_though_the_client_still_has_its_stdin_open(self, way: Sequence[str]) -> None:
         with process(start=way) as running:

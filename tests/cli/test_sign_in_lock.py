@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from tests.cli.machine import Keychain, Terminal
 
-pytestmark = pytest.mark.usefixtures("_no_keychain", "_logs_as_before")
+pytestmark = pytest.mark.usefixtures("_no_keychain")
 
 
 class Watched(Keychain):
