@@ -54,15 +54,15 @@ class FileCredentialStore(CredentialStore):
 
     @override
     async def load(self) -> Credentials | None:
-        return await anyio.to_thread.run_sync(self._load)
+        return await anyio.to_thread.run_sync(self.load_sync)
 
     @override
     async def save(self, credentials: Credentials) -> None:
-        await anyio.to_thread.run_sync(self._save, credentials)
+        await anyio.to_thread.run_sync(self.save_sync, credentials)
 
     @override
     async def delete(self) -> bool:
-        return await anyio.to_thread.run_sync(self._delete)
+        return await anyio.to_thread.run_sync(self.delete_sync)
 
     @override
     @asynccontextmanager
@@ -80,15 +80,15 @@ class FileCredentialStore(CredentialStore):
         finally:
             lock.release()
 
-    def _load(self) -> Credentials | None:
-        """What is kept; a newer pair that was written beside and not renamed is taken first."""
+    def load_sync(self) -> Credentials | None:
+        """What is kept, read in this thread; a newer pair that was written beside and not renamed is taken first."""
         with suppress(OSError):
             if _read(self._beside) is not None:
                 self._beside.replace(self._path)
         return _read(self._path)
 
-    def _save(self, credentials: Credentials) -> None:
-        """Write beside, sync, rename, sync the folder."""
+    def save_sync(self, credentials: Credentials) -> None:
+        """Write in this thread: beside, sync, rename, sync the folder."""
         self._beside.unlink(missing_ok=True)
         descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as beside:
@@ -98,7 +98,8 @@ class FileCredentialStore(CredentialStore):
         self._beside.replace(self._path)
         _sync_folder(self._path.parent)
 
-    def _delete(self) -> bool:
+    def delete_sync(self) -> bool:
+        """Delete in this thread what is kept, and say whether anything was."""
         existed = self.exists
         for path in (self._path, self._beside):
             path.unlink(missing_ok=True)
@@ -127,7 +128,7 @@ class KeychainCredentialStore(FileCredentialStore):
         return super().place if self.exists else "the system's keychain"
 
     @override
-    def _load(self) -> Credentials | None:
+    def load_sync(self) -> Credentials | None:
         """What was saved last.
 
         Raises:
@@ -135,10 +136,10 @@ class KeychainCredentialStore(FileCredentialStore):
         """
         import keyring
 
-        spilled = super()._load()
+        spilled = super().load_sync()
         if spilled is not None:
             if self._write(spilled):
-                super()._delete()
+                super().delete_sync()
             return spilled
         try:
             return _parsed(keyring.get_password(SERVICE, self._entry))
@@ -146,20 +147,20 @@ class KeychainCredentialStore(FileCredentialStore):
             raise _cannot_be_used(self.place) from error
 
     @override
-    def _save(self, credentials: Credentials) -> None:
+    def save_sync(self, credentials: Credentials) -> None:
         if self.exists:
-            super()._save(credentials)
+            super().save_sync(credentials)
         if self._write(credentials):
-            super()._delete()
+            super().delete_sync()
         else:
-            super()._save(credentials)
+            super().save_sync(credentials)
 
     @override
-    def _delete(self) -> bool:
+    def delete_sync(self) -> bool:
         import keyring
         from keyring.errors import PasswordDeleteError
 
-        had_spilled = super()._delete()
+        had_spilled = super().delete_sync()
         try:
             keyring.delete_password(SERVICE, self._entry)
         except PasswordDeleteError:
