@@ -28,9 +28,6 @@ ROOMS = (
 PROGRESS = "confirmation/progress.py:CallProgress.report"
 """Progress goes back to the caller, and nothing comes of it."""
 
-CHECK_ACCOUNT = "accounts/profile.py:AccountProfile.check"
-"""Given to the executor as a function, as progress is: whether another account answers behind the address now."""
-
 PLAN = [
     {"action": "update", "kind": "segment", "id": 51, "name": "VIP+"},
     {"action": "create", "kind": "segment", "name": "New"},
@@ -81,7 +78,7 @@ def _floor(name: str) -> int:
 
 def _goes_up(caller: str, called: str) -> bool:
     """Whether a call goes to a room above; a backend of storage is called through the protocol that it implements."""
-    if not caller or called in (PROGRESS, CHECK_ACCOUNT) or called.startswith("storage/"):
+    if not caller or called == PROGRESS or called.startswith("storage/"):
         return False
     return _floor(called) < _floor(caller)
 

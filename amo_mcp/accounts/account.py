@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from amo_mcp.accounts.cache import CachedReads, ReadCache
 from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.errors import AmoError, OtherAccount
 from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import Executor, Report
@@ -84,7 +85,7 @@ class AmoAccount:
         """Carry out a change; see `Executor.execute`."""
         zone = await self.profile.zone()
         executor = Executor(
-            self.client,
+            self.client.meaning(await self.profile.account_id()),
             self.journal,
             self.events,
             self.report,
@@ -92,10 +93,20 @@ class AmoAccount:
             self.stop,
             self.turns,
             zone,
-            self.profile.check,
         )
-        return await executor.execute(tool, change)
+        try:
+            execution = await executor.execute(tool, change)
+        except OtherAccount:
+            self.profile.forget()
+            raise
+        if isinstance(execution.failure, OtherAccount):
+            self.profile.forget()
+        return execution
 
     async def recover(self) -> None:
         """Find out what came of changes that were left unfinished."""
-        await recover(self.client, self.journal)
+        try:
+            client = self.client.meaning(await self.profile.account_id())
+        except AmoError:
+            client = None
+        await recover(client, self.journal)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.client import AmoClient
@@ -10,7 +10,6 @@ from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.models import Account
 from amo_mcp.amocrm.zones import Zone
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.language import SOURCE, Language, known_language, language_of_country
 
 KNOWN_SECONDS = 300.0
@@ -46,18 +45,9 @@ class AccountProfile:
         """
         return (await self._account()).id
 
-    async def check(self, told: Collection[int]) -> None:
-        """Make sure that the account is still the one that it was, when what it answers names another account.
-
-        Raises:
-            TargetChanged: another account answers behind the address now; from the next call on, it is the account.
-            AmoError: the account cannot be read.
-        """
-        known = await self.account_id()
-        if {*told} - {known}:
-            self._accounts.invalidate()
-            if await self.account_id() != known:
-                raise TargetChanged(reason="Another account answers behind this address now.")
+    def forget(self) -> None:
+        """Ask for the account again when it is needed next."""
+        self._accounts.invalidate()
 
     async def zone(self) -> Zone:
         """Where the account's days begin; while the account cannot be read, as it was known last.

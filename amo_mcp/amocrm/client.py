@@ -4,7 +4,7 @@ Every method can raise what `session.Session.request` raises: `Unavailable`, `Ou
 subclasses of `Refused`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from amo_mcp.amocrm import reading
-from amo_mcp.amocrm.errors import AmoError, ModeDisabled, Rejected
+from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OtherAccount, Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import (
     Account,
@@ -39,6 +39,8 @@ _MODES = {_STATUSES: "periodicity", _SEGMENTS: "segments"}
 """The mode of the account that an endpoint needs, with everything under it."""
 
 _EntityT = TypeVar("_EntityT", bound=ApiEntity)
+_OwnedT = TypeVar("_OwnedT", Segment, Status)
+_OwnedListT = TypeVar("_OwnedListT", bound=Iterable[Segment | Status])
 
 
 class AmoClient:
@@ -48,14 +50,21 @@ class AmoClient:
         session: sends the requests.
         on_wait: is called when a request of this client has to wait.
         before_retry: is called before a PATCH or a DELETE is sent again.
+        account_id: the account that is meant, where that counts: `OtherAccount` is raised instead of the segments and
+            statuses, or the absence, of another one.
     """
 
     def __init__(
-        self, session: Session, on_wait: OnWait | None = None, before_retry: BeforeRetry | None = None
+        self,
+        session: Session,
+        on_wait: OnWait | None = None,
+        before_retry: BeforeRetry | None = None,
+        account_id: int | None = None,
     ) -> None:
         self._session = session
         self._on_wait = on_wait
         self._before_retry = before_retry
+        self._account_id = account_id
 
     @property
     def base_url(self) -> str:
@@ -69,11 +78,15 @@ class AmoClient:
 
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
         """A client of the same session with another `on_wait`."""
-        return AmoClient(self._session, on_wait)
+        return AmoClient(self._session, on_wait, account_id=self._account_id)
 
     def checking(self, before_retry: BeforeRetry) -> "AmoClient":
         """A client of the same session with a `before_retry`."""
-        return AmoClient(self._session, self._on_wait, before_retry)
+        return AmoClient(self._session, self._on_wait, before_retry, self._account_id)
+
+    def meaning(self, account_id: int) -> "AmoClient":
+        """A client of the same session with an `account_id`."""
+        return AmoClient(self._session, self._on_wait, self._before_retry, account_id)
 
     def prepare(self) -> None:
         """Load what the first request needs; may take a tenth of a second."""
@@ -98,11 +111,12 @@ class AmoClient:
 
     async def statuses(self) -> Listing[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
-        return reading.check_readable(reading.many(Status, await self._request("GET", _STATUSES), "statuses"))
+        response = await self._request("GET", _STATUSES)
+        return await self._own(reading.check_readable(reading.many(Status, response, "statuses")))
 
     async def status(self, status_id: int) -> Status:
         """One status (reference: "Получение статуса покупателей по ID")."""
-        return reading.one(Status, await self._request("GET", f"{_STATUSES}/{status_id}"), status_id)
+        return await self._one(Status, _STATUSES, status_id)
 
     async def create_statuses(self, drafts: Sequence[StatusDraft]) -> list[CreatedStatus]:
         """Create statuses in one batch, all or none, and give their ids in the order of `drafts`.
@@ -134,11 +148,11 @@ class AmoClient:
 
     async def segments(self) -> Listing[Segment]:
         """All the segments, in the order of the API (reference: "Список сегментов покупателей")."""
-        return await self._all_pages(Segment, _SEGMENTS, "segments")
+        return await self._own(await self._all_pages(Segment, _SEGMENTS, "segments"))
 
     async def segment(self, segment_id: int) -> Segment:
         """One segment (reference: "Получение сегмента покупателей по ID")."""
-        return reading.one(Segment, await self._request("GET", f"{_SEGMENTS}/{segment_id}"), segment_id)
+        return await self._one(Segment, _SEGMENTS, segment_id)
 
     async def create_segment(self, draft: SegmentDraft) -> Segment:
         """Create a segment and give it whole (reference: "Добавление сегмента покупателей")."""
@@ -156,6 +170,27 @@ class AmoClient:
     async def segment_fields(self) -> Listing[CustomField]:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
         return await self._all_pages(CustomField, _FIELDS, "custom_fields")
+
+    async def _one(self, model: type[_OwnedT], path: str, entity_id: int) -> _OwnedT:
+        try:
+            entity = reading.one(model, await self._request("GET", f"{path}/{entity_id}"), entity_id)
+        except NotFound:
+            await self._own(())
+            raise
+        await self._own([entity])
+        return entity
+
+    async def _own(self, entities: _OwnedListT) -> _OwnedListT:
+        """What was read, of the account that is meant; where it does not say whose it is, the account is asked.
+
+        Raises:
+            OtherAccount: it is another account's.
+        """
+        if self._account_id is not None and {entity.account_id for entity in entities} != {self._account_id}:
+            account = await self.account()
+            if account.id != self._account_id:
+                raise OtherAccount
+        return entities
 
     async def _request(
         self, method: str, path: str, *, params: Mapping[str, int | str] | None = None, body: Any = None

@@ -3,6 +3,7 @@
 ```
 AmoError
 ├── Unavailable         no usable answer, and nothing can have been changed by the request
+│   └── OtherAccount    the answer is about another account than the one that is meant
 ├── OutcomeUnknown      a write was sent and its answer was lost: it may or may not have happened
 └── Refused             the API answered that it will not; nothing was changed by the request
     ├── Rejected        400, 413, 422 and any other 4xx: the data (`problems` say which part)
@@ -59,6 +60,13 @@ class Unavailable(AmoError):
         self.status = status
         self.transient = transient
         self.hint = hint
+
+
+class OtherAccount(Unavailable):
+    """Another account has come to answer behind the address, and what it answers says nothing of the one meant."""
+
+    def __init__(self) -> None:
+        super().__init__("answers for another account at this address now")
 
 
 class OutcomeUnknown(AmoError):

@@ -8,7 +8,7 @@ transition is in the journal before anything else happens: a process that dies l
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -48,13 +48,12 @@ class Executor:
     """Carries out the changes of one account.
 
     Attributes:
+        client: the API, which answers for that account alone (`AmoClient.meaning`).
         report: reports how far a change is; None when nobody listens.
         clock: gives monotonic seconds.
         stop: no step is begun once it is requested.
         turns: the changes of this process, of which those of one target come one after the other.
         zone: where the account's days begin.
-        check_account: is given the accounts that the targets say they belong to, and raises TargetChanged when another
-            one answers behind the address.
     """
 
     client: AmoClient
@@ -65,7 +64,6 @@ class Executor:
     stop: Stop = field(default_factory=Stop)
     turns: Turns = field(default_factory=Turns)
     zone: Zone = UNKNOWN
-    check_account: Callable[[Collection[int]], Awaitable[None]] | None = None
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
         """Do one step after the other; the first that fails is the last.
@@ -93,8 +91,6 @@ class Executor:
                 await stack.enter_async_context(self.turns.taken(change.steps, self._report_turn))
                 read_at = self.clock()
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
-                if self.check_account is not None:
-                    await self.check_account(snapshot.accounts)
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
                 await self._report_step(0, change.steps)

@@ -54,12 +54,6 @@ class Snapshot:
         return choice is None or not choices or choice in choices
 
     @property
-    def accounts(self) -> set[int]:
-        """The accounts that the entities say they belong to."""
-        told = (entity.account_id for entities in self.entities.values() for entity in entities.values())
-        return {account_id for account_id in told if account_id is not None}
-
-    @property
     def places(self) -> Places:
         """The order of the statuses."""
         return places_of(self.entities.get("status", {}).values())

@@ -11,7 +11,7 @@ from typing import Literal
 
 import anyio
 
-from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown
+from amo_mcp.amocrm.errors import AmoError, OtherAccount, OutcomeUnknown
 from amo_mcp.changes.execution import Execution, LimitReached
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
@@ -46,7 +46,7 @@ def outcome_of(result: Execution | BaseException) -> Outcome:
             return "done"
         case Execution():
             return "stopped"
-        case TargetChanged() | PlanUsed() | UndoneMeanwhile():
+        case TargetChanged() | OtherAccount() | PlanUsed() | UndoneMeanwhile():
             return "changed"
         case LimitReached() | JournalUnusable(begun=False):
             return "failed"

@@ -83,6 +83,8 @@ def explain(error: Exception) -> Failure | None:
     match error:
         case Failure():
             return error
+        case amo.OtherAccount():
+            return _target_changed("Another account answers behind this address now.", ())
         case amo.Unavailable():
             may_pass = error.transient or not error.hint
             hint = f"{'Try again in a minute. ' if may_pass else ''}{error.hint}".rstrip()

@@ -482,20 +482,3 @@ async def test_a_write_whose_answer_was_lost_is_looked_for_and_listed_as_done(
         statuses = [change["status"] for change in await listed(client)]
     assert (undone["done"], statuses) == (["Delete segment «Новые» (id 96)"], ["done", "undone"])
     assert 96 not in sandbox.account.segments
-
-
-@pytest.mark.requirement("CONFIRM-11")
-async def test_nothing_is_written_into_another_account_that_came_to_answer_behind_the_address(
-    era: str, sandbox: Sandbox, serve: Serve
-) -> None:
-    async with serve(sandbox) as served, served.client(era, Person()) as client:
-        changed = await done(client, "update_segment", segment_id=51, name="Лучшие")
-        sandbox.account.profile["id"] = 999
-        for segment in sandbox.account.segments.values():
-            segment["account_id"] = 999
-        failure = await refused(client, "undo_change", change_id=changed["change_id"])
-        assert (failure["code"], failure["message"]) == (
-            "target_changed",
-            f"Another account answers behind this address now. {NOTHING}",
-        )
-        assert sandbox.account.segments[51]["name"] == "Лучшие"
