@@ -32,7 +32,7 @@ docs: .venv/catalogues ## build the site in build/site; a broken link ends it
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
 
-browser: .venv/catalogues tests/browser/node_modules/installed ## the page that asks and the board, in Debian's Chromium (chromium, npm)
+browser: .venv/catalogues tests/browser/node_modules/installed tests/clients/node_modules/installed ## the page that asks and the board, in Debian's Chromium (chromium, npm)
 	@$(BIN)/python -m pytest tests/browser
 
 pictures: .venv/catalogues tests/browser/node_modules/installed ## pictures of the board, for the README and to look at (chromium, npm)

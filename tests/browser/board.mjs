@@ -25,13 +25,13 @@ const server = createServer((request, response) => {
 await new Promise((listening) => server.once("listening", listening));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "chromium", args: ["--no-sandbox"] });
 
-let page, frame, errors, requests;
+let page, frame, errors, requests, log;
 async function open({ scheme = "light", width = 1200, locale = "en" }) {
   await page?.context().close();
   const context = await browser.newContext({ colorScheme: scheme, locale, viewport: { width, height: 800 }, timezoneId: "UTC" });
   context.setDefaultTimeout(10000);
   page = await context.newPage();
-  [errors, requests] = [[], []];
+  [errors, requests, log] = [[], [], undefined];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && errors.push(message.text()));
   page.on("request", (request) => requests.push(request.url()));
@@ -47,6 +47,35 @@ const actions = {
     frame = page.frames()[1];
     await page.evaluate((options) => window.start(options), { capabilities: { serverTools: {}, openLinks: {}, message: { text: {} } }, variables: {}, results: {}, theme: request.scheme ?? "light", ...request });
     frame = page.frames()[1];
+  },
+  // Opened in the Inspector, whose page has messages and requests of its own: told are the board's.
+  inspector: async (request) => {
+    await open(request);
+    const isBoard = (source) => source.url().startsWith("about:srcdoc");
+    log = [];
+    page.removeAllListeners("console").removeAllListeners("request");
+    page.on("console", (message) => {
+      if (message.location().url.startsWith("about:")) errors.push(message.text());
+      else log.push(...(message.text().match(/(?<=^Parsed message .*method: )[^,}]+/) ?? []));
+    });
+    page.on("request", (asked) => asked.isNavigationRequest() || (isBoard(asked.frame()) && requests.push(asked.url())));
+    await page.goto(request.address);
+    await page.getByRole("button", { name: "Open App", exact: true }).click();
+    await page.frameLocator("iframe").frameLocator("iframe").getByText(request.text).first().waitFor();
+    frame = page.frames().find(isBoard);
+  },
+  // A button of the page around the board.
+  around: async ({ name }) => {
+    await page.getByRole("button", { name, exact: true }).click();
+    await page.waitForTimeout(500);
+    if (frame.isDetached()) frame = page.mainFrame();
+  },
+  // Said to the board by the page that it is in.
+  post: ({ message }) => frame.parentFrame().evaluate((said) => document.querySelector("iframe").contentWindow.postMessage(said, "*"), message),
+  // Waits for another window.
+  opened: async ({ address }) => {
+    const other = page.context().pages()[1] ?? await page.context().waitForEvent("page");
+    await other.waitForURL(address);
   },
   // Opened by a person.
   open: async (request) => {
@@ -99,7 +128,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       background: getComputedStyle(document.body).backgroundColor, html: document.body.querySelectorAll("img, iframe, a, svg").length,
       focused: document.activeElement.textContent,
     }));
-    answer = { ...shape, url: page.url(), errors, requests, log: await page.evaluate(() => window.log ?? []), ...result };
+    answer = { ...shape, url: page.url(), errors, requests, log: log ?? await page.evaluate(() => window.log ?? []), ...result };
   } catch (error) {
     answer = { failed: String(error) };
   }

@@ -28,6 +28,13 @@ class Story:
     results: dict[str, Any]
 
 
+def pending(page_url: str) -> dict[str, Any]:
+    """What a team's server answers while a person has not agreed."""
+    error = {"code": "confirmation_required", "message": "A person has to agree first.", "preview": "Apply?"}
+    error |= {"expires_at": "2026-11-26T10:00:00Z", "page_url": page_url}
+    return {"content": [], "structuredContent": {"error": error}, "isError": True}
+
+
 async def told(language: Language = "en") -> Story:
     """The audit of the sandbox, a plan of what it suggests, carried out, and the list of changes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AMO_")}

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from tests import recorder
-from tests.browser.boards import Story, told
+from tests.browser.boards import Story, pending, told
 from tests.browser.chromium import Chromium, chromium
 
 pytestmark = pytest.mark.anyio
@@ -94,9 +94,7 @@ async def test_a_host_shows_it_and_it_follows_the_theme_refreshes_asks_and_opens
             {"type": "text", "text": "Plan changes of these segments, and ask me first what to change: ids 51"}
         ]
 
-        question = {"code": "confirmation_required", "message": "A person has to agree first.", "preview": "Apply?"}
-        question |= {"expires_at": "2026-11-26T10:00:00Z", "page_url": "https://team.example/approve"}
-        await browser.do("result", result={"content": [], "structuredContent": {"error": question}, "isError": True})
+        await browser.do("result", result=pending("https://team.example/approve"))
         seen = await browser.do("click", name="Open the page to answer")
         seen = await browser.do("look")
         assert seen["log"][-1] == ["ui/open-link", "https://team.example/approve"]
