@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -48,6 +48,10 @@ class Account:
         statuses: statuses by id, in the same form.
         next_segment_id: the id that the next segment gets; an id is never given twice.
         next_status_id: the same for statuses.
+        customers: customers by id, each with `id`, `name`, `status_id`, the ids of its `segments` and `updated_at`; a
+            response is made from these. State files from before there were customers have none.
+        moves: what the account's rules will do to customers: `at` (Unix seconds), `customer_id`, `kind`, and the
+            status or segment that it comes `from` and goes `to`.
     """
 
     profile: JsonObject
@@ -59,6 +63,8 @@ class Account:
     statuses: dict[int, JsonObject]
     next_segment_id: int
     next_status_id: int
+    customers: dict[int, JsonObject] = field(default_factory=dict)
+    moves: list[JsonObject] = field(default_factory=list)
 
     @property
     def id(self) -> int:
@@ -82,11 +88,11 @@ class Account:
         """
         documents.read(_Document, text)
         document = json.loads(text)
-        parts: JsonObject = {part.name: document[part.name] for part in fields(cls)}
-        return cls(**parts | {name: by_id(parts[name]) for name in _ENTITIES})
+        parts: JsonObject = {part.name: document[part.name] for part in fields(cls) if part.name in document}
+        return cls(**parts | {name: by_id(parts[name]) for name in _ENTITIES if name in parts})
 
 
-_ENTITIES = ("users", "fields", "segments", "statuses")
+_ENTITIES = ("users", "fields", "segments", "statuses", "customers")
 
 
 # What the rules of the API and the links of a response rely on; an entity has more.
@@ -112,6 +118,20 @@ class _Status(_Entity):
     is_default: bool
 
 
+class _Customer(_Entity):
+    status_id: int
+    segments: list[int]
+    updated_at: int
+
+
+class _Move(BaseModel, strict=True):
+    at: float
+    customer_id: int
+    kind: Literal["segment", "status"]
+    from_: Annotated[int, Field(alias="from")]
+    to: int | None
+
+
 class _Document(BaseModel, strict=True):
     version: Literal[1]
     profile: _Profile
@@ -123,6 +143,8 @@ class _Document(BaseModel, strict=True):
     statuses: list[_Status]
     next_segment_id: int
     next_status_id: int
+    customers: list[_Customer] = []
+    moves: list[_Move] = []
 
     @model_validator(mode="after")
     def _check_next_ids(self) -> Self:

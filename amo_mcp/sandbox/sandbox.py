@@ -23,6 +23,7 @@ from amo_mcp.sandbox.faults.recording import Recording
 from amo_mcp.sandbox.oauth.oauth import OAuth, OAuthState
 from amo_mcp.sandbox.oauth.sign_in import SignIn, relocate
 from amo_mcp.sandbox.state_file import StateFile
+from amo_mcp.sandbox.unknowns import Unknowns
 
 
 class Sandbox:
@@ -39,6 +40,7 @@ class Sandbox:
         account: the account's state, free to be read and changed; a change made by hand is written to the
             `state_file` only together with the next change made through the API.
         faults: what goes wrong next.
+        unknowns: how it reads what the reference leaves open about customers.
         oauth: the integration's sign-in: its codes and tokens.
         requests: the last 2,000 requests received under `/api/` and `/oauth2/`, in order.
 
@@ -63,6 +65,7 @@ class Sandbox:
         self.account, signed_in = kept or (shop.account(mode, empty=empty), OAuthState())
         self.oauth = OAuth(self.account, signed_in, clock, self._save)
         self.faults = Faults()
+        self.unknowns = Unknowns()
         self._recording = Recording(rate_limit)
         self.requests = self._recording.requests
         if kept is None:
@@ -80,9 +83,9 @@ class Sandbox:
         return self._recording.busiest_second()
 
     def _routed(self, clock: Callable[[], float]) -> ASGIApp:
-        api = Api(self.account, clock, self._save, self.oauth.accepts)
+        api = Api(self.account, clock, self._save, self.oauth.accepts, self.unknowns)
         sign_in = SignIn(self.account, self.oauth, clock)
-        control = Control(self.account, self.faults, self._recording, self.oauth, self._save)
+        control = Control(self.account, self.faults, self._recording, self.oauth, self.unknowns, self._save)
         routed = Starlette(
             routes=[*api.routes(), *sign_in.routes(), *control.routes()],
             exception_handlers={ProblemError: _refuse, HTTPException: _no_route},

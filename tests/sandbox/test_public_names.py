@@ -12,7 +12,9 @@ def test_the_sandbox_exports_exactly_its_public_names() -> None:
         "Fault",
         "Faults",
         "Request",
+        "Rule",
         "Sandbox",
+        "Unknowns",
     ]
     assert (amo_mcp.sandbox.ADMIN_TOKEN, amo_mcp.sandbox.USER_TOKEN) == ("sandbox-admin", "sandbox-user")
 

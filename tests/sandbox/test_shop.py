@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_the_example_has_duplicates_empty_segments_and_repeated_colors() -> None
     assert {type(segment["custom_fields_values"]) for segment in segments} == {list, type(None)}
 
 
+def test_every_segment_of_the_example_has_as_many_customers_as_it_counts() -> None:
+    account = Sandbox().account
+    members = Counter(segment_id for customer in account.customers.values() for segment_id in customer["segments"])
+    assert {segment_id: segment["customers_count"] for segment_id, segment in account.segments.items()} == {
+        segment_id: members[segment_id] for segment_id in account.segments
+    }
+    assert {customer["status_id"] for customer in account.customers.values()} == account.statuses.keys()
+    assert (len(account.customers), Sandbox(empty=True).account.customers) == (400, {})
+
+
 def test_the_example_has_a_filled_field_of_every_type() -> None:
     account = Sandbox().account
     filled = {
@@ -64,4 +75,5 @@ def test_two_sandboxes_do_not_share_state() -> None:
     one.statuses[4740019]["conditions"][0].clear()
     one.price_types.clear()
     one.users[504141]["rights"].clear()
+    one.customers[1299433]["segments"].clear()
     assert json.dumps(Sandbox().account.document()) == before

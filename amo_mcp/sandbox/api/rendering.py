@@ -37,8 +37,7 @@ def page(request: Request, name: str, entities: Sequence[Mapping[str, Any]]) -> 
 
     `limit` above 250 is clamped silently; a `page` or `limit` that is no positive number counts as not given.
     """
-    number = _positive(request.query_params.get("page")) or 1
-    limit = min(_positive(request.query_params.get("limit")) or _DEFAULT_LIMIT, _MAX_LIMIT)
+    number, limit = _asked(request)
     shown = entities[(number - 1) * limit : number * limit]
     if not shown:
         return None
@@ -49,6 +48,23 @@ def page(request: Request, name: str, entities: Sequence[Mapping[str, Any]]) -> 
         "_page_count": -(-len(entities) // limit),
         "_links": {"self": {"href": f"{url_of(request)}?page={number}&limit={limit}"}},
     }
+
+
+def page_without_total(request: Request, name: str, entities: Sequence[Mapping[str, Any]]) -> JsonObject | None:
+    """The same for a list that does not tell how many there are, but links to the next page while there is one."""
+    document = page(request, name, entities)
+    if document is None:
+        return None
+    number, limit = _asked(request)
+    if number < document.pop("_page_count"):
+        document["_links"]["next"] = {"href": f"{url_of(request)}?page={number + 1}&limit={limit}"}
+    del document["_total_items"]
+    return document
+
+
+def _asked(request: Request) -> tuple[int, int]:
+    limit = min(_positive(request.query_params.get("limit")) or _DEFAULT_LIMIT, _MAX_LIMIT)
+    return _positive(request.query_params.get("page")) or 1, limit
 
 
 def _positive(text: str | None) -> int:

@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from amo_mcp.sandbox.account import Account, JsonObject
-from amo_mcp.sandbox.api import body, segments, statuses
+from amo_mcp.sandbox.api import body, customers, segments, statuses
 from amo_mcp.sandbox.api.access import is_admin
 from amo_mcp.sandbox.api.problems import ProblemError, not_found
-from amo_mcp.sandbox.api.rendering import collection, linked, page, url_of
+from amo_mcp.sandbox.api.rendering import collection, linked, page, page_without_total, url_of
+from amo_mcp.sandbox.unknowns import Unknowns
 
 # The reference's example of one segment links to another host than the one asked.
 _OTHER_HOST = "https://shard151.amocrm.ru"
@@ -21,7 +22,10 @@ _OTHER_HOST = "https://shard151.amocrm.ru"
 _MODE_IS_OFF = {
     "periodicity": "Не включен функционал периодических покупок для покупателей",
     "segments": "Не включен функционал сегментации для покупателей",
+    "customers": "Не включен функционал покупателей",
 }
+# That customers are there in any mode but those without them is assumed.
+_MODES = {"periodicity": {"periodicity"}, "segments": {"segments"}, "customers": {"segments", "periodicity", "dynamic"}}
 
 
 class _IdConvertor(IntegerConvertor):
@@ -45,14 +49,20 @@ class Api:
     clock: Callable[[], float]
     changed: Callable[[], None]
     issued: Callable[[str], bool]
+    unknowns: Unknowns
 
     def routes(self) -> list[Route]:
         """The routes, each with its one method."""
+        one_customer = "/customers/{id:amocrm_id}"
         segments_path, one_segment = "/customers/segments", "/customers/segments/{id:amocrm_id}"
         statuses_path, one_status = "/customers/statuses", "/customers/statuses/{id:amocrm_id}"
         return [
             self._route("GET", "/account", None, self._get_account),
             self._route("GET", "/users/{id:amocrm_id}", None, self._get_user),
+            self._route("GET", "/customers", "customers", self._list_customers),
+            self._route("PATCH", "/customers", "customers", self._update_customers),
+            self._route("GET", one_customer, "customers", self._get_customer),
+            self._route("PATCH", one_customer, "customers", self._update_customer),
             self._route("GET", f"{segments_path}/custom_fields", "segments", self._list_fields),
             self._route("GET", segments_path, "segments", self._list_segments),
             self._route("POST", segments_path, "segments", self._create_segment),
@@ -67,13 +77,14 @@ class Api:
         ]
 
     def _route(self, method: str, path: str, mode: str | None, endpoint: _Endpoint) -> Route:
-        """One route, for `mode` only; it responds with the document of `endpoint`, or with 204 for None."""
+        """One route, for a key of `_MODES` only; it responds with the document of `endpoint`, or with 204 for None."""
 
         async def respond(request: Request) -> Response:
             if not is_admin(request, self.issued) and method != "GET":
                 raise ProblemError(HTTPStatus.FORBIDDEN)
-            if mode and self.account.mode != mode:
+            if mode and self.account.mode not in _MODES[mode]:
                 raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
+            customers.settle(self.account, self.clock())
             document = await endpoint(request)
             if method != "GET":
                 self.changed()
@@ -87,14 +98,44 @@ class Api:
         user_id = self.account.user_id(admin=is_admin(request, self.issued))
         account = {**self.account.profile, "current_user_id": user_id, "customers_mode": self.account.mode}
         settings = account.pop("datetime_settings", None)
-        if settings is not None and "datetime_settings" in request.query_params.get("with", "").split(","):
+        asked = request.query_params.get("with", "").split(",")
+        if settings is not None and "datetime_settings" in asked:
             account["_embedded"] = {"datetime_settings": settings}
+        if "is_api_filter_enabled" in asked:
+            account["is_api_filter_enabled"] = self.unknowns.api_filter
         return linked(account, url_of(request))
 
     async def _get_user(self, request: Request) -> JsonObject | None:
         if not is_admin(request, self.issued):
             raise ProblemError(HTTPStatus.FORBIDDEN)
         return _known(request, self.account.users)
+
+    async def _list_customers(self, request: Request) -> JsonObject | None:
+        return page_without_total(
+            request,
+            "customers",
+            [
+                customers.whole(self.account, customer, url_of(request))
+                for customer in customers.found(self.account, request.query_params, self.unknowns)
+            ],
+        )
+
+    async def _get_customer(self, request: Request) -> JsonObject | None:
+        customer = self.account.customers.get(request.path_params["id"])
+        path = url_of(request).rpartition("/")[0]
+        return customer and linked(customers.whole(self.account, customer, path), url_of(request))
+
+    async def _update_customers(self, request: Request) -> JsonObject:
+        data = body.read(await request.body(), list)
+        document = collection(request, "customers", customers.update(self.account, data, self.unknowns, self.clock()))
+        del document["_total_items"]
+        return document
+
+    async def _update_customer(self, request: Request) -> JsonObject:
+        customer_id = _changed_id(request, self.account.customers)
+        data = {**body.read(await request.body(), dict), "id": customer_id}
+        [changed] = customers.update(self.account, [data], self.unknowns, self.clock())
+        return linked(changed, url_of(request))
 
     async def _list_fields(self, request: Request) -> JsonObject | None:
         return page(request, "custom_fields", list(self.account.fields.values()))
@@ -132,7 +173,9 @@ class Api:
         return linked(statuses.update(self.account, status_id, body.read(await request.body(), dict)), url_of(request))
 
     async def _delete_status(self, request: Request) -> None:
-        statuses.delete(self.account, request.path_params["id"])
+        status_id = request.path_params["id"]
+        statuses.delete(self.account, status_id)
+        customers.leave_status(self.account, status_id, self.unknowns, self.clock())
 
 
 def _known(request: Request, entities: dict[int, JsonObject]) -> JsonObject | None:

@@ -71,7 +71,7 @@ def update(account: Account, segment_id: int, data: JsonObject, timestamp: int) 
 
 
 def delete(account: Account, segment_id: int) -> None:
-    """Delete a segment, and with it the membership of its customers.
+    """Delete a segment, and with it, at once (assumed), the membership of its customers.
 
     Raises:
         ProblemError: 400 when there is no such segment, even if it was deleted earlier.
@@ -79,6 +79,9 @@ def delete(account: Account, segment_id: int) -> None:
     if segment_id not in account.segments:
         raise unknown_id()
     del account.segments[segment_id]
+    for customer in account.customers.values():
+        if segment_id in customer["segments"]:
+            customer["segments"].remove(segment_id)
 
 
 def _validated(account: Account, data: JsonObject, required: tuple[str, ...] = ()) -> JsonObject:

@@ -88,6 +88,15 @@ class Validation:
         if self._has("sort", "int"):
             self.values["sort"] = self.data["sort"]
 
+    def choice(self, key: str, known: Collection[int]) -> None:
+        """Accept the id at `key` when it is one of `known`."""
+        if not self._has(key, "int"):
+            return
+        if self.data[key] in known:
+            self.values[key] = self.data[key]
+        else:
+            self.add_error("NotSupportedChoice", key)
+
     def color(self, palette: Collection[str]) -> None:
         """Accept `color` when the palette has it, letter for letter."""
         if not self._has("color", "string"):

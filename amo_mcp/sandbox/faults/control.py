@@ -17,6 +17,7 @@ from amo_mcp.sandbox.documents import read
 from amo_mcp.sandbox.faults.faults import Fault, Faults
 from amo_mcp.sandbox.faults.recording import Recording
 from amo_mcp.sandbox.oauth.oauth import ACCESS_LIFETIME, OAuth
+from amo_mcp.sandbox.unknowns import Unknowns
 
 _T = TypeVar("_T")
 
@@ -48,6 +49,7 @@ class Control:
     faults: Faults
     recording: Recording
     oauth: OAuth
+    unknowns: Unknowns
     changed: Callable[[], None]
 
     def routes(self) -> list[Route]:
@@ -59,6 +61,7 @@ class Control:
             _route("DELETE", "requests", self._clear_requests),
             _route("GET", "state", self._get_state),
             _route("PUT", "mode", self._set_mode),
+            _route("PUT", "unknowns", self._set_unknowns),
             _route("GET", "oauth", self._count_tokens),
             _route("PUT", "oauth", self._set_oauth),
             _route("POST", "oauth/tokens", self._issue_tokens),
@@ -85,6 +88,11 @@ class Control:
         self.account.mode = (await _body(request, _ModeBody)).mode
         self.changed()
         return {"mode": self.account.mode}
+
+    async def _set_unknowns(self, request: Request) -> JsonObject:
+        """Set every switch: one that is not given is as at the start."""
+        vars(self.unknowns).update(vars(await _body(request, Unknowns)))
+        return asdict(self.unknowns)
 
     async def _count_tokens(self, _request: Request) -> JsonObject:
         return {"refreshes": self.oauth.refreshes, "live_refresh_tokens": self.oauth.live_refresh_tokens}
