@@ -12,11 +12,12 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OtherAccount
 from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.execution import Execution
-from amo_mcp.changes.executor import Executor, Report
+from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
+from amo_mcp.changes.run import Report
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message
@@ -91,8 +92,8 @@ class AmoAccount:
             self.report,
             self.clock,
             self.stop,
-            self.turns,
             zone,
+            self.turns,
         )
         try:
             execution = await executor.execute(tool, change)

@@ -1,75 +1,34 @@
-"""Carrying out a confirmed change: compared with the account, recorded, sent, recorded.
+"""A confirmed change, from the comparison with the account to what came of it."""
 
-The life of a step is `planned → pending → done | failed | unknown`, and `undone` when a later change took it back. Each
-transition is in the journal before anything else happens: a process that dies leaves at most one batch pending, and
-`recovery` finds out what came of it.
-"""
-
-import logging
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-import anyio
-import anyio.lowlevel
-
-from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.delivery import deliver, spans
-from amo_mcp.changes.events import ChangeEvent, ChangeEvents
+from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import Execution, Failed, LimitReached, PartlyDone, Stopped
-from amo_mcp.changes.journal import Journal, JournalUnusable
+from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.positions import Place, can_be_told, position_back
-from amo_mcp.changes.records import ChangeStatus, overall_status
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, on_account, read_snapshot, read_targets
-from amo_mcp.changes.steps import Create, Delete, Step, Update, exceeds_limit, moves_status, summary_of
-from amo_mcp.changes.stop import Stop
+from amo_mcp.changes.run import Means, Run, as_pending
+from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_targets
+from amo_mcp.changes.steps import Create, Step, exceeds_limit
 from amo_mcp.changes.turns import Turns
-from amo_mcp.language import Message, message
-from amo_mcp.text import quote
-
-logger = logging.getLogger(__name__)
-
-MAX_SNAPSHOT_AGE = 2.0
-"""Seconds after which the account is read again before the next step is compared with it."""
-
-Report = Callable[[float, float | None, Message], Awaitable[None]]
-"""Reports how far a call is: progress, its total where that is known, and a message."""
+from amo_mcp.language import message
 
 
 @dataclass(frozen=True)
-class Executor:
+class Executor(Means):
     """Carries out the changes of one account.
 
     Attributes:
-        client: the API, which answers for that account alone (`AmoClient.meaning`).
-        report: reports how far a change is; None when nobody listens.
-        clock: gives monotonic seconds.
-        stop: no step is begun once it is requested.
         turns: the changes of this process, of which those of one target come one after the other.
-        zone: where the account's days begin.
     """
 
-    client: AmoClient
-    journal: Journal
-    events: ChangeEvents
-    report: Report | None = None
-    clock: Callable[[], float] = time.monotonic
-    stop: Stop = field(default_factory=Stop)
     turns: Turns = field(default_factory=Turns)
-    zone: Zone = UNKNOWN
 
     async def execute(self, tool: str, change: PendingChange) -> Execution:
-        """Do one step after the other; the first that fails is the last.
-
-        A cancellation stops between two batches: what was sent is brought to its end and recorded. So does a stop, and
-        what was not answered within its seconds stays pending in the record, to be found out by the next process.
+        """Do one step after the other (`Run.carry_on`), once the targets were compared with what was agreed to.
 
         Returns:
             What was done. `failure` is set where a change of several requests stopped after something was done.
@@ -85,6 +44,16 @@ class Executor:
             OutcomeUnknown: a change of one step may have been made; the record says so.
             AmoError: any other one; nothing was done.
         """
+        async with self.begin(tool, change) as run:
+            return concluded(await run.carry_on())
+
+    @asynccontextmanager
+    async def begin(self, tool: str, change: PendingChange) -> AsyncIterator[Run]:
+        """A change that is compared with the account and recorded, its first batch about to be sent.
+
+        Within the context no other change of its targets begins in this process. It raises what `execute` does before
+        anything is sent.
+        """
         async with AsyncExitStack() as stack:
             with self.stop.interruptible() as preparing:
                 await recover(self.client, self.journal)
@@ -93,10 +62,14 @@ class Executor:
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
-                await self._report_step(0, change.steps)
+                await self.report_step(0, change.steps)
             if preparing.cancel_called:
                 raise Stopped
-            return await self._carry_out(tool, change, snapshot, read_at)
+            # The first batch is pending with the record itself: that saves a commit for each change of one step.
+            first = next(spans(change.steps)).stop
+            steps = [*as_pending(change.steps[:first], snapshot), *change.steps[first:]]
+            lease = await self.journal.begin(tool, replace(change, steps=tuple(steps)))
+            yield Run(self, lease, steps, snapshot, read_at)
 
     def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
         if differences := drift(change.steps, snapshot, zone=self.zone):
@@ -105,131 +78,18 @@ class Executor:
         if any(definitions.get(field.id) != field for field in change.fields):
             raise TargetChanged(reason="The definition of a custom field has changed.")
 
-    async def _carry_out(self, tool: str, change: PendingChange, snapshot: Snapshot, read_at: float) -> Execution:
-        """Record and send the steps, the first of which were compared with the snapshot."""
-        first, *others = spans(change.steps)
-        # The first batch is pending with the record itself: that saves a commit for each change of one step.
-        begun = [*_pending(change.steps[: first.stop], snapshot, ()), *change.steps[first.stop :]]
-        record = await self.journal.begin(tool, begun, undoes=change.undoes, plan_id=change.plan_id)
-        run = _Run(self, record.id, begun, snapshot, read_at)
-        failure: Failed | None = None
-        try:
-            with self.stop.interruptible() as going_on:
-                for span in (first, *others):
-                    await run.batch(span)
-                    await anyio.lowlevel.checkpoint()
-                    await self._report_step(span.stop, begun)
-            if going_on.cancel_called and any(step.outcome == "planned" for step in run.steps):
-                failure = Stopped()
-        except (AmoError, TargetChanged, JournalUnusable, Stopped) as error:
-            failure = error
-        finally:
-            status = overall_status(run.steps)
-            with anyio.CancelScope(shield=True):
-                await self._end(record.id, status)
-        execution = Execution(replace(record, steps=tuple(run.steps), status=status), failure)
-        if failure is not None and not (others and execution.done):
-            raise _error_of(execution, failure)
-        return execution
-
-    async def _end(self, change_id: str, status: ChangeStatus) -> None:
-        try:
-            await self.journal.note(change_id, {}, status)
-        except JournalUnusable as error:
-            # What came of the steps is in the journal, or is why the change stopped; recovery finds the end from them.
-            logger.warning("The end of the change %s could not be recorded: %s", change_id, error.reason)
-        await self.events.publish(ChangeEvent("journal"))
-
     async def _report_turn(self) -> None:
         if self.report is not None:
             await self.report(0, None, message("Waiting for another change to end"))
 
-    async def _report_step(self, place: int, steps: Sequence[Step]) -> None:
-        if self.report is not None and len(steps) > 1:
-            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else message("Done"))
 
-
-@dataclass
-class _Run:
-    """One change on its way, batch by batch.
-
-    Attributes:
-        steps: every step with what is known of it by now.
-        snapshot: the account as it was read last.
-        read_at: when reading it began, in monotonic seconds.
-    """
-
-    executor: Executor
-    change_id: str
-    steps: list[Step]
-    snapshot: Snapshot
-    read_at: float
-
-    async def batch(self, span: range) -> None:
-        """Compare, record, send and record the steps that go in one request.
-
-        Raises:
-            TargetChanged: somebody changed a target meanwhile.
-            JournalUnusable: what came of them, or that they are sent, cannot be recorded.
-            AmoError: why they failed, or why the account cannot be read.
-            Stopped: they were not answered within the seconds of a stop.
-        """
-        pending = await self._prepare(span) if span.start else None
-        failure: AmoError | TargetChanged | Stopped | None = None
-        with anyio.CancelScope(shield=True):
-            if pending is not None:
-                await self._note(span, pending)
-                self.steps[span.start : span.stop] = pending
-            batch = self.steps[span.start : span.stop]
-            try:
-                with self.executor.stop.sending() as sending:
-                    client = self.executor.client.checking(partial(self._check_again, batch))
-                    batch = await deliver(client, batch)
-                if sending.cancelled_caught:
-                    failure = Stopped(sent=True)
-            except (Refused, Unavailable, TargetChanged) as error:
-                batch, failure = [step.with_outcome("failed") for step in batch], error
-            except OutcomeUnknown as error:
-                batch, failure = [step.with_outcome("unknown") for step in batch], error
-            self.steps[span.start : span.stop] = batch
-            try:
-                # Recorded before the event is published: who hears of a change can read it in the journal.
-                await self._note(span, batch)
-            finally:
-                if batch[0].outcome != "failed":
-                    ids = tuple(step.target_id for step in batch if step.target_id is not None)
-                    event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
-                    await self.executor.events.publish(event)
-        if failure is not None:
-            raise failure
-
-    async def _prepare(self, span: range) -> list[Step]:
-        """The steps as they are recorded before they are sent, on the account as it is now."""
-        batch = self.steps[span.start : span.stop]
-        now = self.executor.clock()
-        if now - self.read_at > MAX_SNAPSHOT_AGE or is_read_before(self.steps, span):
-            self.read_at = now
-            kinds = sorted({step.kind for step in self.steps[span.start :]})
-            self.snapshot = await read_snapshot(self.executor.client, kinds)
-        if differences := drift(batch, self.snapshot, among=self.steps, zone=self.executor.zone):
-            raise TargetChanged(differences)
-        return _pending(batch, self.snapshot, self.steps)
-
-    async def _check_again(self, batch: Sequence[Step]) -> None:
-        """Compare a batch that is about to be sent again: a deletion always, else once its picture has grown old.
-
-        Raises:
-            TargetChanged: somebody changed a target while the server waited.
-            AmoError: the account cannot be read.
-        """
-        if not isinstance(batch[0], Delete) and self.executor.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
-            return
-        snapshot = await read_targets(self.executor.client, batch)
-        if differences := drift(batch, snapshot, among=self.steps, zone=self.executor.zone):
-            raise TargetChanged(differences)
-
-    async def _note(self, span: range, steps: Sequence[Step]) -> None:
-        await self.executor.journal.note(self.change_id, dict(zip(span, steps, strict=True)))
+def concluded(execution: Execution) -> Execution:
+    """What came of a change, where an answer tells it; else its failure is raised (see `Executor.execute`)."""
+    failure = execution.failure
+    in_one_request = len([*spans(execution.record.steps)]) == 1
+    if failure is not None and (in_one_request or not execution.done):
+        raise _error_of(execution, failure)
+    return execution
 
 
 def _error_of(execution: Execution, failure: Failed) -> Exception:
@@ -240,16 +100,6 @@ def _error_of(execution: Execution, failure: Failed) -> Exception:
     return failure
 
 
-def is_read_before(steps: Sequence[Step], span: range) -> bool:
-    """Whether the account is read right before these steps, however young the last reading is.
-
-    Customers may have entered a segment that is to be deleted, and our own changes give the statuses other positions.
-    """
-    step = steps[span.start]
-    others = any(earlier.kind == "status" for earlier in steps[: span.start])
-    return span.start > 0 and (isinstance(step, Delete) or (moves_status(step) and others))
-
-
 def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
     """Raise LimitReached unless the account has room for what the steps create, at every moment on the way."""
     created = Counter(step.kind for step in steps if isinstance(step, Create))
@@ -257,31 +107,3 @@ def check_room(steps: Sequence[Step], snapshot: Snapshot) -> None:
         count = snapshot.count(kind)
         if exceeds_limit(kind, count, steps):
             raise LimitReached(kind, count, wanted)
-
-
-def _pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step]) -> list[Step]:
-    """The steps as they are recorded before they are sent: with what is really there now, and with today's positions.
-
-    Raises:
-        TargetChanged: where a status is to come back to cannot be told any more.
-    """
-    created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
-    pending: list[Step] = []
-    for step in on_account(batch, snapshot):
-        if isinstance(step, Create):
-            hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
-            existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
-            pending.append(replace(step, existing_ids=existing, outcome="pending"))
-        elif isinstance(step, Update) and step.place is not None:
-            pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))
-        else:
-            pending.append(step.with_outcome("pending"))
-    return pending
-
-
-def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:
-    """The step with the position that leads to its place among the statuses as they are."""
-    if not can_be_told(snapshot.places, place):
-        raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")
-    position = position_back(snapshot.places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
-    return replace(step, patch=step.patch.model_copy(update={"sort": position}))

@@ -8,11 +8,12 @@ and ends with a status. A process that dies leaves its changes unfinished; whoev
 reads the account, and records what came of them (`settle`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from amo_mcp.changes.history import RecreatedIds
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.steps import Step
 
@@ -35,6 +36,24 @@ class JournalUnusable(Exception):
 
 class UndoneMeanwhile(Exception):
     """What was to be undone is undone already, or is being undone at this moment."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to carry out a change, and to record what comes of it; one process has it at a time.
+
+    Attributes:
+        record: the change as it is recorded when the lease is taken; its status is "running".
+        change: the same as it was asked for, with the steps of the record.
+    """
+
+    record: ChangeRecord
+    change: PendingChange
+
+    @property
+    def id(self) -> str:
+        """The id of the change."""
+        return self.record.id
 
 
 @dataclass(frozen=True)
@@ -87,9 +106,7 @@ class Journal(Protocol):
     comes after it. Writes of several processes come one after the other, and each sees what the one before it left.
     """
 
-    async def begin(
-        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
-    ) -> ChangeRecord:
+    async def begin(self, tool: str, change: PendingChange) -> Lease:
         """Record a change that is about to be made; it is durable when this returns, so that its steps may be sent.
 
         The plan is used up atomically with the record: of several processes that apply one plan at once, one begins.
@@ -98,12 +115,7 @@ class Journal(Protocol):
 
         Args:
             tool: the tool that does it.
-            steps: all of its steps; those that are sent first are pending.
-            undoes: the change that the steps take back.
-            plan_id: the plan that the steps carry out.
-
-        Returns:
-            The record, with its new id; its status is "running".
+            change: what was agreed to; the steps that are sent first are pending.
 
         Raises:
             PlanUsed: the plan was carried out already.
@@ -111,7 +123,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
         """Record what is known now of some steps, by position; durable when this returns. With a status it has ended.
 
         The plan of a change that failed and of which no step is done can be applied again, atomically with this.

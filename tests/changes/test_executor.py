@@ -18,7 +18,7 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.executor import Executor, check_room
-from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.journal import JournalUnusable, Lease, UndoneMeanwhile
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
 from amo_mcp.changes.positions import Place, places_of
@@ -35,6 +35,7 @@ from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 from tests.clock import Clock
 from tests.conftest import session_at
 from tests.journeys.lives import Interruption
+from tests.storage.examples import change_of
 
 pytestmark = pytest.mark.anyio
 
@@ -51,21 +52,19 @@ class LoggingJournal(SqliteJournal):
         self.fails_at: str | None = None
 
     @override
-    async def begin(
-        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
-    ) -> ChangeRecord:
-        entry = "begin " + " ".join(step.outcome for step in steps)
+    async def begin(self, tool: str, change: PendingChange) -> Lease:
+        entry = "begin " + " ".join(step.outcome for step in change.steps)
         await self._reach(entry)
-        record = await super().begin(tool, steps, undoes=undoes, plan_id=plan_id)
+        lease = await super().begin(tool, change)
         self.log.append(entry)
-        return record
+        return lease
 
     @override
-    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
         outcomes = [f"{position} {step.outcome}" for position, step in steps.items()]
         entry = "note " + " ".join(outcomes or [str(status)])
         await self._reach(entry)
-        await super().note(change_id, steps, status)
+        await super().note(lease, steps, status)
         self.log.append(entry)
 
     async def _reach(self, entry: str) -> None:
@@ -512,8 +511,8 @@ async def test_a_step_that_is_not_answered_within_the_seconds_of_a_stop_stays_pe
 async def test_an_unfinished_change_is_settled_before_the_next_one_begins(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
         pending = (await rename(shop, 51, "А")).with_outcome("pending")
-        left = await shop.journal.begin("update_segment", [pending])
-        await shop.journal.note(left.id, {}, "interrupted")
+        left = await shop.journal.begin("update_segment", change_of([pending]))
+        await shop.journal.note(left, {}, "interrupted")
         sandbox.account.segments[51]["name"] = "А"
         await shop.execute("create_segment", [Create(SegmentDraft(name="Б"))])
         settled = await shop.journal.change(left.id)

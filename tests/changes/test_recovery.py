@@ -20,6 +20,7 @@ from tests.clock import Clock
 from tests.conftest import Person, answer, session_at
 from tests.journeys.lives import AT_REST, Life, StepOutcome, living, step_outcomes
 from tests.storage.backends import open_memory, open_sqlite
+from tests.storage.examples import change_of
 
 pytestmark = pytest.mark.anyio
 
@@ -111,13 +112,13 @@ class Left:
         """The status that it is found to have, and the outcomes of its steps."""
         clock = Clock()
         journal, _ = open_memory(clock=clock)
-        record = await journal.begin("tool", [self.step.with_outcome("pending")])
-        await journal.note(record.id, {}, "interrupted")
+        lease = await journal.begin("tool", change_of([self.step.with_outcome("pending")]))
+        await journal.note(lease, {}, "interrupted")
         clock.now += self.later
         http = HttpTransport(timeout=20, app=self.sandbox.app)
         await recover(AmoClient(session_at("http://127.0.0.1", http)), journal)
         await http.aclose()
-        found = await journal.change(record.id)
+        found = await journal.change(lease.id)
         assert found is not None
         return found.status, [step.outcome for step in found.steps]
 
@@ -158,12 +159,12 @@ async def test_a_deletion_of_what_is_gone_was_made(sandbox: Sandbox) -> None:
 async def test_of_two_processes_that_find_out_about_a_change_the_first_is_heard(tmp_path: Path) -> None:
     (one, plans), (other, _), (third, later_plans) = (open_sqlite(tmp_path) for _ in range(3))
     await plans.keep(Plan("p", time(), "me", (RENAME,)))
-    record = await one.begin("apply_plan", [RENAME], plan_id="p")
+    lease = await one.begin("apply_plan", change_of([RENAME], plan_id="p"))
     await one.close()
-    assert [left.record.id for left in await other.unsettled()] == [record.id]
-    await other.settle(record.id, {0: RENAME.done(Segment(id=51, name="A"))})
-    await third.settle(record.id, {0: RENAME.with_outcome("failed")})
-    change = await third.change(record.id)
+    assert [left.record.id for left in await other.unsettled()] == [lease.id]
+    await other.settle(lease.id, {0: RENAME.done(Segment(id=51, name="A"))})
+    await third.settle(lease.id, {0: RENAME.with_outcome("failed")})
+    change = await third.change(lease.id)
     assert change is not None
     assert (change.status, [step.outcome for step in change.steps]) == ("done", ["done"])
     assert await later_plans.plan("p", "me") is None
@@ -174,10 +175,10 @@ async def test_of_two_processes_that_find_out_about_a_change_the_first_is_heard(
 async def test_a_plan_of_which_nothing_came_can_be_applied_by_the_next_process(tmp_path: Path) -> None:
     (one, plans), (other, later_plans) = open_sqlite(tmp_path), open_sqlite(tmp_path)
     await plans.keep(Plan("p", time(), "me", (RENAME,)))
-    record = await one.begin("apply_plan", [RENAME], plan_id="p")
+    lease = await one.begin("apply_plan", change_of([RENAME], plan_id="p"))
     await one.close()
     assert await later_plans.plan("p", "me") is None
-    await other.settle(record.id, {0: RENAME.with_outcome("failed")})
+    await other.settle(lease.id, {0: RENAME.with_outcome("failed")})
     assert await later_plans.plan("p", "me") is not None
     await other.close()
 
@@ -188,12 +189,12 @@ async def test_looking_in_vain_does_not_put_off_the_moment_from_which_nothing_ca
 ) -> None:
     clock = Clock()
     journal, _ = open_memory(clock=clock) if backend == "memory" else open_sqlite(tmp_path, clock=clock)
-    record = await journal.begin("create_segment", [Create(SegmentDraft(name="A"), outcome="pending")])
-    await journal.note(record.id, {}, "interrupted")
+    lease = await journal.begin("create_segment", change_of([Create(SegmentDraft(name="A"), outcome="pending")]))
+    await journal.note(lease, {}, "interrupted")
     at_rest = []
     for _ in range(4):
         clock.now += 20.5
-        await journal.settle(record.id, {})
+        await journal.settle(lease.id, {})
         at_rest += [left.at_rest for left in await journal.unsettled()]
     assert at_rest == [False, False, True, True]
     await journal.close()

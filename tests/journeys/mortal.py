@@ -4,7 +4,7 @@ A process that was killed does nothing any more: its requests do not leave, and 
 frees its lock, of which the file stays behind, and closes its database without having an open transaction written.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.journal import Journal, Unsettled
+from amo_mcp.changes.journal import Journal, Lease, Unsettled
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanStore
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.steps import Step
@@ -95,16 +96,14 @@ class MortalJournal(Journal):
         self.plans = _MortalPlanStore(plans, switch)
 
     @override
-    async def begin(
-        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
-    ) -> ChangeRecord:
+    async def begin(self, tool: str, change: PendingChange) -> Lease:
         async with self._switch.around():
-            return await self._journal.begin(tool, steps, undoes=undoes, plan_id=plan_id)
+            return await self._journal.begin(tool, change)
 
     @override
-    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
         async with self._switch.around():
-            await self._journal.note(change_id, steps, status)
+            await self._journal.note(lease, steps, status)
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:

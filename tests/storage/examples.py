@@ -1,9 +1,14 @@
 """Steps that the tests of the journal record."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
+from amo_mcp.changes.journal import Lease
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update
 
 VIP = Segment.model_validate(
@@ -22,6 +27,15 @@ VIP = Segment.model_validate(
 RENAME = Update(VIP, SegmentPatch(name="Лучшие"))
 PENDING = RENAME.with_outcome("pending")
 DONE = RENAME.done(VIP)
+
+
+GONE = Lease(ChangeRecord("c000000000000", 0.0, "update_segment", (RENAME,), "running"), PendingChange((RENAME,)))
+"""The lease of a change that is in no journal."""
+
+
+def change_of(steps: Iterable[Step], **more: Any) -> PendingChange:
+    """A change of these steps that a person has agreed to."""
+    return PendingChange(tuple(steps), **more)
 
 
 def segment(entity_id: int, name: str) -> Segment:

@@ -8,7 +8,7 @@ PROGRAM = """
 import sys, anyio
 from pathlib import Path
 from tests.storage.backends import open_sqlite
-from tests.storage.examples import PENDING, deleted
+from tests.storage.examples import PENDING, deleted, change_of
 from amo_mcp.changes.journal import UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 
@@ -23,23 +23,24 @@ async def main():
     match what:
         case "begin ten":
             for _ in range(10):
-                await journal.begin("delete_status", [PENDING])
+                await journal.begin("delete_status", change_of([PENDING]))
         case "begin and wait":
-            print((await journal.begin("update_segment", [PENDING])).id, flush=True)
+            print((await journal.begin("update_segment", change_of([PENDING]))).id, flush=True)
             wait()
         case "begin twice":
             for _ in range(2):
-                print((await journal.begin("update_segment", [PENDING])).id, flush=True)
+                print((await journal.begin("update_segment", change_of([PENDING]))).id, flush=True)
                 wait()
         case "apply":
             try:
-                await journal.begin("apply_plan", [PENDING], plan_id="p1")
+                await journal.begin("apply_plan", change_of([PENDING], plan_id="p1"))
             except PlanUsed:
                 print("refused")
         case "undo":
-            [(_, change)] = await journal.changes(1)
+            [(_, newest)] = await journal.changes(1)
+            undo = change_of([deleted(96, undoes=0, outcome="pending")], undoes=newest.id)
             try:
-                await journal.begin("undo_change", [deleted(96, undoes=0, outcome="pending")], undoes=change.id)
+                await journal.begin("undo_change", undo)
             except UndoneMeanwhile:
                 print("refused")
     await journal.close()

@@ -15,7 +15,7 @@ from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.storage.sqlite.process_lock import ProcessLock
 from tests.clock import Clock
 from tests.storage.backends import FILE, LEGACY_FILE, open_sqlite
-from tests.storage.examples import RENAME
+from tests.storage.examples import RENAME, change_of
 from tests.storage.processes import at_once
 
 pytestmark = pytest.mark.anyio
@@ -214,12 +214,12 @@ async def test_a_journal_that_was_taken_over_goes_on_with_the_next_number_and_is
     folder: Path,
 ) -> None:
     journal, _ = open_sqlite(folder)
-    record = await journal.begin("update_segment", [RENAME])
+    lease = await journal.begin("update_segment", change_of([RENAME]))
     await journal.settle("c0c7dfb629b8c", {0: DELETION.with_outcome("failed")})
     await journal.close()
     again, _ = open_sqlite(folder)
     [(number, newest), (_, settled), *rest] = await again.changes(10)
-    assert (number, newest, settled.status, rest) == (8, record, "failed", CHANGES[1:])
+    assert (number, newest, settled.status, rest) == (8, lease.record, "failed", CHANGES[1:])
     await again.close()
 
 
@@ -229,7 +229,7 @@ async def test_plans_of_the_first_release_can_still_be_applied_once(folder: Path
     plan = await plans.plan("pfedcba987654", "me")
     assert plan is not None
     assert (plan.steps, plan.fields) == ((Delete(BEST),), ())
-    await journal.begin("apply_plan", plan.steps, plan_id=plan.id)
+    await journal.begin("apply_plan", change_of(plan.steps, plan_id=plan.id))
     assert await plans.plan("pfedcba987654", "me") is None
     await journal.close()
 
@@ -258,7 +258,7 @@ async def test_while_a_server_of_the_first_release_runs_its_journal_is_not_touch
     journal, _ = open_sqlite(folder)
     for _ in range(2):
         with pytest.raises(JournalUnusable, match="a server of an older version is still running and uses it; end it"):
-            await journal.begin("update_segment", [RENAME])
+            await journal.begin("update_segment", change_of([RENAME]))
     assert contents(folder) == before
     running.release()
     assert len(await journal.changes(10)) == 6
@@ -270,11 +270,11 @@ async def test_an_account_that_has_a_journal_already_leaves_that_of_the_first_re
     aside = folder.parent / "aside"
     (folder / LEGACY_FILE).rename(aside)
     journal, _ = open_sqlite(folder)
-    record = await journal.begin("update_segment", [RENAME])
+    lease = await journal.begin("update_segment", change_of([RENAME]))
     await journal.close()
     aside.rename(folder / LEGACY_FILE)
     again, _ = open_sqlite(folder)
-    assert [change.id for _, change in await again.changes(10)] == [record.id]
+    assert [change.id for _, change in await again.changes(10)] == [lease.id]
     await again.close()
     assert (folder / LEGACY_FILE).exists()
 

@@ -14,7 +14,7 @@ from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.steps import Outcome, Step, Update
 from tests.clock import Clock
 from tests.storage.backends import Open
-from tests.storage.examples import DONE, PENDING, RENAME, created, deleted, updated
+from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created, deleted, updated
 
 pytestmark = pytest.mark.anyio
 
@@ -32,9 +32,9 @@ async def recorded(
     journal: Journal, *steps: Step, undoes: str | None = None, status: ChangeStatus = "done"
 ) -> ChangeRecord:
     """A change that was begun, and has ended."""
-    record = await journal.begin("undo_change" if undoes else "apply_plan", steps, undoes=undoes)
-    await journal.note(record.id, {}, status)
-    return record
+    lease = await journal.begin("undo_change" if undoes else "apply_plan", change_of(steps, undoes=undoes))
+    await journal.note(lease, {}, status)
+    return lease.record
 
 
 async def read(journal: Journal, record: ChangeRecord) -> ChangeRecord:
@@ -52,10 +52,10 @@ async def numbers(journal: Journal) -> list[int]:
 
 
 async def test_a_change_that_is_begun_is_answered_and_kept_as_it_was_given(journal: Journal, clock: Clock) -> None:
-    record = await journal.begin("update_segment", [PENDING, RENAME])
-    assert re.fullmatch("c[0-9a-f]{12}", record.id)
-    assert record == ChangeRecord(record.id, clock.now, "update_segment", (PENDING, RENAME), "running")
-    assert await journal.change(record.id) == record
+    lease = await journal.begin("update_segment", change_of([PENDING, RENAME]))
+    assert re.fullmatch("c[0-9a-f]{12}", lease.id)
+    assert lease.record == ChangeRecord(lease.id, clock.now, "update_segment", (PENDING, RENAME), "running")
+    assert await journal.change(lease.id) == lease.record
 
 
 async def test_an_unknown_change_is_none(journal: Journal) -> None:
@@ -63,17 +63,17 @@ async def test_an_unknown_change_is_none(journal: Journal) -> None:
 
 
 async def test_noted_steps_and_a_noted_status_are_kept_and_the_other_steps_stay(journal: Journal) -> None:
-    record = await journal.begin("apply_plan", [PENDING, RENAME])
-    await journal.note(record.id, {0: DONE})
-    assert await journal.change(record.id) == replace(record, steps=(DONE, RENAME))
+    lease = await journal.begin("apply_plan", change_of([PENDING, RENAME]))
+    await journal.note(lease, {0: DONE})
+    assert await journal.change(lease.id) == replace(lease.record, steps=(DONE, RENAME))
     failed = RENAME.with_outcome("failed")
-    await journal.note(record.id, {1: failed}, "failed")
-    assert await journal.change(record.id) == replace(record, steps=(DONE, failed), status="failed")
+    await journal.note(lease, {1: failed}, "failed")
+    assert await journal.change(lease.id) == replace(lease.record, steps=(DONE, failed), status="failed")
 
 
 async def test_noting_a_change_that_is_not_in_the_journal_fails_as_of_a_change_that_was_begun(journal: Journal) -> None:
     with pytest.raises(JournalUnusable) as caught:
-        await journal.note("c000000000000", {0: DONE}, "done")
+        await journal.note(GONE, {0: DONE}, "done")
     assert caught.value.begun
     await journal.settle("c000000000000", {0: DONE})
     assert await journal.changes(10) == []
@@ -81,21 +81,21 @@ async def test_noting_a_change_that_is_not_in_the_journal_fails_as_of_a_change_t
 
 async def test_what_is_no_text_for_a_database_is_kept_all_the_same(journal: Journal) -> None:
     half = Segment.model_validate({"id": 1, "name": "\ud83d", "odd": {"of": ["\udc00", "«Ё»"]}})
-    record = await journal.begin("update_segment", [Update(half, SegmentPatch(name="A"))])
-    assert await journal.change(record.id) == record
+    lease = await journal.begin("update_segment", change_of([Update(half, SegmentPatch(name="A"))]))
+    assert await journal.change(lease.id) == lease.record
 
 
 async def test_a_change_that_cannot_be_recorded_leaves_nothing_behind(journal: Journal) -> None:
     odd = Update(Segment.model_validate({"id": 1, "name": "A", "odd": object()}), SegmentPatch(name="B"))
     with pytest.raises(TypeError):
-        await journal.begin("update_segment", [RENAME, odd])
+        await journal.begin("update_segment", change_of([RENAME, odd]))
     assert await journal.changes(10) == []
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert await numbers(journal) == [1]
 
 
 async def test_changes_come_newest_first_in_pages_whose_cursor_is_the_place_of_the_last(journal: Journal) -> None:
-    records = [await journal.begin("update_segment", [RENAME]) for _ in range(5)]
+    records = [(await journal.begin("update_segment", change_of([RENAME]))).record for _ in range(5)]
     places = list(zip(range(5, 0, -1), reversed(records), strict=True))
     assert await journal.changes(10) == places
     assert await journal.changes(2) == places[:2]
@@ -105,18 +105,18 @@ async def test_changes_come_newest_first_in_pages_whose_cursor_is_the_place_of_t
 
 
 async def test_a_change_that_is_under_way_is_not_unsettled(journal: Journal) -> None:
-    record = await journal.begin("update_segment", [PENDING])
+    lease = await journal.begin("update_segment", change_of([PENDING]))
     assert await journal.unsettled() == []
-    await journal.note(record.id, {0: DONE}, "done")
+    await journal.note(lease, {0: DONE}, "done")
     assert await journal.unsettled() == []
 
 
 async def test_a_change_with_a_pending_step_is_unsettled_and_comes_to_rest_after_a_minute(
     journal: Journal, clock: Clock
 ) -> None:
-    broken, unknown = [await journal.begin("update_segment", [PENDING]) for _ in range(2)]
-    await journal.note(broken.id, {}, "interrupted")
-    await journal.note(unknown.id, {0: RENAME.with_outcome("unknown")}, "interrupted")
+    broken, unknown = [await journal.begin("update_segment", change_of([PENDING])) for _ in range(2)]
+    await journal.note(broken, {}, "interrupted")
+    await journal.note(unknown, {0: RENAME.with_outcome("unknown")}, "interrupted")
     found = []
     for seconds in (AT_REST, 1):
         clock.now += seconds
@@ -127,8 +127,8 @@ async def test_a_change_with_a_pending_step_is_unsettled_and_comes_to_rest_after
 
 async def test_a_change_of_a_clock_that_was_ahead_comes_to_rest_too(journal: Journal, clock: Clock) -> None:
     clock.now += 400 * DAY
-    record = await journal.begin("update_segment", [PENDING])
-    await journal.note(record.id, {}, "interrupted")
+    lease = await journal.begin("update_segment", change_of([PENDING]))
+    await journal.note(lease, {}, "interrupted")
     clock.now -= 400 * DAY
     assert [left.at_rest for left in await journal.unsettled()] == [True]
 
@@ -195,10 +195,10 @@ async def test_what_was_found_to_be_done_only_after_an_undo_had_begun_is_not_und
     journal: Journal, clock: Clock
 ) -> None:
     plan = await recorded(journal, created(96, "A"), created(97, "B", outcome="pending"), status="interrupted")
-    undo = await journal.begin("undo_change", [deleted(96, undoes=0, outcome="pending")], undoes=plan.id)
+    undo = await journal.begin("undo_change", change_of([deleted(96, undoes=0, outcome="pending")], undoes=plan.id))
     clock.now -= 400 * DAY
     await journal.settle(plan.id, {1: created(97, "B")})
-    await journal.note(undo.id, {0: deleted(96, undoes=0)}, "done")
+    await journal.note(undo, {0: deleted(96, undoes=0)}, "done")
     assert await outcomes(journal, plan) == ["undone", "done"]
 
 
@@ -206,14 +206,14 @@ async def test_while_an_undo_is_running_no_other_begins_and_what_is_undone_is_no
     journal: Journal,
 ) -> None:
     change = await recorded(journal, created(96, "A"))
-    undo = await journal.begin("undo_change", [deleted(96, undoes=0, outcome="pending")], undoes=change.id)
+    undo = await journal.begin("undo_change", change_of([deleted(96, undoes=0, outcome="pending")], undoes=change.id))
     with pytest.raises(UndoneMeanwhile):
-        await journal.begin("undo_change", [deleted(96, undoes=0)], undoes=change.id)
-    await journal.note(undo.id, {0: deleted(96, undoes=0)}, "done")
+        await journal.begin("undo_change", change_of([deleted(96, undoes=0)], undoes=change.id))
+    await journal.note(undo, {0: deleted(96, undoes=0)}, "done")
     with pytest.raises(UndoneMeanwhile):
-        await journal.begin("undo_change", [deleted(96, undoes=0)], undoes=change.id)
+        await journal.begin("undo_change", change_of([deleted(96, undoes=0)], undoes=change.id))
     with pytest.raises(UndoneMeanwhile):
-        await journal.begin("undo_change", [deleted(96, undoes=0)], undoes="c000000000000")
+        await journal.begin("undo_change", change_of([deleted(96, undoes=0)], undoes="c000000000000"))
     assert await numbers(journal) == [2, 1]
 
 
@@ -223,7 +223,7 @@ async def test_of_ten_undos_of_one_change_that_begin_at_once_one_begins(journal:
 
     async def undo() -> None:
         try:
-            await journal.begin("undo_change", [deleted(96, undoes=0, outcome="pending")], undoes=change.id)
+            await journal.begin("undo_change", change_of([deleted(96, undoes=0, outcome="pending")], undoes=change.id))
         except UndoneMeanwhile:
             results.append("refused")
         else:
@@ -251,14 +251,14 @@ async def test_no_more_changes_are_kept_than_the_maximum_and_those_that_could_be
     open_backend: Open, clock: Clock
 ) -> None:
     journal, _ = open_backend(clock=clock, retention=Retention(max_changes=3, newest=1))
-    records = [await journal.begin("update_segment", [RENAME]) for _ in range(3)]
-    await journal.note(records[0].id, {0: DONE}, "done")
-    await journal.note(records[1].id, {0: RENAME.with_outcome("failed")}, "failed")
-    await journal.note(records[2].id, {0: DONE}, "done")
+    records = [await journal.begin("update_segment", change_of([RENAME])) for _ in range(3)]
+    await journal.note(records[0], {0: DONE}, "done")
+    await journal.note(records[1], {0: RENAME.with_outcome("failed")}, "failed")
+    await journal.note(records[2], {0: DONE}, "done")
     assert (await journal.page(1))[1] == 0
     dropped = []
     for _ in range(3):
-        await journal.begin("update_segment", [RENAME])
+        await journal.begin("update_segment", change_of([RENAME]))
         dropped.append(((await journal.page(1))[1], await numbers(journal)))
     assert dropped == [(1, [4, 3, 2]), (1, [5, 4, 3]), (2, [6, 5, 4])]
     assert [await journal.change(record.id) for record in records] == [None] * 3
@@ -267,13 +267,13 @@ async def test_no_more_changes_are_kept_than_the_maximum_and_those_that_could_be
 
 async def test_what_is_too_old_goes_but_never_what_is_under_way(open_backend: Open, clock: Clock) -> None:
     journal, _ = open_backend(clock=clock, retention=Retention(newest=1))
-    done, running = [await journal.begin("update_segment", [RENAME]) for _ in range(2)]
-    await journal.note(done.id, {0: DONE}, "done")
+    done, running = [await journal.begin("update_segment", change_of([RENAME])) for _ in range(2)]
+    await journal.note(done, {0: DONE}, "done")
     clock.now += 400 * DAY
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert (await numbers(journal), (await journal.page(1))[1]) == ([3, 2, 1], 0)
     clock.now += 1
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert (await numbers(journal), (await journal.page(1))[1]) == ([4, 3, 2], 1)
     assert await journal.change(running.id) is not None
     await journal.close()

@@ -6,13 +6,13 @@ import anyio
 import pytest
 
 from amo_mcp.amocrm.models import CustomField
-from amo_mcp.changes.journal import Journal, UndoneMeanwhile
+from amo_mcp.changes.journal import Journal, Lease, UndoneMeanwhile
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
 from amo_mcp.changes.records import ChangeStatus
 from amo_mcp.changes.steps import Outcome
 from tests.clock import Clock
 from tests.storage.backends import Open, Opened
-from tests.storage.examples import DONE, PENDING, RENAME, created, deleted
+from tests.storage.examples import DONE, PENDING, RENAME, change_of, created, deleted
 
 pytestmark = pytest.mark.anyio
 
@@ -32,8 +32,8 @@ def plan_at(made: float, plan_id: str = "p1") -> Plan:
     return Plan(plan_id, made, "me", (RENAME, created(1, "A", outcome="planned"), deleted(outcome="planned")), (GRIND,))
 
 
-async def begin(journal: Journal, plan_id: str = "p1") -> str:
-    return (await journal.begin("apply_plan", [PENDING, RENAME], plan_id=plan_id)).id
+async def begin(journal: Journal, plan_id: str = "p1") -> Lease:
+    return await journal.begin("apply_plan", change_of([PENDING, RENAME], plan_id=plan_id))
 
 
 async def found(plans: PlanStore, plan_id: str = "p1") -> bool:
@@ -90,11 +90,11 @@ async def test_a_plan_is_used_up_unless_nothing_came_of_it(
 ) -> None:
     journal, plans = opened
     await plans.keep(plan_at(clock.now))
-    change_id = await begin(journal)
+    lease = await begin(journal)
     assert not await found(plans)
     with pytest.raises(PlanUsed):
         await begin(journal)
-    await journal.note(change_id, {0: DONE if outcome == "done" else RENAME.with_outcome(outcome)}, status)
+    await journal.note(lease, {0: DONE if outcome == "done" else RENAME.with_outcome(outcome)}, status)
     assert await found(plans) == again
     assert len(await journal.changes(10)) == 1
 
@@ -105,9 +105,9 @@ async def test_a_plan_whose_change_was_broken_off_can_be_applied_again_once_it_i
 ) -> None:
     journal, plans = opened
     await plans.keep(plan_at(clock.now))
-    change_id = await begin(journal)
-    await journal.note(change_id, {}, "interrupted")
-    await journal.settle(change_id, {0: RENAME.with_outcome(outcome)})
+    lease = await begin(journal)
+    await journal.note(lease, {}, "interrupted")
+    await journal.settle(lease.id, {0: RENAME.with_outcome(outcome)})
     assert await found(plans) == again
 
 
@@ -115,7 +115,7 @@ async def test_a_change_that_cannot_begin_does_not_use_its_plan_up(opened: Opene
     journal, plans = opened
     await plans.keep(plan_at(clock.now))
     with pytest.raises(UndoneMeanwhile):
-        await journal.begin("undo_change", [RENAME], undoes="c000000000000", plan_id="p1")
+        await journal.begin("undo_change", change_of([RENAME], undoes="c000000000000", plan_id="p1"))
     assert await found(plans)
 
 

@@ -25,7 +25,7 @@ from amo_mcp.storage.sqlite.database import Database
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from tests.storage.backends import ACCOUNT_ID, BASE_URL, FILE, open_sqlite
 from tests.storage.disk import Disk
-from tests.storage.examples import DONE, PENDING, RENAME, created
+from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created
 from tests.storage.processes import Process, at_once
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +64,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(opened: Open, tmp_path: Path) -> None:
     journal = opened()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert modes(tmp_path) == dict.fromkeys(["ru", "sqlite", "sqlite-wal", "sqlite-shm", "lock"], 0o600)
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
@@ -73,12 +73,12 @@ async def test_the_file_is_its_owners_alone_and_keeps_a_write_ahead_log(opened: 
 
 async def test_closing_leaves_the_file_and_the_next_process_reads_what_was_kept(opened: Open, tmp_path: Path) -> None:
     first = opened()
-    record = await first.begin("update_segment", [PENDING])
-    await first.note(record.id, {0: DONE}, "done")
+    lease = await first.begin("update_segment", change_of([PENDING]))
+    await first.note(lease, {0: DONE}, "done")
     await first.close()
     assert names(tmp_path) == [FILE]
     second = opened()
-    change = await second.change(record.id)
+    change = await second.change(lease.id)
     await second.close()
     assert change is not None
     assert (change.status, change.steps) == ("done", (DONE,))
@@ -91,8 +91,8 @@ async def test_a_journal_that_was_never_used_leaves_nothing(opened: Open, tmp_pa
 
 async def test_journals_on_one_file_see_each_others_changes(opened: Open) -> None:
     one, other = opened(), opened()
-    records = [await journal.begin("update_segment", [RENAME]) for journal in (one, other, one)]
-    await one.note(records[1].id, {0: DONE}, "done")
+    records = [await journal.begin("update_segment", change_of([RENAME])) for journal in (one, other, one)]
+    await one.note(records[1], {0: DONE}, "done")
     assert await one.changes(10) == await other.changes(10)
     assert [(number, change.id, change.status) for number, change in await other.changes(10)] == [
         (3, records[2].id, "running"),
@@ -105,11 +105,11 @@ async def test_a_change_of_a_process_that_lives_is_left_alone_and_one_that_is_go
     opened: Open,
 ) -> None:
     one, other = opened(), opened()
-    record = await one.begin("update_segment", [PENDING])
+    lease = await one.begin("update_segment", change_of([PENDING]))
     assert (await one.unsettled(), await other.unsettled()) == ([], [])
     await one.close()
-    assert [left.record for left in await other.unsettled()] == [record]
-    await other.note(record.id, {0: DONE}, "done")
+    assert [left.record for left in await other.unsettled()] == [lease.record]
+    await other.note(lease, {0: DONE}, "done")
     assert await other.unsettled() == []
 
 
@@ -117,7 +117,7 @@ async def test_a_file_that_many_open_at_once_opens_for_all(opened: Open) -> None
     journals = [opened() for _ in range(8)]
     async with anyio.create_task_group() as group:
         for journal in journals:
-            group.start_soon(journal.begin, "update_segment", [RENAME])
+            group.start_soon(journal.begin, "update_segment", change_of([RENAME]))
     assert len(await journals[0].changes(100)) == 8
 
 
@@ -135,7 +135,7 @@ async def test_a_file_that_another_process_is_just_making_is_waited_for(
 
     monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
     journal = opened()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert (len(waited), len(await journal.changes(10))) == (1, 1)
     await journal.close()
     other.close()
@@ -151,7 +151,7 @@ async def test_a_record_that_is_begun_is_finished_though_its_caller_is_cancelled
 
     journal = opened(clock=cancelling_clock)
     with scope:
-        await journal.begin("update_segment", [RENAME])
+        await journal.begin("update_segment", change_of([RENAME]))
         await anyio.lowlevel.checkpoint()
         pytest.fail("the cancellation was lost")
     assert [change.steps for _, change in await journal.changes(10)] == [(RENAME,)]
@@ -182,25 +182,25 @@ async def test_a_change_is_recorded_in_the_file_that_is_at_the_path_whatever_bec
     opened: Open, spoil: Callable[[Path], None], tmp_path: Path
 ) -> None:
     journal, other = opened(), opened()
-    await journal.begin("update_segment", [RENAME])
-    await other.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
+    await other.begin("update_segment", change_of([RENAME]))
     spoil(tmp_path)
-    record = await journal.begin("update_segment", [PENDING])
-    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    lease = await journal.begin("update_segment", change_of([PENDING]))
+    assert [change.id for _, change in await journal.changes(10)] == [lease.id]
     third = opened()
     assert await third.unsettled() == []
-    second = await other.begin("update_segment", [PENDING])
+    second = await other.begin("update_segment", change_of([PENDING]))
     for reader in (journal, other, third):
-        assert [change.id for _, change in await reader.changes(10)] == [second.id, record.id]
+        assert [change.id for _, change in await reader.changes(10)] == [second.id, lease.id]
         await reader.close()
     assert names(tmp_path) == [FILE]
 
 
 async def test_what_was_recorded_is_kept_when_the_write_ahead_log_is_removed(opened: Open, tmp_path: Path) -> None:
     journal = opened()
-    first = await journal.begin("update_segment", [RENAME])
+    first = await journal.begin("update_segment", change_of([RENAME]))
     log_vanishes(tmp_path)
-    second = await journal.begin("update_segment", [RENAME])
+    second = await journal.begin("update_segment", change_of([RENAME]))
     other = opened()
     assert [change.id for _, change in await other.changes(10)] == [second.id, first.id]
 
@@ -209,10 +209,10 @@ async def test_a_change_whose_record_was_removed_cannot_be_noted_so_that_nothing
     opened: Open, tmp_path: Path
 ) -> None:
     journal = opened()
-    record = await journal.begin("update_segment", [PENDING, RENAME])
+    lease = await journal.begin("update_segment", change_of([PENDING, RENAME]))
     vanish(tmp_path)
     with pytest.raises(JournalUnusable, match="the change that is being made is not in it any more") as caught:
-        await journal.note(record.id, {0: DONE})
+        await journal.note(lease, {0: DONE})
     assert caught.value.begun
 
 
@@ -220,26 +220,26 @@ async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(
     folder = tmp_path / "state"
     folder.mkdir()
     journal = opened(folder)
-    record = await journal.begin("update_segment", [RENAME])
+    lease = await journal.begin("update_segment", change_of([RENAME]))
     folder.rename(tmp_path / "elsewhere")
     folder.touch()
     with pytest.raises(JournalUnusable, match="File exists") as caught:
-        await journal.begin("update_segment", [RENAME])
+        await journal.begin("update_segment", change_of([RENAME]))
     assert not caught.value.begun
     with pytest.raises(JournalUnusable):
         await journal.changes(10)
     folder.unlink()
     (tmp_path / "elsewhere").rename(folder)
-    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    assert [change.id for _, change in await journal.changes(10)] == [lease.id]
 
 
 async def test_a_folder_that_was_removed_is_made_anew_for_its_owner_alone(opened: Open, tmp_path: Path) -> None:
     journal = opened(tmp_path / "state")
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     shutil.rmtree(tmp_path / "state")
     assert await journal.changes(10) == []
-    record = await journal.begin("update_segment", [RENAME])
-    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    lease = await journal.begin("update_segment", change_of([RENAME]))
+    assert [change.id for _, change in await journal.changes(10)] == [lease.id]
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
@@ -250,7 +250,7 @@ async def test_a_file_that_is_removed_while_a_change_begins_lets_it_fail(opened:
 
     journal = opened(clock=removing_clock)
     with pytest.raises(JournalUnusable, match="its file was removed while it was being written"):
-        await journal.begin("update_segment", [RENAME])
+        await journal.begin("update_segment", change_of([RENAME]))
 
 
 def is_a_folder(file: Path) -> None:
@@ -281,8 +281,8 @@ UNUSABLE: dict[str, Callable[[Path], None]] = {
 }
 
 USES: dict[str, Callable[[Journal], Awaitable[object]]] = {
-    "begin": lambda journal: journal.begin("update_segment", [RENAME]),
-    "note": lambda journal: journal.note("c000000000000", {}, "done"),
+    "begin": lambda journal: journal.begin("update_segment", change_of([RENAME])),
+    "note": lambda journal: journal.note(GONE, {}, "done"),
     "settle": lambda journal: journal.settle("c000000000000", {}),
     "changes": lambda journal: journal.changes(10),
     "page": lambda journal: journal.page(10),
@@ -308,9 +308,9 @@ async def test_a_file_that_was_mended_is_used_at_once(opened: Open, tmp_path: Pa
     is_no_database(tmp_path / FILE)
     journal = opened()
     with pytest.raises(JournalUnusable):
-        await journal.begin("update_segment", [RENAME])
+        await journal.begin("update_segment", change_of([RENAME]))
     (tmp_path / FILE).unlink()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     await journal.close()
     assert names(tmp_path) == [FILE]
 
@@ -319,19 +319,19 @@ async def test_on_a_full_disk_nothing_begins_and_once_there_is_room_everything_g
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk, journal = Disk(monkeypatch), opened()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     disk.fill()
     failures: list[JournalUnusable] = []
     for _ in range(100):
         try:
-            await journal.begin("update_segment", [RENAME] * 10)
+            await journal.begin("update_segment", change_of([RENAME] * 10))
         except JournalUnusable as error:
             failures.append(error)
     begun = 101 - len(failures)
     assert {(error.reason, error.begun) for error in failures} == {("database or disk is full", False)}
     assert [number for number, _ in await journal.changes(1000)] == [*range(begun, 0, -1)]
     disk.free()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     assert [number for number, _ in await journal.changes(1)] == [begun + 1]
 
 
@@ -340,7 +340,7 @@ async def test_on_a_full_disk_nothing_begins_and_once_there_is_room_everything_g
 )
 async def test_a_record_that_cannot_be_read_is_an_unusable_journal(opened: Open, record: str, tmp_path: Path) -> None:
     journal = opened()
-    change = await journal.begin("update_segment", [RENAME])
+    change = await journal.begin("update_segment", change_of([RENAME]))
     connection = sqlite3.connect(tmp_path / FILE)
     with connection:
         connection.execute("UPDATE steps SET record = ?", (record,))
@@ -375,16 +375,16 @@ async def test_each_account_behind_the_address_has_its_own_file_and_a_change_end
         return account
 
     journal = SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
-    first = await journal.begin("update_segment", [PENDING])
+    first = await journal.begin("update_segment", change_of([PENDING]))
     account = 2
     assert await journal.changes(10) == []
     with pytest.raises(UndoneMeanwhile):
-        await journal.begin("undo_change", [RENAME], undoes=first.id)
-    await journal.note(first.id, {0: DONE}, "done")
-    second = await journal.begin("update_segment", [PENDING])
+        await journal.begin("undo_change", change_of([RENAME], undoes=first.id))
+    await journal.note(first, {0: DONE}, "done")
+    second = await journal.begin("update_segment", change_of([PENDING]))
     account = 1
     assert [(change.id, change.status) for _, change in await journal.changes(10)] == [(first.id, "done")]
-    await journal.note(second.id, {0: DONE}, "done")
+    await journal.note(second, {0: DONE}, "done")
     await journal.close()
     assert names(tmp_path) == ["journal-1.sqlite", "journal-2.sqlite"]
 
@@ -398,13 +398,13 @@ async def test_a_change_ends_in_the_journal_even_when_the_account_cannot_be_aske
         return ACCOUNT_ID
 
     journal = SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
-    record = await journal.begin("update_segment", [PENDING])
+    lease = await journal.begin("update_segment", change_of([PENDING]))
     fails = True
     with pytest.raises(ConnectionError):
-        await journal.begin("update_segment", [PENDING])
-    await journal.note(record.id, {0: DONE}, "done")
+        await journal.begin("update_segment", change_of([PENDING]))
+    await journal.note(lease, {0: DONE}, "done")
     fails = False
-    assert [(change.id, change.status) for _, change in await journal.changes(10)] == [(record.id, "done")]
+    assert [(change.id, change.status) for _, change in await journal.changes(10)] == [(lease.id, "done")]
     await journal.close()
 
 
@@ -413,14 +413,14 @@ async def test_a_database_that_is_removed_while_two_processes_have_it_open_is_ma
     tmp_path: Path,
 ) -> None:
     process, journal = Process("begin twice", tmp_path), opened()
-    await journal.begin("update_segment", [RENAME])
+    await journal.begin("update_segment", change_of([RENAME]))
     process.go_on()
     process.line()
     database_vanishes(tmp_path)
-    ids = [(await journal.begin("update_segment", [RENAME])).id]
+    ids = [(await journal.begin("update_segment", change_of([RENAME]))).id]
     process.go_on()
     ids.append(process.line())
-    ids.append((await journal.begin("update_segment", [RENAME])).id)
+    ids.append((await journal.begin("update_segment", change_of([RENAME]))).id)
     assert [change.id for _, change in await journal.changes(10)] == ids[::-1]
     process.go_on()
     assert process.end() == ("", "", 0)
@@ -445,8 +445,8 @@ async def test_of_processes_that_apply_one_plan_at_once_one_begins(tmp_path: Pat
 
 async def test_of_processes_that_undo_one_change_at_once_one_begins(opened: Open, tmp_path: Path) -> None:
     journal = opened()
-    record = await journal.begin("create_segment", [created(96, "A")])
-    await journal.note(record.id, {}, "done")
+    lease = await journal.begin("create_segment", change_of([created(96, "A")]))
+    await journal.note(lease, {}, "done")
     assert at_once("undo", tmp_path, 2) == [("", "", 0), ("refused\n", "", 0)]
     assert len(await journal.changes(10)) == 2
 
@@ -487,15 +487,15 @@ async def test_the_journal_can_be_read_but_not_written_while_the_account_that_wa
         return SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
 
     journal, other = opened(), opened()
-    record = await journal.begin("update_segment", [DONE])
-    await journal.note(record.id, {}, "done")
+    lease = await journal.begin("update_segment", change_of([DONE]))
+    await journal.note(lease, {}, "done")
     reachable = False
-    assert [change.id for _, change in await journal.changes(10)] == [record.id]
+    assert [change.id for _, change in await journal.changes(10)] == [lease.id]
     assert (await journal.unsettled(), await journal.change("c")) == ([], None)
-    assert [change.id for _, change in await other.changes(10)] == [record.id]
+    assert [change.id for _, change in await other.changes(10)] == [lease.id]
     for one in (journal, other):
         with pytest.raises(Unauthorized):
-            await one.begin("update_segment", [RENAME])
+            await one.begin("update_segment", change_of([RENAME]))
     await journal.close()
     await other.close()
 
@@ -507,12 +507,12 @@ async def test_a_process_that_cannot_ask_which_account_it_is_records_only_that_n
         raise Unauthorized(401)
 
     (known, _), unknown = open_sqlite(tmp_path), SqliteJournal(Database(StateDir(tmp_path), BASE_URL, account_id))
-    record = await known.begin("update_segment", [PENDING])
+    lease = await known.begin("update_segment", change_of([PENDING]))
     await known.close()
-    assert [left.record.id for left in await unknown.unsettled()] == [record.id]
+    assert [left.record.id for left in await unknown.unsettled()] == [lease.id]
     with pytest.raises(Unauthorized):
-        await unknown.settle(record.id, {0: DONE})
-    await unknown.settle(record.id, {})
+        await unknown.settle(lease.id, {0: DONE})
+    await unknown.settle(lease.id, {})
     [(_, change)] = await unknown.changes(1)
     await unknown.close()
     assert (change.status, change.steps) == ("interrupted", (PENDING,))

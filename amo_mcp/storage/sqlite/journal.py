@@ -2,14 +2,15 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from sqlite3 import Connection, Row
 
 from typing_extensions import override
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
-from amo_mcp.changes.journal import Journal, JournalUnusable, Retention, UndoneMeanwhile, Unsettled, is_at_rest
+from amo_mcp.changes.journal import Journal, JournalUnusable, Lease, Retention, UndoneMeanwhile, Unsettled, is_at_rest
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
 from amo_mcp.changes.steps import Step
 from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
@@ -54,21 +55,19 @@ class SqliteJournal(Journal):
         self._under_way: dict[str, DatabaseFile | MemoryDatabase] = {}
 
     @override
-    async def begin(
-        self, tool: str, steps: Sequence[Step], *, undoes: str | None = None, plan_id: str | None = None
-    ) -> ChangeRecord:
+    async def begin(self, tool: str, change: PendingChange) -> Lease:
         file = await self._database.file()
-        record = await file.write(partial(self._begin, file.process, tool, tuple(steps), undoes, plan_id))
+        record = await file.write(partial(self._begin, file.process, tool, change))
         self._under_way[record.id] = file
-        return record
+        return Lease(record, change)
 
     @override
-    async def note(self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
-        file = self._under_way.get(change_id) or await self._database.file()
+    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+        file = self._under_way.get(lease.id) or await self._database.file()
         if status is not None:
-            self._under_way.pop(change_id, None)
+            self._under_way.pop(lease.id, None)
         try:
-            await file.write(partial(self._note, change_id, steps, status))
+            await file.write(partial(self._note, lease.id, steps, status))
         except JournalUnusable as error:
             raise JournalUnusable(error.reason, begun=True) from error
 
@@ -106,31 +105,23 @@ class SqliteJournal(Journal):
     async def close(self) -> None:
         await self._database.close()
 
-    def _begin(
-        self,
-        process: str,
-        tool: str,
-        steps: tuple[Step, ...],
-        undoes: str | None,
-        plan_id: str | None,
-        connection: Connection,
-    ) -> ChangeRecord:
+    def _begin(self, process: str, tool: str, change: PendingChange, connection: Connection) -> ChangeRecord:
         now = self._clock()
-        record = ChangeRecord(f"c{secrets.token_hex(6)}", now, tool, steps, "running", undoes)
-        if plan_id is not None:
-            use_up(connection, plan_id)
-        if undoes is not None:
-            entry = _entry(connection, undoes)
-            if entry is None or not can_be_undone(entry, steps, _recreated_ids(connection)):
+        record = ChangeRecord(f"c{secrets.token_hex(6)}", now, tool, change.steps, "running", change.undoes)
+        if change.plan_id is not None:
+            use_up(connection, change.plan_id)
+        if change.undoes is not None:
+            entry = _entry(connection, change.undoes)
+            if entry is None or not can_be_undone(entry, change.steps, _recreated_ids(connection)):
                 raise UndoneMeanwhile
         number = connection.execute(
             "INSERT INTO changes (id, at, tool, status, undoes, process, noted, plan, noted_after) "
             f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {_LAST} + 1)",
-            (record.id, now, tool, record.status, undoes, process, now, plan_id),
+            (record.id, now, tool, record.status, change.undoes, process, now, change.plan_id),
         ).lastrowid
         connection.executemany(
             "INSERT INTO steps VALUES (?, ?, ?)",
-            [(record.id, position, dump(to_record(step))) for position, step in enumerate(steps)],
+            [(record.id, position, dump(to_record(step))) for position, step in enumerate(change.steps)],
         )
         self._forget(connection, number or 0, now)
         return record
