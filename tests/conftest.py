@@ -52,8 +52,10 @@ from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.sqlite.database import MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
+from scripts.postgres import Cluster
 from tests import recorder
 from tests.clock import Clock
+from tests.postgres import PostgresSession, empty, session_cluster, worker_database
 
 # How long an example takes says nothing of it on a machine that is slow for a while.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -61,6 +63,21 @@ settings.load_profile("untimed")
 
 # The standard library looks once for the browsers that there are, so this is set before it does.
 os.environ["BROWSER"] = recorder.COMMAND
+
+_postgres: PostgresSession | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever begins the session has its PostgreSQL; the workers of pytest-xdist share it."""
+    global _postgres
+    if not hasattr(config, "workerinput"):
+        _postgres = PostgresSession()
+
+
+def pytest_unconfigure() -> None:
+    if _postgres is not None:
+        _postgres.end()
+
 
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 """The protocol's revisions, and how the client is told to speak them."""
@@ -93,6 +110,24 @@ def opened_tabs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("BROWSER", recorder.COMMAND)
     monkeypatch.setenv(recorder.RECORD, str(record))
     return record
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Cluster:
+    """A PostgreSQL that all tests of the session share, and that none stops."""
+    return session_cluster()
+
+
+@pytest.fixture(scope="session")
+def _worker_database(postgres: Cluster) -> SecretStr:
+    return anyio.run(worker_database, postgres)
+
+
+@pytest.fixture
+def database_url(_worker_database: SecretStr) -> SecretStr:
+    """The address of a database with all tables, and nothing in them."""
+    anyio.run(empty, _worker_database)
+    return _worker_database
 
 
 @pytest.fixture(params=ERAS)

@@ -34,6 +34,13 @@ class JournalUnusable(Exception):
     begun: bool = field(default=False, kw_only=True)
 
 
+class StorageUnavailable(JournalUnusable):
+    """What keeps the journal, or anything else, cannot be reached for now, and comes back by itself.
+
+    What was being written then is not there, unless its end was being told at that very moment.
+    """
+
+
 class UndoneMeanwhile(Exception):
     """What was to be undone is undone already, or is being undone at this moment."""
 

@@ -42,8 +42,8 @@ async def open_server(
             carrier: Carrier = "stdio" if transport == "stdio" else "loopback"
             return build_account(settings, stack), Asker(MemoryApprovalStore(), page, settings.confirm, carrier)
 
-        key = None if settings.sandbox else sealing_key(settings.state.sealing_key_file)
-        server = AmoServer(connect, read_only=settings.read_only, sealing_key=key)
+        keys = [] if settings.sandbox else [sealing_key(settings.state.sealing_key_file)]
+        server = AmoServer(connect, read_only=settings.read_only, sealing_keys=keys)
         group.start_soon(_warm_up, server, warmed_up)
         yield server
         group.cancel_scope.cancel()

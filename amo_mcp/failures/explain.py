@@ -9,7 +9,7 @@ from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.differences import Difference, described
 from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
-from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import LIMITS, PLURALS, summary_of
@@ -142,6 +142,11 @@ def explain(error: Exception) -> Failure | None:
             )
         case PartlyDone():
             return _partly_done(error)
+        case StorageUnavailable():
+            what = f"The server's database cannot be used now ({sanitize(error.reason)})."
+            effect = NOT_RECORDED if error.begun else NOTHING_CHANGED
+            hint = "Read the targets before anything is sent again." if error.begun else "Try again in a minute."
+            return Failure("unavailable", what, hint, effect=effect, retryable=not error.begun)
         case JournalUnusable():
             return _journal_unusable(error)
         case InvalidValues():

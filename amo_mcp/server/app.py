@@ -1,7 +1,7 @@
 """The MCP server of one account: what it says of itself, and which handler answers which method."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ class AmoServer(McpServer):
     Args:
         connect: gives the account that it works on, and who asks a person; called when that is first needed.
         read_only: leave out every tool that writes.
-        sealing_key: seals questions while they are with a client; without one it is a key of this process alone.
+        sealing_keys: the first seals questions while they are with a client, and all of them open such questions;
+            without any it is a key of this process alone.
 
     Attributes:
         tools_listed: is set when the tools have been listed: what starting left out can be brought in now.
@@ -68,7 +69,7 @@ class AmoServer(McpServer):
         connect: Callable[[], "tuple[AmoAccount, Asker]"],
         *,
         read_only: bool,
-        sealing_key: bytes | None = None,
+        sealing_keys: Sequence[bytes] = (),
     ) -> None:
         self.tools_listed = anyio.Event()
         self._connect = connect
@@ -95,7 +96,7 @@ class AmoServer(McpServer):
             on_completion=self._complete,
         )
         self.extensions[UI_EXTENSION] = {}
-        keys = [sealing_key or secrets.token_bytes(32)]
+        keys = sealing_keys or [secrets.token_bytes(32)]
         security = RequestStateSecurity(keys=keys, ttl=SEALED_SECONDS, audience=_NAME)
         self.middleware += [self._subscriptions.remember_client, RequestStateBoundary(security, default_audience=_NAME)]
 

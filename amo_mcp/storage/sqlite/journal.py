@@ -13,9 +13,9 @@ from amo_mcp.changes.journal import Journal, JournalUnusable, Lease, Retention, 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
 from amo_mcp.changes.steps import Step
+from amo_mcp.storage.records import dump, load
 from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
 from amo_mcp.storage.sqlite.plans import free, use_up
-from amo_mcp.storage.sqlite.records import dump, load
 
 _CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, process FROM changes"
 

@@ -10,8 +10,8 @@ from typing_extensions import override
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
 from amo_mcp.changes.records import from_record, to_record
+from amo_mcp.storage.records import dump, load
 from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
-from amo_mcp.storage.sqlite.records import dump, load
 
 
 class SqlitePlanStore(PlanStore):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amo_mcp.changes.journal import JournalUnusable
-from amo_mcp.storage.sqlite.records import dump
+from amo_mcp.storage.records import dump
 
 VERSION = 1
 """`PRAGMA user_version` of a database as it is described here; those of the first release have 0."""

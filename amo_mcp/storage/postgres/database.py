@@ -1,0 +1,163 @@
+"""The database that all replicas share, as each of them uses it.
+
+Connections come from a pool, which opens new ones when the database is back after it was away. Nothing outlives a
+transaction in them (no session locks, no `SET` but `SET LOCAL`), so that a pooler may stand in between; what needs a
+connection for itself takes a `direct` one.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import asyncpg
+from pydantic import SecretStr
+
+from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable
+from amo_mcp.storage.postgres.schema import upgrade
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Pool, Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    Session = Connection[Record] | PoolConnectionProxy[Record]
+
+logger = logging.getLogger(__name__)
+
+MIN_VERSION = 15
+
+TIMEOUT = 5.0
+"""Seconds that connecting, waiting for a connection of the pool, and a statement each may take."""
+
+_MAX_DIRECT = 8
+"""Direct connections of one replica, so that many at once do not use up what the database allows for all."""
+
+
+class Database:
+    """A PostgreSQL database, open between `open` and `close`.
+
+    Whatever is done in it is finished before a cancellation is heard, and takes a few times `timeout` at most. Every
+    method can raise `StorageUnavailable`: the database is away, restarting, too slow, or has no connection left, and
+    nothing of the transaction counts. The next call tries anew.
+
+    Args:
+        url: `postgresql://user:password@host:port/name`, as libpq reads it.
+        max_connections: how many the pool opens at most.
+        timeout: see `TIMEOUT`.
+    """
+
+    def __init__(self, url: SecretStr, *, max_connections: int = 10, timeout: float = TIMEOUT) -> None:
+        self._url = url
+        self._max_connections = max_connections
+        self._timeout = timeout
+        self._direct = anyio.Semaphore(_MAX_DIRECT)
+        self._pool: Pool[Record] | None = None
+
+    async def open(self) -> None:
+        """Connect, check that the database will do, and bring its tables up to date.
+
+        Raises:
+            JournalUnusable: its version or its encoding will not do, or a later release has written it.
+        """
+        async with self.direct() as connection:
+            with unavailable():
+                await _check(connection)
+                await upgrade(connection)
+        with unavailable():
+            self._pool = await asyncpg.create_pool(
+                self._url.get_secret_value(),
+                min_size=0,
+                max_size=self._max_connections,
+                timeout=self._timeout,
+                command_timeout=self._timeout + 1,
+                reset=_keep,
+                server_settings={"application_name": "amo-mcp", "statement_timeout": f"{self._timeout * 1000:.0f}"},
+            )
+
+    async def close(self) -> None:
+        """Close every connection, also when the database is away. It may be called more than once."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            # Closing politely waits for those that are in use.
+            with anyio.move_on_after(self._timeout, shield=True):
+                await pool.close()
+            pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Session"]:
+        """A transaction: committed, and durable, at the end of the context; undone when an exception leaves it."""
+        with anyio.CancelScope(shield=True), unavailable():
+            if self._pool is None:
+                raise asyncpg.InterfaceError("the database is not open")
+            async with self._pool.acquire(timeout=self._timeout) as connection, connection.transaction():
+                yield connection
+
+    async def fetch(self, query: str, *args: Any) -> list["Record"]:
+        """The rows of one statement, which is a transaction of its own."""
+        async with self._connection() as connection:
+            return await connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> "Record | None":
+        """The first row of one statement, which is a transaction of its own; None when there is none."""
+        async with self._connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """The first value of one statement, which is a transaction of its own; None when there is none."""
+        async with self._connection() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> None:
+        """Do one statement, which is a transaction of its own."""
+        async with self._connection() as connection:
+            await connection.execute(query, *args)
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator["Connection[Record]"]:
+        """A connection for oneself, outside of the pool and without a limit of time; a cancellation ends it.
+
+        What it is used for belongs into `unavailable()`.
+        """
+        async with self._direct:
+            with unavailable():
+                connection: Connection[Record] = await asyncpg.connect(
+                    self._url.get_secret_value(),
+                    timeout=self._timeout,
+                    server_settings={"application_name": "amo-mcp"},
+                )
+            try:
+                yield connection
+            finally:
+                connection.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["Session"]:
+        with anyio.CancelScope(shield=True), unavailable():
+            if self._pool is None:
+                raise asyncpg.InterfaceError("the database is not open")
+            async with self._pool.acquire(timeout=self._timeout) as connection:
+                yield connection
+
+
+async def _check(connection: "Connection[Record]") -> None:
+    version, encoding = connection.get_server_version(), connection.get_settings().server_encoding
+    if version.major < MIN_VERSION:
+        raise JournalUnusable(f"PostgreSQL {MIN_VERSION} or newer is needed, and this is {version.major}")
+    if encoding != "UTF8":
+        raise JournalUnusable(f"the database has to be in UTF8, and is in {encoding}")
+
+
+async def _keep(_: "Connection[Record]") -> None:
+    """Give a connection back as it is: nothing in it outlives a transaction."""
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Whatever the database or the way to it does, as the one exception that it means to us."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        # The library's texts can name the host, the user and the data.
+        logger.warning("the database: %s", type(error).__name__)
+        raise StorageUnavailable(type(error).__name__) from error

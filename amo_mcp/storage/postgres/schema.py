@@ -1,0 +1,44 @@
+"""The tables, made by numbered files of SQL: forward only, each in one transaction, by one replica at a time."""
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from amo_mcp.changes.journal import JournalUnusable
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_LOCK = 0x616D6F2D6D6370
+"""The key of the advisory lock: "amo-mcp"."""
+
+_APPLIED = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number integer PRIMARY KEY, name text NOT NULL, applied timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@cache
+def migrations() -> dict[int, tuple[str, str]]:
+    """Name and text of every file of `migrations/`, by number, in order. A file that was released never changes."""
+    found = [file for file in files(__package__).joinpath("migrations").iterdir() if file.name.endswith(".sql")]
+    named = {int(file.name.partition("_")[0]): (file.name, file.read_text("utf-8")) for file in found}
+    return dict(sorted(named.items()))
+
+
+async def upgrade(connection: "Connection[Record]") -> None:
+    """Apply the files that were not applied yet. Of several replicas that begin at once one does, and the rest wait.
+
+    Raises:
+        JournalUnusable: a later release has written the database.
+    """
+    for number, (name, text) in migrations().items():
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            await connection.execute(_APPLIED)
+            if await connection.fetchval("SELECT 1 FROM migrations WHERE number > $1", max(migrations())):
+                raise JournalUnusable("a later version of amo-mcp has written it; update amo-mcp")
+            if await connection.fetchval("SELECT 1 FROM migrations WHERE number = $1", number) is None:
+                await connection.execute(text)
+                await connection.execute("INSERT INTO migrations VALUES ($1, $2)", number, name)
