@@ -49,6 +49,7 @@ from amo_mcp.server.app import AmoServer
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.memory.rate_limit import Unlimited
+from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.sqlite.database import MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
@@ -128,6 +129,15 @@ def database_url(_worker_database: SecretStr) -> SecretStr:
     """The address of a database with all tables, and nothing in them."""
     anyio.run(empty, _worker_database)
     return _worker_database
+
+
+@pytest.fixture
+async def database(database_url: SecretStr) -> AsyncIterator[Database]:
+    """That database, as a replica has it open."""
+    database = Database(database_url)
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.fixture(params=ERAS)

@@ -1,8 +1,10 @@
 """Who reads a text about a change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from amo_mcp.amocrm.zones import UNKNOWN, Zone
+from amo_mcp.amocrm.zones import UNKNOWN, Zone, zone_of
 from amo_mcp.language import SOURCE, Language, Texts, texts
 
 
@@ -28,3 +30,14 @@ class Reader:
 
 ANYBODY = Reader()
 """Somebody of whom nothing is known: told in English, with moments in UTC."""
+
+
+def reader_to_record(reader: Reader) -> dict[str, Any]:
+    """A reader as JSON, losing nothing."""
+    return vars(reader) | {"zone": reader.zone.name if reader.zone.is_known else None}
+
+
+def reader_from_record(record: Mapping[str, Any]) -> Reader:
+    """The reader of a record that `reader_to_record` made."""
+    name = record["zone"]
+    return Reader(**{**record, "zone": UNKNOWN if name is None else zone_of(name, name)})

@@ -20,6 +20,9 @@ LIFETIME = 600.0
 MAX_PENDING = 50
 """Questions of one caller that can wait; the oldest gives way."""
 
+MAX_REMEMBERED = 2000
+"""Questions of all callers together, and as many answered ones; the oldest gives way."""
+
 NOT_PENDING = "No such question is pending, or it is not the caller's."
 ALREADY_ANSWERED = "This question was answered already."
 TOO_LATE = "The confirmation expired."

@@ -1,6 +1,5 @@
 """The contract of `ApprovalStore`, for every backend: used once, dead in time, one caller's and one channel's alone."""
 
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -14,25 +13,22 @@ from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from amo_mcp.storage.postgres.approvals import PostgresApprovalStore
 from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 ME, YOU = Caller(client="me"), Caller(client="you")
 CHANGE = PendingChange((Delete(Segment(id=51, name="VIP")),))
+REMEMBERED = MAX_PENDING + 10
 NOT_PENDING = "No such question is pending, or it is not the caller's."
 
-BACKENDS: dict[str, Callable[[Clock], ApprovalStore]] = {"memory": MemoryApprovalStore}
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["memory", "postgres"])
 def approvals(request: pytest.FixtureRequest, clock: Clock) -> ApprovalStore:
-    return BACKENDS[request.param](clock)
+    if request.param == "memory":
+        return MemoryApprovalStore(clock, max_remembered=REMEMBERED)
+    return PostgresApprovalStore(request.getfixturevalue("database"), clock=clock, max_remembered=REMEMBERED)
 
 
 async def opened(approvals: ApprovalStore, channel: Channel = "chat", caller: Caller = ME) -> Approval:
@@ -103,8 +99,8 @@ async def test_one_caller_cannot_crowd_out_another(approvals: ApprovalStore) -> 
     assert await approvals.consume(yours[1].id, "chat", YOU) == yours[1]
 
 
-async def test_all_callers_together_have_at_most_two_thousand_questions(approvals: ApprovalStore) -> None:
-    waiting = [await opened(approvals, caller=Caller(client=str(number))) for number in range(2001)]
+async def test_the_questions_of_all_callers_together_are_bounded(approvals: ApprovalStore) -> None:
+    waiting = [await opened(approvals, caller=Caller(client=str(number))) for number in range(REMEMBERED + 1)]
     assert await refused(approvals, waiting[0]) == NOT_PENDING
     assert await approvals.consume(waiting[1].id, "chat", waiting[1].caller) == waiting[1]
 
@@ -119,7 +115,7 @@ async def test_a_question_that_is_long_dead_is_forgotten(approvals: ApprovalStor
 async def test_answered_questions_are_remembered_within_bounds(approvals: ApprovalStore) -> None:
     first = await opened(approvals)
     await approvals.consume(first.id, "chat", ME)
-    for _ in range(2000):
+    for _ in range(REMEMBERED):
         await approvals.close(await opened(approvals))
     assert await refused(approvals, first) == NOT_PENDING
 

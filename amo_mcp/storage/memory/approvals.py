@@ -13,6 +13,7 @@ from amo_mcp.confirmation.approvals import (
     ALREADY_ANSWERED,
     LIFETIME,
     MAX_PENDING,
+    MAX_REMEMBERED,
     NOT_PENDING,
     TOO_LATE,
     Approval,
@@ -24,18 +25,18 @@ from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
 
-_MAX_REMEMBERED = 2000
-"""Questions of all callers together, and as many answered ones; the oldest gives way."""
-
 
 class MemoryApprovalStore(ApprovalStore):
     """The pending questions of one process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.time, lifetime: float = LIFETIME, max_remembered: int = MAX_REMEMBERED
+    ) -> None:
         self.lifetime = lifetime
         self.clock = clock
         self._pending: OrderedDict[str, Approval] = OrderedDict()
         self._answered: OrderedDict[str, None] = OrderedDict()
+        self._max_remembered = max_remembered
 
     @override
     async def open(
@@ -52,7 +53,7 @@ class MemoryApprovalStore(ApprovalStore):
         approval = Approval(new_id(), nonce, channel, caller, tool, request_digest, change, expires, reader)
         self._make_room(caller)
         self._pending[approval.id] = approval
-        _bound(self._pending)
+        self._bound(self._pending)
         return approval
 
     @override
@@ -76,7 +77,7 @@ class MemoryApprovalStore(ApprovalStore):
     async def close(self, approval: Approval) -> None:
         self._pending.pop(approval.id, None)
         self._answered[approval.id] = None
-        _bound(self._answered)
+        self._bound(self._answered)
 
     def _make_room(self, caller: Caller) -> None:
         """Forget what is long dead, and the caller's oldest question when there are too many."""
@@ -87,8 +88,7 @@ class MemoryApprovalStore(ApprovalStore):
         for approval in own[: max(0, len(own) - MAX_PENDING + 1)]:
             del self._pending[approval.id]
 
-
-def _bound(kept: "OrderedDict[str, Any]") -> None:
-    """Forget the oldest."""
-    while len(kept) > _MAX_REMEMBERED:
-        kept.popitem(last=False)
+    def _bound(self, kept: "OrderedDict[str, Any]") -> None:
+        """Forget the oldest."""
+        while len(kept) > self._max_remembered:
+            kept.popitem(last=False)

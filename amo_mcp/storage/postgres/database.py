@@ -140,6 +140,11 @@ class Database:
                 yield connection
 
 
+def storable(text: str) -> str:
+    """An id that somebody gave, as PostgreSQL takes it: NUL and halves of surrogate pairs are in no id of ours."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
+
+
 async def _check(connection: "Connection[Record]") -> None:
     version, encoding = connection.get_server_version(), connection.get_settings().server_encoding
     if version.major < MIN_VERSION:

@@ -1,4 +1,6 @@
--- Moments are seconds of the Unix clock: of this database's, unless said otherwise.
+-- Moments are Unix seconds of the database's clock.
+CREATE FUNCTION unix_now() RETURNS double precision
+LANGUAGE sql VOLATILE AS 'SELECT extract(epoch FROM clock_timestamp())::double precision';
 
 CREATE TABLE plans (
     account bigint NOT NULL,
@@ -12,9 +14,10 @@ CREATE TABLE plans (
 );
 CREATE INDEX plans_made ON plans (made);
 
+-- The id of an approval is a secret, and only its SHA-256 is kept.
 CREATE TABLE approvals (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    id text NOT NULL UNIQUE,
+    digest bytea NOT NULL UNIQUE,
     nonce text NOT NULL,
     channel text NOT NULL,
     caller text NOT NULL,
