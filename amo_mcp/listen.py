@@ -1,4 +1,4 @@
-"""A socket on a loopback address, and nothing else."""
+"""A socket to listen on: of this machine alone, or for others too."""
 
 import os
 import socket
@@ -20,7 +20,20 @@ def listen(host: str, port: int) -> socket.socket:
         NotLoopback: `host` is not loopback.
         OSError: it cannot be listened on.
     """
-    address = _loopback_address(host)
+    return _bound(_loopback_address(host), port)
+
+
+def listen_for_others(host: str, port: int) -> socket.socket:
+    """A socket that listens on any address of this machine, which other machines may reach: a name or an address.
+
+    Raises:
+        OSError: it cannot be listened on, or is not known.
+    """
+    *_, (address, *_) = socket.getaddrinfo(host.removeprefix("[").removesuffix("]"), port, type=socket.SOCK_STREAM)[0]
+    return _bound(str(address), port)
+
+
+def _bound(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # The protocol is named: asyncio switches Nagle's algorithm off for named TCP only, and it costs 44 ms an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

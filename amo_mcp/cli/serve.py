@@ -84,7 +84,7 @@ async def _serve_http(settings: ServingSettings, listener: socket) -> None:
     from amo_mcp.transports.uvicorn import HttpServer
 
     async with open_server(settings, "http", warmed_up=startup.serving) as server:
-        serving = HttpServer(server, listener)
+        serving = HttpServer.on_loopback(server, listener)
 
         def started() -> None:
             startup.serving()

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from mcp.server.request_state import authenticated_principal
+from mcp.server.auth.middleware.auth_context import get_access_token
 
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
 
@@ -16,17 +16,18 @@ class Caller:
     - Over stdio a process has one client. Its name and version stand for it, so that it is the same caller after a
       restart; two windows of one client on one machine are one caller as well.
     - Over HTTP a client of 2025-11-25 has a session, whose id is a secret: another session is another caller.
-    - A client of 2026-07-28 has none. Its signed-in principal stands for it, where there is a sign-in, with its name
-      and version. Two of one name look alike: what tells them apart is what only the one who was asked holds, the
-      approval's id or the sealed state of its dialog, and the plan's id.
+    - A client of 2026-07-28 has none, so its name and version stand for it. Two of one name look alike: what tells
+      them apart is what only the one who was asked holds, the approval's id or the sealed state of its dialog, and the
+      plan's id.
+    - Where people sign in, a person is one caller, with whatever client and in either era.
 
     Attributes:
-        principal: the signed-in principal.
+        person: who is signed in.
         session: the id of the session.
         client: the name and version that the client gives itself.
     """
 
-    principal: str | None = None
+    person: str | None = None
     session: str | None = None
     client: str | None = None
 
@@ -38,10 +39,11 @@ class Caller:
 
 def caller_of(ctx: Ctx) -> Caller:
     """Who makes this call."""
+    if (token := get_access_token()) and token.subject:
+        return Caller(person=token.subject)
     client = ctx.session.client_params.client_info if ctx.session.client_params else None
     headers = getattr(ctx.request, "headers", None) or {}
     return Caller(
-        principal=authenticated_principal(ctx),
         session=headers.get("mcp-session-id") if ctx.protocol_version < STATELESS_SINCE else None,
         client=f"{client.name} {client.version}" if client else None,
     )

@@ -73,7 +73,11 @@ class Ways:
     @property
     def way_out(self) -> str:
         """What helps where a client shows no dialog, or answers it by itself."""
-        if self.opens and self.carrier != "remote" and self.choice != "page":
+        if self.carrier == "remote":
+            client = "a client of the protocol revision 2026-07-28 that shows dialogs (elicitation)"
+            asked = f"The operator can set AMO_CONFIRM=dialog: {client} is then asked."
+            return asked if self.choice == "page" else f"Use {client}."
+        if self.opens and self.choice != "page":
             return "The operator can set AMO_CONFIRM=page: the person is then asked in their own browser."
         if self.choice == "dialog":
             return f"Use a client that shows dialogs (elicitation), or have the operator set {_CHAT}."

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import mcp_types as types
 from mcp.server.caching import CacheableMethod, CacheHint
+from mcp.server.context import ServerMiddleware
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
 from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
-from amo_mcp.protocol import UI_EXTENSION, Ctx
+from amo_mcp.protocol import STATELESS_SINCE, UI_EXTENSION, Ctx
 from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
@@ -59,6 +60,9 @@ class AmoServer(McpServer):
         read_only: leave out every tool that writes.
         sealing_keys: the first seals questions while they are with a client, and all of them open such questions;
             without any it is a key of this process alone.
+        stateless: a client of the older era has no session, since its next request may be another process's to answer:
+            it is promised no notifications.
+        middleware: what sees every message before this server does, the outermost first.
 
     Attributes:
         tools_listed: is set when the tools have been listed: what starting left out can be brought in now.
@@ -70,10 +74,13 @@ class AmoServer(McpServer):
         *,
         read_only: bool,
         sealing_keys: Sequence[bytes] = (),
+        stateless: bool = False,
+        middleware: Sequence[ServerMiddleware[Any]] = (),
     ) -> None:
         self.tools_listed = anyio.Event()
         self._connect = connect
         self._read_only = read_only
+        self._stateless = stateless
         self._prompts = Prompts()
         self._subscriptions = Subscriptions()
         self._listen = ListenHandler(self._subscriptions.bus)
@@ -88,8 +95,8 @@ class AmoServer(McpServer):
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,
-            on_subscribe_resource=self._subscriptions.subscribe,
-            on_unsubscribe_resource=self._subscriptions.unsubscribe,
+            on_subscribe_resource=None if stateless else self._subscriptions.subscribe,
+            on_unsubscribe_resource=None if stateless else self._subscriptions.unsubscribe,
             on_subscriptions_listen=self._listen,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
@@ -98,7 +105,8 @@ class AmoServer(McpServer):
         self.extensions[UI_EXTENSION] = {}
         keys = sealing_keys or [secrets.token_bytes(32)]
         security = RequestStateSecurity(keys=keys, ttl=SEALED_SECONDS, audience=_NAME)
-        self.middleware += [self._subscriptions.remember_client, RequestStateBoundary(security, default_audience=_NAME)]
+        boundary = RequestStateBoundary(security, default_audience=_NAME)
+        self.middleware += [*middleware, self._subscriptions.remember_client, boundary]
 
     @cached_property
     def handlers(self) -> "Handlers":
@@ -110,12 +118,15 @@ class AmoServer(McpServer):
         return Handlers(account, asker, catalog(), read_only=self._read_only)
 
     @override
-    def get_capabilities(self, *args: Any, **kwargs: Any) -> types.ServerCapabilities:
+    def get_capabilities(
+        self, *args: Any, protocol_version: str | None = None, **kwargs: Any
+    ) -> types.ServerCapabilities:
         # In both eras the list of resources changes, and those of tools and prompts do not.
-        capabilities = super().get_capabilities(*args, **kwargs)
+        capabilities = super().get_capabilities(*args, protocol_version=protocol_version, **kwargs)
+        tells = not self._stateless or (protocol_version or "") >= STATELESS_SINCE
         for capability in (capabilities.resources, capabilities.tools, capabilities.prompts):
             if capability is not None:
-                capability.list_changed = capability is capabilities.resources
+                capability.list_changed = tells and capability is capabilities.resources
         return capabilities
 
     @override

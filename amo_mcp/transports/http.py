@@ -6,7 +6,7 @@ choose.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
 from http import HTTPStatus
 
@@ -46,28 +46,36 @@ class HttpApp:
 
     Args:
         server: what is served, with its account open; all sessions share it.
-        hosts: names and addresses by which it may be called, without a port; an IPv6 address in [].
+        security: the hosts by which it may be called, and the origins of the pages that may; this machine's by default.
         max_sessions: sessions of 2025-11-25 that are kept; with one more the one idle longest ends.
+        stateless: there are no sessions: the next request of a client may be another process's to answer.
 
     Attributes:
         sessions: the sessions of 2025-11-25 that are open.
     """
 
     def __init__(
-        self, server: McpServer, *, hosts: Collection[str] = LOOPBACK_HOSTS, max_sessions: int = MAX_SESSIONS
+        self,
+        server: McpServer,
+        *,
+        security: TransportSecuritySettings | None = None,
+        max_sessions: int = MAX_SESSIONS,
+        stateless: bool = False,
     ) -> None:
-        security = _security(hosts)
+        security = security or known_as(*LOOPBACK_HOSTS)
         self._server = server
+        self._stateless = stateless
         self._max_sessions = max_sessions
         self._app: ASGIApp = server.streamable_http_app(
             streamable_http_path=PATH,
+            stateless_http=stateless,
             transport_security=security,
             max_request_body_size=MAX_MESSAGE_BYTES,
             # Sessions are counted here, once they are open; this bounds how many are being opened.
             max_sessions=2 * max_sessions,
             custom_starlette_routes=[Route("/healthz", _health(server.version, security), methods=["GET"])],
         )
-        self._url = f"http://{min(hosts)}{PATH}"
+        self._url = f"http://{security.allowed_hosts[0]}{PATH}"
         self._in_process = HttpTransport(timeout=math.inf, app=self._app)
         self._calls: dict[anyio.CancelScope, bool] = {}
         self._answered = anyio.Event()
@@ -113,6 +121,8 @@ class HttpApp:
             await _shutting_down()(scope, receive, send)
         elif scope["method"] == "POST":
             await self._call(session_id, scope, receive, send)
+        elif self._stateless and scope["path"] == PATH:
+            await Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"})(scope, receive, send)
         elif session_id is not None and scope["method"] in {"GET", "DELETE"}:
             await self._listen_or_end(session_id, scope, receive, send)
         else:
@@ -227,8 +237,11 @@ def _shutting_down() -> Response:
     )
 
 
-def _security(hosts: Collection[str]) -> TransportSecuritySettings:
-    """Accept only our own hosts and origins; a rebound DNS name still sends its own."""
+def known_as(*hosts: str) -> TransportSecuritySettings:
+    """Accept only these names and addresses, at any port, and pages from there; a rebound DNS name still sends its own.
+
+    They are without a port, and an IPv6 address is in [].
+    """
     return TransportSecuritySettings(
         allowed_hosts=[host for name in hosts for host in (name, f"{name}:*")],
         allowed_origins=[f"http://{host}" for name in hosts for host in (name, f"{name}:*")],

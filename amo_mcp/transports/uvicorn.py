@@ -1,9 +1,9 @@
-"""Serves the ASGI application of one MCP server by uvicorn, on a loopback address, and ends it in order."""
+"""Serves the ASGI application of one MCP server by uvicorn, and ends it in order."""
 
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import uvicorn
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amo_mcp.listen import authority
 from amo_mcp.server.base import McpServer
-from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, HttpApp
+from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH, HttpApp, known_as
 from amo_mcp.transports.limits import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
@@ -49,23 +49,29 @@ class HttpServer(uvicorn.Server):
     `handle_exit`.
 
     Args:
-        server: what is served, with its account open.
+        app: the ASGI application of the server.
         listener: where; it is closed at the end.
+        front: what requests come to first, and which passes them to `app`.
 
     Attributes:
-        url: the address of the MCP endpoint.
-        app: the ASGI application.
+        app: the ASGI application of the server.
+        url: the address of the MCP endpoint, as this machine has it.
     """
 
-    def __init__(self, server: McpServer, listener: socket.socket) -> None:
-        address = authority(listener)
-        self.url = f"http://{address}{PATH}"
-        self.app = HttpApp(server, hosts={*LOOPBACK_HOSTS, address.rpartition(":")[0]})
+    def __init__(self, app: HttpApp, listener: socket.socket, front: ASGIApp | None = None) -> None:
+        self.app = app
+        self.url = f"http://{authority(listener)}{PATH}"
         self._listener = listener
         self._answers = anyio.Event()
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
-        super().__init__(quiet_config(self.app, MAX_CONNECTIONS, http=_Protocol, lifespan="on"))
+        super().__init__(quiet_config(front or app, MAX_CONNECTIONS, http=_Protocol, lifespan="on"))
+
+    @classmethod
+    def on_loopback(cls, server: McpServer, listener: socket.socket) -> Self:
+        """An MCP server, with its account open, for programs of this machine."""
+        host, _, _ = authority(listener).rpartition(":")
+        return cls(HttpApp(server, security=known_as(*LOOPBACK_HOSTS, host)), listener)
 
     def stop(self) -> None:
         """End in order, as on Ctrl-C; called again, do not wait for the calls under way."""

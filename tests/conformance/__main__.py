@@ -56,7 +56,7 @@ async def main() -> int:
     async with open_server(settings, "http") as server:
         fixtures = Fixtures(server)
         with listen("127.0.0.1", 0) as listener:
-            serving, ready = HttpServer(server, listener), anyio.Event()
+            serving, ready = HttpServer.on_loopback(server, listener), anyio.Event()
             async with anyio.create_task_group() as group:
                 group.start_soon(serving.serve_until_stopped, ready.set)
                 await ready.wait()

@@ -24,6 +24,7 @@ from mcp_types import (
     JSONRPCNotification,
     JSONRPCRequest,
     ResourceListChangedNotification,
+    ResourcesCapability,
     ResourceTemplateReference,
     ResourceUpdatedNotification,
     SubscribeRequest,
@@ -35,6 +36,7 @@ from mcp_types import (
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from amo_mcp.server import subscriptions
+from amo_mcp.server.app import AmoServer
 from tests.conftest import ERAS, Person, Serve, Served, answer, error, resource_text
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS
 from tests.journeys.test_stdio import started
@@ -454,6 +456,20 @@ async def test_the_declared_capabilities_are_those_of_subscriptions_in_each_era(
         "tools": {"listChanged": False},
         **({"extensions": {"io.modelcontextprotocol/ui": {}}} if era == NEW else {}),
     }
+
+
+async def test_without_sessions_nothing_that_needs_one_is_declared_to_the_older_era(era: str) -> None:
+    def connect() -> Any:
+        raise AssertionError("the account is not needed")
+
+    server = AmoServer(connect, read_only=False, stateless=True)
+    async with Client(server, mode=STDIO_ERAS[era], cache=None) as client:
+        hears = era == NEW
+        resources = client.server_capabilities.resources
+        assert resources == ResourcesCapability(subscribe=hears, list_changed=hears)
+        with pytest.raises(MCPError) as caught:
+            await subscribe(client, "amo://segments")
+        assert caught.value.code == -32601
 
 
 @pytest.mark.requirement("RESOURCE-4")

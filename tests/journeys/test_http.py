@@ -80,7 +80,7 @@ class At:
 async def over_http(served: Served, host: str = "127.0.0.1") -> AsyncIterator[At]:
     """The server on a free port, for as long as the context lasts."""
     with listen(host, 0) as listener:
-        at = At(HttpServer(served.server, listener))
+        at = At(HttpServer.on_loopback(served.server, listener))
         async with anyio.create_task_group() as group:
             group.start_soon(at.run)
             await at.ready.wait()

@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from amo_mcp.transports import http
-from amo_mcp.transports.http import HttpApp
+from amo_mcp.transports.http import HttpApp, known_as
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.messages import BUSY
 from tests.transports.asgi import SECONDS, Exchange
-from tests.transports.peers import INITIALIZE, INITIALIZED, NEW, OLD, TestServer, call, modern
+from tests.transports.peers import INITIALIZE, INITIALIZED, NEW, OLD, TestServer, call, modern, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -146,9 +146,25 @@ async def test_healthz_names_the_version() -> None:
     ("host", "status"), [("crm.example", 200), ("crm.example:8000", 200), ("localhost", 421), ("evil.example", 421)]
 )
 async def test_only_the_hosts_that_the_application_was_given_may_call_it(host: str, status: int) -> None:
-    async with served(hosts=["crm.example"]) as caller:
+    async with served(security=known_as("crm.example")) as caller:
         assert (await caller.post(INITIALIZE, host=host, origin=f"http://{host}")).status == status
         assert (await Exchange("GET", "/healthz", {"host": host}).run(caller.app)).status == status
+
+
+class TestStateless:
+    async def test_a_client_of_the_older_era_gets_no_session_and_is_answered(self) -> None:
+        async with served(stateless=True) as caller:
+            opened = await caller.post(INITIALIZE)
+            assert opened.status == 200
+            assert "mcp-session-id" not in opened.headers
+            answer = await caller.post(call(1, "echo", text="here"), **{"mcp-protocol-version": OLD})
+            assert text_of(await answer.message()) == "here"
+
+    @pytest.mark.parametrize("method", ["GET", "DELETE"])
+    async def test_there_is_no_stream_to_open_and_no_session_to_end(self, method: str) -> None:
+        async with served(stateless=True) as caller:
+            refused = await Exchange(method, "/mcp", {**ACCEPT, "mcp-session-id": "made-up"}).run(caller.app)
+            assert (refused.status, refused.headers["allow"]) == (405, "POST")
 
 
 class TestBodies:

@@ -69,7 +69,7 @@ class At:
 async def served() -> AsyncIterator[At]:
     mcp = TestServer()
     with listen("127.0.0.1", 0) as listener:
-        at = At(mcp, HttpServer(mcp, listener))
+        at = At(mcp, HttpServer.on_loopback(mcp, listener))
         async with anyio.create_task_group() as group:
             group.start_soon(at.run)
             await at.ready.wait()
@@ -228,7 +228,7 @@ class TestTheEnd:
     async def test_a_cancelled_server_leaves_nothing_behind(self) -> None:
         mcp = TestServer()
         with listen("127.0.0.1", 0) as listener:
-            at = At(mcp, HttpServer(mcp, listener))
+            at = At(mcp, HttpServer.on_loopback(mcp, listener))
             async with anyio.create_task_group() as group:
                 group.start_soon(at.run)
                 await at.ready.wait()
@@ -242,7 +242,7 @@ class TestTheEnd:
     async def test_a_server_that_is_cancelled_before_it_has_started_ends(self) -> None:
         mcp = TestServer()
         with listen("127.0.0.1", 0) as listener:
-            server = HttpServer(mcp, listener)
+            server = HttpServer.on_loopback(mcp, listener)
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve_until_stopped, lambda: None)
                 await anyio.lowlevel.checkpoint()
