@@ -10,7 +10,7 @@ reads the account, and records what came of them (`settle`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.pending import PendingChange
@@ -69,19 +69,34 @@ class Unsettled:
 
     Attributes:
         record: the change; what is to be found out are its pending steps.
-        at_rest: whether whatever it sent has arrived, or never will: `AT_REST` seconds have passed.
+        at_rest: whether whatever it sent has arrived, or never will: `AT_REST` seconds have passed, by both clocks.
     """
 
     record: ChangeRecord
     at_rest: bool
 
 
-def is_at_rest(noted: float, now: float) -> bool:
-    """Whether a change of which something was last recorded at `noted` is at rest; both in Unix seconds.
+class Instant(NamedTuple):
+    """A moment, by two clocks.
 
-    A moment that is far in the future is one of a clock that was wrong, and is as good as long ago.
+    Attributes:
+        at: Unix seconds, of a clock that can be set.
+        uptime: seconds since the machine was started, of a clock that cannot, and that all processes share.
     """
-    return abs(now - noted) > AT_REST
+
+    at: float
+    uptime: float
+
+
+def is_at_rest(noted: Instant, now: Instant) -> bool:
+    """Whether a change of which something was last recorded at `noted` is at rest.
+
+    The clock that can be set may have jumped, and a moment that is far in its future is as good as long ago. By the
+    other one at least as much has passed as it shows more now; when it shows less, the machine was started since, and
+    at least as much as it shows.
+    """
+    passed = now.uptime - noted.uptime if noted.uptime <= now.uptime else now.uptime
+    return min(passed, abs(now.at - noted.at)) > AT_REST
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,8 @@ class Journal(Protocol):
         The plan of a change that failed and of which no step is done can be applied again, atomically with this.
 
         Raises:
-            JournalUnusable: as everywhere, here with `begun`; also when the change is not in the journal any more.
+            JournalUnusable: as everywhere, here with `begun`; also when the change is not in the journal any more, or
+                is not as this journal left it, as when an old copy has taken the file's place.
         """
         ...
 

@@ -29,9 +29,17 @@ RENAME = Update(Segment(id=51, name="VIP"), SegmentPatch(name="A"), outcome="pen
 
 
 @asynccontextmanager
-async def process(sandbox: Sandbox, folder: Path, later: float = 0.0) -> AsyncIterator[Life]:
-    """A server on the journal in a folder, so many seconds later."""
-    async with living(sandbox, folder, "2026-07-28", Person(), Clock(time() + later)) as life:
+async def process(
+    sandbox: Sandbox, folder: Path, later: float = 0.0, *, ahead: float = 0.0, boot: float = 0.0
+) -> AsyncIterator[Life]:
+    """A server on the journal in a folder, so many seconds later.
+
+    Args:
+        ahead: how far the clock on the wall has been set ahead.
+        boot: when the machine was started.
+    """
+    clock, uptime = Clock(time() + later + ahead), Clock(time() + later - boot)
+    async with living(sandbox, folder, "2026-07-28", Person(), clock, monotonic=uptime) as life:
         yield life
 
 
@@ -75,6 +83,34 @@ async def test_a_request_that_arrives_after_its_process_was_killed_is_unknown_un
     ]
     assert done == ["Delete segment «Один» (id 96)", "Delete segment «Два» (id 99)"]
     assert sandbox.account.segments.keys() == Sandbox().account.segments.keys()
+
+
+@pytest.mark.requirement("CHANGE-2")
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 400 * 86_400.0])
+async def test_a_request_that_arrives_late_is_not_given_up_because_the_clock_was_set(
+    jump: float, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(sandbox, tmp_path) as life:
+        life.switch.arm(2, late=True)
+        await life.client.call_tool("create_segment", {"name": "Один"})
+    assert life.switch.late is not None
+    async with process(sandbox, tmp_path, 1.0, ahead=jump) as soon:
+        changes = [await listed(soon)]
+    await life.switch.late()
+    async with process(sandbox, tmp_path, AT_REST, ahead=jump) as later:
+        changes.append(await listed(later))
+    assert changes == [[("interrupted", [("Create", 0, "unknown")])], [("done", [("Create", 96, "done")])]]
+
+
+@pytest.mark.parametrize(("started", "status"), [(0.0, "interrupted"), (30.0, "interrupted"), (61.5, "failed")])
+async def test_once_the_machine_was_started_anew_what_was_not_made_has_failed_a_minute_after_that(
+    started: float, status: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(sandbox, tmp_path) as life:
+        life.switch.arm(2)
+        await life.client.call_tool("create_segment", {"name": "Один"})
+    async with process(sandbox, tmp_path, 3600.0, boot=time() + 3600.0 - started) as next_life:
+        assert [found for found, _ in await listed(next_life)] == [status]
 
 
 async def test_an_entity_that_an_undo_was_creating_when_it_was_killed_is_not_created_a_second_time(

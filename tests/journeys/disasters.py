@@ -24,7 +24,6 @@ class Machine:
         passing: the seconds that really pass.
         ahead: what the clock on the wall shows more than that.
         lost: whether what the journal held is gone since `repair`.
-        jumped: whether the clock on the wall has jumped since `repair`.
     """
 
     folder: Path
@@ -33,7 +32,6 @@ class Machine:
     passing: Clock
     ahead: float = field(default_factory=time)
     lost: bool = False
-    jumped: bool = False
 
     def clock(self) -> float:
         """Unix seconds, as the clock on the wall shows them."""
@@ -72,7 +70,7 @@ class Machine:
                 file.unlink()
         if self.random.random() < 0.7:
             self.ahead = self._right
-        self.lost = self.jumped = False
+        self.lost = False
 
     def __post_init__(self) -> None:
         self._right = self.ahead
@@ -80,7 +78,6 @@ class Machine:
     def _jump(self) -> None:
         far = self.random.choice([HOUR, 9 * HOUR, 2 * YEAR, 10 * YEAR])
         self.ahead += far if self.random.random() < 0.5 else -far
-        self.jumped = True
 
 
 def _replace(file: Path) -> None:

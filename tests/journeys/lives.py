@@ -135,7 +135,7 @@ async def living(
     person: Person,
     clock: Callable[[], float],
     app: ASGIApp | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] | None = None,
     session: Callable[[HttpTransport], Session] = lambda http: session_at("http://127.0.0.1", http),
 ) -> AsyncIterator[Life]:
     """A server on the journal in a folder, with a client; it ends in peace, or as a killed process does.
@@ -143,15 +143,16 @@ async def living(
     Args:
         clock: gives the Unix seconds of the journal and the plans.
         app: the sandbox, or what stands before it.
-        monotonic: gives the seconds by which what was read of the account grows old.
+        monotonic: gives the seconds by which what was read of the account grows old, and those since the machine was
+            started; by default both pass as the time does, the latter with `clock`.
         session: makes the session; by default an unpaced one, in which waiting takes no time.
     """
     switch = KillSwitch()
-    journal = MortalJournal(folder, switch, clock)
+    journal = MortalJournal(folder, switch, clock, monotonic or clock)
     wire = MortalWire(app or sandbox.app, switch)
     try:
         async with (
-            serving(sandbox, journal, journal.plans, wire, monotonic, session) as served,
+            serving(sandbox, journal, journal.plans, wire, monotonic or time.monotonic, session) as served,
             served.client(era, person) as client,
         ):
             yield Life(client, journal, switch)

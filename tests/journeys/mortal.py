@@ -84,15 +84,18 @@ class MortalJournal(Journal):
         folder: where the file is.
         switch: kills the process.
         clock: gives Unix seconds.
+        uptime: gives the seconds of the machine's other clock.
 
     Attributes:
         plans: the plans of the same process.
     """
 
-    def __init__(self, folder: Path, switch: KillSwitch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path, switch: KillSwitch, clock: Callable[[], float], uptime: Callable[[], float]
+    ) -> None:
         self._folder = folder
         self._switch = switch
-        self._journal, plans = open_sqlite(folder, clock=clock)
+        self._journal, plans = open_sqlite(folder, clock=clock, uptime=uptime)
         self.plans = _MortalPlanStore(plans, switch)
 
     @override

@@ -113,18 +113,12 @@ class Stage:
         self.seen[name] += 1
         self.note(f"  {when}: {name}")
 
-    async def next_life(self, *, has_jumped: bool) -> None:
-        """Nobody heard an answer; what was still on its way arrives, and time passes.
-
-        While it is on its way no clock jumps: nobody can tell that from time that passes.
-        """
+    async def next_life(self) -> None:
+        """Nobody heard an answer; what was still on its way arrives, and time passes."""
         self.seen["kills"] += 1
         late = self.life.switch.late
         self.note("  killed" + (", and its last request arrives later" if late else ""))
         await self.lives.aclose()
-        if late is not None and has_jumped:
-            await late()
-            late = None
         await self.begin_life()
         if late is not None:
             self.seen["late"] += 1

@@ -132,11 +132,11 @@ class Story(Stage):
         self.sandbox.faults.clear()
         assert self.passing.now - began < 600, "the call stalled"
         assert self.ledger.busiest_second() <= PER_SECOND
-        was_lost, has_jumped = self.machine.lost, self.machine.jumped
+        was_lost = self.machine.lost
         self.machine.repair()
         if self.life.switch.dead:
             call.answer = {}
-            await self.next_life(has_jumped=has_jumped)
+            await self.next_life()
         call.reads = [*self.ledger.reads]
         call.effects = self.ledger.effects[begun:]
         call.since = self.ledger.effects[begun if since is None else since :]

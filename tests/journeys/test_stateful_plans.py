@@ -319,6 +319,7 @@ class Story(RuleBasedStateMachine):
             self.seen["late"] += 1
             self.portal.call(late)
         self.clock.now += AT_REST
+        self.monotonic.now += AT_REST
         return {}
 
     def check(self, tool: str, arguments: Json, result: Json) -> set[tuple[str, int]]:

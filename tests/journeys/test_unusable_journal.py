@@ -11,9 +11,10 @@ from mcp.shared.exceptions import MCPError
 
 from amo_mcp.sandbox import Sandbox
 from tests.conftest import Person, answer, error
-from tests.journeys.lives import planning, step_outcomes
+from tests.journeys.lives import Interruption, planning, serving, step_outcomes
+from tests.journeys.test_concurrent_edits import Colleague
 from tests.journeys.test_plans import TIDY, apply, plan
-from tests.storage.backends import FILE
+from tests.storage.backends import FILE, open_sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +147,35 @@ async def test_a_journal_that_fails_in_the_middle_stops_the_plan_and_tells_of_it
     assert len(served.writes()) == 1 + is_made
     outcomes = [outcome for *_, outcome in step_outcomes(change)]
     assert outcomes == ["done", "done" if is_made else "planned", "planned", "planned"]
+
+
+@pytest.mark.requirement("CHANGE-3")
+async def test_a_journal_that_is_replaced_by_an_older_copy_of_it_stops_the_plan(
+    era: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    journal, copy, colleague = tmp_path / FILE, tmp_path / "copy", Colleague(sandbox)
+
+    def back_up() -> None:
+        with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+
+    def restore() -> None:
+        for file in tmp_path.glob(f"{FILE}*"):
+            file.unlink()
+        copy.rename(journal)
+
+    colleague.after(1, back_up)
+    colleague.after(2, restore)
+    opened, plans = open_sqlite(tmp_path)
+    wire = Interruption(sandbox.app, on_write=colleague.on_write)
+    async with serving(sandbox, opened, plans, wire) as served, served.client(era, Person()) as client:
+        applied = answer(await apply(client, await plan(client, TIDY)))
+        [change] = answer(await client.call_tool("list_changes", {}))["changes"]
+    await opened.close()
+    assert (applied["status"], applied["reason"], len(applied["done"])) == ("stopped", "internal", 2)
+    assert len(served.writes()) == 2
+    assert change["change_id"] == applied["change_id"]
+    assert [outcome for *_, outcome in step_outcomes(change)] == ["done", "planned", "planned", "planned"]
 
 
 CHANGES_OF_ONE: dict[str, tuple[dict[str, Any], str]] = {

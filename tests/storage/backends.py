@@ -19,7 +19,8 @@ LEGACY_FILE = "journal-example.amocrm.ru.sqlite"
 Opened = tuple[Journal, PlanStore]
 
 Open = Callable[..., Opened]
-"""Opens a backend anew: a journal and the plans that it uses up, with the keywords `clock` and `retention`."""
+"""Opens a backend anew: a journal and the plans that it uses up, with the keywords `clock`, `uptime` (the same, unless
+it is given) and `retention`."""
 
 
 async def account_id() -> int:
@@ -27,13 +28,32 @@ async def account_id() -> int:
     return ACCOUNT_ID
 
 
-def open_memory(*, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:
+def open_memory(
+    *,
+    clock: Callable[[], float] = time,
+    uptime: Callable[[], float] | None = None,
+    retention: Retention | None = None,
+) -> Opened:
     """A journal that lives as long as the process."""
-    database = MemoryDatabase()
-    return SqliteJournal(database, clock=clock, retention=retention), SqlitePlanStore(database, clock=clock)
+    return _opened(MemoryDatabase(), clock, uptime, retention)
 
 
-def open_sqlite(folder: Path, *, clock: Callable[[], float] = time, retention: Retention | None = None) -> Opened:
+def open_sqlite(
+    folder: Path,
+    *,
+    clock: Callable[[], float] = time,
+    uptime: Callable[[], float] | None = None,
+    retention: Retention | None = None,
+) -> Opened:
     """A journal in `FILE` in a folder, as a process of its own would open it."""
-    database = Database(StateDir(folder), BASE_URL, account_id)
-    return SqliteJournal(database, clock=clock, retention=retention), SqlitePlanStore(database, clock=clock)
+    return _opened(Database(StateDir(folder), BASE_URL, account_id), clock, uptime, retention)
+
+
+def _opened(
+    database: Database | MemoryDatabase,
+    clock: Callable[[], float],
+    uptime: Callable[[], float] | None,
+    retention: Retention | None,
+) -> Opened:
+    journal = SqliteJournal(database, clock=clock, uptime=uptime or clock, retention=retention)
+    return journal, SqlitePlanStore(database, clock=clock)

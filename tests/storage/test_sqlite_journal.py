@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from amo_mcp.paths import StateDir
 from amo_mcp.storage.sqlite import database
 from amo_mcp.storage.sqlite.database import Database
 from amo_mcp.storage.sqlite.journal import SqliteJournal
+from tests.clock import Clock
 from tests.storage.backends import ACCOUNT_ID, BASE_URL, FILE, open_sqlite
 from tests.storage.disk import Disk
 from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created
@@ -216,6 +218,38 @@ async def test_a_change_whose_record_was_removed_cannot_be_noted_so_that_nothing
     assert caught.value.begun
 
 
+@pytest.mark.requirement("CHANGE-3")
+async def test_a_change_whose_file_was_replaced_by_an_older_copy_cannot_be_noted(
+    opened: Open, tmp_path: Path, clock: Clock
+) -> None:
+    journal = opened(clock=clock)
+    lease = await journal.begin("update_segment", change_of([PENDING, RENAME]))
+    copy = tmp_path.with_name(f"{tmp_path.name}-copy")
+    with closing(sqlite3.connect(tmp_path / FILE)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    clock.now += 0.1
+    await journal.note(lease, {0: DONE})
+    vanish(tmp_path)
+    copy.rename(tmp_path / FILE)
+    with pytest.raises(JournalUnusable, match="or not as it was left") as caught:
+        await journal.note(lease, {1: PENDING})
+    assert caught.value.begun
+    assert await journal.change(lease.id) == lease.record
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_file_of_an_earlier_version_is_brought_up_to_date(version: int, opened: Open, tmp_path: Path) -> None:
+    journal = opened()
+    lease = await journal.begin("update_segment", change_of([RENAME]))
+    await journal.close()
+    if version == 1:
+        with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+            connection.executescript("ALTER TABLE changes DROP COLUMN uptime; PRAGMA user_version = 1;")
+    later = opened()
+    assert await later.change(lease.id) == lease.record
+    assert (await later.begin("update_segment", change_of([RENAME]))).record.status == "running"
+
+
 async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(opened: Open, tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -263,7 +297,7 @@ def is_no_database(file: Path) -> None:
 
 def is_of_the_future(file: Path) -> None:
     connection = sqlite3.connect(file)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 99")
     connection.close()
 
 

@@ -3,13 +3,23 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection, Row
 
 from typing_extensions import override
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
-from amo_mcp.changes.journal import Journal, JournalUnusable, Lease, Retention, UndoneMeanwhile, Unsettled, is_at_rest
+from amo_mcp.changes.journal import (
+    Instant,
+    Journal,
+    JournalUnusable,
+    Lease,
+    Retention,
+    UndoneMeanwhile,
+    Unsettled,
+    is_at_rest,
+)
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
 from amo_mcp.changes.steps import Step
@@ -17,7 +27,7 @@ from amo_mcp.storage.records import dump, load
 from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
 from amo_mcp.storage.sqlite.plans import free, use_up
 
-_CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, process FROM changes"
+_CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, uptime, process FROM changes"
 
 _LAST = "coalesce((SELECT max(number) FROM changes), 0)"
 
@@ -36,10 +46,30 @@ EXISTS (SELECT 1 FROM steps WHERE change = changes.id AND json_extract(record, '
 """
 
 
+@dataclass
+class _UnderWay:
+    """A change that this process is making.
+
+    Attributes:
+        file: where it was begun.
+        noted: when this process recorded something of it last, as the file says unless it is another one; None when
+            that is not known.
+    """
+
+    file: DatabaseFile | MemoryDatabase
+    noted: Instant | None = None
+
+
 class SqliteJournal(Journal):
     """The journal of the account that a database is of.
 
     A change is recorded in the file in which it was begun, whichever account is behind the address by then.
+
+    Args:
+        database: where it is.
+        clock: gives Unix seconds.
+        uptime: gives the seconds since the machine was started (`Instant`).
+        retention: how long changes are kept.
     """
 
     def __init__(
@@ -47,29 +77,32 @@ class SqliteJournal(Journal):
         database: Database | MemoryDatabase,
         *,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
         retention: Retention | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._uptime = uptime
         self._retention = retention or Retention()
-        self._under_way: dict[str, DatabaseFile | MemoryDatabase] = {}
+        self._under_way: dict[str, _UnderWay] = {}
 
     @override
     async def begin(self, tool: str, change: PendingChange) -> Lease:
         file = await self._database.file()
-        record = await file.write(partial(self._begin, file.process, tool, change))
-        self._under_way[record.id] = file
+        record, noted = await file.write(partial(self._begin, file.process, tool, change))
+        self._under_way[record.id] = _UnderWay(file, noted)
         return Lease(record, change)
 
     @override
     async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
-        file = self._under_way.get(lease.id) or await self._database.file()
+        change, now = self._under_way.get(lease.id) or _UnderWay(await self._database.file()), self._now()
         if status is not None:
             self._under_way.pop(lease.id, None)
         try:
-            await file.write(partial(self._note, lease.id, steps, status))
+            await change.file.write(partial(_note, lease.id, steps, status, change.noted, now))
         except JournalUnusable as error:
             raise JournalUnusable(error.reason, begun=True) from error
+        change.noted = now
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
@@ -105,9 +138,11 @@ class SqliteJournal(Journal):
     async def close(self) -> None:
         await self._database.close()
 
-    def _begin(self, process: str, tool: str, change: PendingChange, connection: Connection) -> ChangeRecord:
-        now = self._clock()
-        record = ChangeRecord(f"c{secrets.token_hex(6)}", now, tool, change.steps, "running", change.undoes)
+    def _begin(
+        self, process: str, tool: str, change: PendingChange, connection: Connection
+    ) -> tuple[ChangeRecord, Instant]:
+        now = self._now()
+        record = ChangeRecord(f"c{secrets.token_hex(6)}", now.at, tool, change.steps, "running", change.undoes)
         if change.plan_id is not None:
             use_up(connection, change.plan_id)
         if change.undoes is not None:
@@ -115,29 +150,16 @@ class SqliteJournal(Journal):
             if entry is None or not can_be_undone(entry, change.steps, _recreated_ids(connection)):
                 raise UndoneMeanwhile
         number = connection.execute(
-            "INSERT INTO changes (id, at, tool, status, undoes, process, noted, plan, noted_after) "
-            f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {_LAST} + 1)",
-            (record.id, now, tool, record.status, change.undoes, process, now, change.plan_id),
+            "INSERT INTO changes (id, at, tool, status, undoes, process, noted, uptime, plan, noted_after) "
+            f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_LAST} + 1)",
+            (record.id, now.at, tool, record.status, change.undoes, process, *now, change.plan_id),
         ).lastrowid
         connection.executemany(
             "INSERT INTO steps VALUES (?, ?, ?)",
             [(record.id, position, dump(to_record(step))) for position, step in enumerate(change.steps)],
         )
-        self._forget(connection, number or 0, now)
-        return record
-
-    def _note(
-        self, change_id: str, steps: Mapping[int, Step], status: ChangeStatus | None, connection: Connection
-    ) -> None:
-        _put(connection, change_id, steps)
-        noted = connection.execute(
-            f"UPDATE changes SET noted = ?, noted_after = {_LAST}, status = coalesce(?, status) WHERE id = ?",
-            (self._clock(), status, change_id),
-        )
-        if not noted.rowcount:
-            raise JournalUnusable("the change that is being made is not in it any more")
-        if status == "failed":
-            _free_plan(connection, change_id)
+        self._forget(connection, number or 0, now.at)
+        return record, now
 
     def _settle(self, change_id: str, found: Mapping[int, Step], connection: Connection) -> None:
         steps = _steps(connection, change_id)
@@ -149,7 +171,8 @@ class SqliteJournal(Journal):
         connection.execute("UPDATE changes SET status = ? WHERE id = ?", (status, change_id))
         if new:
             connection.execute(
-                f"UPDATE changes SET noted = ?, noted_after = {_LAST} WHERE id = ?", (self._clock(), change_id)
+                f"UPDATE changes SET noted = ?, uptime = ?, noted_after = {_LAST} WHERE id = ?",
+                (*self._now(), change_id),
             )
             if status == "failed":
                 _free_plan(connection, change_id)
@@ -160,10 +183,17 @@ class SqliteJournal(Journal):
         ).fetchall()
         left = [row for row in rows if row["status"] != "running" or self._is_left(file, row["id"], row["process"])]
         recreated = _recreated_ids(connection) if left else RecreatedIds()
-        now = self._clock()
+        now = self._now()
         return [
-            Unsettled(current_record(_read(connection, row), recreated), is_at_rest(row["noted"], now)) for row in left
+            Unsettled(
+                current_record(_read(connection, row), recreated),
+                at_rest=is_at_rest(Instant(row["noted"], row["uptime"]), now),
+            )
+            for row in left
         ]
+
+    def _now(self) -> Instant:
+        return Instant(self._clock(), self._uptime())
 
     def _is_left(self, file: DatabaseFile | MemoryDatabase, change_id: str, process: str) -> bool:
         """Whether nobody works on a running change any more."""
@@ -181,6 +211,26 @@ class SqliteJournal(Journal):
             undoable = [record for record in records if any(step.outcome == "done" for step in record.steps)]
             connection.executemany("DELETE FROM changes WHERE id = ?", [(record.id,) for record in records])
             connection.execute("UPDATE dropped SET undoable = undoable + ?", (len(undoable),))
+
+
+def _note(
+    change_id: str,
+    steps: Mapping[int, Step],
+    status: ChangeStatus | None,
+    left: Instant | None,
+    now: Instant,
+    connection: Connection,
+) -> None:
+    _put(connection, change_id, steps)
+    noted = connection.execute(
+        f"UPDATE changes SET noted = ?, uptime = ?, noted_after = {_LAST}, status = coalesce(?, status) "
+        "WHERE id = ? AND noted = coalesce(?, noted) AND uptime = coalesce(?, uptime)",
+        (*now, status, change_id, *(left or (None, None))),
+    )
+    if not noted.rowcount:
+        raise JournalUnusable("the change that is being made is not in it any more, or not as it was left")
+    if status == "failed":
+        _free_plan(connection, change_id)
 
 
 def _page(connection: Connection, *, limit: int, before: int | None) -> tuple[list[tuple[int, ChangeRecord]], int]:

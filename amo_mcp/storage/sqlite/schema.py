@@ -8,8 +8,10 @@ from typing import Any
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.storage.records import dump
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of a database as it is described here; those of the first release have 0."""
+
+_OPEN_INDEX = "CREATE INDEX changes_open ON changes (number) WHERE status IN ('running', 'interrupted')"
 
 _TABLES = (
     """
@@ -22,11 +24,13 @@ _TABLES = (
         undoes TEXT,
         process TEXT NOT NULL,
         noted REAL NOT NULL,
+        uptime REAL NOT NULL,
         plan TEXT,
         noted_after INTEGER NOT NULL
     )
     """,
     "CREATE INDEX changes_undoes ON changes (undoes)",
+    _OPEN_INDEX,
     """
     CREATE TABLE steps (
         change TEXT NOT NULL REFERENCES changes (id) ON DELETE CASCADE,
@@ -62,9 +66,10 @@ _FROM_0 = (
     "DELETE FROM dropped",
     "INSERT INTO dropped SELECT undoable FROM counted",
     "DROP TABLE counted",
+    _OPEN_INDEX,
 )
 
-_INDEXES = ("CREATE INDEX changes_open ON changes (number) WHERE status IN ('running', 'interrupted')",)
+_FROM_1 = ("ALTER TABLE changes ADD COLUMN uptime REAL NOT NULL DEFAULT 0",)
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
@@ -79,9 +84,10 @@ def upgrade(connection: sqlite3.Connection) -> None:
     if version > VERSION:
         raise JournalUnusable("a later version of amo-mcp has written it; update amo-mcp")
     is_new = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'changes'").fetchone() is None
-    for statement in (*(_TABLES if is_new else _FROM_0), *_INDEXES):
+    is_of_first_release = version == 0 and not is_new
+    for statement in _TABLES if is_new else (*(_FROM_0 if is_of_first_release else ()), *_FROM_1):
         connection.execute(statement)
-    if not is_new:
+    if is_of_first_release:
         _rewrite(connection, "steps", "record", _from_0)
         _rewrite(connection, "plans", "steps", lambda steps: [_from_0(step) for step in steps])
     connection.execute(f"PRAGMA user_version = {VERSION}")
