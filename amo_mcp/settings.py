@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     Attributes:
         sandbox: serve the embedded sandbox instead of an account.
         read_only: leave out every tool that writes.
+        customers: what tools tell of customers, who are people: `names`, only their `ids`, or `off` for no such tools.
         confirm: how a person is asked before a change.
         language: the language that a person is spoken to in; None for that of who is signed in.
         rate_limit: requests per second per account, of all processes on this machine.
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
 
     sandbox: bool = False
     read_only: bool = False
+    customers: Literal["off", "ids", "names"] = "names"
     confirm: Literal["auto", "dialog", "page", "chat"] = "auto"
     language: Language | None = None
     rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE_LIMIT)] = 7
@@ -253,6 +255,7 @@ def is_loopback(base_url: str) -> bool:
 _EXPECTED = {
     "sandbox": "AMO_SANDBOX must be 1 or 0",
     "read_only": "AMO_READ_ONLY must be 1 or 0",
+    "customers": "AMO_CUSTOMERS must be off, ids or names",
     "confirm": "AMO_CONFIRM must be auto, dialog, page or chat",
     "language": "AMO_LANGUAGE must be ru, en, es or pt",
     "rate_limit": "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",

@@ -301,6 +301,7 @@ def served_on(
     clock: Callable[[], float] = time.monotonic,
     language: Language | None = None,
     turns: Turns | None = None,
+    names_customers: bool = True,
 ) -> Served:
     """The server in front of a sandbox.
 
@@ -309,7 +310,8 @@ def served_on(
         language: what the person reads; None for what the account tells.
     """
     approvals = approvals or MemoryApprovalStore(Clock())
-    account = replace(account_on(session, journal, plans, clock, language), turns=turns or Turns())
+    account = account_on(session, journal, plans, clock, language)
+    account = replace(account, turns=turns or Turns(), names_customers=names_customers)
     opens = open_tab is not None
     page = ApprovalPage(partial(listen, "127.0.0.1", 0), open_tab or no_tab, opens=opens, clock=approvals.clock)
     asker = Asker(approvals, page, choice, carrier, sleep)

@@ -122,12 +122,14 @@ async def test_a_list_of_arguments_may_be_as_long_as_its_bound_and_no_longer(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("tool", ["list_segments", "list_changes"])
-async def test_a_page_may_be_as_large_as_its_bound_and_no_larger(tool: str, sandbox: Sandbox, serve: Serve) -> None:
+@pytest.mark.parametrize(("tool", "bound"), [("list_segments", 100), ("list_changes", 100), ("list_customers", 250)])
+async def test_a_page_may_be_as_large_as_its_bound_and_no_larger(
+    tool: str, bound: int, sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, served.client("2026-07-28") as client:
-        answer(await client.call_tool(tool, {"limit": 100}))
-        above = error(await client.call_tool(tool, {"limit": 101}))
-    assert above["fields"] == [{"path": "limit", "detail": "101 must be at most 100"}]
+        answer(await client.call_tool(tool, {"limit": bound}))
+        above = error(await client.call_tool(tool, {"limit": bound + 1}))
+    assert above["fields"] == [{"path": "limit", "detail": f"{bound + 1} must be at most {bound}"}]
 
 
 @pytest.mark.parametrize(("name", "bound"), [("AMO_RATE_LIMIT", MAX_RATE_LIMIT), ("AMO_TIMEOUT", MAX_TIMEOUT)])

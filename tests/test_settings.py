@@ -33,6 +33,7 @@ def test_unset_variables_have_the_documented_defaults() -> None:
     assert load_settings(Settings).model_dump() == {
         "sandbox": False,
         "read_only": False,
+        "customers": "names",
         "confirm": "auto",
         "language": None,
         "rate_limit": 7,
@@ -53,6 +54,7 @@ def test_unset_variables_have_the_documented_defaults() -> None:
 def test_every_variable_chooses_what_it_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = {
         "AMO_READ_ONLY": "1",
+        "AMO_CUSTOMERS": "ids",
         "AMO_CONFIRM": "chat",
         "AMO_RATE_LIMIT": "50",
         "AMO_TIMEOUT": "0.5",
@@ -70,6 +72,7 @@ def test_every_variable_chooses_what_it_names(monkeypatch: pytest.MonkeyPatch, t
     assert settings.model_dump(exclude={"client_secret"}, exclude_none=True) == {
         "sandbox": False,
         "read_only": True,
+        "customers": "ids",
         "confirm": "chat",
         "language": "pt",
         "rate_limit": 50,
@@ -108,6 +111,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch,
         AMO_SANDBOX="maybe",
         AMO_READ_ONLY="2",
+        AMO_CUSTOMERS="all",
         AMO_CONFIRM="off",
         AMO_LANGUAGE="de",
         AMO_RATE_LIMIT="0",
@@ -119,6 +123,7 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
     ) == [
         "AMO_SANDBOX must be 1 or 0",
         "AMO_READ_ONLY must be 1 or 0",
+        "AMO_CUSTOMERS must be off, ids or names",
         "AMO_CONFIRM must be auto, dialog, page or chat",
         "AMO_LANGUAGE must be ru, en, es or pt",
         "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",

@@ -14,8 +14,8 @@ from scripts import generate, reference
 from scripts.picture import drawn, picture
 from tests.conftest import Serve
 
-MAX_BYTES_SEEN_BY_THE_MODEL = 10_000
-MAX_BYTES_OF_THE_ANSWER = 20_000
+MAX_BYTES_SEEN_BY_THE_MODEL = 11_500
+MAX_BYTES_OF_THE_ANSWER = 23_000
 READING = {
     "get_account",
     "list_segment_fields",
@@ -23,6 +23,7 @@ READING = {
     "get_status",
     "list_segments",
     "get_segment",
+    "list_customers",
     "audit_segments",
     "plan_changes",
     "list_changes",
@@ -166,6 +167,7 @@ def test_the_tools_are_those_that_are_promised_in_their_order(tools: list[Tool])
         "create_segment",
         "update_segment",
         "delete_segment",
+        "list_customers",
         "audit_segments",
         "plan_changes",
         "apply_plan",

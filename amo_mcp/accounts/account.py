@@ -36,6 +36,7 @@ class AmoAccount:
         clock: gives monotonic seconds, by which what was read grows old.
         stop: requested when the server ends.
         turns: in which the changes of this process are made.
+        names_customers: whether names of customers are shown, to models and people.
     """
 
     client: AmoClient
@@ -49,6 +50,7 @@ class AmoAccount:
     clock: Callable[[], float] = time.monotonic
     stop: Stop = field(default_factory=Stop)
     turns: Turns = field(default_factory=Turns)
+    names_customers: bool = True
 
     @classmethod
     def of(
@@ -61,12 +63,23 @@ class AmoAccount:
         *,
         requests_per_second: int = 7,
         clock: Callable[[], float] = time.monotonic,
+        names_customers: bool = True,
     ) -> Self:
         """The account behind `client`, whose reads of a moment ago are dropped with every change."""
         cached = CachedReads(client, ReadCache(clock))
         events.subscribe(cached.on_change)
         profile = profile or AccountProfile(client, clock=clock)
-        return cls(client, journal, plans, events, cached, profile, requests_per_second, clock=clock)
+        return cls(
+            client,
+            journal,
+            plans,
+            events,
+            cached,
+            profile,
+            requests_per_second,
+            clock=clock,
+            names_customers=names_customers,
+        )
 
     @property
     def host(self) -> str:

@@ -7,7 +7,7 @@ subclasses of `Refused`.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from amo_mcp.amocrm.models import (
     Account,
     ApiEntity,
     CreatedStatus,
+    Customer,
     CustomField,
     DatetimeSettings,
     Listing,
@@ -28,6 +29,7 @@ from amo_mcp.amocrm.models import (
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import BeforeRetry, Session
 
+_CUSTOMERS = "/api/v4/customers"
 _STATUSES = "/api/v4/customers/statuses"
 _SEGMENTS = "/api/v4/customers/segments"
 _FIELDS = "/api/v4/customers/segments/custom_fields"
@@ -35,12 +37,25 @@ _ACCOUNT = "/api/v4/account"
 _USERS = "/api/v4/users"
 
 _MAX_PAGES = 40
-_MODES = {_STATUSES: "periodicity", _SEGMENTS: "segments"}
-"""The mode of the account that an endpoint needs, with everything under it."""
+_MODES = {_STATUSES: ("periodicity",), _SEGMENTS: ("segments",), _CUSTOMERS: ("segments", "periodicity")}
+"""The modes of the account that an endpoint can be used in, with everything under it; the first that fits counts."""
 
 _EntityT = TypeVar("_EntityT", bound=ApiEntity)
-_OwnedT = TypeVar("_OwnedT", Segment, Status)
-_OwnedListT = TypeVar("_OwnedListT", bound=Iterable[Segment | Status])
+_OwnedT = TypeVar("_OwnedT", Segment, Status, Customer)
+_OwnedListT = TypeVar("_OwnedListT", bound=Iterable[Segment | Status | Customer])
+
+
+class CustomerPage(NamedTuple):
+    """Some of the customers.
+
+    Attributes:
+        number: the number that the page gives itself; it is another than the one asked for where the API ignores it.
+        tells_next: whether it says that there is another one.
+    """
+
+    customers: Listing[Customer]
+    number: int
+    tells_next: bool
 
 
 class AmoClient:
@@ -171,6 +186,18 @@ class AmoClient:
         """The custom fields that segments can have (`GET /customers/segments/custom_fields`)."""
         return await self._all_pages(CustomField, _FIELDS, "custom_fields")
 
+    async def customers(self, page: int, *, status_id: int | None = None) -> CustomerPage:
+        """One page of the customers (`GET /customers`), in the order of the API.
+
+        With `status_id` those of one status are asked for. Where the account does not have the filter of the API it is
+        ignored silently, so who comes has to be looked at.
+        """
+        wanted = {} if status_id is None else {"filter[status_id]": status_id}
+        params = {"page": page, "limit": reading.PAGE_SIZE, **wanted}
+        response = await self._request("GET", _CUSTOMERS, params=params)
+        listed = await self._own(reading.check_readable(reading.many(Customer, response, "customers")))
+        return CustomerPage(listed, reading.page_number(response) or page, reading.tells_next(response))
+
     async def _one(self, model: type[_OwnedT], path: str, entity_id: int) -> _OwnedT:
         try:
             entity = reading.one(model, await self._request("GET", f"{path}/{entity_id}"), entity_id)
@@ -206,11 +233,12 @@ class AmoClient:
                 method, path, params=params, body=body, on_wait=self._on_wait, before_retry=before_retry
             )
         except Rejected as error:
-            needed = next((mode for endpoint, mode in _MODES.items() if path.startswith(endpoint)), "")
-            actual = await self._mode() if needed and error.status == HTTPStatus.UNPROCESSABLE_ENTITY else needed
-            if actual in (needed, ""):
+            needed = next((modes for endpoint, modes in _MODES.items() if path.startswith(endpoint)), ())
+            asks = needed and error.status == HTTPStatus.UNPROCESSABLE_ENTITY
+            actual = await self._mode() if asks else ""
+            if actual in (*needed, ""):
                 raise
-            raise ModeDisabled(needed, actual) from error
+            raise ModeDisabled(" or ".join(needed), actual) from error
 
     async def _mode(self) -> str:
         """The account's mode, empty when it cannot be found out."""

@@ -144,7 +144,7 @@ class ModeDisabled(Refused):
     """422, and the account's mode is not the one that the endpoint needs.
 
     Attributes:
-        needed: `segments` or `periodicity`.
+        needed: `segments`, `periodicity`, or `segments or periodicity`.
         actual: the account's `customers_mode`.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import Annotated, Any, ClassVar, NotRequired, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -111,7 +111,13 @@ class ApiModel(BaseModel):
 
 
 class ApiEntity(ApiModel):
-    """Something that has an id."""
+    """Something that has an id.
+
+    Attributes:
+        embedded: what the API keeps beside it, under `_embedded`, and is a part of it all the same.
+    """
+
+    embedded: ClassVar[tuple[str, ...]] = ()
 
     id: int
 
@@ -251,6 +257,25 @@ class CustomField(ApiEntity):
     type: StrOrNull = ""
     code: str | None = None
     enums: Annotated[list[FieldChoice], _null_as([])] = []
+
+
+EmbeddedId = Annotated[int, BeforeValidator(lambda entity: entity.get("id") if isinstance(entity, dict) else entity)]
+"""An entity that is embedded in another, of which only the id counts."""
+
+
+class Customer(ApiEntity):
+    """One customer (the vendor's page "Покупатели"; not in the reference).
+
+    Attributes:
+        segments: the ids of the segments that it is in; None where the API does not say.
+    """
+
+    embedded = ("segments",)
+
+    name: StrOrNull = ""
+    status_id: int | None = None
+    segments: Annotated[list[EmbeddedId] | None, _null_as([])] = None
+    account_id: int | None = None
 
 
 class CreatedStatus(ApiEntity):

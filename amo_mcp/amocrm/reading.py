@@ -30,7 +30,7 @@ def one(model: type[_EntityT], response: Any, entity_id: int | None = None) -> _
     if response is None:
         raise NotFound(204)
     try:
-        found = model.model_validate(_without_hal(response))
+        found = model.model_validate(_without_hal(model, response))
     except ValidationError as error:
         raise Unavailable(_UNEXPECTED) from error
     if entity_id not in (None, found.id):
@@ -52,7 +52,7 @@ def many(model: type[_EntityT], response: Any, key: str) -> Listing[_EntityT]:
     readable, unreadable = [], []
     for item in items:
         try:
-            readable.append(model.model_validate(_without_hal(item)))
+            readable.append(model.model_validate(_without_hal(model, item)))
         except ValidationError:
             entry_id = item.get("id") if isinstance(item, dict) else None
             unreadable.append(entry_id if isinstance(entry_id, int) else None)
@@ -122,12 +122,22 @@ def has_more(response: Any, page: int, on_page: int, so_far: int) -> bool:
         return True
     if not isinstance(response, dict):
         return False
-    links = response.get("_links")
     return (
-        (isinstance(links, dict) and bool(links.get("next")))
+        tells_next(response)
         or _number(response.get("_page_count")) > page
         or _number(response.get("_total_items")) > so_far
     )
+
+
+def tells_next(response: Any) -> bool:
+    """Whether a page links to the next one."""
+    links = response.get("_links") if isinstance(response, dict) else None
+    return isinstance(links, dict) and bool(links.get("next"))
+
+
+def page_number(response: Any) -> int:
+    """The number that a page gives itself; 0 when it gives none."""
+    return _number(response.get("_page")) if isinstance(response, dict) else 0
 
 
 def placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:
@@ -145,9 +155,11 @@ def _number(value: Any) -> int:
     return int(value) if isinstance(value, int) or _DIGITS.fullmatch(str(value)) else 0
 
 
-def _without_hal(item: Any) -> Any:
-    """An entity without the keys of HAL, which are no part of it."""
+def _without_hal(model: type[ApiEntity], item: Any) -> Any:
+    """An entity without the keys of HAL, which are no part of it, but with what the model calls embedded."""
     if isinstance(item, dict):
         item.pop("_links", None)
-        item.pop("_embedded", None)
+        parts = item.pop("_embedded", None)
+        if isinstance(parts, dict):
+            item |= {key: parts[key] for key in model.embedded if key in parts}
     return item

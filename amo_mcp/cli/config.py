@@ -87,7 +87,11 @@ def _command() -> dict[str, Any]:
 def _environment(client: str, settings: Settings) -> dict[str, str]:
     chosen = settings.confirm if "confirm" in settings.model_fields_set else None
     confirm = chosen or ("page" if client in _ANSWERS_BY_ITSELF else None)
-    kept = {**({"AMO_READ_ONLY": "1"} if settings.read_only else {}), **({"AMO_CONFIRM": confirm} if confirm else {})}
+    kept = {
+        **({"AMO_READ_ONLY": "1"} if settings.read_only else {}),
+        **({"AMO_CUSTOMERS": settings.customers} if settings.customers != "names" else {}),
+        **({"AMO_CONFIRM": confirm} if confirm else {}),
+    }
     if settings.sandbox:
         return {"AMO_SANDBOX": "1", **kept}
     base_url = settings.base_url or next(reversed(settings.state.signed_in()), "https://example.amocrm.ru")

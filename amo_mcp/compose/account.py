@@ -38,8 +38,15 @@ def build_account(settings: ServingSettings, stack: AsyncExitStack) -> AmoAccoun
     database = MemoryDatabase() if settings.sandbox else Database(settings.state, settings.base_url, profile.account_id)
     journal, plans = SqliteJournal(database), SqlitePlanStore(database)
     stack.push_async_callback(journal.close)
-    rate = settings.rate_limit
-    return AmoAccount.of(client, journal, plans, MemoryChangeEvents(), profile, requests_per_second=rate)
+    return AmoAccount.of(
+        client,
+        journal,
+        plans,
+        MemoryChangeEvents(),
+        profile,
+        requests_per_second=settings.rate_limit,
+        names_customers=settings.customers == "names",
+    )
 
 
 def _session(settings: ServingSettings) -> tuple[Session, HttpTransport]:

@@ -43,7 +43,8 @@ async def open_server(
             return build_account(settings, stack), Asker(MemoryApprovalStore(), page, settings.confirm, carrier)
 
         keys = [] if settings.sandbox else [sealing_key(settings.state.sealing_key_file)]
-        server = AmoServer(connect, read_only=settings.read_only, sealing_keys=keys)
+        has_customers = settings.customers != "off"
+        server = AmoServer(connect, read_only=settings.read_only, has_customers=has_customers, sealing_keys=keys)
         group.start_soon(_warm_up, server, warmed_up)
         yield server
         group.cancel_scope.cancel()

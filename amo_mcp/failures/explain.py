@@ -97,7 +97,8 @@ def explain(error: Exception) -> Failure | None:
                 effect="It may or may not have been made.",
             )
         case amo.ModeDisabled():
-            needed, actual = f"the customers mode `{error.needed}`", _mode(error.actual)
+            needed = f"the customers mode `{error.needed}`".replace(" or ", "` or `")
+            actual = _mode(error.actual)
             what = f"This needs {needed}, and the account is in {actual}."
             return Failure("mode_disabled", what, _other_mode(error.actual))
         case amo.RateLimited():

@@ -20,7 +20,7 @@ from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
 from amo_mcp.server.uris import TEMPLATES
-from amo_mcp.tools.runtime.catalog import catalog
+from amo_mcp.tools.runtime.catalog import CatalogEntry, catalog
 
 if TYPE_CHECKING:
     from amo_mcp.accounts.account import AmoAccount
@@ -58,6 +58,7 @@ class AmoServer(McpServer):
     Args:
         connect: gives the account that it works on, and who asks a person; called when that is first needed.
         read_only: leave out every tool that writes.
+        has_customers: have the tools that show customers and move them.
         sealing_keys: the first seals questions while they are with a client, and all of them open such questions;
             without any it is a key of this process alone.
         stateless: a client of the older era has no session, since its next request may be another process's to answer:
@@ -73,6 +74,7 @@ class AmoServer(McpServer):
         connect: Callable[[], "tuple[AmoAccount, Asker]"],
         *,
         read_only: bool,
+        has_customers: bool = True,
         sealing_keys: Sequence[bytes] = (),
         stateless: bool = False,
         middleware: Sequence[ServerMiddleware[Any]] = (),
@@ -81,6 +83,7 @@ class AmoServer(McpServer):
         self._connect = connect
         self._read_only = read_only
         self._stateless = stateless
+        self._has_customers = has_customers
         self._prompts = Prompts()
         self._subscriptions = Subscriptions()
         self._listen = ListenHandler(self._subscriptions.bus)
@@ -115,7 +118,11 @@ class AmoServer(McpServer):
 
         account, asker = self._connect()
         account.events.subscribe(self._subscriptions.on_change)
-        return Handlers(account, asker, catalog(), read_only=self._read_only)
+        return Handlers(account, asker, self._tools, read_only=self._read_only)
+
+    @cached_property
+    def _tools(self) -> dict[str, CatalogEntry]:
+        return {name: entry for name, entry in catalog().items() if self._has_customers or not entry.is_about_customers}
 
     @override
     def get_capabilities(
@@ -138,7 +145,7 @@ class AmoServer(McpServer):
 
     async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         self.tools_listed.set()
-        tools = [entry.listed for entry in catalog().values() if not (self._read_only and entry.writes)]
+        tools = [entry.listed for entry in self._tools.values() if not (self._read_only and entry.writes)]
         return types.ListToolsResult(tools=tools)
 
     async def _call_tool(

@@ -81,7 +81,7 @@ async def list_changes(
     ] = None,
     cursor: Cursor = None,
 ) -> ChangeList:
-    """List what was changed through this server, newest first, with what undo_change needs."""
+    """List the history of changes through this server, newest first, with what undo_change needs."""
     await account.recover()
     return await change_list(account, limit or DEFAULT_PAGE_SIZE, parse_cursor(cursor))
 

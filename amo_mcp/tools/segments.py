@@ -115,7 +115,7 @@ def segment_list(
 
 @tool("Get a segment", READ)
 async def get_segment(segment_id: SegmentId, account: CurrentAccount) -> Segment:
-    """Get one customer segment by id, whole, with how many customers are in it."""
+    """Get the details of one customer segment by id, with how many customers are in it."""
     return await account.client.segment(segment_id)
 
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.client import AmoClient, CustomerPage
 from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Account, CreatedStatus, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.models import Account, CreatedStatus, Customer, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import BeforeRetry, Session
 from amo_mcp.language import Message
@@ -17,6 +17,7 @@ from amo_mcp.language import Message
 pytestmark = pytest.mark.anyio
 
 ACCOUNT = "/api/v4/account"
+CUSTOMERS = "/api/v4/customers"
 STATUSES = "/api/v4/customers/statuses"
 SEGMENTS = "/api/v4/customers/segments"
 FIELDS = "/api/v4/customers/segments/custom_fields"
@@ -113,12 +114,20 @@ ENDPOINTS: dict[str, tuple[Do, Any, Asked, Any]] = {
         ("GET", FIELDS, ONE_PAGE, None),
         [CustomField(id=7, type="text")],
     ),
+    "customers": (
+        lambda client: client.customers(3, status_id=8),
+        listing("customers", {"id": 5, "name": "в"}, _page=3),
+        ("GET", CUSTOMERS, {"page": 3, "limit": 250, "filter[status_id]": 8}, None),
+        CustomerPage(Listing([Customer(id=5, name="в")]), 3, tells_next=False),
+    ),
 }
 ONES = ("account", "user", "status", "segment")
 LISTS = {"statuses": "statuses", "segments": "segments", "segment_fields": "custom_fields"}
 WRITTEN = ("create_statuses", "update_status", "create_segment", "update_segment")
 MODES = {
-    name: "periodicity" if "status" in name else "segments" for name in ENDPOINTS if name not in ("account", "user")
+    name: "periodicity" if "status" in name else "segments"
+    for name in ENDPOINTS
+    if name not in ("account", "user", "customers")
 }
 
 
@@ -286,7 +295,7 @@ async def test_the_keys_of_hal_are_no_part_of_what_is_read(name: str) -> None:
     def with_hal(entity: dict[str, Any]) -> dict[str, Any]:
         return {**entity, "_links": {"self": {"href": "https://example.org"}}, "_embedded": {"tags": []}}
 
-    if (key := {**LISTS, "create_statuses": "statuses"}.get(name)) is not None:
+    if (key := {**LISTS, "create_statuses": "statuses", "customers": "customers"}.get(name)) is not None:
         answered = {**answered, **listing(key, *map(with_hal, answered["_embedded"][key])), "_links": {}}
     else:
         answered = with_hal(answered) if answered else answered
@@ -347,6 +356,44 @@ async def test_a_422_in_another_mode_is_told_as_the_mode(name: str) -> None:
             await doing(name)(client_of(session))
         assert (caught.value.needed, caught.value.actual, caught.value.status) == (MODES[name], actual, 422)
         assert session.asked == [ENDPOINTS[name][2], ("GET", ACCOUNT, None, None)]
+
+
+async def test_customers_are_there_in_either_mode_and_in_no_other() -> None:
+    session = Scripted(Rejected(422, "Не включен"), {"id": 1, "customers_mode": "disabled"})
+    with pytest.raises(ModeDisabled) as caught:
+        await client_of(session).customers(1)
+    assert (caught.value.needed, caught.value.actual) == ("segments or periodicity", "disabled")
+    for mode in ("segments", "periodicity"):
+        with pytest.raises(Rejected):
+            await client_of(Scripted(Rejected(422, "Другое"), {"id": 1, "customers_mode": mode})).customers(1)
+
+
+@pytest.mark.parametrize(
+    ("embedded", "segments"),
+    [
+        ({}, None),
+        ({"tags": []}, None),
+        ([], None),
+        ({"segments": []}, []),
+        ({"segments": {}}, []),
+        ({"segments": None}, []),
+        ({"segments": [{"id": 51, "_links": {}}, {"id": 54, "name": "а"}]}, [51, 54]),
+    ],
+)
+async def test_a_customer_has_the_segments_that_are_embedded_or_none_are_told(
+    embedded: Any, segments: list[int] | None
+) -> None:
+    [customer] = (
+        await client_of(Scripted(listing("customers", {"id": 5, "_embedded": embedded, "ltv": 3}))).customers(1)
+    ).customers
+    assert (customer.segments, customer.model_extra) == (segments, {"ltv": 3})
+
+
+@pytest.mark.parametrize("segments", ["51", [{"name": "а"}], [["x"]], [{"id": "x"}], 51])
+async def test_a_customer_whose_segments_cannot_be_read_is_unreadable_and_not_without_any(segments: Any) -> None:
+    odd = {"id": 5, "_embedded": {"segments": segments}}
+    page = await client_of(Scripted(listing("customers", odd, {"id": 7}))).customers(1)
+    assert ([customer.id for customer in page.customers], page.customers.unreadable) == ([7], (5,))
 
 
 @pytest.mark.parametrize("name", MODES)

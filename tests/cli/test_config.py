@@ -145,12 +145,9 @@ def test_a_subdomain_is_printed_as_an_address(script: str, state: StateDir) -> N
 @pytest.mark.requirement("COMMAND-9")
 @pytest.mark.parametrize("client", ["claude-code", "cursor"])
 def test_what_the_operator_chose_is_kept(client: str, script: str, state: StateDir) -> None:
-    printed_json = json.loads(printed(client, "--sandbox", AMO_READ_ONLY="1", AMO_CONFIRM="auto").stdout)
-    assert printed_json["mcpServers"]["amocrm"]["env"] == {
-        "AMO_SANDBOX": "1",
-        "AMO_READ_ONLY": "1",
-        "AMO_CONFIRM": "auto",
-    }
+    chosen = {"AMO_READ_ONLY": "1", "AMO_CUSTOMERS": "off", "AMO_CONFIRM": "auto"}
+    printed_json = json.loads(printed(client, "--sandbox", **chosen).stdout)
+    assert printed_json["mcpServers"]["amocrm"]["env"] == {"AMO_SANDBOX": "1", **chosen}
 
 
 def test_without_the_script_beside_the_interpreter_the_module_is_run(

@@ -81,6 +81,8 @@ class Poison:
                 field_values["field_name"] = self.next()
                 for value in field_values["values"]:
                     value["value"] = self.next() if isinstance(value["value"], str) else value["value"]
+        for customer in [*account.customers.values()][:40]:
+            customer["name"] = self.next()
         for place, status in enumerate(account.statuses.values()):
             status["name"] = self.next()
             status["color"] = self.next() if place % 3 == 0 else status["color"]

@@ -100,7 +100,14 @@ async def work_with_segments(listener: Listener, served: Served) -> None:
     choice = next(item["id"] for item in account.fields.values() if item["type"] == "select")
     number = next(item["id"] for item in account.fields.values() if item["type"] == "numeric")
     text = next(item["id"] for item in account.fields.values() if item["type"] == "text")
-    for tool in ("get_account", "list_segment_fields", "list_segments", "audit_segments", "list_statuses"):
+    for tool in (
+        "get_account",
+        "list_segment_fields",
+        "list_segments",
+        "audit_segments",
+        "list_statuses",
+        "list_customers",
+    ):
         await listener.call(tool)
     await listener.call("list_segments", detail="full")
     for field_id, value in ((choice, "none of them"), (1, "x"), (number, "much")):
@@ -137,7 +144,7 @@ async def work_with_statuses(listener: Listener, served: Served) -> None:
     """The same in the periodicity mode."""
     account = served.sandbox.account
     ids = list(account.statuses)
-    for tool in ("get_account", "list_statuses", "audit_segments", "list_segments"):
+    for tool in ("get_account", "list_statuses", "audit_segments", "list_segments", "list_customers"):
         await listener.call(tool)
     await listener.call("create_statuses", statuses=[{"name": "New", "sort": 9}])
     for status_id in ids[:3]:

@@ -902,6 +902,7 @@ async def test_a_read_only_server_neither_lists_nor_runs_what_writes(
             "get_status",
             "list_segments",
             "get_segment",
+            "list_customers",
         }
         failure = error(await client.session.call_tool(name, {}, allow_input_required=True))
     assert (failure["code"], failure["message"]) == (

@@ -88,6 +88,7 @@ READS = (
     ToolCall("get_status", {"status_id": 4740013}, "GET", f"{STATUSES}/4740013"),
     ToolCall("list_segments", {}, "GET", SEGMENTS),
     ToolCall("get_segment", {"segment_id": 51}, "GET", f"{SEGMENTS}/51"),
+    ToolCall("list_customers", {"segment_id": 51}, "GET", "/api/v4/customers"),
 )
 CREATES = (
     ToolCall("create_statuses", {"statuses": DRAFTS}, "POST", STATUSES),

@@ -280,6 +280,7 @@ FILLED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("list_segments", {}, {"search": "", "detail": "", "limit": 0, "cursor": ""}),
     ("list_segments", {"detail": "full"}, {"limit": "0", "cursor": " ", "search": None}),
     ("list_changes", {}, {"limit": 0, "cursor": ""}),
+    ("list_customers", {"segment_id": 51}, {"status_id": 0, "search": "", "limit": "0", "cursor": ""}),
     ("create_segment", {"name": "А"}, {"color": "", "custom_fields_values": [], "available_products_price_types": ""}),
     ("create_segment", {"name": "А"}, {"custom_fields_values": "[]", "color": None}),
     ("update_segment", {"segment_id": 51}, {"name": None, "color": "", "custom_fields_values": []}),

@@ -58,6 +58,10 @@ ASKED = {
     "reorder the statuses": "update_status",
     "revert my last edit": "undo_change",
     "do a bulk rename of segments": "plan_changes",
+    "who is in the VIP segment": "list_customers",
+    "show the members of segment 51": "list_customers",
+    "find the customer Ivanov": "list_customers",
+    "which customers have the status Waiting": "list_customers",
 }
 VERBS = [
     "rename",

@@ -17,7 +17,7 @@ from mcp_types import Tool
 if TYPE_CHECKING:
     from amo_mcp.tools.runtime.tool import ToolDefinition
 
-MODULES = ("account", "statuses", "segments", "audit", "plans", "changes", "confirm")
+MODULES = ("account", "statuses", "segments", "customers", "audit", "plans", "changes", "confirm")
 """The modules that declare tools, in the order of `tools/list`; each has its tools in `TOOLS`."""
 
 FILE = Path(__file__).with_name("catalog.json")
@@ -36,6 +36,11 @@ class CatalogEntry:
     def writes(self) -> bool:
         """Whether a read-only server leaves it out."""
         return not (self.listed.annotations and self.listed.annotations.read_only_hint)
+
+    @property
+    def is_about_customers(self) -> bool:
+        """Whether it shows customers or moves them."""
+        return self.module == "amo_mcp.tools.customers"
 
     @cached_property
     def definition(self) -> "ToolDefinition":
