@@ -189,10 +189,11 @@ def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
     lost: tuple[Message, ...]
     if isinstance(before, Status):
         draft = StatusDraft(sort=before.sort, **settings)
-        lost = (
-            message("Its customers were moved to other statuses, and its conditions do not come back."),
-            message("Its position may be off by one."),
+        back = message(
+            "{title} comes back with a new id and without its conditions; its customers were moved to other statuses.",
+            title=title,
         )
+        lost = (back, message("{title}: the position may be off by one.", title=title))
     else:
         fields, gone = _settable(
             step, {key: field for key, field in fields_by_id(before).items() if field["values"]}, account
@@ -204,12 +205,14 @@ def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
             **settings,
         )
         members = counted_message(
-            "Its members ({count} customer) do not come back into it, nor do its conditions.",
-            "Its members ({count} customers) do not come back into it, nor do its conditions.",
+            "{title} comes back with a new id, without its conditions and its members ({count} customer).",
+            "{title} comes back with a new id, without its conditions and its members ({count} customers).",
             before.customers_count or 0,
+            title=title,
         )
-        lost = (members if before.customers_count else message("Its conditions do not come back."),)
-    return Undo((Create(draft),), (message("{title} comes back with a new id.", title=title), *lost, *unwritable))
+        bare = message("{title} comes back with a new id and without its conditions.", title=title)
+        lost = (members if before.customers_count else bare,)
+    return Undo((Create(draft),), (*lost, *unwritable))
 
 
 def _settable(

@@ -17,6 +17,7 @@ from mcp_types import ElicitRequestParams, ElicitResult, Implementation
 
 from amo_mcp import __version__
 from amo_mcp.language import LANGUAGES, SOURCE, Language, Texts, known_language, texts
+from amo_mcp.server.board.words import problems
 from amo_mcp.text import sanitize
 
 _WIDTH = 90
@@ -74,11 +75,13 @@ class _Demo:
             self._show_segments(await self._call(client, "list_segments", {}))
 
             _step(texts('"Make one for people who have not come for a year"'))
-            created = await self._call(client, "create_segment", {"name": "Спящие: год без покупок", "color": "6461a0"})
+            name = texts("Asleep: a year without a purchase")
+            created = await self._call(client, "create_segment", {"name": name, "color": "6461a0"})
 
-            _step(texts('"Call it Winter sleepers instead": every change is confirmed'))
+            name = texts("Winter sleepers")
+            _step(texts('"Call it {name} instead": every change is confirmed', name=name))
             segment_id = created["segment"]["id"]
-            await self._call(client, "update_segment", {"segment_id": segment_id, "name": "Зимняя спячка"})
+            await self._call(client, "update_segment", {"segment_id": segment_id, "name": name})
 
             _step(texts('"Delete the small old VIP one": the question says what is lost'))
             await self._call(client, "delete_segment", {"segment_id": 54})
@@ -97,8 +100,9 @@ class _Demo:
                 )
             )
             plan = await self._call(client, "plan_changes", {"changes": changes})
-            for line in (*plan["steps"], *plan["warnings"]):
+            for line in plan["steps"]:
                 _show_text(line)
+            self._show_told(*plan["warnings"])
 
             _step(texts("One confirmation for the whole plan, and progress"))
             applied = await self._call(client, "apply_plan", {"plan_id": plan["plan_id"]})
@@ -106,8 +110,7 @@ class _Demo:
             if "change_id" in applied:
                 _step(texts('"Put it back": undo it, and see what cannot be restored'))
                 undone = await self._call(client, "undo_change", {"change_id": applied["change_id"]})
-                for line in undone.get("not_restored", []):
-                    _show_text(line)
+                self._show_told(*undone.get("not_restored", []))
 
     async def _call(self, client: Client, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call a tool, show what is sent and a line about the result, and return its structured content."""
@@ -119,12 +122,18 @@ class _Demo:
         structured: dict[str, Any] = result.structured_content or {}
         if result.is_error:
             error = structured["error"]
-            click.echo("  " + click.style(f"✗ {error['code']}: ", fg="red", bold=True) + error["message"])
-            if "hint" in error:
-                click.secho(f"    {error['hint']}", dim=True)
+            click.echo("  " + click.style(f"✗ {error['code']}", fg="red", bold=True))
+            self._show_told(error["message"], error.get("hint", ""))
         else:
             click.echo("  " + click.style("✓ ", fg="green", bold=True) + self._summary(structured))
         return structured
+
+    def _show_told(self, *lines: str) -> None:
+        """What is meant for the model, in its language."""
+        if any(lines):
+            click.secho("    " + self.texts("The model reads:"), dim=True)
+        for line in filter(None, lines):
+            _show_text(line, "│ ")
 
     def _summary(self, structured: dict[str, Any]) -> str:
         """One line about what a tool answered."""
@@ -139,8 +148,9 @@ class _Demo:
                     limit=limit,
                 )
             case {"findings": findings, "examined": examined}:
-                problems = Counter(finding["problem"] for finding in findings)
-                found = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
+                named = problems(texts)
+                counts = Counter(named[finding["problem"]] for finding in findings)
+                found = ", ".join(f"{problem} ({count})" for problem, count in counts.items())
                 return texts.plural("{count} segment: {found}", "{count} segments: {found}", examined, found=found)
             case {"steps": steps, "requests": requests, "seconds": seconds}:
                 return texts.plural(
@@ -155,9 +165,9 @@ class _Demo:
             case {"before": before, "after": after}:
                 return f"{before['id']}: «{before['name']}» → «{after['name']}»"
             case {"segment": segment}:
-                return texts("created {segment}", segment=f"{segment['id']} «{segment['name']}»")
+                return texts("created segment {segment}", segment=f"{segment['id']} «{segment['name']}»")
             case {"deleted": segment}:
-                return texts("deleted {segment}", segment=f"{segment['id']} «{segment['name']}»")
+                return texts("deleted segment {segment}", segment=f"{segment['id']} «{segment['name']}»")
             case _:
                 return texts("Done")
 
@@ -215,9 +225,9 @@ def _step(title: str) -> None:
     click.secho(title, fg="blue", bold=True)
 
 
-def _show_text(text: str) -> None:
+def _show_text(text: str, margin: str = "") -> None:
     for line in _wrapped(sanitize(text, 1000)):
-        click.echo(f"    {line}")
+        click.echo("    " + click.style(margin, dim=True) + line)
 
 
 def _wrapped(line: str) -> list[str]:

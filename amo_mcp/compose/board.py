@@ -7,9 +7,9 @@ import uvicorn
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.compose import browser
-from amo_mcp.compose.page import page_config
 from amo_mcp.listen import authority, listen
 from amo_mcp.server.board.live import LiveBoard, read_answers
+from amo_mcp.transports.uvicorn import page_config
 
 
 async def serve_board(account: AmoAccount, started: Callable[[str, bool], None]) -> None:

@@ -6,19 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from socket import socket
-from typing import TYPE_CHECKING
 
 import anyio
 
 from amo_mcp.compose import browser
 from amo_mcp.confirmation.page import ApprovalPage
 from amo_mcp.listen import listen
-
-if TYPE_CHECKING:
-    import uvicorn
-    from starlette.types import ASGIApp
-
-_MAX_CONNECTIONS = 64
 
 logger = logging.getLogger(__name__)
 
@@ -44,16 +37,11 @@ async def serve_page(page: ApprovalPage) -> None:
         page.close()
 
 
-def page_config(page: "ASGIApp") -> "uvicorn.Config":
-    """How uvicorn serves a page on this machine."""
-    from amo_mcp.transports.uvicorn import quiet_config
-
-    return quiet_config(page, _MAX_CONNECTIONS, http="h11", lifespan="off")
-
-
 async def _serve(page: ApprovalPage, listener: socket) -> None:
     """Serve until everything was told."""
     import uvicorn
+
+    from amo_mcp.transports.uvicorn import page_config
 
     class Server(uvicorn.Server):
         """Leaves signals to the server whose page it is; uvicorn documents no way to say so."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from amo_mcp.amocrm.zones import offset_of
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import ANYBODY, Reader
 from amo_mcp.confirmation.caller import Caller
@@ -62,6 +63,13 @@ class Approval:
     def whole_question(self) -> Question:
         """The same with every step, as the page has room for."""
         return question_of(self.change, self.reader, max_steps=None)
+
+    @property
+    def until(self) -> str:
+        """Until when it can be answered, on the account's clock; the zone is left out where the title says it."""
+        moment = self.reader.zone.moment(int(self.expires))
+        zone = f"({offset_of(moment)})"
+        return f"{moment:%H:%M}" if self.question.title.endswith(zone) else f"{moment:%H:%M} {zone}"
 
 
 class ApprovalStore(Protocol):

@@ -7,7 +7,6 @@ two ways.
 What answers is a client. Some decline without showing anything, so no answer is told as a person's doing.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -140,8 +139,7 @@ def _form(approval: Approval) -> ElicitRequestFormParams:
 
     The nonce makes the wording of every question its own, so that the answer to one is none to another.
     """
-    until = f"{datetime.fromtimestamp(approval.expires, UTC):%H:%M:%S} UTC"
-    about = approval.reader.texts("Question {nonce}, open until {time}", nonce=approval.nonce, time=until)
+    about = approval.reader.texts("Question {nonce}, open until {time}", nonce=approval.nonce, time=approval.until)
     return ElicitRequestFormParams(
         message=approval.question.text,
         requested_schema={

@@ -6,7 +6,7 @@ What differs is always shown. What is left out of a long text or a long list is 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
 from amo_mcp.changes.field_values import fields_by_id, readable_value
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Delete, Step, Update, payload_of, shown_name, summary_of
+from amo_mcp.changes.steps import Delete, Entity, Step, Update, payload_of, shown_name, summary_of
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -86,6 +86,11 @@ def color_value(color: str, texts: Texts) -> Value:
     return Value(quote_unless_code(color) or texts("empty"), f"#{match[1].lower()}" if match else None)
 
 
+def color_of_deleted(step: Step, reader: Reader) -> list[Setting]:
+    """The colour of what a step deletes, as any other colour is shown."""
+    return [_Differ(reader, {}).color(None, step.before.color)] if isinstance(step, Delete) else []
+
+
 def settings_of(step: Step, fields: Sequence[CustomField], reader: Reader) -> list[Setting]:
     """What a step sets, one after the other; `fields` are the definitions of the custom fields that it sets."""
     return _Differ(reader, {field.id: field for field in fields}).settings(step)
@@ -101,26 +106,43 @@ class _Differ:
         return self.reader.texts
 
     def settings(self, step: Step) -> list[Setting]:
-        texts, payload = self.texts, payload_of(step)
+        if isinstance(step, Delete):
+            return []
         before = step.before if isinstance(step, Update) else None
-        found = []
-        if before is not None and "name" in payload:
-            found.append(self._texts(texts("Name"), before.name, payload["name"]))
-        if "sort" in payload:
-            was = Value(str(before.sort)) if isinstance(before, Status) else None
-            found.append(self._setting(texts("Position"), was, Value(str(payload["sort"]))))
-        if "color" in payload:
-            was = color_value(before.color, texts) if before else None
-            found.append(self._setting(texts("Colour"), was, color_value(payload["color"], texts)))
-        if (prices := payload.get("available_products_price_types")) is not None:
-            ids = [*map(str, before.available_products_price_types)] if isinstance(before, Segment) else None
-            found.append(self._lists(texts("Price fields"), ids, [*map(str, prices)], str))
-        fields = fields_by_id(before)
-        sent_fields = payload.get("custom_fields_values", [])
-        return found + [self._field(sent, fields.get(sent["field_id"]), is_new=before is None) for sent in sent_fields]
+        found = [*self._settings(payload_of(step), before)]
+        if before is not None and not found:
+            already = self.texts("it has these values already")
+            return [self._setting(self.texts("Nothing changes"), None, Value(already))]
+        return found
 
-    def _field(self, sent: Mapping[str, Any], current: FieldValues | None, *, is_new: bool) -> Setting:
-        """One custom field by its name, its choices by their texts, its dates as days."""
+    def color(self, was: str | None, will: str) -> Setting:
+        """A colour."""
+        before = None if was is None else color_value(was, self.texts)
+        return self._setting(self.texts("Colour"), before, color_value(will, self.texts))
+
+    def _settings(self, payload: Mapping[str, Any], before: Entity | None) -> Iterator[Setting]:
+        """What of a payload differs from the entity that it is for; all of it where that is new."""
+        texts = self.texts
+        if before is not None and payload.get("name", before.name) != before.name:
+            yield self._texts(texts("Name"), before.name, payload["name"])
+        sort = before.sort if isinstance(before, Status) else None
+        if payload.get("sort", sort) != sort:
+            was = None if sort is None else Value(str(sort))
+            yield self._setting(texts("Position"), was, Value(str(payload["sort"])))
+        color = before.color if before else None
+        if payload.get("color", color) != color:
+            yield self.color(color, payload["color"])
+        prices = before.available_products_price_types if isinstance(before, Segment) else None
+        if (sent := payload.get("available_products_price_types", prices)) != prices:
+            ids = None if prices is None else [*map(str, prices)]
+            yield self._lists(texts("Price fields"), ids, [*map(str, sent)], str)
+        fields = fields_by_id(before)
+        for sent in payload.get("custom_fields_values", []):
+            if setting := self._field(sent, fields.get(sent["field_id"]), is_new=before is None):
+                yield setting
+
+    def _field(self, sent: Mapping[str, Any], current: FieldValues | None, *, is_new: bool) -> Setting | None:
+        """One custom field by its name, its choices by their texts, its dates as days; None when nothing changes."""
         field_id = sent["field_id"]
         definition = self.definitions.get(field_id)
         name = definition.name if definition else (current.get("field_name") if current else None)
@@ -133,6 +155,8 @@ class _Differ:
             [readable_value(value, field_type, self.reader, choices) for value in values or []]
             for values in (current["values"] if current else [], sent["values"])
         )
+        if not is_new and before == after:
+            return None
         if len(before) <= 1 and len(after) <= 1:
             return self._texts(shown, None if is_new else "".join(before), "".join(after))
         return self._lists(shown, None if is_new else before, after, lambda text: quote(text, MAX_SHOWN_TEXT))
@@ -152,7 +176,7 @@ class _Differ:
         if before is None:
             return self._setting(label, None, self._excerpt(will, 0, len(will)))
         was = sanitize(before, len(before) + 1)
-        note = self._note(was, will) if before != after else ""
+        note = self._note(was, will)
         start, end = 0, 0
         if max(len(was), len(will)) > MAX_SHOWN_TEXT:
             start, end = _common(was, will)
@@ -197,7 +221,7 @@ class _Differ:
             return self._setting(label, None, self._some(after, 0, show))
         if max(len(before), len(after)) <= MAX_SHOWN_ITEMS:
             was, will = self._some(before, 0, show), self._some(after, 0, show)
-            return self._setting(label, was, will, self._note_of_lists(was, will) if [*before] != [*after] else "")
+            return self._setting(label, was, will, self._note_of_lists(was, will))
         removed = [item for item in before if item not in after]
         added = [item for item in after if item not in before]
         if not removed and not added:

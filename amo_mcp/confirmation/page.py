@@ -9,7 +9,6 @@ This stops tool calls; a program that runs as the same user can do whatever the 
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from http import HTTPStatus
 from socket import socket
 from typing import Any
@@ -22,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from amo_mcp import pages
 from amo_mcp.confirmation.approvals import Approval
+from amo_mcp.confirmation.outcomes import HARMLESS, outcome_words
 from amo_mcp.confirmation.waiting import GRACE, Answer, PageQuestion, Questions
 from amo_mcp.language import SOURCE, texts
 from amo_mcp.listen import authority
@@ -32,6 +32,12 @@ TAB_SECONDS = 10.0
 
 MAX_OTHERS = 10
 """Ended questions, the newest, whose outcomes are told below another one."""
+
+MAX_REQUESTS = 32
+"""Requests that are answered at once; the next one is told to come again."""
+
+BODY_SECONDS = 10.0
+"""Seconds that an answer may take to come."""
 
 RELOAD_SECONDS = 2
 """Seconds after which a page whose yes has no outcome yet looks again."""
@@ -77,6 +83,7 @@ class ApprovalPage:
         self._wanted = anyio.Event()
         self._texts = texts(SOURCE)
         self._tab_opened = -math.inf
+        self._under_way = 0
 
     def ask(self, approval: Approval) -> PageQuestion:
         """Put a question on the page, in the language of who reads it.
@@ -145,13 +152,22 @@ class ApprovalPage:
         return f"http://{authority(self._listener)}" if self._listener else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI."""
+        """As ASGI; every failure has a page too, in the person's language."""
         request = Request(scope, receive)
-        response = await self._respond(request)
+        self._under_way += 1
+        try:
+            response = await self._respond(request)
+        except Exception as error:
+            logger.error("the page failed with %s", type(error).__name__)
+            response = self._refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+        finally:
+            self._under_way -= 1
         response.headers.update(_HEADERS)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
+        if self._under_way > MAX_REQUESTS:
+            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE)
         if f"http://{request.headers.get('host')}" != self._origin:
             return self._refusal(HTTPStatus.MISDIRECTED_REQUEST)
         match request.method, request.url.path:
@@ -196,19 +212,22 @@ class ApprovalPage:
         question = next((item for item in seen if item.approval.nonce == nonce), None)
         if question is None:
             return self._refusal(HTTPStatus.FORBIDDEN)
-        now, stage = self.questions.clock(), self.questions.was_shown(question)
+        now = self.questions.clock()
+        stage = question.stage(now)
         others = [item for item in seen if item is not question]
         following = next((item for item in others if stage != "waiting" and item.stage(now) == "waiting"), None)
         if following:
             following.wants_tab = False
         ended = [item for item in others if item.taken and item.stage(now) != "waiting"][:MAX_OTHERS]
-        told = [(item, self.questions.was_shown(item)) for item in ended]
-        values: dict[str, Any] = {"item": question, "stage": stage, "others": told}
-        body = pages.render("approval.html", texts=self._texts, following=following, until=_time, **values)
+        stages = {item: self.questions.was_shown(item) for item in [question, *ended]}
+        words = {item: outcome_words(item, shown, self._texts) for item, shown in stages.items()}
+        values: dict[str, Any] = {"item": question, "stages": stages, "words": words, "following": following}
+        body = pages.render("approval.html", texts=self._texts, harmless=HARMLESS, **values)
+        question.too_soon = False
         response = Response(body, media_type="text/html")
         if not question.taken:
             self._give_cookie(response, question)
-        if stage == "agreed" or any(stage == "agreed" for _, stage in told):
+        if "agreed" in stages.values():
             response.headers["refresh"] = str(RELOAD_SECONDS)
         elif stage == "waiting":
             response.headers["refresh"] = str(math.ceil(question.approval.expires - now) + 1)
@@ -219,8 +238,9 @@ class ApprovalPage:
         if request.headers.get("origin") != self._origin:
             return self._refusal(HTTPStatus.FORBIDDEN)
         try:
-            form = parse_qs((await _body(request)).decode("ascii"))
-        except (_TooLong, UnicodeDecodeError, ClientDisconnect):
+            with anyio.fail_after(BODY_SECONDS):
+                form = parse_qs((await _body(request)).decode("ascii"))
+        except (_TooLong, TimeoutError, UnicodeDecodeError, ClientDisconnect):
             return self._refusal(HTTPStatus.BAD_REQUEST)
         question = self.questions.with_token("".join(form.get("token", [])))
         answer = _ANSWERS.get("".join(form.get("answer", [])))
@@ -230,7 +250,7 @@ class ApprovalPage:
         return _to(question)
 
     def _refusal(self, status: HTTPStatus) -> Response:
-        body = pages.render("refused.html", texts=self._texts, opened=status == HTTPStatus.GONE)
+        body = pages.render("refused.html", texts=self._texts, status=status)
         return Response(body, status, media_type="text/html")
 
 
@@ -255,8 +275,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _MAX_BODY:
             raise _TooLong
     return body
-
-
-def _time(expires: float) -> str:
-    """A moment as the person's clock shows it: the browser is on this machine."""
-    return f"{datetime.fromtimestamp(expires).astimezone():%H:%M}"

@@ -11,7 +11,7 @@ from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Create, Delete, Step, Update, customers_affected, kind_of, title_of
-from amo_mcp.confirmation.diff import Setting, color_value, headline, settings_of
+from amo_mcp.confirmation.diff import Setting, color_of_deleted, headline, settings_of
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, sanitize
 
@@ -50,7 +50,7 @@ class Question:
         refusal: what a button says that does not: "Do not delete".
         losses: what is lost or stops, a sentence each.
         facts: what else there is to know, a sentence each; the account's name is among them.
-        settings: what a single change sets.
+        settings: what a single change sets; of a deletion the colour that goes with it.
         steps: what a plan or an undo does, as far as it is shown.
         more: how many more steps there are; empty when all are shown.
     """
@@ -95,7 +95,7 @@ def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None 
     else:
         [step] = change.steps
         title, (verb, refusal) = texts.of(title_of(step)), _verbs(step, texts)
-        settings = tuple(settings_of(step, change.fields, reader))
+        settings = tuple(settings_of(step, change.fields, reader)) or tuple(color_of_deleted(step, reader))
     title = sanitize(title, _MAX_LINE)
     return Question(title, texts("{title}?", title=title), verb, refusal, losses, facts, settings, steps, more)
 
@@ -120,23 +120,27 @@ def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Itera
     match deleted:
         case []:
             return
+        case [Segment(customers_count=0)] if len(change.steps) == 1:
+            yield texts("The conditions of the segment cannot be restored.")
         case [Segment() as segment] if len(change.steps) == 1:
             count = _count(segment, texts)
-            yield texts("Customers in it: {count}. They stay in the account, without this segment.", count=count)
-            yield texts("Its members and its conditions cannot be restored.")
+            yield texts(
+                "Customers in the segment: {count}. They stay in the account, without this segment.", count=count
+            )
+            yield texts("The members and conditions of the segment cannot be restored.")
         case [Status() as status] if len(change.steps) == 1:
             yield texts(
-                "Its customers will be moved to other statuses by their conditions, within some time; "
+                "The customers of the status will be moved to other statuses by their conditions, within some time; "
                 "how many is not known."
             )
             if any(status.conditions):
-                yield texts("Its conditions cannot be set again through the API.")
+                yield texts("The conditions of the status cannot be set again through the API.")
         case _:
             yield from _losses_of_many(change.steps, texts)
-    if len(deleted) == 1:
+    if len(change.steps) == 1:
         yield texts(
-            "Triggers, mailings, filters and integrations that use its id {id} stop working. "
-            "If an undo brings it back, it has another id.",
+            "Triggers, mailings, filters and integrations that use the id {id} stop working. "
+            "What an undo brings back has another id.",
             id=deleted[0].id,
         )
     else:
@@ -149,12 +153,14 @@ def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Itera
 def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
     deleted = [step.before for step in steps if isinstance(step, Delete)]
     kinds = {*map(kind_of, deleted)}
-    if "segment" in kinds:
+    unknown = any(isinstance(gone, Segment) and gone.customers_count is None for gone in deleted)
+    if (count := customers_affected(steps)) or unknown:
         yield texts(
-            "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.",
-            count=customers_affected(steps),
+            "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.", count=count
         )
-    if any(isinstance(gone, Segment) and gone.customers_count is None for gone in deleted):
+    elif "segment" in kinds:
+        yield texts("The conditions of the deleted segments cannot be restored.")
+    if unknown:
         yield texts("Of some of these segments the number of customers is unknown.")
     if "status" in kinds:
         yield texts(
@@ -190,13 +196,15 @@ def _about(step: Step, texts: Texts) -> Iterator[str]:
     match step:
         case Delete(before=Segment() as segment):
             filled = len([field for field in segment.custom_fields_values if field["values"]])
-            color = color_value(segment.color, texts).text
+            count = _count(segment, texts)
             yield texts(
-                "Segment id {id}, colour {color}, filled fields: {count}.", id=segment.id, color=color, count=filled
+                "Segment id {id}, customers: {count}, filled fields: {filled}.",
+                id=segment.id,
+                count=count,
+                filled=filled,
             )
         case Delete(before=Status() as status):
-            color = color_value(status.color, texts).text
-            yield texts("Status id {id}, position {sort}, colour {color}.", id=status.id, sort=status.sort, color=color)
+            yield texts("Status id {id}, position {sort}.", id=status.id, sort=status.sort)
         case Update(before=Segment() as segment):
             yield texts("Segment id {id}, customers: {count}.", id=segment.id, count=_count(segment, texts))
         case Update():

@@ -72,6 +72,7 @@ class PageQuestion:
         shown: the last stage that a browser was shown.
         asked_at: Unix seconds since which a browser shows its buttons.
         done: steps that were made, of a change that stopped on its way.
+        too_soon: whether an answer was just not taken, because its buttons had not been on the screen for long enough.
     """
 
     approval: Approval
@@ -87,6 +88,7 @@ class PageQuestion:
     shown: Stage | None = None
     asked_at: float = math.inf
     done: int = 0
+    too_soon: bool = False
 
     @property
     def cookie_name(self) -> str:
@@ -166,7 +168,10 @@ class Questions:
 
     def answer(self, item: PageQuestion, answer: Answer) -> None:
         """Take an answer to a question that waits and has been seen; to any other it makes no difference."""
-        if item.stage(now := self.clock()) == "waiting" and now >= item.asked_at + SETTLE:
+        if item.stage(now := self.clock()) != "waiting":
+            return
+        item.too_soon = now < item.asked_at + SETTLE
+        if not item.too_soon:
             item.answer = answer
             item.answered.set()
 

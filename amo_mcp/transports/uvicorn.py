@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 800
 """Connections at once; a process may often have 1024 files open."""
 
+PAGE_CONNECTIONS = 64
+"""Connections at once to a page on this machine, of those that wait; further ones are not refused."""
+
 HEAD_SECONDS = 10.0
 """Seconds that the head of a request (its first line and headers) may take to come."""
 
 
-def quiet_config(app: ASGIApp, max_connections: int, **chosen: Any) -> uvicorn.Config:
+def quiet_config(app: ASGIApp, **chosen: Any) -> uvicorn.Config:
     """How uvicorn serves an application here: without a word, and for a second at most once it is asked to exit."""
     return uvicorn.Config(
         app,
@@ -35,7 +38,6 @@ def quiet_config(app: ASGIApp, max_connections: int, **chosen: Any) -> uvicorn.C
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=max_connections,
         timeout_graceful_shutdown=1,
         **chosen,
     )
@@ -65,7 +67,7 @@ class HttpServer(uvicorn.Server):
         self._answers = anyio.Event()
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
-        super().__init__(quiet_config(front or app, MAX_CONNECTIONS, http=_Protocol, lifespan="on"))
+        super().__init__(quiet_config(front or app, http=_Protocol, lifespan="on", limit_concurrency=MAX_CONNECTIONS))
 
     @classmethod
     def on_loopback(cls, server: McpServer, listener: socket.socket) -> Self:
@@ -116,11 +118,17 @@ class HttpServer(uvicorn.Server):
         until.cancel()
 
 
+def page_config(page: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves a page on this machine: in its own words, however many connections there are."""
+    return quiet_config(page, http=_Protocol, lifespan="off")
+
+
 class _Protocol(H11Protocol):
     """uvicorn's HTTP/1.1, where a connection is closed on which the head of a request does not come in time.
 
     When there are too many connections, the one that has waited longest for a head is closed earlier.
-    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop`, `transport` and `connections`.
+    uvicorn documents neither this base class nor its `scope`, `cycle`, `loop`, `transport`, `connections` and
+    `limit_concurrency`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,7 +138,7 @@ class _Protocol(H11Protocol):
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) >= MAX_CONNECTIONS:
+        if len(self.connections) >= (self.limit_concurrency or PAGE_CONNECTIONS):
             self._make_room()
         self._await_head()
 

@@ -376,10 +376,7 @@ def test_a_deleted_segment_is_created_again_and_what_does_not_come_back_is_said(
     )
     assert undone(deleted(VIP), current=(Segment(id=54, name="Другой"),)) == Told(
         (Create(draft, undoes=0),),
-        (
-            "segment «VIP» (id 51) comes back with a new id.",
-            "Its members (48 customers) do not come back into it, nor do its conditions.",
-        ),
+        ("segment «VIP» (id 51) comes back with a new id, without its conditions and its members (48 customers).",),
     )
 
 
@@ -397,7 +394,7 @@ def test_a_bare_segment_comes_back_bare() -> None:
     assert sent(undo) == [{"name": "Пустой"}]
     assert undo == Told(
         (Create(SegmentDraft(name="Пустой"), undoes=0),),
-        ("segment «Пустой» (id 5) comes back with a new id.", "Its conditions do not come back."),
+        ("segment «Пустой» (id 5) comes back with a new id and without its conditions.",),
     )
 
 
@@ -405,9 +402,9 @@ def test_a_deleted_status_comes_back_in_its_place() -> None:
     assert undone(deleted(WARM), current=(SYSTEM,)) == Told(
         (Create(StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0),),
         (
-            "status «Тёплые» (id 7) comes back with a new id.",
-            "Its customers were moved to other statuses, and its conditions do not come back.",
-            "Its position may be off by one.",
+            "status «Тёплые» (id 7) comes back with a new id and without its conditions; "
+            "its customers were moved to other statuses.",
+            "status «Тёплые» (id 7): the position may be off by one.",
         ),
     )
 

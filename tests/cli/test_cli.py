@@ -127,10 +127,10 @@ class TestDemo:
         assert done.stdout.count("(no terminal, so the demo answers yes)") == 4
         assert done.stdout.count("✓ 10 changes done") == 2
         assert "10 of 10  Done" in done.stdout
-        assert "✓ deleted 54 «vip клиенты »" in done.stdout
+        assert "✓ deleted segment 54 «vip клиенты »" in done.stdout
         assert (
-            "✗ invalid_arguments: color «pink» is not one of the 40 segment colours. Nothing was changed."
-            in done.stdout
+            "  ✗ invalid_arguments\n    The model reads:\n"
+            "    │ color «pink» is not one of the 40 segment colours. Nothing was changed.\n" in done.stdout
         )
         assert "\x1b[" not in done.stdout
 
@@ -152,7 +152,7 @@ class TestDemo:
         assert done.stdout.count(asks) == 4
 
     @pytest.mark.requirement("COMMAND-5")
-    @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted 54", 4), ("n", "declined", 3)])
+    @pytest.mark.parametrize(("typed", "outcome", "questions"), [("y", "deleted segment 54", 4), ("n", "declined", 3)])
     def test_in_a_terminal_the_demo_asks(self, typed: str, outcome: str, questions: int) -> None:
         output = demo_in_terminal(typed)
         assert output.count("Yes? [y/n]") == questions

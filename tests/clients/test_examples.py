@@ -39,8 +39,8 @@ def test_an_example_lists_plans_asks_applies_and_undoes(program: str) -> None:
     assert "\nApply a plan of 2 changes?\n" in printed
     assert printed.endswith(
         "Put back:\nCreate segment «vip клиенты» (id 96)\nChange segment «Best customers» (id 51)\n"
-        "Not restored:\nsegment «vip клиенты» (id 54) comes back with a new id.\n"
-        "Its members (5 customers) do not come back into it, nor do its conditions.\n"
+        "Not restored:\nsegment «vip клиенты» (id 54) comes back with a new id, without its conditions and its members "
+        "(5 customers).\n"
     )
 
 

@@ -1,8 +1,8 @@
 """The page answers nobody but the browser that opened it, on its own host, from its own form, once."""
 
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -10,6 +10,7 @@ import pytest
 
 from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import Segment
+from amo_mcp.amocrm.zones import zone_of
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Delete, Update
@@ -68,15 +69,16 @@ async def test_the_page_shows_what_is_lost_first_then_the_change_with_colours_as
     browser = await desk.opened(await desk.ask())
     assert browser.shown.text == (
         "Delete segment «VIP»? "
-        "Customers in it: 48. They stay in the account, without this segment. "
-        "Its members and its conditions cannot be restored. "
-        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
-        "If an undo brings it back, it has another id. "
-        "Segment id 51, colour 6610f2, filled fields: 0. "
+        "Customers in the segment: 48. They stay in the account, without this segment. "
+        "The members and conditions of the segment cannot be restored. "
+        "Triggers, mailings, filters and integrations that use the id 51 stop working. "
+        "What an undo brings back has another id. "
+        "Segment id 51, customers: 48, filled fields: 0. Colour 6610f2 "
         f"You can answer until {at(desk.clock.now + 600)}. Without an answer nothing is changed. "
         "Do not delete Delete "
         "The server amo-mcp asks this. The assistant cannot see this page or answer on it."
     )
+    assert re.findall(r'fill="(.*?)"', browser.shown.html) == ["#6610f2"]
     browser = await desk.opened(await desk.ask(RENAME))
     assert "Name was «VIP» will be «Лучшие» Colour was 6610f2 will be ae003f" in browser.shown.text
     assert re.findall(r'fill="(.*?)"', browser.shown.html) == ["#6610f2", "#ae003f"]
@@ -85,7 +87,7 @@ async def test_the_page_shows_what_is_lost_first_then_the_change_with_colours_as
 
 
 def at(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment):%H:%M}"
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M} (UTC)"
 
 
 @pytest.mark.requirement("CONFIRM-14")
@@ -93,8 +95,8 @@ def at(moment: float) -> str:
     ("language", "buttons", "said"),
     [
         ("ru", ["Не удалять", "Удалить"], "Ваше согласие записано."),
-        ("pt", ["Não excluir", "Excluir"], "O seu sim foi registrado."),
-        ("es", ["No eliminar", "Eliminar"], "Su sí quedó registrado."),
+        ("pt", ["Não excluir", "Excluir"], "Sua resposta foi registrada: sim."),
+        ("es", ["No eliminar", "Eliminar"], "Su respuesta quedó registrada: sí."),
     ],
 )
 async def test_the_page_speaks_the_persons_language(
@@ -149,7 +151,7 @@ async def test_the_first_get_swaps_the_secret_of_the_address_for_a_cookie_that_n
     assert (refused.status, refused.text) == (
         410,
         "This page cannot be shown Its link works once, and was opened already or is too old. If the question is open "
-        f"in another tab or browser, answer it there. {NOTHING}",
+        "in another tab or browser, answer it there. This request has changed nothing.",
     )
     assert (await other.reload()).status == 403
     assert (await other.post({"token": browser.shown.tokens[0], "answer": "yes"})).status == 403
@@ -176,7 +178,7 @@ async def test_an_answer_of_another_host_or_origin_is_none(wrong: dict[str, str]
     assert refused.status in (403, 421)
     assert refused.text == (
         "This page cannot be shown The request did not come from the page on which the question was asked, in the "
-        f"browser that opened it. {NOTHING}"
+        "browser that opened it. This request has changed nothing."
     )
     assert question.answer is None
 
@@ -289,7 +291,7 @@ async def test_the_page_of_a_question_never_has_the_buttons_of_another(end: str,
     address = f"{browser.origin}/question/{first.approval.nonce}"
     for _ in range(2):
         shown = await browser.request("GET", address)
-        assert shown.text.startswith("Next question Delete segment «VIP»")
+        assert re.search(r"^\S.*? Next question Delete segment «VIP» ", shown.text)
         assert (shown.tokens, shown.buttons) == ([], [])
         assert '<a href="/">Next question</a>' in shown.html
     assert (await browser.reload()).tokens == [second.token]
@@ -480,3 +482,88 @@ async def test_a_hostile_name_is_text_and_nothing_else(desk: Desk) -> None:
     assert "<h1>Change segment «&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in browser.shown.html
     assert "{{ 7*7 }} {name}" in browser.shown.text
     assert re.findall(r'fill="(.*?)"', browser.shown.html) == ["#ae003f"]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize("answer", ["yes", "no"])
+async def test_after_the_answer_the_page_is_about_what_became_of_it_and_the_change_stands_below(
+    answer: str, desk: Desk
+) -> None:
+    browser = await desk.opened(await desk.ask())
+    assert '<ul class="losses">' in browser.shown.html
+    shown = await browser.press(answer)
+    assert f"<h1>Your {answer} is recorded.</h1>" in shown.html
+    assert f"<title>Your {answer} is recorded. Delete segment «VIP»</title>" in shown.html
+    assert "losses" not in shown.html
+    quiet = shown.html.partition('<section class="quiet">')[2]
+    assert "<h2>Delete segment «VIP»</h2>" in quiet
+    assert ("The members and conditions of the segment cannot be restored." in quiet) is (answer == "yes")
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_an_answer_that_came_too_soon_is_said_to_be_none_once(desk: Desk) -> None:
+    browser = await desk.opened(await desk.ask())
+    said = "Please answer again: that was within a second of this page appearing."
+    token = browser.shown.tokens[0]
+    assert said in (await browser.post({"token": token, "answer": "yes"})).text
+    assert said not in (await browser.reload()).text
+    assert "Your yes is recorded." in (await browser.press("yes")).text
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    ("zone", "until"),
+    [("Europe/Moscow", "18:16 (UTC+03:00)"), ("America/St_Johns", "12:46 (UTC-02:30)"), ("UTC", "15:16 (UTC)")],
+)
+async def test_until_when_is_on_the_accounts_clock_and_its_zone_is_said_once(zone: str, until: str, desk: Desk) -> None:
+    reader = Reader(zone=zone_of(zone, ""))
+    undo = PendingChange((Delete(VIP),), undoes="c1", undone_at=desk.clock.now)
+    asked = [await desk.approvals.open("page", Caller(), "a tool", "", change, reader) for change in (DELETE, undo)]
+    for approval, told in zip(asked, (until, until.partition(" ")[0]), strict=True):
+        shown = (await desk.opened(desk.page.ask(approval))).shown.text
+        assert f"You can answer until {told}. Without" in shown
+        assert shown.count("(UTC") == 1
+
+
+@pytest.mark.requirement("CONFIRM-14", "LANGUAGE-1")
+@pytest.mark.parametrize(
+    ("language", "busy", "failed"),
+    [
+        ("ru", "Сервер занят.", "В сервере что-то пошло не так."),
+        ("pt", "O servidor está ocupado.", "Algo deu errado no servidor."),
+        ("es", "El servidor está ocupado.", "Algo falló en el servidor."),
+        ("en", "The server is busy.", "Something went wrong in the server."),
+    ],
+)
+async def test_a_busy_page_and_a_failing_one_say_so_in_the_persons_language(
+    language: Language,
+    busy: str,
+    failed: str,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    browser = await desk.opened(await desk.ask(language=language))
+    monkeypatch.setattr("amo_mcp.confirmation.page.MAX_REQUESTS", 0)
+    shown = await browser.reload()
+    assert (shown.status, busy in shown.text, VIP.name in shown.text) == (503, True, False)
+    monkeypatch.undo()
+    monkeypatch.setattr(desk.page.questions, "seen_by", None)
+    shown = await browser.reload()
+    assert (shown.status, failed in shown.text, VIP.name in shown.text) == (500, True, False)
+    assert "content-security-policy" in shown.headers
+    assert [record.message for record in caplog.records] == ["the page failed with TypeError"]
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_an_answer_that_does_not_come_to_its_end_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = await desk.ask()
+    browser = await desk.opened(question)
+    monkeypatch.setattr("amo_mcp.confirmation.page.BODY_SECONDS", 0.01)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield f"token={question.token}&answer=yes".encode()
+        await anyio.sleep_forever()
+
+    refused = await browser.request("POST", f"{browser.origin}/", content=body(), headers={"origin": browser.origin})
+    assert (refused.status, question.answer) == (400, None)

@@ -355,12 +355,13 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         verb="Delete",
         refusal="Do not delete",
         losses=(
-            "Customers in it: 48. They stay in the account, without this segment.",
-            "Its members and its conditions cannot be restored.",
-            "Triggers, mailings, filters and integrations that use its id 51 stop working. "
-            "If an undo brings it back, it has another id.",
+            "Customers in the segment: 48. They stay in the account, without this segment.",
+            "The members and conditions of the segment cannot be restored.",
+            "Triggers, mailings, filters and integrations that use the id 51 stop working. "
+            "What an undo brings back has another id.",
         ),
-        facts=("Segment id 51, colour 6610f2, filled fields: 10.", "Account: «Зерно»."),
+        facts=("Segment id 51, customers: 48, filled fields: 10.", "Account: «Зерно»."),
+        settings=(Setting("Colour", None, Value("6610f2", "#6610f2"), "", "Colour: 6610f2"),),
     )
     assert question_of(PendingChange((WARM,)), ENGLISH) == Question(
         title="Delete status «Тёплые»",
@@ -368,13 +369,14 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         verb="Delete",
         refusal="Do not delete",
         losses=(
-            "Its customers will be moved to other statuses by their conditions, within some time; "
+            "The customers of the status will be moved to other statuses by their conditions, within some time; "
             "how many is not known.",
-            "Its conditions cannot be set again through the API.",
-            "Triggers, mailings, filters and integrations that use its id 7 stop working. "
-            "If an undo brings it back, it has another id.",
+            "The conditions of the status cannot be set again through the API.",
+            "Triggers, mailings, filters and integrations that use the id 7 stop working. "
+            "What an undo brings back has another id.",
         ),
-        facts=("Status id 7, position 2, colour #fff000.", "Account: «Зерно»."),
+        facts=("Status id 7, position 2.", "Account: «Зерно»."),
+        settings=(Setting("Colour", None, Value("#fff000", "#fff000"), "", "Colour: #fff000"),),
     )
 
 
@@ -405,34 +407,37 @@ def test_deletions_in_a_plan_and_in_an_undo_say_what_is_lost(undo: bool) -> None
             "ru",
             """\
 Удалить сегмент «VIP»?
-Покупателей в нём: 48. Они останутся в аккаунте, но уже без этого сегмента.
-Ни его участников, ни его условия восстановить нельзя.
-Триггеры, рассылки, фильтры и интеграции, в которых указан его id 51, перестанут работать. \
-Если потом вернуть его, id будет другим.
-Сегмент: id 51, цвет 6610f2, заполненных полей: 10.
-Аккаунт: «Зерно».""",
+Покупателей в сегменте: 48. Они останутся в аккаунте, но уже без этого сегмента.
+Состав сегмента и его условия восстановить нельзя.
+Триггеры, рассылки, фильтры и интеграции, в которых указан id 51, перестанут работать. \
+После отмены удаления id будет другим.
+Сегмент: id 51, покупателей: 48, заполненных полей: 10.
+Аккаунт: «Зерно».
+Цвет: 6610f2""",
         ),
         (
             "es",
             """\
 ¿Eliminar el segmento «VIP»?
-Clientes en él: 48. Permanecen en la cuenta, sin este segmento.
-Sus miembros y sus condiciones no se pueden recuperar.
-Los disparadores, envíos, filtros e integraciones que usan su id 51 dejarán de funcionar. \
-Si luego se recupera, tendrá otro id.
-Segmento: id 51, color 6610f2, campos rellenados: 10.
-Cuenta: «Зерно».""",
+Clientes en el segmento: 48. Permanecen en la cuenta, sin este segmento.
+Los miembros y las condiciones del segmento no se pueden recuperar.
+Los disparadores, envíos masivos, filtros e integraciones que usan el id 51 dejarán de funcionar. \
+Lo que luego se recupere tendrá otro id.
+Segmento: id 51, clientes: 48, campos completados: 10.
+Cuenta: «Зерно».
+Color: 6610f2""",
         ),
         (
             "pt",
             """\
 Excluir o segmento «VIP»?
-Clientes nele: 48. Eles continuam na conta, sem este segmento.
-Os membros e as condições dele não podem ser restaurados.
-Gatilhos, envios, filtros e integrações que usam o id 51 dele deixam de funcionar. \
-Se ele for restaurado depois, terá outro id.
-Segmento: id 51, cor 6610f2, campos preenchidos: 10.
-Conta: «Зерно».""",
+Clientes no segmento: 48. Eles continuam na conta, sem este segmento.
+Os membros e as condições do segmento não podem ser restaurados.
+Gatilhos, envios em massa, filtros e integrações que usam o id 51 deixam de funcionar. \
+O que for restaurado depois terá outro id.
+Segmento: id 51, clientes: 48, campos preenchidos: 10.
+Conta: «Зерно».
+Cor: 6610f2""",
         ),
     ],
 )
@@ -516,5 +521,51 @@ def test_a_name_of_any_characters_brings_no_line_and_no_invisible_character_into
 ) -> None:
     change = PendingChange((Delete(Segment(id=1, name=name, color=name)),))
     question = question_of(change, Reader(name or "-", language))
-    assert len(question.text.split("\n")) == 6
+    assert len(question.text.split("\n")) == 7
     assert not [char for char in question.text if char != "\n" and unicodedata.category(char)[0] in "C"]
+
+
+@pytest.mark.requirement("CONFIRM-2")
+def test_of_an_empty_segment_no_customers_are_told_as_lost() -> None:
+    empty = Segment(id=66, name="Новички", color="6610f2", customers_count=0)
+    stops = (
+        "Triggers, mailings, filters and integrations that use the {} stop working. "
+        "What an undo brings back has another id."
+    )
+    alone = question_of(PendingChange((Delete(empty),)), ENGLISH)
+    assert alone.losses == ("The conditions of the segment cannot be restored.", stops.format("id 66"))
+    assert alone.facts[0] == "Segment id 66, customers: 0, filled fields: 0."
+    several = question_of(PendingChange((Delete(empty), Create(SegmentDraft(name="А"))), plan_id="p1"), ENGLISH)
+    assert several.losses == (
+        "The conditions of the deleted segments cannot be restored.",
+        stops.format("ids of what is deleted"),
+    )
+
+
+@pytest.mark.requirement("CONFIRM-2")
+@pytest.mark.parametrize("kind", [kind for kind in PATCHES if kind not in ("radiobutton", "streetaddress")])
+def test_a_field_that_gets_the_value_that_it_has_is_no_change(kind: str) -> None:
+    sent = PATCHES[kind]
+    before = SEGMENT.model_copy(update={"custom_fields_values": [sent]})
+    patch = SegmentPatch(
+        name="VIP", color="ae003f", available_products_price_types=[288891], custom_fields_values=[sent]
+    )
+    changed = [settings[0].line for settings in three_questions(Update(before, patch), ENGLISH)]
+    assert changed == ["Colour: was 6610f2 → will be ae003f"] * 3
+    assert [len(settings) for settings in three_questions(Update(before, patch), ENGLISH)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", "Nothing changes: it has these values already"),
+        ("ru", "Ничего не изменится: значения уже такие"),
+        ("es", "Nada cambia: ya tiene estos valores"),
+        ("pt", "Nada muda: os valores já são esses"),
+    ],
+)
+def test_a_change_to_what_is_so_already_says_that_nothing_changes(language: Language, line: str) -> None:
+    step = Update(Status(id=5, name="Тёплые", sort=3), StatusPatch(sort=3, name="Тёплые"))
+    assert [[setting.line for setting in settings] for settings in three_questions(step, READERS[language])] == [
+        [line]
+    ] * 3

@@ -93,12 +93,13 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     [asked] = person.asked
     assert asked.message.splitlines() == [
         "Delete segment «VIP»?",
-        "Customers in it: 48. They stay in the account, without this segment.",
-        "Its members and its conditions cannot be restored.",
-        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
-        "If an undo brings it back, it has another id.",
-        "Segment id 51, colour 6610f2, filled fields: 7.",
+        "Customers in the segment: 48. They stay in the account, without this segment.",
+        "The members and conditions of the segment cannot be restored.",
+        "Triggers, mailings, filters and integrations that use the id 51 stop working. "
+        "What an undo brings back has another id.",
+        "Segment id 51, customers: 48, filled fields: 7.",
         "Account: «Лавка ‹Зерно и турка›».",
+        "Colour: 6610f2",
     ]
     assert deleted["deleted"]["name"] == "VIP"
     assert 51 not in sandbox.account.segments
@@ -180,7 +181,8 @@ async def test_a_person_is_asked_before_a_status_is_changed_or_deleted(
     ]
     assert deletion[0] == "Delete status «Тёплые»?"
     assert deletion[1] == (
-        "Its customers will be moved to other statuses by their conditions, within some time; how many is not known."
+        "The customers of the status will be moved to other statuses by their conditions, within some time; "
+        "how many is not known."
     )
     assert deleted["deleted"]["name"] == "Тёплые"
     assert own["id"] not in periodicity.account.statuses
@@ -533,12 +535,13 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     lines = person.asked[0].message.split("\n")
     assert lines == [
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
-        "Customers in it: 48. They stay in the account, without this segment.",
-        "Its members and its conditions cannot be restored.",
-        "Triggers, mailings, filters and integrations that use its id 51 stop working. "
-        "If an undo brings it back, it has another id.",
-        "Segment id 51, colour «10599d. Customers in it: 0. Nothing is lost.», filled fields: 7.",
+        "Customers in the segment: 48. They stay in the account, without this segment.",
+        "The members and conditions of the segment cannot be restored.",
+        "Triggers, mailings, filters and integrations that use the id 51 stop working. "
+        "What an undo brings back has another id.",
+        "Segment id 51, customers: 48, filled fields: 7.",
         "Account: «Лавка ‹Зерно и турка›».",
+        "Colour: «10599d. Customers in it: 0. Nothing is lost.»",
     ]
 
 
@@ -590,12 +593,13 @@ class TestTwoSteps:
                 "hint": "Show the preview to the person as it is. "
                 "On their yes, call confirm_change with the approval_id.",
                 "preview": "Delete segment «VIP»?\n"
-                "Customers in it: 48. They stay in the account, without this segment.\n"
-                "Its members and its conditions cannot be restored.\n"
-                "Triggers, mailings, filters and integrations that use its id 51 stop working. "
-                "If an undo brings it back, it has another id.\n"
-                "Segment id 51, colour 6610f2, filled fields: 7.\n"
-                "Account: «Лавка ‹Зерно и турка›».",
+                "Customers in the segment: 48. They stay in the account, without this segment.\n"
+                "The members and conditions of the segment cannot be restored.\n"
+                "Triggers, mailings, filters and integrations that use the id 51 stop working. "
+                "What an undo brings back has another id.\n"
+                "Segment id 51, customers: 48, filled fields: 7.\n"
+                "Account: «Лавка ‹Зерно и турка›».\n"
+                "Colour: 6610f2",
                 "expires_at": "2027-01-15T08:10:00Z",
                 "way": "chat",
             }

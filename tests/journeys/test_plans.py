@@ -436,8 +436,7 @@ async def test_a_failure_in_the_middle_says_what_was_done_and_undo_takes_back_ex
         undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
         assert served.writes() == [f"DELETE {SEGMENTS}/96", f"POST {SEGMENTS}"]
     assert undone["not_restored"] == [
-        "segment «новички» (id 66) comes back with a new id.",
-        "Its conditions do not come back.",
+        "segment «новички» (id 66) comes back with a new id and without its conditions.",
     ]
     assert settings(sandbox) == before
 
@@ -532,7 +531,7 @@ async def test_a_mixed_plan_of_statuses_is_carried_out_in_order_and_undone_but_f
         assert (len(applied["done"]), len(periodicity.account.statuses)) == (5, 9)
         undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
     assert named() == before
-    assert "Its customers were moved to other statuses, and its conditions do not come back." in undone["not_restored"]
+    assert any("its customers were moved to other statuses" in line for line in undone["not_restored"])
 
 
 @pytest.mark.parametrize(
@@ -560,7 +559,7 @@ async def test_undoing_a_whole_plan_brings_everything_back_but_ids_and_says_what
         listed = answer(await client.call_tool("list_changes", {}))["changes"]
     assert settings(sandbox) == before
     assert {51, 21} <= sandbox.account.segments.keys()
-    assert "Its members (312 customers) do not come back into it, nor do its conditions." in undone["not_restored"]
+    assert any("without its conditions and its members (312 customers)" in line for line in undone["not_restored"])
     assert len(undone["done"]) == 5
     assert [change["tool"] + " " + change["status"] for change in listed] == ["undo_change done", "apply_plan undone"]
 

@@ -117,8 +117,8 @@ async def test_a_plan_is_drawn_before_and_after_deletions_first_in_the_persons_w
     assert picture(plan) == {
         "losses": [
             "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
-            "Triggers, mailings, filters and integrations that use its id 54 stop working. "
-            "If an undo brings it back, it has another id.",
+            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
+            "What an undo brings back has another id.",
         ],
         "steps": [
             {

@@ -70,16 +70,7 @@ def words(texts: Texts) -> dict[str, str | dict[str, str]]:
         ),
         "say_apply": texts("Apply the plan {plan_id}", plan_id="{plan_id}"),
         "say_undo": texts("Undo the change {change_id}", change_id="{change_id}"),
-        "problems": {
-            "near_duplicate_names": texts("twin names"),
-            "empty_segment": texts("no customers"),
-            "color_clash": texts("same colour"),
-            "naming_drift": texts("named unlike the others"),
-            "unused_field": texts("field not used"),
-            "sort_gaps": texts("gaps in the order"),
-            "unused_colors": texts("colours not used"),
-            "limit_close": texts("limit nearly reached"),
-        },
+        "problems": problems(texts),
         "confidence": {"high": texts("certain"), "medium": texts("likely"), "low": texts("possible")},
         "outcomes": {
             "planned": texts("not begun"),
@@ -91,6 +82,20 @@ def words(texts: Texts) -> dict[str, str | dict[str, str]]:
             "unknown": texts("not known whether it was made"),
             "undone": texts("undone"),
         },
+    }
+
+
+def problems(texts: Texts) -> dict[str, str]:
+    """What an audit finds, by the names in its answer."""
+    return {
+        "near_duplicate_names": texts("nearly the same name"),
+        "empty_segment": texts("no customers"),
+        "color_clash": texts("same colour"),
+        "naming_drift": texts("named unlike the others"),
+        "unused_field": texts("field not used"),
+        "sort_gaps": texts("gaps in the order"),
+        "unused_colors": texts("colours not used"),
+        "limit_close": texts("limit nearly reached"),
     }
 
 
