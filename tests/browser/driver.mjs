@@ -18,18 +18,13 @@ async function pageOf({ who, language = "en", scheme = "light", width = 1000 }) 
   return pages[who];
 }
 
-// A page that looks again by itself may do so in the same moment: that ends one of the two navigations.
-const open = async (page, { address }) => {
-  try {
-    return await page.goto(address);
-  } catch (error) {
-    if (!String(error).includes("net::ERR_ABORTED")) throw error;
-    return page.goto(address);
-  }
-};
+async function picture(page, path, width, fullPage) {
+  if (width) await page.setViewportSize({ width, height: 800 });
+  await page.screenshot({ path, fullPage });
+}
 
 const actions = {
-  open,
+  open: (page, { address }) => page.goto(address),
   press: (page, { button }) =>
     Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: button, exact: true }).first().click()]),
   // The last key is one that presses a button.
@@ -41,8 +36,17 @@ const actions = {
   scroll: (page, { by }) => page.mouse.wheel(0, by),
   tamper: (page, { selector }) => page.locator(selector).first().evaluate((found) => found.remove()),
   resend: (page) => page.goBack(),
-  shot: (page, { file }) => page.screenshot({ path: file, fullPage: true }),
+  reload: (page) => page.reload(),
+  shot: (page, { file, width }) => picture(page, file, width, true),
+  // What is seen without scrolling.
+  window: (page, { file, width }) => picture(page, file, width, false),
   look: () => undefined,
+  // Whether a button is seen without scrolling.
+  place: async (page, { button }) => {
+    const box = await page.getByRole("button", { name: button, exact: true }).boundingBox();
+    const [, , scrollY] = await shape(page);
+    return { inside: scrollY === 0 && box.y > 0 && box.y + box.height <= page.viewportSize().height };
+  },
   // In a page of its own, since the rules are a script: the same HTML, styled the same.
   axe: async (page) => {
     const context = await browser.newContext({ bypassCSP: true, viewport: page.viewportSize(), colorScheme: page.scheme });
@@ -57,18 +61,38 @@ const actions = {
   },
 };
 
+// A page may reload itself at any moment; what only looks is done again then.
+const NAVIGATED = /Execution context was destroyed|interrupted by another navigation|ERR_ABORTED|frame was detached/;
+
+async function again(work) {
+  for (let left = 5; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!left || !NAVIGATED.test(String(error))) throw error;
+    }
+  }
+}
+
+const shape = (page) => page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth, window.scrollY]);
+
+async function shown(page) {
+  const [scrollWidth, width, scrollY] = await shape(page);
+  const text = await page.locator("body").innerText();
+  return { url: page.url(), text, title: await page.title(), scrollWidth, width, scrollY };
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer;
   try {
     const page = await pageOf(request);
     page.scheme = request.scheme ?? page.scheme;
-    const result = await actions[request.do](page, request);
-    const shape = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth, window.scrollY]);
+    const act = () => actions[request.do](page, request);
+    const result = await (["press", "keys", "resend"].includes(request.do) ? act() : again(act));
     answer = {
-      url: page.url(), text: await page.locator("body").innerText(), title: await page.title(),
-      scrollWidth: shape[0], width: shape[1], scrollY: shape[2], cookies: await page.context().cookies(),
-      ...(request.do === "axe" ? result : {}),
+      ...(await again(() => shown(page))), cookies: await page.context().cookies(),
+      ...(["axe", "place"].includes(request.do) ? result : {}),
     };
   } catch (error) {
     answer = { failed: String(error) };
