@@ -193,7 +193,7 @@ def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
             "{title} comes back with a new id and without its conditions; its customers were moved to other statuses.",
             title=title,
         )
-        lost = (back, message("{title}: the position may be off by one.", title=title))
+        lost = (back, message("{title}: the position may be another one.", title=title))
     else:
         fields, gone = _settable(
             step, {key: field for key, field in fields_by_id(before).items() if field["values"]}, account

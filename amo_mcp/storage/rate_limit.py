@@ -209,12 +209,15 @@ class SharedRateLimiter(RateLimiter):
         return result
 
     def _read(self, content: bytes) -> SlotTable:
-        """The table that is in a file; a new one, where there is none in it."""
+        """The table that is in a file; a new one, where there is none in it that followed the one seen last."""
+        now = self._clock()
         try:
             table = SlotTable.model_validate_json(content)
-            table.note(self._clock())
+            if self._shared and not self._own.noted_at <= table.noted_at <= now:
+                raise ValueError("somebody else has written it")
+            table.note(now)
         except ValueError:
-            table = SlotTable(noted_at=self._clock())
+            table = SlotTable(noted_at=now)
             if content or self._shared is not None:
                 table.occupy(self._per_second)
         return table

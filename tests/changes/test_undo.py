@@ -404,7 +404,7 @@ def test_a_deleted_status_comes_back_in_its_place() -> None:
         (
             "status «Тёплые» (id 7) comes back with a new id and without its conditions; "
             "its customers were moved to other statuses.",
-            "status «Тёплые» (id 7): the position may be off by one.",
+            "status «Тёплые» (id 7): the position may be another one.",
         ),
     )
 

@@ -467,6 +467,11 @@ def endless_slots(file: Path) -> None:
     file.write_text(json.dumps({**table, "taken": dict.fromkeys(table["taken"], 1e18)}))
 
 
+def empty_table(file: Path, seconds: float) -> None:
+    """A table without a slot taken, noted so many seconds after the one that is there."""
+    file.write_text(json.dumps({"noted_at": json.loads(file.read_text())["noted_at"] + seconds}))
+
+
 class TestLostFile:
     @pytest.mark.parametrize("unusable", ["no folder", "a folder"])
     @pytest.mark.requirement("LIMIT-3")
@@ -515,8 +520,10 @@ class TestLostFile:
             lambda file: shutil.rmtree(file.parent),
             lambda file: file.with_name("other").rename(file),
             endless_slots,
+            lambda file: empty_table(file, -0.1),
+            lambda file: empty_table(file, 0.1),
         ],
-        ids=["garbage", "emptied", "removed", "folder removed", "replaced", "endless"],
+        ids=["garbage", "emptied", "removed", "folder removed", "replaced", "endless", "older", "of the future"],
     )
     @pytest.mark.requirement("LIMIT-3")
     async def test_a_file_that_is_lost_while_it_is_used_is_made_anew_and_shared(
