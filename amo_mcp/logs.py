@@ -23,12 +23,21 @@ class OneLineFormatter(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        exception = f" ({record.exc_info[0].__name__})" if record.exc_info and record.exc_info[0] else ""
+        exception = f" ({name})" if (name := exception_name(record)) else ""
         text = f"{record.levelname.lower()}: {record.name}: {record.getMessage()}"
-        printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_CHARACTERS])
-        line = " ".join(printable.split())
-        limit = _MAX_CHARACTERS - len(exception)
-        return (line if len(line) <= limit else line[: limit - 1] + "…") + exception
+        return on_one_line(text, _MAX_CHARACTERS - len(exception)) + exception
+
+
+def exception_name(record: logging.LogRecord) -> str:
+    """The type of the exception that is logged; empty when there is none."""
+    return record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+
+
+def on_one_line(text: str, limit: int) -> str:
+    """A text as one line of at most `limit` printable characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 2 * limit])
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 class NonBlockingHandler(logging.StreamHandler[TextIO]):
@@ -68,10 +77,10 @@ def _is_writable(stream: TextIO) -> bool:
     return bool(poll.poll(0))
 
 
-def log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str, formatter: logging.Formatter | None = None) -> None:
     """Send every log record of `level` and above, and every Python warning, to stderr, if the process has one."""
     handler = NonBlockingHandler(sys.stderr) if sys.stderr else logging.NullHandler()
-    handler.setFormatter(OneLineFormatter())
+    handler.setFormatter(formatter or OneLineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     for name in _QUIET:

@@ -220,7 +220,7 @@ def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
         ValueError: it may not.
     """
     match = _ADDRESS.fullmatch(address.strip())
-    if not match or int(match["port"] or 1) not in _PORTS:
+    if not match or not is_address(address.strip()):
         raise ValueError(
             "AMO_BASE_URL must be an address such as https://example.amocrm.ru, with nothing after the host"
         )
@@ -235,6 +235,12 @@ def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
             "AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in AMO_ALLOWED_HOSTS"
         )
     return base_url
+
+
+def is_address(value: str) -> bool:
+    """Whether a value is an address of http or https with nothing after its host and port."""
+    match = _ADDRESS.fullmatch(value)
+    return match is not None and int(match["port"] or 1) in _PORTS
 
 
 def is_reference(value: str) -> bool:

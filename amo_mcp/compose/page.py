@@ -2,12 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from socket import socket
-
-import anyio
 
 from amo_mcp.compose import browser
 from amo_mcp.confirmation.page import ApprovalPage
@@ -39,27 +35,7 @@ async def serve_page(page: ApprovalPage) -> None:
 
 async def _serve(page: ApprovalPage, listener: socket) -> None:
     """Serve until everything was told."""
-    import uvicorn
+    from amo_mcp.transports.uvicorn import page_config, serving_beside
 
-    from amo_mcp.transports.uvicorn import page_config
-
-    class Server(uvicorn.Server):
-        """Leaves signals to the server whose page it is; uvicorn documents no way to say so."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    server = Server(page_config(page))
-
-    async def run() -> None:
-        # uvicorn closes its connections when it is asked to exit, and not when it is cancelled.
-        with anyio.CancelScope(shield=True):
-            await server.serve([listener])
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(run)
-        try:
-            await page.told()
-        finally:
-            server.should_exit = True
+    async with serving_beside(page_config(page), listener):
+        await page.told()

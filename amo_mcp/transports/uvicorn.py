@@ -1,7 +1,8 @@
 """Serves the ASGI application of one MCP server by uvicorn, and ends it in order."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +42,32 @@ def quiet_config(app: ASGIApp, **chosen: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=1,
         **chosen,
     )
+
+
+@asynccontextmanager
+async def serving_beside(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve an application as long as the context, beside another server, which hears the signals."""
+    server = _Beside(config)
+
+    async def run() -> None:
+        # uvicorn closes its connections when it is asked to exit, and not when it is cancelled.
+        with anyio.CancelScope(shield=True):
+            await server.serve([listener])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+class _Beside(uvicorn.Server):
+    """Leaves signals to others; uvicorn documents no way to say so."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class HttpServer(uvicorn.Server):

@@ -42,6 +42,11 @@ class CatalogEntry:
         """Whether it shows customers or moves them."""
         return self.module == "amo_mcp.tools.customers"
 
+    @property
+    def asks(self) -> bool:
+        """Whether nothing is done without a person's yes."""
+        return bool(self.listed.annotations and self.listed.annotations.destructive_hint)
+
     @cached_property
     def definition(self) -> "ToolDefinition":
         """The tool as its module declares it; the module is imported with the first use."""

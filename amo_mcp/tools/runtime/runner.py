@@ -60,7 +60,7 @@ class Runner:
             raise
         except Exception as error:
             failure = explain(error) or _unexpected(name, error)
-            outcome, answer = failure.code, _result(failure.answer, is_error=True)
+            outcome, answer = failure.code, failed(failure)
         logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
         return answer
 
@@ -122,6 +122,11 @@ async def _while_serving(account: AmoAccount, answered: Awaitable[_T]) -> _T:
     with account.stop.interruptible():
         return await answered
     raise ConfirmationExpired("The server was stopped before the question was answered.")
+
+
+def failed(failure: Failure) -> CallToolResult:
+    """The answer of a call that failed."""
+    return _result(failure.answer, is_error=True)
 
 
 def _result(answer: dict[str, Any], *, meta: dict[str, Any] | None = None, is_error: bool = False) -> CallToolResult:

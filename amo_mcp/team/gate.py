@@ -1,0 +1,120 @@
+"""What every request to a team's server comes to first: by which name it is called, from which page, and by whom.
+
+By another name than `AMO_PUBLIC_URL` has it answers nothing, whatever is asked for. A page in a browser is let in when
+its origin is the server's own, an address of the browser's own machine (tools of developers, such as the Inspector), or
+one that the operator has named. A page gains little by that: no cookie counts at /mcp, so that it can do what the token
+allows that a person has given it, and nothing else.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from amo_mcp import __version__
+from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.team.sign_in import SignIn, TooManyFailures
+from amo_mcp.team.signed_in import AsPerson
+from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
+
+_PREFLIGHT_SECONDS = 600
+
+_SCHEME = "bearer "
+
+Ready = Callable[[], Awaitable[str]]
+"""Why nothing can be done at this replica now; empty when something can."""
+
+
+def security_of(public_url: str, origins: Iterable[str]) -> TransportSecuritySettings:
+    """By which name a server may be called, and from the pages of which origins.
+
+    Args:
+        public_url: the server's address, without a path.
+        origins: what the operator has named.
+    """
+    scheme, _, host = public_url.partition("://")
+    hosts = [host, f"{host}:{443 if scheme == 'https' else 80}"]
+    loopback = [f"http://{name}{port}" for name in LOOPBACK_HOSTS for port in ("", ":*")]
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[public_url, *origins, *loopback])
+
+
+class Gate:
+    """The ASGI application in front of the one that speaks MCP.
+
+    Args:
+        app: speaks MCP, at /mcp.
+        sign_in: knows people by their tokens.
+        security: from `security_of`.
+        ready: for /readyz.
+    """
+
+    def __init__(self, app: ASGIApp, sign_in: SignIn, security: TransportSecuritySettings, ready: Ready) -> None:
+        self._app = app
+        self._as_person = AsPerson(app)
+        self._sign_in = sign_in
+        self._refusal = TransportSecurityMiddleware(security).validate_request
+        self._ready = ready
+        # Which origins may come was looked at before.
+        self._mcp = CORSMiddleware(
+            self._signed_in,
+            allow_origin_regex=".*",
+            allow_methods=["POST"],
+            allow_headers=["*"],
+            expose_headers=["WWW-Authenticate", "Retry-After"],
+            max_age=_PREFLIGHT_SECONDS,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI."""
+        answer: ASGIApp = self._app
+        if scope["type"] == "http":
+            refusal = await self._refusal(Request(scope))
+            answer = refusal or (self._mcp if scope["path"] == PATH else await health(scope["path"], self._ready))
+        await answer(scope, receive, send)
+
+    async def _signed_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request as whoever sends it."""
+        presented = Headers(scope=scope).getlist("authorization")
+        if len(presented) != 1 or not presented[0].lower().startswith(_SCHEME):
+            await _unauthorized("A personal token is needed: `Authorization: Bearer …`.")(scope, receive, send)
+            return
+        try:
+            token = await self._sign_in.token(presented[0][len(_SCHEME) :].strip())
+        except TooManyFailures as error:
+            headers = {"retry-after": str(error.seconds)}
+            await Response(status_code=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)(scope, receive, send)
+        except StorageUnavailable:
+            # As nobody: what can be answered then is that nothing can be done now.
+            await self._app(scope, receive, send)
+        else:
+            if token is None:
+                refused = _unauthorized("The token is unknown, expired or revoked.", "invalid_token")
+                await refused(scope, receive, send)
+            else:
+                await self._sign_in.while_good(token, self._as_person, scope, receive, send)
+
+
+async def health(path: str, ready: Ready) -> Response:
+    """What whoever watches a replica is answered: at /healthz that it runs, at /readyz whether it can do anything."""
+    if path == "/healthz":
+        return JSONResponse({"status": "ok", "server": "amo-mcp", "version": __version__})
+    if path == "/readyz":
+        reason = await ready()
+        answer = {"status": "unavailable", "reason": reason} if reason else {"status": "ok"}
+        return JSONResponse(answer, HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK)
+    return Response(status_code=HTTPStatus.NOT_FOUND)
+
+
+def _unauthorized(what: str, error: str = "") -> Response:
+    """Who sends the request is not known (RFC 6750, section 3)."""
+    answer = {"error_description": f"{what} Whoever runs this server makes one: `amo-mcp team token`."}
+    challenge = 'Bearer realm="amo-mcp"'
+    if error:
+        answer["error"] = error
+        challenge += f', error="{error}", error_description="{what}"'
+    return JSONResponse(answer, HTTPStatus.UNAUTHORIZED, {"www-authenticate": challenge})

@@ -1,0 +1,155 @@
+"""The people of a team: their roles, and the personal tokens by which their clients sign in.
+
+A token is `amo_`, its public id, `_`, and a secret of 256 random bits. Only its SHA-256 is kept. A token is found by
+its id and compared in constant time, so that how long that takes says nothing of the secret.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+Role = Literal["viewer", "editor", "approver", "admin"]
+"""What somebody may do; each may also do what the ones before it may.
+
+A viewer reads. An editor creates, plans and asks. An approver says yes to what changes or deletes something. An admin
+gives roles and tokens.
+"""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""The roles, the least first."""
+
+_PREFIX = "amo"
+"""How a token begins: scanners for secrets can know it by that."""
+
+_NOTHING = hashlib.sha256(b"").digest()
+"""What a token whose id is unknown is compared with."""
+
+
+def includes(role: Role, needed: Role) -> bool:
+    """Whether somebody of one role may do what needs another."""
+    return ROLES.index(role) >= ROLES.index(needed)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is known here.
+
+    Attributes:
+        id: stays the same whatever becomes of the name.
+        name: by which the operator knows them; nobody else has it now.
+    """
+
+    id: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Token:
+    """A personal token, without its secret; moments are Unix seconds.
+
+    Attributes:
+        id: its public part.
+        expires: None for a token that has no end.
+        used: when it was used last, to about a minute.
+        revoked: None while nobody has revoked it.
+    """
+
+    id: str
+    person: Person
+    made: float
+    expires: float | None = None
+    used: float | None = None
+    revoked: float | None = None
+
+
+class UnknownPerson(Exception):
+    """Nobody has that name."""
+
+
+class HasOtherRole(Exception):
+    """Somebody of that name has another role.
+
+    Attributes:
+        person: who.
+    """
+
+    def __init__(self, person: Person) -> None:
+        super().__init__(person.name)
+        self.person = person
+
+
+class PeopleStore(Protocol):
+    """Keeps people and their tokens. Every method can raise `StorageUnavailable`.
+
+    What is written is durable when a method returns, and every process sees it with its next look.
+    """
+
+    async def add_token(self, token_id: str, digest: bytes, name: str, role: Role, days: float | None) -> Token:
+        """A new token for somebody; whoever has the name, or somebody new.
+
+        Raises:
+            HasOtherRole: whoever has the name has another role.
+        """
+        ...
+
+    async def good_token(self, token_id: str) -> tuple[bytes, Token] | None:
+        """The digest of a token, and the token, while it is neither revoked nor expired."""
+        ...
+
+    async def note_use(self, token_id: str) -> None:
+        """Note that a token is used now."""
+        ...
+
+    async def tokens(self) -> Sequence[Token]:
+        """All tokens, the newest first, also those that are no good any more."""
+        ...
+
+    async def revoke(self, token_id: str) -> bool:
+        """Let a token be good no longer; whether it was good until now."""
+        ...
+
+    async def people(self) -> Sequence[Person]:
+        """Everybody, by name."""
+        ...
+
+    async def set_role(self, name: str, role: Role) -> Person:
+        """Give somebody another role: their next request has it.
+
+        Raises:
+            UnknownPerson: nobody has that name.
+        """
+        ...
+
+    async def remove(self, name: str) -> Person:
+        """Let somebody be known no longer, and none of their tokens be good.
+
+        Raises:
+            UnknownPerson: nobody has that name.
+        """
+        ...
+
+
+def new_token() -> tuple[str, str, bytes]:
+    """A new token: its id, the whole of it, and its digest."""
+    token_id = secrets.token_hex(6)
+    token = f"{_PREFIX}_{token_id}_{secrets.token_urlsafe(32)}"
+    return token_id, token, digest_of(token)
+
+
+def digest_of(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def look_up(store: PeopleStore, token: str) -> Token | None:
+    """What is known of a token that somebody presents; None when it is no good."""
+    prefix, _, rest = token.partition("_")
+    token_id, _, secret = rest.partition("_")
+    if prefix != _PREFIX or not secret or not token_id.isascii():
+        return None
+    digest, found = await store.good_token(token_id) or (_NOTHING, None)
+    return found if hmac.compare_digest(digest, digest_of(token)) else None
