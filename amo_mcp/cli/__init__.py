@@ -1,5 +1,7 @@
 """Names the commands; a command's file is imported only when that command runs."""
 
+import errno
+import os
 from importlib import import_module
 
 import click
@@ -30,6 +32,17 @@ class _Commands(click.Group):
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _command(cmd_name) if cmd_name in _COMMANDS else None
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; when nobody reads what it prints any more (`| head`), click ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except BaseExceptionGroup as group:
+            broken, others = group.split(BrokenPipeError)
+            if broken is None or others is not None:
+                raise
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -45,6 +45,8 @@ async def _show(settings: ServingSettings, file: Path | None) -> None:
                 click.echo(f"The board is in {file}.")
     except AmoError as error:
         raise click.ClickException(explained(error)) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise click.ClickException(f"{file or 'the board'}: {error.strerror}") from None
 

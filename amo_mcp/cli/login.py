@@ -42,6 +42,8 @@ def command(code: str | None) -> None:
         raise click.ClickException(f"cannot sign in: {error}" + (f". {hint}" if hint else "")) from None
     except AmoError as error:
         raise click.ClickException(f"cannot sign in. {explained(error)}") from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 

@@ -35,5 +35,7 @@ async def _serve(sandbox: Sandbox, port: int) -> None:
 
     try:
         await serve(sandbox, port=port, started=started)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be used: {os.strerror(error.errno or 0)}") from None

@@ -9,7 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainSerializer, WithJsonSchema
 
 from amo_mcp.amocrm.limits import (
     ALMOST_FULL,
@@ -21,8 +23,9 @@ from amo_mcp.amocrm.limits import (
 )
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.steps import Entity, Kind
+from amo_mcp.language import Message, counted_message, message
 from amo_mcp.reorganize.names import LOOKALIKES, Reading, is_mixed, is_picture, reduced
-from amo_mcp.text import counted, quote, quote_unless_code
+from amo_mcp.text import quote, quote_unless_code
 
 _RARELY_FILLED = 0.1
 _WORD = re.compile(r"[^\W_]+")
@@ -38,6 +41,7 @@ FindingProblem = Literal[
     "limit_close",
 ]
 Confidence = Literal["high", "medium", "low"]
+Reason = Annotated[str | Message, PlainSerializer(str), WithJsonSchema({"type": "string"})]
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,14 @@ class Finding:
 
     Attributes:
         ids: what it is about.
-        reason: a sentence.
+        reason: a sentence; one that says more than the problem and the ids is a message, for a person to read too.
         suggested_changes: what could be done, as `plan_changes` takes it.
     """
 
     problem: FindingProblem
     kind: Literal["segment", "status", "field"]
     ids: tuple[int, ...]
-    reason: str
+    reason: Reason
     confidence: Confidence
     suggested_changes: tuple[Mapping[str, Any], ...] = ()
 
@@ -224,7 +228,13 @@ def _unused_fields(segments: Sequence[Segment], fields: Sequence[CustomField]) -
     for definition in sorted(fields, key=lambda item: item.id):
         count = filled[definition.id]
         if segments and count <= len(segments) * _RARELY_FILLED:
-            reason = f"The field {quote(definition.name)} is filled in {count} of {counted(len(segments), 'segment')}."
+            reason = counted_message(
+                "The field {field} is filled in {filled} of {count} segment.",
+                "The field {field} is filled in {filled} of {count} segments.",
+                len(segments),
+                field=quote(definition.name),
+                filled=count,
+            )
             yield Finding("unused_field", "field", (definition.id,), reason, "low" if count else "medium")
 
 
@@ -239,13 +249,18 @@ def _unused_colors(statuses: Sequence[Status]) -> Iterator[Finding]:
     used = [status.color for status in statuses if status.color]
     free = [color for color in STATUS_COLORS if color not in used]
     if free and len({*used}) < len(used):
-        reason = f"Not used, though some statuses share a colour: {', '.join(free)}."
+        reason = message("Not used, though some statuses share a colour: {colors}.", colors=", ".join(free))
         yield Finding("unused_colors", "status", (), reason, "low")
 
 
 def _full(kind: Literal["segment", "status", "field"], count: int, limit: int) -> Iterator[Finding]:
     if count >= limit * ALMOST_FULL:
-        yield Finding("limit_close", kind, (), f"{count} of at most {limit} are used.", "high")
+        reason = {
+            "segment": message("{count} of at most {limit} segments are used.", count=count, limit=limit),
+            "status": message("{count} of at most {limit} statuses are used.", count=count, limit=limit),
+            "field": message("{count} of at most {limit} fields are used.", count=count, limit=limit),
+        }[kind]
+        yield Finding("limit_close", kind, (), reason, "high")
 
 
 def _ids(entities: Sequence[Entity]) -> tuple[int, ...]:

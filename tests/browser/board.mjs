@@ -77,6 +77,9 @@ const actions = {
     const other = page.context().pages()[1] ?? await page.context().waitForEvent("page");
     await other.waitForURL(address);
   },
+  // Said by a window in the board, not by the one around it.
+  foreign: ({ message }) => frame.evaluate((said) => postMessage(said, "*"), message),
+  scroll: ({ top }) => frame.evaluate((to) => scrollTo(0, to), top),
   // Opened by a person.
   open: async (request) => {
     await open(request);
@@ -126,7 +129,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     const shape = await frame.evaluate(() => ({
       text: document.body.innerText, title: document.title, scrollWidth: document.documentElement.scrollWidth, width: innerWidth,
       background: getComputedStyle(document.body).backgroundColor, html: document.body.querySelectorAll("img, iframe, a, svg").length,
-      focused: document.activeElement.textContent,
+      focused: document.activeElement.textContent, scrollTop: scrollY,
+      focus: [document.activeElement.id, document.activeElement.selectionStart, document.activeElement.selectionEnd],
     }));
     answer = { ...shape, url: page.url(), errors, requests, log: log ?? await page.evaluate(() => window.log ?? []), ...result };
   } catch (error) {

@@ -2,7 +2,7 @@
 import { AppBridge, PostMessageTransport } from "@modelcontextprotocol/ext-apps/app-bridge";
 
 const log = (window.log = []);
-window.start = async ({ result, results, theme, variables, capabilities }) => {
+window.start = async ({ result, results, theme, variables, capabilities, height }) => {
   const frame = document.getElementById("frame");
   const bridge = (window.bridge = new AppBridge(null, { name: "host", version: "1" }, capabilities, {
     hostContext: { theme, displayMode: "inline", availableDisplayModes: ["inline"], styles: { variables } },
@@ -10,7 +10,7 @@ window.start = async ({ result, results, theme, variables, capabilities }) => {
   bridge.oncalltool = async ({ name, arguments: given }) => (log.push(["tools/call", name, given]), results[name]);
   bridge.onopenlink = async ({ url }) => (log.push(["ui/open-link", url]), {});
   bridge.onmessage = async ({ role, content }) => (log.push(["ui/message", role, content]), {});
-  bridge.onsizechange = ({ height }) => (frame.style.height = `${height}px`);
+  bridge.onsizechange = (size) => (frame.style.height = `${height ?? size.height}px`);
   const initialized = new Promise((done) => (bridge.oninitialized = done));
   await bridge.connect(new PostMessageTransport(frame.contentWindow, frame.contentWindow));
   frame.src = "/board";

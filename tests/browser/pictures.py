@@ -9,14 +9,19 @@ from typing import Any
 
 import anyio
 
-from amo_mcp.language import Language
+from amo_mcp.language import LANGUAGES
 from tests.browser.boards import told
 from tests.browser.chromium import HERE, chromium
 
 SHOTS = HERE / "screenshots"
 DOCS = HERE.parent.parent / "docs"
-VIEWS = {"list_segments": "segments", "audit_segments": "findings", "plan_changes": "plan", "apply_plan": "applied"}
-LANGUAGES: tuple[Language, ...] = ("en", "ru")
+VIEWS = {
+    "list_segments": "segments",
+    "audit_segments": "findings",
+    "plan_changes": "plan",
+    "apply_plan": "applied",
+    "list_changes": "changes",
+}
 SHOWN = {"board-segments-en-light-1200.png": "board.png", "board-plan-en-light-1200.png": "board-plan.png"}
 """What the README shows, and under which names."""
 

@@ -11,6 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
+from amo_mcp.language import LANGUAGES, Language
+from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+from amo_mcp.sandbox.serving import running
 from tests import recorder
 from tests.browser.boards import Story, pending, told
 from tests.browser.chromium import Chromium, chromium
@@ -120,15 +123,89 @@ async def test_a_hundred_segments_with_names_of_every_kind_stay_text() -> None:
 
 
 @pytest.mark.requirement("BOARD-6")
-@pytest.mark.parametrize("language", ["ru", "en"])
-async def test_every_view_fits_and_breaks_no_rule_of_accessibility(language: Any) -> None:
-    story = await told(language)
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("mode", ["segments", "periodicity"])
+async def test_every_view_fits_and_breaks_no_rule_of_accessibility(language: Language, mode: str) -> None:
+    story = await told(language, mode)
     async with chromium("board.mjs") as browser:
         for tool, (scheme, width) in product(story.results, [("light", 320), ("dark", 1200)]):
             look = {"scheme": scheme, "width": width, "locale": language}
             await browser.do("host", html=story.page, result=story.results[tool], **look)
             found = await browser.do("axe")
             assert (found["scrollWidth"], found["violations"], found["errors"]) == (width, [], [])
+
+
+@pytest.mark.requirement("BOARD-6")
+async def test_statuses_are_drawn_in_their_order_with_their_findings_and_colours() -> None:
+    story = await told("ru", "periodicity")
+    async with shown(story, "list_statuses", locale="ru") as (browser, seen):
+        assert seen["text"].startswith("Статусы покупателей\n7 из 30\n")
+        assert "\n1.\nНедавно купили\nсистемный статус\n2.\nНапомнить о помоле\n3.\nЖдут новый урожай\n" in seen["text"]
+        await browser.do("result", result=story.results["audit_segments"])
+        seen = await browser.do("await", text="Не заняты, хотя у некоторых статусов цвет общий: ")
+        assert "Одинаковый цвет" in seen["text"]
+
+
+@pytest.mark.requirement("BOARD-6")
+async def test_what_a_host_sends_that_is_no_answer_leaves_what_was_shown() -> None:
+    story = await told()
+    good = story.results["list_segments"]
+    changed = {"jsonrpc": "2.0", "method": "ui/notifications/host-context-changed"}
+    async with shown(story) as (browser, seen):
+        shown_before = seen["text"]
+        for message in (
+            None,
+            "ui/notifications/tool-result",
+            {"jsonrpc": "1.0", "method": "ui/notifications/tool-result", "params": good},
+            {"jsonrpc": "2.0", "id": "unknown", "result": {}},
+            {"jsonrpc": "2.0", "id": 1, "error": None},
+            {"jsonrpc": "2.0", "method": "hasOwnProperty", "id": 7},
+            {"jsonrpc": "2.0", "method": "ui/nonsense", "params": 5},
+            {**changed, "params": None},
+            {**changed, "params": {"theme": 7, "styles": {"variables": {"background": "red", "-- bad": {}}}}},
+            {**changed, "params": {"theme": "purple", "styles": "none"}},
+        ):
+            await browser.do("post", message=message)
+        assert (await browser.do("look"))["text"] == shown_before
+        for result in (
+            None,
+            {},
+            {"content": [{"type": "text", "text": "{"}]},
+            {"structuredContent": 5},
+            {"structuredContent": {"segments": "none"}},
+            {"structuredContent": {"segments": [None], "total": "many"}},
+            {"structuredContent": {"changes": [{"at": "yesterday"}]}},
+            {"structuredContent": {"error": {"code": "internal"}}},
+        ):
+            said = {"jsonrpc": "2.0", "method": "ui/notifications/tool-result", "params": result}
+            seen = await browser.do("post", message=said)
+            assert (seen["text"].startswith("Segments\n15 of 100\n"), seen["errors"]) == (True, [])
+            assert seen["text"].split("\n")[-1] in ("There is nothing to show.", "{")
+        # Another window than the host's.
+        await browser.do("foreign", message=said | {"params": pending("https://evil.example")})
+        seen = await browser.do("post", message=said | {"params": good})
+        assert seen["text"] == shown_before
+
+
+@pytest.mark.requirement("BOARD-6")
+async def test_refreshed_it_keeps_the_focus_the_caret_the_place_and_what_was_selected() -> None:
+    story = await told()
+    many_segments = many()
+    async with shown(story, height=600) as (browser, _):
+        await browser.do("result", result=many_segments)
+        await browser.do("await", text="Сегмент 99")
+        await browser.do("check", name="Сегмент 42")
+        await browser.do("type", role="searchbox", name="Search", text="егмент")
+        await browser.do("keys", keys=["Home", "ArrowRight", "Shift+ArrowRight"])
+        before = await browser.do("scroll", top=700)
+        assert (before["focus"], before["scrollTop"]) == (["search", 1, 2], 700)
+        many_segments["structuredContent"]["segments"][90]["name"] = "сЕГМЕНТ новый"
+        await browser.do("result", result=many_segments)
+        after = await browser.do("await", text="сЕГМЕНТ новый")
+        assert (after["focus"], after["scrollTop"]) == (before["focus"], 700)
+        assert "1 segment selected" in after["text"]
+        await browser.do("keys", keys=["s", "Tab", "Tab", "Enter"])
+        assert (await browser.do("result", result=many_segments))["focused"] == "Refresh"
 
 
 @pytest.mark.requirement("BOARD-6")
@@ -170,6 +247,23 @@ async def test_in_the_browser_it_reads_from_its_server_under_its_strict_policy(t
         finally:
             if server.returncode is None:
                 server.kill()
+
+
+@pytest.mark.requirement("BOARD-5")
+async def test_hostile_names_stay_text_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    sandbox = Sandbox(mode="segments")
+    for segment, name in zip(sandbox.account.segments.values(), [*HOSTILE, "x" * 10_000], strict=False):
+        segment["name"] = name
+    with running(sandbox) as url:
+        account = {"AMO_BASE_URL": url, "AMO_ACCESS_TOKEN": ADMIN_TOKEN, "AMO_STATE_DIR": str(tmp_path)}
+        await anyio.run_process([*BOARD, "--file", str(file)], env={**os.environ, **account, "AMO_LANGUAGE": "en"})
+    async with chromium("board.mjs") as browser:
+        await browser.do("open", address=file.as_uri(), width=320)
+        seen = await browser.do("await", text="15 segments shown")
+        assert [name for name in (*HOSTILE[:3], HOSTILE[7]) if name not in seen["text"]] == []
+        assert (seen["html"], seen["scrollWidth"], seen["errors"], seen["requests"]) == (0, 320, [], [file.as_uri()])
+        assert (await browser.do("axe"))["violations"] == []
 
 
 @pytest.mark.requirement("BOARD-6", "BOARD-7")

@@ -29,6 +29,39 @@ def test_help_names_the_commands() -> None:
     assert re.findall(r"^  (\w+)  ", output.partition("Commands:")[2], re.MULTILINE) == COMMANDS
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "--version",
+        "config cursor",
+        "doctor",
+        "demo",
+        "board --sandbox",
+        "board --sandbox --file board.html",
+        "sandbox --port 0",
+        "serve --sandbox --http --port 0",
+    ],
+)
+def test_a_command_whose_output_nobody_reads_ends_without_a_word(command: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "amo_mcp", *command.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            env={**ENVIRONMENT, "BROWSER": "true", "AMO_SANDBOX": "1"},
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help_text(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])

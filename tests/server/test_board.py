@@ -186,6 +186,19 @@ def test_a_picture_is_bounded_however_long_the_plan() -> None:
     assert MAX_BYTES * 0.95 < len(json.dumps(drawn, ensure_ascii=False).encode()) < MAX_BYTES * 1.05
 
 
+@pytest.mark.requirement("BOARD-4")
+async def test_a_finding_says_what_its_ids_do_not_in_the_persons_words_and_to_the_model_in_english(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox, language="ru") as served, served.client(era) as client:
+        found = await client.call_tool("audit_segments", {})
+    reasons = picture(found)["reasons"]
+    assert {answer(found)["findings"][int(place)]["reason"]: reason for place, reason in reasons.items()} == {
+        f"The field «{field}» is filled in 1 of 15 segments.": f"Поле «{field}» заполнено в 1 из 15 сегментов."
+        for field in ("Начало акции", "Последний пересчёт", "Адрес кофейни")
+    }
+
+
 def texts_in(tree: Any) -> Iterator[str]:
     if isinstance(tree, str):
         yield tree
@@ -202,7 +215,7 @@ def test_the_script_has_every_word_that_it_uses_and_no_other(language: Language)
     [views] = re.findall(r"const views = (.*?);", script, re.DOTALL)
     used = [
         *re.findall(r'\["\w+", "(\w+)", "\w+"\]', views),
-        *re.findall(r'\b(?:t|counted)\("(\w+)"', script),
+        *re.findall(r'\b(?:t|counted|choice)\("(\w+)"', script),
         *re.findall(r"\bT\.(\w+)", script),
         *re.findall(r'"(not_\w+)"\)', script),
         *("applied", "stopped"),

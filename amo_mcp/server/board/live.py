@@ -46,7 +46,7 @@ async def read_answers(account: AmoAccount) -> dict[str, Any]:
     else:
         check_mode("segment", reads.known_mode)
         found["list_segments"] = segment_list(await reads.segments())
-    found["audit_segments"] = await audit(reads)
+    found["audit_segments"] = await audit(account, reads)
     with suppress(JournalUnusable):
         found["list_changes"] = await change_list(account, _MAX_CHANGES)
     return {

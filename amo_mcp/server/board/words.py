@@ -45,6 +45,7 @@ def words(texts: Texts) -> dict[str, str | dict[str, str]]:
         "system": texts("system status"),
         "cut": texts("The list was cut: there are more segments."),
         "older": texts("There are older changes."),
+        "nothing": texts("There is nothing to show."),
         "nothing_found": texts("Nothing to tidy up was found."),
         "nothing_changed": texts("Nothing was changed through this server yet."),
         "was": texts("was"),
