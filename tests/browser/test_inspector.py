@@ -66,7 +66,7 @@ async def test_the_inspector_shows_it_and_it_follows_the_theme_refreshes_and_ope
 
             await browser.do("click", name="Refresh")
             await browser.do("click", name="Find what to tidy up")
-            seen = await browser.do("await", text="Twin names")
+            seen = await browser.do("await", text="Nearly the same name")
             assert seen["log"].count("tools/call") == 3
             # The Inspector takes no messages for an assistant.
             assert "Ask for a plan" not in seen["text"]
