@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from typing_extensions import override
 
 from amo_mcp import network
-from amo_mcp.language import Language
+from amo_mcp.language import SOURCE, Language, known_language
 from amo_mcp.paths import StateDir
 
 SANDBOX_URL = "http://sandbox.localhost"
@@ -67,6 +67,11 @@ def _hosts(value: object) -> object:
     return value
 
 
+def _language(value: object) -> object:
+    """The language that a code such as `pt_BR` begins with; one that is not known is English."""
+    return value if value is None else known_language(str(value).strip()) or SOURCE
+
+
 class Settings(BaseSettings):
     """What the operator chose. What stands before a semicolon is also what people are told of a variable.
 
@@ -75,7 +80,8 @@ class Settings(BaseSettings):
         read_only: leave out every tool that writes.
         customers: what tools tell of customers, who are people: `names`, only their `ids`, or `off` for no such tools.
         confirm: how a person is asked before a change.
-        language: the language that a person is spoken to in; None for that of who is signed in.
+        language: the language that a person is spoken to in, and English for any other code; None for that of who is
+            signed in.
         rate_limit: requests per second per account, of all processes on this machine.
         timeout: seconds for each of connecting, sending and waiting for bytes.
         log_level: the lowest level that is logged.
@@ -98,7 +104,7 @@ class Settings(BaseSettings):
     read_only: bool = False
     customers: Literal["off", "ids", "names"] = "names"
     confirm: Literal["auto", "dialog", "page", "chat"] = "auto"
-    language: Language | None = None
+    language: Annotated[Language | None, BeforeValidator(_language)] = None
     rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE_LIMIT)] = 7
     timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT)] = 20.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
@@ -263,7 +269,6 @@ _EXPECTED = {
     "read_only": "AMO_READ_ONLY must be 1 or 0",
     "customers": "AMO_CUSTOMERS must be off, ids or names",
     "confirm": "AMO_CONFIRM must be auto, dialog, page or chat",
-    "language": "AMO_LANGUAGE must be ru, en, es or pt",
     "rate_limit": "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
     "timeout": "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
     "log_level": "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",

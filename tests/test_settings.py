@@ -105,6 +105,18 @@ def test_commands_that_do_not_serve_need_no_account() -> None:
     assert load_settings(Settings).base_url is None
 
 
+@pytest.mark.requirement("LANGUAGE-1", "ENV-4")
+@pytest.mark.parametrize(
+    ("value", "language"),
+    [("ru", "ru"), ("RU", "ru"), ("pt-BR", "pt"), ("es_MX.UTF-8", "es"), ("de", "en"), ("rus", "en"), ("", None)],
+)
+def test_a_language_that_is_not_known_is_english(
+    value: str, language: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMO_LANGUAGE", value)
+    assert load_settings(Settings).language == language
+
+
 @pytest.mark.requirement("CONFIRM-7", "ENV-7")
 def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(
@@ -113,7 +125,6 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         AMO_READ_ONLY="2",
         AMO_CUSTOMERS="all",
         AMO_CONFIRM="off",
-        AMO_LANGUAGE="de",
         AMO_RATE_LIMIT="0",
         AMO_TIMEOUT="0",
         AMO_LOG_LEVEL="LOUD",
@@ -125,7 +136,6 @@ def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -
         "AMO_READ_ONLY must be 1 or 0",
         "AMO_CUSTOMERS must be off, ids or names",
         "AMO_CONFIRM must be auto, dialog, page or chat",
-        "AMO_LANGUAGE must be ru, en, es or pt",
         "AMO_RATE_LIMIT must be a whole number of requests a second, from 1 to 50",
         "AMO_TIMEOUT must be a number of seconds above 0, at most 600",
         "AMO_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR",
