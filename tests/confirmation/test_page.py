@@ -545,6 +545,8 @@ async def test_a_busy_page_and_a_failing_one_say_so_in_the_persons_language(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     browser = await desk.opened(await desk.ask(language=language))
+    monkeypatch.setattr("amo_mcp.confirmation.page.MAX_REQUESTS", 1)
+    assert (await browser.reload()).status == 200
     monkeypatch.setattr("amo_mcp.confirmation.page.MAX_REQUESTS", 0)
     shown = await browser.reload()
     assert (shown.status, busy in shown.text, VIP.name in shown.text) == (503, True, False)
