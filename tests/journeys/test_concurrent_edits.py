@@ -330,7 +330,7 @@ async def test_a_change_that_is_running_is_listed_as_such_with_what_is_known_of_
     ]
 
 
-@pytest.mark.requirement("CONFIRM-11")
+@pytest.mark.requirement("CONFIRM-11", "CHANGE-4")
 async def test_of_two_changes_of_one_segment_that_are_confirmed_at_once_one_is_made(era: str, sandbox: Sandbox) -> None:
     results: list[Any] = []
     both_asked = anyio.Event()
