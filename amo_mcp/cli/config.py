@@ -33,7 +33,10 @@ _ABOUT_LINK = {
     "cursor": "Open this link, or paste it into a browser: Cursor asks before it adds the server.",
     "vscode": "Open this link, or paste it into a browser: VS Code asks before it adds the server.",
 }
-_ABOUT_REFERENCE = "The client reads the token from the reference shown."
+_ABOUT_TOKEN = {
+    **dict.fromkeys(TOKEN_REFERENCES, "The client takes the token from AMO_ACCESS_TOKEN where it is started itself."),
+    "vscode": "VS Code asks for the token when it first starts the server.",
+}
 _ABOUT_LOGIN = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
 _INPUT = {
     "type": "promptString",
@@ -62,7 +65,7 @@ def command(client: str, sandbox: bool, as_link: bool) -> None:
     click.echo(link(client, configured) if as_link else json.dumps(configured, indent=2, ensure_ascii=False))
     click.echo(_ABOUT_LINK[client] if as_link else f"Put this into {_WHERE[client]}.", err=True)
     if _needs_token(settings):
-        click.echo(_ABOUT_REFERENCE if client in TOKEN_REFERENCES else _ABOUT_LOGIN, err=True)
+        click.echo(_ABOUT_TOKEN.get(client, _ABOUT_LOGIN), err=True)
 
 
 def configuration(client: str, settings: Settings) -> dict[str, Any]:
