@@ -99,9 +99,10 @@ def test_the_token_of_a_named_account_is_a_reference_where_the_client_has_refere
     expected = whole(client, {"command": script, "args": [], "env": env}, asks=True)
     result = printed(client, AMO_BASE_URL=f"{SHOP}/")
     assert json.loads(result.stdout) == expected
+    no_references = "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed."
     taken = "The client takes the token from AMO_ACCESS_TOKEN where it is started itself."
     advice = {
-        "claude-desktop": "This client has no references to secrets: sign in with `amo-mcp login`, and no token is needed.",
+        "claude-desktop": no_references,
         "claude-code": taken,
         "cursor": taken,
         "vscode": "VS Code asks for the token when it first starts the server.",

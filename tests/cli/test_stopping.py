@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,23 @@ def confirm(running: Any) -> None:
     say(running, {"jsonrpc": "2.0", "id": dialog["id"], "result": {"action": "accept", "content": {"confirm": True}}})
 
 
+async def stopped_during(
+    call: Callable[[], Coroutine[Any, Any, None]], running: Any, sandbox: Sandbox, how: signal.Signals
+) -> float:
+    """Send a signal when the write of a call has reached the sandbox, and wait for the call's end; when it was sent."""
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await anyio.to_thread.run_sync(reached, sandbox)
+            running.send_signal(how)
+            sent = time.monotonic()
+    return sent
+
+
+def ends_quietly(running: Any) -> None:
+    assert (running.wait(SECONDS), running.stderr.read()) == (0, b"")
+
+
 def changes(environment: dict[str, str]) -> list[Any]:
     """What the next process says of the changes."""
     with process(account=(), **environment) as running:
@@ -66,14 +83,8 @@ async def test_a_plan_over_http_stops_between_two_steps_and_says_what_was_done(
             async def apply() -> None:
                 stopped.append(answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]})))
 
-            with anyio.fail_after(SECONDS):
-                async with anyio.create_task_group() as group:
-                    group.start_soon(apply)
-                    await anyio.to_thread.run_sync(reached, sandbox)
-                    running.send_signal(signal.SIGTERM)
-        assert running.wait(SECONDS) == 0
-        assert running.stderr
-        assert running.stderr.read() == b""
+            await stopped_during(apply, running, sandbox, signal.SIGTERM)
+        ends_quietly(running)
         [told] = stopped
         assert told == {
             "change_id": told["change_id"],
@@ -128,16 +139,9 @@ async def test_a_write_over_http_that_amocrm_does_not_answer_is_told_in_time_and
                 told.append(answer(await client.call_tool("delete_segment", {"segment_id": 51}))["error"])
 
             await client.list_tools()
-            with anyio.fail_after(SECONDS):
-                async with anyio.create_task_group() as group:
-                    group.start_soon(delete)
-                    await anyio.to_thread.run_sync(reached, sandbox)
-                    running.send_signal(signal.SIGINT)
-                    began = time.monotonic()
-        assert running.wait(SECONDS) == 0
+            began = await stopped_during(delete, running, sandbox, signal.SIGINT)
+        ends_quietly(running)
         assert time.monotonic() - began < SHUTDOWN_SECONDS + 2
-        assert running.stderr
-        assert running.stderr.read() == b""
         assert told == [
             {
                 "code": "outcome_unknown",
@@ -164,10 +168,8 @@ def test_a_write_over_stdio_that_amocrm_does_not_answer_does_not_keep_the_server
         assert running.stdin
         running.stdin.close()
         began = time.monotonic()
-        assert running.wait(SECONDS) == 0
+        ends_quietly(running)
         assert time.monotonic() - began < SHUTDOWN_SECONDS + 2
-        assert running.stderr
-        assert running.stderr.read() == b""
 
 
 def test_a_second_signal_waits_for_no_answer_of_amocrm_and_the_caller_is_told_all_the_same(

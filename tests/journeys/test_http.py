@@ -22,6 +22,7 @@ from amo_mcp.transports import uvicorn
 from amo_mcp.transports.http import HttpApp
 from amo_mcp.transports.limits import MAX_MESSAGE_BYTES
 from amo_mcp.transports.uvicorn import HttpServer
+from tests.cli.test_serve import HELLO
 from tests.conftest import Person, Serve, Served, answer, error
 from tests.journeys.test_following import LIST, PATIENCE, following
 from tests.journeys.test_stdio import ERAS
@@ -29,12 +30,6 @@ from tests.journeys.test_stdio import ERAS
 pytestmark = pytest.mark.anyio
 
 OLD, NEW = ERAS
-HELLO: dict[str, Any] = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}},
-}
 ACCEPT = {"accept": "application/json, text/event-stream"}
 DELETE_51 = ("delete_segment", {"segment_id": 51})
 RENAME_51 = ("update_segment", {"segment_id": 51, "name": "Лучшие"})
