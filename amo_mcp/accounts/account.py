@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from amo_mcp.accounts.cache import CachedReads, ReadCache
@@ -14,6 +14,7 @@ from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.leases import NOBODY, Asked, RunState
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
@@ -21,6 +22,9 @@ from amo_mcp.changes.run import Report
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message
+
+if TYPE_CHECKING:
+    from amo_mcp.changes.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class AmoAccount:
         clock: gives monotonic seconds, by which what was read grows old.
         stop: requested when the server ends.
         turns: in which the changes of this process are made.
+        runs: the runs of this process, where plans and undos outlive their calls; None where they end with them.
+        asked: who makes the current call.
         names_customers: whether names of customers are shown, to models and people.
     """
 
@@ -50,6 +56,8 @@ class AmoAccount:
     clock: Callable[[], float] = time.monotonic
     stop: Stop = field(default_factory=Stop)
     turns: Turns = field(default_factory=Turns)
+    runs: "Runs | None" = None
+    asked: Asked = NOBODY
     names_customers: bool = True
 
     @classmethod
@@ -86,19 +94,19 @@ class AmoAccount:
         """The account's host, such as `example.amocrm.ru`."""
         return urlsplit(self.client.base_url).netloc
 
-    def reporting(self, report: Report) -> Self:
-        """The account for one call: `report` is called when it waits, and when it goes on."""
+    def for_call(self, report: Report, asked: Asked) -> Self:
+        """The account for one call of somebody: `report` is called when it waits, and when it goes on."""
 
         async def on_wait(seconds: float, reason: Message) -> None:
             if whole := round(seconds):
                 await report(0, None, message("Waiting {seconds} s for {reason}", seconds=whole, reason=reason))
 
-        return replace(self, client=self.client.reporting(on_wait), report=report)
+        return replace(self, client=self.client.reporting(on_wait), report=report, asked=asked)
 
-    async def execute(self, tool: str, change: PendingChange) -> Execution:
-        """Carry out a change; see `Executor.execute`."""
+    async def executor(self) -> Executor:
+        """What carries out changes of the account."""
         zone = await self.profile.zone()
-        executor = Executor(
+        return Executor(
             self.client.meaning(await self.profile.account_id()),
             self.journal,
             self.events,
@@ -108,14 +116,31 @@ class AmoAccount:
             zone,
             self.turns,
         )
+
+    async def execute(self, tool: str, change: PendingChange, approval_id: str | None = None) -> Execution:
+        """Carry out a change; see `Executor.execute`. A run may be "running" still when this returns (`Runs.watch`)."""
+        executor, asked = await self.executor(), replace(self.asked, approval_id=approval_id)
         try:
-            execution = await executor.execute(tool, change)
+            if self.runs is None or not change.is_run:
+                execution = await executor.execute(tool, change, asked)
+            else:
+                change_id = await self.runs.begin(executor, tool, change, asked)
+                execution = await self.runs.watch(change_id, executor.zone, self.report)
         except OtherAccount:
             self.profile.forget()
             raise
         if isinstance(execution.failure, OtherAccount):
             self.profile.forget()
         return execution
+
+    async def watch(self, run: RunState) -> Execution:
+        """Wait for the end of a run that was begun before; see `Runs.watch`."""
+        assert self.runs is not None
+        return await self.runs.watch(run.record.id, await self.profile.zone(), self.report)
+
+    async def run_of(self, **by: str) -> RunState | None:
+        """A run of who makes the call (`RunStore.find`); None also where runs end with their calls."""
+        return None if self.runs is None else await self.runs.find(self.asked.owner, **by)
 
     async def recover(self) -> None:
         """Find out what came of changes that were left unfinished."""

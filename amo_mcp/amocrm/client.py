@@ -27,7 +27,7 @@ from amo_mcp.amocrm.models import (
     User,
 )
 from amo_mcp.amocrm.ratelimit import OnWait
-from amo_mcp.amocrm.session import BeforeRetry, Session
+from amo_mcp.amocrm.session import NO_HOOKS, Hooks, Session
 
 _CUSTOMERS = "/api/v4/customers"
 _STATUSES = "/api/v4/customers/statuses"
@@ -63,8 +63,7 @@ class AmoClient:
 
     Args:
         session: sends the requests.
-        on_wait: is called when a request of this client has to wait.
-        before_retry: is called before a PATCH or a DELETE is sent again.
+        hooks: what is called in the course of a request; `before_retry` only of a PATCH or a DELETE.
         account_id: the account that is meant, where that counts: `OtherAccount` is raised instead of the segments and
             statuses, or the absence, of another one.
     """
@@ -72,13 +71,11 @@ class AmoClient:
     def __init__(
         self,
         session: Session,
-        on_wait: OnWait | None = None,
-        before_retry: BeforeRetry | None = None,
+        hooks: Hooks = NO_HOOKS,
         account_id: int | None = None,
     ) -> None:
         self._session = session
-        self._on_wait = on_wait
-        self._before_retry = before_retry
+        self._hooks = hooks
         self._account_id = account_id
 
     @property
@@ -93,15 +90,15 @@ class AmoClient:
 
     def reporting(self, on_wait: OnWait | None) -> "AmoClient":
         """A client of the same session with another `on_wait`."""
-        return AmoClient(self._session, on_wait, account_id=self._account_id)
+        return self.hooked(on_wait=on_wait)
 
-    def checking(self, before_retry: BeforeRetry) -> "AmoClient":
-        """A client of the same session with a `before_retry`."""
-        return AmoClient(self._session, self._on_wait, before_retry, self._account_id)
+    def hooked(self, **hooks: Any) -> "AmoClient":
+        """A client of the same session with other hooks."""
+        return AmoClient(self._session, self._hooks._replace(**hooks), self._account_id)
 
     def meaning(self, account_id: int) -> "AmoClient":
         """A client of the same session with an `account_id`."""
-        return AmoClient(self._session, self._on_wait, self._before_retry, account_id)
+        return AmoClient(self._session, self._hooks, account_id)
 
     def prepare(self) -> None:
         """Load what the first request needs; may take a tenth of a second."""
@@ -227,11 +224,9 @@ class AmoClient:
         Raises:
             ModeDisabled: the account is in another mode than the endpoint needs.
         """
-        before_retry = self._before_retry if method in ("PATCH", "DELETE") else None
+        hooks = self._hooks if method in ("PATCH", "DELETE") else self._hooks._replace(before_retry=None)
         try:
-            return await self._session.request(
-                method, path, params=params, body=body, on_wait=self._on_wait, before_retry=before_retry
-            )
+            return await self._session.request(method, path, params=params, body=body, hooks=hooks)
         except Rejected as error:
             needed = next((modes for endpoint, modes in _MODES.items() if path.startswith(endpoint)), ())
             asks = needed and error.status == HTTPStatus.UNPROCESSABLE_ENTITY

@@ -117,10 +117,13 @@ class HttpTransport:
         timeout: seconds for connecting, and for the time between sending and the first of the response.
         app: an ASGI application to call in process instead of the network (the sandbox).
         direct: whether the proxies of the environment are ignored, as they have to be for loopback.
+
+    Attributes:
+        timeout: the same.
     """
 
     def __init__(self, *, timeout: float, app: Any = None, direct: bool = False) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._late = f"did not answer within {timeout:g} s"
         self._app = app
         self._direct = direct
@@ -134,7 +137,7 @@ class HttpTransport:
         """Made with the first exchange: certificates take long to load, and many a server is never called."""
         return httpx2.AsyncClient(
             headers={"User-Agent": f"amo-mcp/{__version__}", "Accept": "application/hal+json, application/json"},
-            timeout=httpx2.Timeout(self._timeout, pool=None),
+            timeout=httpx2.Timeout(self.timeout, pool=None),
             limits=httpx2.Limits(
                 max_connections=_MAX_CONNECTIONS,
                 max_keepalive_connections=_MAX_CONNECTIONS,
@@ -174,7 +177,7 @@ class HttpTransport:
             TransportError: there is no whole response.
             RateLimited: of `slot`; nothing was sent.
         """
-        progress = _Progress(slot, self._timeout, sent=self._app is not None)
+        progress = _Progress(slot, self.timeout, sent=self._app is not None)
         try:
             request = self._client.build_request(
                 method,

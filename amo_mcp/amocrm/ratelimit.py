@@ -31,6 +31,15 @@ class Slot(NamedTuple):
     acquire: Callable[[], Awaitable[None]]
     release: Callable[[], Awaitable[None]]
 
+    def then(self, check: Callable[[], Awaitable[None]]) -> "Slot":
+        """The slot, whose acquiring ends with `check`."""
+
+        async def acquire() -> None:
+            await self.acquire()
+            await check()
+
+        return Slot(acquire, self.release)
+
 
 UNLIMITED = Slot(anyio.lowlevel.checkpoint, anyio.lowlevel.checkpoint)
 """The slot of a request that is not counted."""

@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,8 +48,24 @@ _REPEATABLE = ("GET", "PATCH", "DELETE")
 
 Sleep = Callable[[float], Awaitable[None]]
 
-BeforeRetry = Callable[[], Awaitable[None]]
-"""Is called before a request is sent again; what it raises ends the trying."""
+
+class Hooks(NamedTuple):
+    """What a caller wants to be asked or told in the course of a request.
+
+    Attributes:
+        on_wait: called when the request has to wait.
+        before_retry: called before the request is sent again; what it raises ends the trying. While an attempt may
+            have been made, that is `OutcomeUnknown` to the caller.
+        before_sending: called right before each sending of what writes, in its slot, with the seconds within which it
+            is answered or given up; what it raises keeps it from being sent.
+    """
+
+    on_wait: OnWait | None = None
+    before_retry: Callable[[], Awaitable[None]] | None = None
+    before_sending: Callable[[float], Awaitable[None]] | None = None
+
+
+NO_HOOKS = Hooks()
 
 
 @dataclass
@@ -63,8 +80,7 @@ class _Request:
     path: str
     params: Mapping[str, int | str] | None
     body: Any
-    on_wait: OnWait | None
-    before_retry: BeforeRetry | None = None
+    hooks: Hooks
     lost: OutcomeUnknown | None = None
 
 
@@ -119,8 +135,7 @@ class Session:
         *,
         params: Mapping[str, int | str] | None = None,
         body: Any = None,
-        on_wait: OnWait | None = None,
-        before_retry: BeforeRetry | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> Any:
         """Send one request and give the JSON that came back, None for an empty response.
 
@@ -129,16 +144,14 @@ class Session:
             path: the path under the base URL, such as `/api/v4/customers/segments`.
             params: the query.
             body: what to send as JSON.
-            on_wait: called when the request has to wait.
-            before_retry: called before the request is sent again; while an attempt may have been made, what it raises
-                is `OutcomeUnknown` to the caller.
+            hooks: what is called meanwhile.
 
         Raises:
             Unavailable: no usable answer, and the request cannot have changed anything.
             OutcomeUnknown: a write was sent, and no usable answer came.
             Refused: the API said no; see its subclasses.
         """
-        request = _Request(method, path, params, body, on_wait, before_retry)
+        request = _Request(method, path, params, body, hooks)
         until = self._clock() + MAX_RETRYING
         try:
             return await self._attempt(request)
@@ -207,16 +220,19 @@ class Session:
         method, path = request.method, request.path
         started = self._clock()
         try:
-            async with self._limiter.reserve(request.on_wait) as slot:
+            async with self._limiter.reserve(request.hooks.on_wait) as slot:
                 token = token or await self._tokens.token()
                 self.base_url = base_url = self._tokens.base_url or self.base_url
+                slot = self._round_trip.timed(slot)
+                if method != "GET" and request.hooks.before_sending is not None:
+                    slot = slot.then(partial(request.hooks.before_sending, self._http.timeout))
                 response = await self._http.send(
                     method,
                     base_url + path,
                     headers={"Authorization": f"Bearer {token.get_secret_value()}"},
                     params=request.params,
                     body=request.body,
-                    slot=self._round_trip.timed(slot),
+                    slot=slot,
                 )
         except TransportError as lost:
             if method == "GET" or not lost.sent:
@@ -240,8 +256,8 @@ class Session:
         async def report_wait(state: "RetryCallState") -> None:
             seconds = state.next_action.sleep if state.next_action else 0.0
             logger.info("Trying again in %.1f s", seconds)
-            if request.on_wait is not None:
-                await request.on_wait(seconds, message("amoCRM, to try again"))
+            if request.hooks.on_wait is not None:
+                await request.hooks.on_wait(seconds, message("amoCRM, to try again"))
 
         return AsyncRetrying(
             sleep=self._sleep,
@@ -259,10 +275,10 @@ def _may_have_moved(response: Response) -> bool:
 
 
 async def _check_before_retry(request: _Request) -> None:
-    if request.before_retry is None:
+    if request.hooks.before_retry is None:
         return
     try:
-        await request.before_retry()
+        await request.hooks.before_retry()
     except Exception as error:
         if (lost := request.lost) is not None:
             raise OutcomeUnknown(lost.reason, settled=lost.settled, hint=lost.hint) from error

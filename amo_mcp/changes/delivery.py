@@ -5,7 +5,7 @@ account does not tell is `OutcomeUnknown`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Unavailable
@@ -36,11 +36,20 @@ def _is_batched(step: Step) -> bool:
     return isinstance(step, Create) and step.kind == "status"
 
 
-async def deliver(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
-    """Send the steps of one batch; a creation that was surely not made is sent once more.
+class Delivered(NamedTuple):
+    """The steps of a batch, done.
 
-    Returns:
-        The steps, done, each with the entity as the API answered it.
+    Attributes:
+        steps: each with the entity as the API answered it, or as it was found.
+        answered: whether they were answered; else they were found in the account.
+    """
+
+    steps: list[Step]
+    answered: bool
+
+
+async def deliver(client: AmoClient, steps: Sequence[Step]) -> Delivered:
+    """Send the steps of one batch; a creation that was surely not made is sent once more.
 
     Raises:
         OutcomeUnknown: whether it was made cannot be determined.
@@ -51,14 +60,14 @@ async def deliver(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
     while True:
         attempts -= 1
         try:
-            return await _send(client, steps)
+            return Delivered(await _send(client, steps), answered=True)
         except OutcomeUnknown as lost:
             try:
                 done = await verify_write(client, steps)
             except AmoError as error:
                 raise lost from error
             if done is not None:
-                return done
+                return Delivered(done, answered=False)
             if not lost.settled:
                 raise
             if not attempts:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.journal import JournalUnusable
+from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Create, Kind, Step
@@ -29,16 +30,22 @@ class LimitReached(Exception):
 
 @dataclass(eq=False)
 class Stopped(Exception):
-    """The server ended while a change was under way.
+    """The server ended while a change was under way, or somebody asked for the change to stop.
 
     Attributes:
         sent: whether a step was being sent and was not answered in time, so that it may have been made.
+        asked: whether somebody asked for it.
     """
 
     sent: bool = False
+    asked: bool = False
 
 
-Failed = AmoError | TargetChanged | JournalUnusable | Stopped
+class CreatedTwice(Exception):
+    """A process that had lost the change created something again, or may have; the steps name every id."""
+
+
+Failed = AmoError | TargetChanged | JournalUnusable | LeaseLost | Stopped | CreatedTwice
 """Why a change stops before its end."""
 
 

@@ -1,17 +1,20 @@
 """A confirmed change, from the comparison with the account to what came of it."""
 
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from amo_mcp.changes.delivery import spans
-from amo_mcp.changes.execution import Execution, Failed, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
+from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.run import Means, Run, as_pending
-from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, read_targets
+from amo_mcp.changes.run import Means, Run
+from amo_mcp.changes.snapshot import Snapshot, TargetChanged, check_definitions, drift, read_targets
 from amo_mcp.changes.steps import Create, Step, exceeds_limit
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import message
@@ -27,7 +30,7 @@ class Executor(Means):
 
     turns: Turns = field(default_factory=Turns)
 
-    async def execute(self, tool: str, change: PendingChange) -> Execution:
+    async def execute(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Execution:
         """Do one step after the other (`Run.carry_on`), once the targets were compared with what was agreed to.
 
         Returns:
@@ -44,11 +47,11 @@ class Executor(Means):
             OutcomeUnknown: a change of one step may have been made; the record says so.
             AmoError: any other one; nothing was done.
         """
-        async with self.begin(tool, change) as run:
+        async with self.begin(tool, change, asked) as run:
             return concluded(await run.carry_on())
 
     @asynccontextmanager
-    async def begin(self, tool: str, change: PendingChange) -> AsyncIterator[Run]:
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> AsyncIterator[Run]:
         """A change that is compared with the account and recorded, its first batch about to be sent.
 
         Within the context no other change of its targets begins in this process. It raises what `execute` does before
@@ -68,15 +71,20 @@ class Executor(Means):
             # The first batch is pending with the record itself: that saves a commit for each change of one step.
             first = next(spans(change.steps)).stop
             steps = [*as_pending(change.steps[:first], snapshot), *change.steps[first:]]
-            lease = await self.journal.begin(tool, replace(change, steps=tuple(steps)))
+            lease = await self.journal.begin(tool, replace(change, steps=tuple(steps)), asked)
             yield Run(self, lease, steps, snapshot, read_at)
+
+    @asynccontextmanager
+    async def take_over(self, lease: Lease) -> AsyncIterator[Run]:
+        """A change that another process began, and that this one has claimed, ready to be carried on; as `begin`."""
+        async with self.turns.taken(lease.record.steps, self._report_turn):
+            # It is read when a step is prepared.
+            yield Run(self, lease, [*lease.record.steps], Snapshot({}), -math.inf)
 
     def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
         if differences := drift(change.steps, snapshot, zone=self.zone):
             raise TargetChanged(differences)
-        definitions = {field.id: field for field in snapshot.fields}
-        if any(definitions.get(field.id) != field for field in change.fields):
-            raise TargetChanged(reason="The definition of a custom field has changed.")
+        check_definitions(change.fields, snapshot.fields)
 
     async def _report_turn(self) -> None:
         if self.report is not None:
@@ -95,7 +103,7 @@ def concluded(execution: Execution) -> Execution:
 def _error_of(execution: Execution, failure: Failed) -> Exception:
     """What is raised when a change stopped: the failure itself, where it says what came of the change."""
     is_unclear = len(execution.record.steps) > 1 and any(step.outcome == "unknown" for step in execution.not_done)
-    if execution.done or is_unclear or isinstance(failure, JournalUnusable):
+    if execution.done or is_unclear or isinstance(failure, (JournalUnusable, CreatedTwice)):
         return PartlyDone(execution, failure)
     return failure
 

@@ -87,6 +87,24 @@ def still_open(recorded: Sequence[Step], found: Mapping[int, Step]) -> dict[int,
     return {position: step for position, step in found.items() if recorded[position].outcome == "pending"}
 
 
+def with_late(step: Step, late: Sequence[Entity | None]) -> Step:
+    """A step with what was created for it under a lease that had been lost; None is what may have been created.
+
+    One creation that is known is what was wanted. Of any more it is unknown which of them is, and whether all are told.
+    """
+    if not isinstance(step, Create) or not late:
+        return step
+    made = {entity.id: entity for entity in (step.after, *late) if entity is not None}
+    is_clear = None not in late and step.outcome not in ("pending", "unknown")
+    if not made:
+        return step.with_outcome("unknown")
+    first, *others = made.values()
+    if is_clear and not others:
+        return step.done(first)
+    also = (*(entity.id for entity in others), *(() if is_clear else (None,)))
+    return replace(step, outcome="unknown", after=first, also=also)
+
+
 @dataclass(frozen=True)
 class _Event:
     """What the later change `number` made of the step at `position`.

@@ -10,9 +10,10 @@ reads the account, and records what came of them (`settle`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from amo_mcp.changes.history import RecreatedIds
+from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.steps import Step
@@ -43,24 +44,6 @@ class StorageUnavailable(JournalUnusable):
 
 class UndoneMeanwhile(Exception):
     """What was to be undone is undone already, or is being undone at this moment."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to carry out a change, and to record what comes of it; one process has it at a time.
-
-    Attributes:
-        record: the change as it is recorded when the lease is taken; its status is "running".
-        change: the same as it was asked for, with the steps of the record.
-    """
-
-    record: ChangeRecord
-    change: PendingChange
-
-    @property
-    def id(self) -> str:
-        """The id of the change."""
-        return self.record.id
 
 
 @dataclass(frozen=True)
@@ -128,7 +111,7 @@ class Journal(Protocol):
     comes after it. Writes of several processes come one after the other, and each sees what the one before it left.
     """
 
-    async def begin(self, tool: str, change: PendingChange) -> Lease:
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
         """Record a change that is about to be made; it is durable when this returns, so that its steps may be sent.
 
         The plan is used up atomically with the record: of several processes that apply one plan at once, one begins.
@@ -138,6 +121,7 @@ class Journal(Protocol):
         Args:
             tool: the tool that does it.
             change: what was agreed to; the steps that are sent first are pending.
+            asked: who asked for it; kept where several people share the journal.
 
         Raises:
             PlanUsed: the plan was carried out already.
@@ -145,14 +129,30 @@ class Journal(Protocol):
         """
         ...
 
-    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(
+        self,
+        lease: Lease,
+        steps: Mapping[int, Step],
+        status: ChangeStatus | None = None,
+        reason: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Record what is known now of some steps, by position; durable when this returns. With a status it has ended.
 
         The plan of a change that failed and of which no step is done can be applied again, atomically with this.
 
+        Args:
+            lease: under which the change is carried out.
+            steps: what is known.
+            status: what it ended with.
+            reason: why it stopped before its end (`changes.reasons`); kept where processes share the journal.
+
+        Returns:
+            Whether somebody asked for it to stop.
+
         Raises:
             JournalUnusable: as everywhere, here with `begun`; also when the change is not in the journal any more, or
                 is not as this journal left it, as when an old copy has taken the file's place.
+            LeaseLost: another process has taken the change over.
         """
         ...
 

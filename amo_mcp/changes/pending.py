@@ -34,6 +34,11 @@ class PendingChange:
     undone_at: float = 0.0
     not_restored: tuple[Message, ...] = ()
 
+    @property
+    def is_run(self) -> bool:
+        """Whether it outlives its call where processes share the journal: a plan or an undo; else it is one request."""
+        return self.plan_id is not None or self.undoes is not None
+
 
 def pending_to_record(change: PendingChange) -> dict[str, Any]:
     """A pending change as JSON, losing nothing."""

@@ -29,6 +29,7 @@ class ChangeRecord:
         at: when it was begun, in Unix seconds.
         tool: the tool that did it.
         undoes: the change that it took back, when it is an undo.
+        by: who asked for it, where several people share the journal.
     """
 
     id: str
@@ -37,6 +38,7 @@ class ChangeRecord:
     steps: tuple[Step, ...]
     status: ChangeStatus
     undoes: str | None = None
+    by: str | None = None
 
 
 def overall_status(steps: Iterable[Step]) -> ChangeStatus:
@@ -55,9 +57,9 @@ def to_record(step: Step) -> dict[str, Any]:
     """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
     record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
     if not isinstance(step, Create):
-        record["before"] = _whole(step.before)
+        record["before"] = entity_to_record(step.before)
     if not isinstance(step, Delete):
-        record["after"] = None if step.after is None else _whole(step.after)
+        record["after"] = None if step.after is None else entity_to_record(step.after)
         record["payload"] = payload_of(step)
     if isinstance(step, Create):
         record["existing_ids"] = list(step.existing_ids)
@@ -84,6 +86,12 @@ def from_record(record: Mapping[str, Any]) -> Step:
     return Update(before, patch.model_validate(record["payload"]), places, place, after=after, **known)
 
 
-def _whole(entity: Entity) -> dict[str, Any]:
+def entity_to_record(entity: Entity) -> dict[str, Any]:
+    """An entity as JSON, losing nothing."""
     dumped = entity.model_dump(mode="python", exclude_unset=True)
     return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in dumped.items()}
+
+
+def entity_from_record(kind: Kind, record: Mapping[str, Any]) -> Entity:
+    """The entity of a record that `entity_to_record` made."""
+    return _MODELS[kind][0].model_validate(record)

@@ -8,6 +8,7 @@ account tells what came of it.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,22 +18,31 @@ import anyio.lowlevel
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.delivery import deliver, spans
+from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
 from amo_mcp.changes.execution import Execution, Failed, Stopped
-from amo_mcp.changes.journal import Journal, JournalUnusable, Lease
-from amo_mcp.changes.positions import Place, can_be_told, position_back
+from amo_mcp.changes.journal import Journal, JournalUnusable
+from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
+from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
+from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
-from amo_mcp.changes.snapshot import Snapshot, TargetChanged, drift, on_account, read_snapshot, read_targets
-from amo_mcp.changes.steps import Create, Delete, Step, Update, moves_status, summary_of
+from amo_mcp.changes.snapshot import (
+    Snapshot,
+    TargetChanged,
+    check_definitions,
+    drift,
+    read_all,
+    read_snapshot,
+    read_targets,
+)
+from amo_mcp.changes.steps import Create, Delete, Entity, Step, summary_of
 from amo_mcp.changes.stop import Stop
 from amo_mcp.language import Message, message
-from amo_mcp.text import quote
 
 logger = logging.getLogger(__name__)
 
-MAX_SNAPSHOT_AGE = 2.0
-"""Seconds after which the account is read again before the next step is compared with it."""
+_MAX_RENEWALS = 3
+"""How often a lease is renewed that takes too long to renew."""
 
 Report = Callable[[float, float | None, Message], Awaitable[None]]
 """Reports how far a call is: progress, its total where that is known, and a message."""
@@ -73,6 +83,7 @@ class Run:
         steps: every step with what is known of it by now; the batch that is sent first is pending.
         snapshot: the account as it was read last.
         read_at: when reading it began, in monotonic seconds.
+        is_to_stop: whether somebody asked for it to stop.
     """
 
     means: Means
@@ -80,29 +91,68 @@ class Run:
     steps: list[Step]
     snapshot: Snapshot
     read_at: float
+    is_to_stop: bool = False
 
     async def carry_on(self) -> Execution:
         """Send one batch after the other; the first that fails is the last. What came of them is in the journal.
 
         A cancellation stops between two batches: what was sent is brought to its end and recorded. So does a stop, and
-        what was not answered within its seconds stays pending in the record, to be found out by the next process.
+        what was not answered within its seconds stays pending in the record, to be found out by the next process. Where
+        processes share the journal, the next one goes on with a run that a stop or a cancellation left: "running" is
+        the status of what is returned then, as it is when the lease was lost.
         """
         failure: Failed | None = None
+        is_cancelled = False
         try:
             with self.means.stop.interruptible() as going_on:
+                await self._look_up()
                 for span in spans(self.steps):
-                    await self._batch(span)
-                    await anyio.lowlevel.checkpoint()
-                    await self.means.report_step(span.stop, self.steps)
+                    if self.steps[span.start].outcome != "done":
+                        await self._batch(span)
+                        await anyio.lowlevel.checkpoint()
+                        await self.means.report_step(span.stop, self.steps)
             if going_on.cancel_called and any(step.outcome == "planned" for step in self.steps):
                 failure = Stopped()
-        except (AmoError, TargetChanged, JournalUnusable, Stopped) as error:
+        except (AmoError, TargetChanged, JournalUnusable, LeaseLost, Stopped) as error:
             failure = error
+        except anyio.get_cancelled_exc_class():
+            is_cancelled = True
+            raise
         finally:
-            status = overall_status(self.steps)
             with anyio.CancelScope(shield=True):
-                await self._end(status)
+                status = await self._leave(failure, is_cancelled=is_cancelled)
         return Execution(replace(self.lease.record, steps=tuple(self.steps), status=status), failure)
+
+    async def _look_up(self) -> None:
+        """Find out what came of what the process before had sent; of a run, what was surely not made is planned again.
+
+        Raises:
+            OutcomeUnknown: the account does not tell.
+            TargetChanged: the definition of a custom field has changed since.
+            AmoError: it cannot be read.
+            Stopped: it was not made, and nobody waits for it any more.
+        """
+        if self.lease.epoch == 1:
+            return
+        for span in spans(self.steps):
+            batch = self.steps[span.start : span.stop]
+            if batch[0].outcome != "pending":
+                continue
+            failure: OutcomeUnknown | Stopped | None = None
+            try:
+                found = await verify_write(self.means.client, batch)
+            except Indeterminate:
+                found = [step.with_outcome("unknown") for step in batch]
+                failure = OutcomeUnknown("does not show what came of it, and the process that sent it is gone")
+            if found is None:
+                found = [step.with_outcome("planned" if self.lease.change.is_run else "failed") for step in batch]
+                failure = None if self.lease.change.is_run else Stopped()
+            await self._note(span, found)
+            self.steps[span.start : span.stop] = found
+            if failure is not None:
+                raise failure
+        if self.lease.change.fields:
+            check_definitions(self.lease.change.fields, await self.means.client.segment_fields())
 
     async def _batch(self, span: range) -> None:
         """Compare, record, send and record the steps that go in one request.
@@ -110,12 +160,16 @@ class Run:
         Raises:
             TargetChanged: somebody changed a target meanwhile.
             JournalUnusable: what came of them, or that they are sent, cannot be recorded.
+            LeaseLost: another process has taken the change over.
             AmoError: why they failed, or why the account cannot be read.
-            Stopped: they were not answered within the seconds of a stop.
+            Stopped: they were not answered within the seconds of a stop, or somebody asked for the run to stop.
         """
         is_recorded = self.steps[span.start].outcome == "pending"
+        if self.is_to_stop and not is_recorded:
+            raise Stopped(asked=True)
         pending = None if is_recorded else await self._prepare(span)
         failure: AmoError | TargetChanged | Stopped | None = None
+        is_answered = False
         with anyio.CancelScope(shield=True):
             if pending is not None:
                 await self._note(span, pending)
@@ -123,8 +177,7 @@ class Run:
             batch = self.steps[span.start : span.stop]
             try:
                 with self.means.stop.sending() as sending:
-                    client = self.means.client.checking(partial(self._check_again, batch))
-                    batch = await deliver(client, batch)
+                    batch, is_answered = await deliver(self._client_for(batch), batch)
                 if sending.cancelled_caught:
                     failure = Stopped(sent=True)
             except (Refused, Unavailable, TargetChanged) as error:
@@ -135,6 +188,10 @@ class Run:
             try:
                 # Recorded before the event is published: who hears of a change can read it in the journal.
                 await self._note(span, batch)
+            except LeaseLost:
+                if isinstance(batch[0], Create) and batch[0].outcome != "failed":
+                    await self._note_late(span, batch, is_answered=is_answered)
+                raise
             finally:
                 if batch[0].outcome != "failed":
                     ids = tuple(step.target_id for step in batch if step.target_id is not None)
@@ -142,6 +199,45 @@ class Run:
                     await self.means.events.publish(event)
         if failure is not None:
             raise failure
+
+    def _client_for(self, batch: Sequence[Step]) -> AmoClient:
+        fence = None if self.lease.shared is None else self._fence
+        return self.means.client.hooked(before_retry=partial(self._check_again, batch), before_sending=fence)
+
+    async def _fence(self, seconds: float) -> None:
+        """Let nobody take the change over while a request that is about to be sent may arrive, for so many seconds.
+
+        Raises:
+            LeaseLost: somebody has.
+            JournalUnusable: that cannot be found out now.
+        """
+        assert self.lease.shared is not None
+        for _ in range(_MAX_RENEWALS):
+            began = self.means.clock()
+            self.is_to_stop = await self.lease.shared.renew(self.lease)
+            if self.means.clock() - began < self.lease.shared.seconds - seconds:
+                return
+        raise JournalUnusable("the lease of a change cannot be renewed in time", begun=True)
+
+    async def _note_late(self, span: range, batch: Sequence[Step], *, is_answered: bool) -> None:
+        """Record what was created although another process had taken the change over by then."""
+        assert self.lease.shared is not None
+        late: dict[int, list[Entity | None]] = {}
+        for position, step in zip(span, batch, strict=True):
+            if is_answered and isinstance(step, Create):
+                late[position] = [step.after]
+            elif isinstance(step, Create):
+                # It may also arrive only after this look.
+                late[position] = [*await self._namesakes(step), None]
+        await self.lease.shared.note_late(self.lease, late)
+
+    async def _namesakes(self, creation: Create) -> list[Entity]:
+        """What has appeared in the account under the name of a creation, as far as it can be read."""
+        try:
+            listed = await read_all(self.means.client, creation.kind)
+        except AmoError:
+            return []
+        return [one for one in listed if one.name == creation.name and one.id not in creation.existing_ids]
 
     async def _prepare(self, span: range) -> list[Step]:
         """The steps as they are recorded before they are sent, on the account as it is now."""
@@ -169,50 +265,35 @@ class Run:
             raise TargetChanged(differences)
 
     async def _note(self, span: range, steps: Sequence[Step]) -> None:
-        await self.means.journal.note(self.lease, dict(zip(span, steps, strict=True)))
+        self.is_to_stop = await self.means.journal.note(self.lease, dict(zip(span, steps, strict=True)))
 
-    async def _end(self, status: ChangeStatus) -> None:
+    async def _leave(self, failure: Failed | None, *, is_cancelled: bool) -> ChangeStatus:
+        """Record the end of the change, or leave it to the next process, where that can go on with it."""
+        status, shared = overall_status(self.steps), self.lease.shared
+        if isinstance(failure, LeaseLost):
+            return "running"
+        if shared is not None and (isinstance(failure, JournalUnusable) or _is_on_its_way(failure)):
+            shared.let_lapse(self.lease)
+            return "running"
+        is_interrupted = is_cancelled or (isinstance(failure, Stopped) and not failure.asked)
+        if shared is not None and self.lease.change.is_run and is_interrupted and status == "interrupted":
+            await self._give_back(shared)
+            return "running"
         try:
-            await self.means.journal.note(self.lease, {}, status)
-        except JournalUnusable as error:
+            reason = None if failure is None or shared is None else reason_to_record(failure)
+            await self.means.journal.note(self.lease, {}, status, reason)
+        except (JournalUnusable, LeaseLost) as error:
             # What came of the steps is in the journal, or is why the change stopped; recovery finds the end from them.
-            logger.warning("The end of the change %s could not be recorded: %s", self.lease.id, error.reason)
+            logger.warning("The end of the change %s could not be recorded: %r", self.lease.id, error)
         await self.means.events.publish(ChangeEvent("journal"))
+        return status
+
+    async def _give_back(self, shared: RunStore) -> None:
+        # Where that fails, it lapses.
+        with suppress(JournalUnusable):
+            await shared.give_back(self.lease)
+            await self.means.events.publish(ChangeEvent("journal"))
 
 
-def is_read_before(steps: Sequence[Step], span: range) -> bool:
-    """Whether the account is read right before these steps, however young the last reading is.
-
-    Customers may have entered a segment that is to be deleted, and our own changes give the statuses other positions.
-    """
-    step = steps[span.start]
-    others = any(earlier.kind == "status" for earlier in steps[: span.start])
-    return span.start > 0 and (isinstance(step, Delete) or (moves_status(step) and others))
-
-
-def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step] = ()) -> list[Step]:
-    """The steps as they are recorded before they are sent: with what is really there now, and with today's positions.
-
-    Raises:
-        TargetChanged: where a status is to come back to cannot be told any more.
-    """
-    created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
-    pending: list[Step] = []
-    for step in on_account(batch, snapshot):
-        if isinstance(step, Create):
-            hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
-            existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
-            pending.append(replace(step, existing_ids=existing, outcome="pending"))
-        elif isinstance(step, Update) and step.place is not None:
-            pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))
-        else:
-            pending.append(step.with_outcome("pending"))
-    return pending
-
-
-def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:
-    """The step with the position that leads to its place among the statuses as they are."""
-    if not can_be_told(snapshot.places, place):
-        raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")
-    position = position_back(snapshot.places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
-    return replace(step, patch=step.patch.model_copy(update={"sort": position}))
+def _is_on_its_way(failure: Failed | None) -> bool:
+    return isinstance(failure, Stopped) and failure.sent

@@ -80,6 +80,13 @@ class TargetChanged(Exception):
         self.reason = reason
 
 
+def check_definitions(shown: Iterable[CustomField], now: Iterable[CustomField]) -> None:
+    """Raise TargetChanged unless the custom fields are defined as a person was shown them."""
+    definitions = {field.id: field for field in now}
+    if any(definitions.get(field.id) != field for field in shown):
+        raise TargetChanged(reason="The definition of a custom field has changed.")
+
+
 async def read_all(client: AmoClient, kind: Kind) -> Listing[Segment] | Listing[Status]:
     """All entities of a kind that can be read."""
     return await client.segments() if kind == "segment" else await client.statuses()

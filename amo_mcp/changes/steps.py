@@ -101,11 +101,13 @@ class Create(_Writes):
     Attributes:
         draft: what is sent.
         existing_ids: all entities of the kind just before the creation; one that is not among them is new.
+        also: what else it created, and nobody wanted: ids, None where there may be one (`history.with_late`).
     """
 
     action: ClassVar[Action] = "create"
     draft: SegmentDraft | StatusDraft
     existing_ids: tuple[int, ...] = ()
+    also: tuple[int | None, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -194,8 +196,16 @@ def title_of(step: Step) -> Message:
 
 def summary_of(step: Step) -> Message:
     """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
-    title = title_of(step)
-    return title if step.target_id is None else message("{title} (id {id})", title=title, id=step.target_id)
+    title, also = title_of(step), step.also if isinstance(step, Create) else ()
+    ids = [one for one in (step.target_id, *also) if one is not None]
+    match ids:
+        case []:
+            return title
+        case [only] if also:
+            return message("{title} (id {id}, perhaps created twice)", title=title, id=only)
+        case [only]:
+            return message("{title} (id {id})", title=title, id=only)
+    return message("{title} (created twice, ids {ids})", title=title, ids=", ".join(map(str, ids)))
 
 
 def customers_affected(steps: Iterable[Step]) -> int:

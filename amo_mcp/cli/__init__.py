@@ -1,7 +1,7 @@
 """Names the commands; a command's file is imported only when that command runs."""
 
 import errno
-import sys
+import os
 from importlib import import_module
 
 import click
@@ -35,17 +35,14 @@ class _Commands(click.Group):
 
     @override
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; that nothing can be printed any more is raised by itself, wherever that was noticed."""
+        """Run the command; when nobody reads what it prints any more (`| head`), click ends it without a word."""
         try:
             return super().invoke(ctx)
         except BaseExceptionGroup as group:
-            unwritten, others = group.split(lambda error: getattr(error, "errno", 0) in (errno.EPIPE, errno.ENOSPC))
-            if unwritten is None or others is not None:
+            broken, others = group.split(BrokenPipeError)
+            if broken is None or others is not None:
                 raise
-            error: BaseException = unwritten
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from None
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,11 +70,6 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The console script; when nobody reads what it prints any more (`| head`), click ends it without a word."""
+    """The console script."""
     startup.begin()
-    try:
-        cli()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        sys.exit(f"Error: nothing more can be written ({error.strerror})")
+    cli()

@@ -147,7 +147,8 @@ class Asker:
 
     async def settle(self, approval: Approval, result: Execution | BaseException) -> None:
         """Let the page show what came of a yes, or why nothing did."""
-        if question := self.page.questions.of(approval.id):
+        is_under_way = isinstance(result, Execution) and result.record.status == "running"
+        if not is_under_way and (question := self.page.questions.of(approval.id)):
             done = len(result.done) if isinstance(result, Execution) else 0
             question.end(outcome_of(result), done)
 

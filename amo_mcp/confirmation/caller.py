@@ -37,6 +37,12 @@ class Caller:
         return hashlib.sha256(json.dumps(vars(self)).encode()).hexdigest()
 
 
+def name_of_caller() -> str | None:
+    """What the others call who makes this call; None where nobody signs in."""
+    token = get_access_token()
+    return None if token is None or token.claims is None else token.claims.get("name")
+
+
 def caller_of(ctx: Ctx) -> Caller:
     """Who makes this call."""
     if (token := get_access_token()) and token.subject:

@@ -8,8 +8,9 @@ from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.differences import Difference, described
-from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.execution import CreatedTwice, Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable, UndoneMeanwhile
+from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import LIMITS, PLURALS, summary_of
@@ -126,6 +127,22 @@ def explain(error: Exception) -> Failure | None:
                 "list_changes finds out whether it was made, once the server runs again.",
                 effect="It may or may not have been made.",
             )
+        case Stopped(asked=True):
+            return Failure("declined", "A person stopped it before this step.", "Do not go on with it unasked.")
+        case CreatedTwice():
+            return Failure(
+                "outcome_unknown",
+                "A server that was held up sent a creation again after another one had taken the change over.",
+                "Show the person what not_done says: they decide what stays, and the rest can be deleted.",
+                effect="It was made, perhaps twice.",
+            )
+        case LeaseLost():
+            return Failure(
+                "outcome_unknown",
+                "This server was held up while it made the change, and another one finds out what came of it.",
+                "list_changes shows it within a minute.",
+                effect="It may or may not have been made.",
+            )
         case Stopped():
             return Failure("unavailable", "The server was stopped before it could do this.", "Call again later.")
         case PlanUsed():
@@ -219,7 +236,8 @@ def _partly_done(error: PartlyDone) -> Failure:
     effect = worded.effect
     if effect == NOT_RECORDED:
         effect = "What was done stays." if done else NOTHING_CHANGED
-    if any(step.outcome == "unknown" for step in error.execution.not_done):
+    is_unclear = any(step.outcome in ("pending", "unknown") for step in error.execution.not_done)
+    if is_unclear and not isinstance(error.failure, CreatedTwice):
         effect = "It may or may not have been made."
     is_lost = isinstance(error.failure, JournalUnusable)
     shown = "whether the change was recorded: only then it can be undone" if is_lost else "the change"

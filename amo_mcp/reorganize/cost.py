@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from amo_mcp.amocrm.ratelimit import REUSE_AFTER
 from amo_mcp.changes.delivery import spans
-from amo_mcp.changes.run import MAX_SNAPSHOT_AGE, is_read_before
+from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.steps import Create, Step, field_ids
 
 

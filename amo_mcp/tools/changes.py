@@ -23,7 +23,7 @@ from amo_mcp.language import Message, Texts, texts
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.paging import Cursor, cursor_after, parse_cursor
-from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
+from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, Watched, tool
 
 MAX_PAGE_SIZE = 100
 """Changes on one page at most."""
@@ -51,6 +51,7 @@ class Change(Output):
         Timestamp | None, Field(description="Kept for undo_change until then or longer, unless 10000 changes follow")
     ] = None
     steps: list[ChangeStep] | None = None
+    by: str | None = None
 
 
 class ChangeList(Output):
@@ -117,6 +118,7 @@ def change_of(record: ChangeRecord, kept_until: float) -> Change:
         status=record.status,
         undo_until=datetime.fromtimestamp(int(kept_until), UTC) if can_be_undone else None,
         steps=steps if len(steps) > 1 else None,
+        by=None if record.by is None else sanitize(record.by, 100),
     )
 
 
@@ -124,11 +126,13 @@ def change_of(record: ChangeRecord, kept_until: float) -> Change:
 async def undo_change(
     change_id: Annotated[Text, Field(description="From list_changes or from the answer of a change")],
     account: CurrentAccount,
-) -> Confirm[Undone]:
+) -> Confirm[Undone] | Watched:
     """Take back (revert) a change and restore what was, after a person has confirmed it.
 
     Reports what cannot be restored; refuses to overwrite later edits.
     """
+    if run := await account.run_of(undoes=change_id):
+        return Watched(run)
     await account.recover()
     record = await account.journal.change(change_id)
     if record is None:

@@ -6,7 +6,7 @@ from mcp_types import ToolAnnotations
 from pydantic import ConfigDict, Field
 
 from amo_mcp.amocrm.inputs import Text
-from amo_mcp.tools.runtime.tool import Confirmed, CurrentCall, Output, tool
+from amo_mcp.tools.runtime.tool import Confirmed, CurrentCall, Output, Watched, tool
 
 
 class ConfirmedChange(Output):
@@ -26,12 +26,14 @@ class ConfirmedChange(Output):
 )
 async def confirm_change(
     approval_id: Annotated[Text, Field(description="From the error confirmation_required")], call: CurrentCall
-) -> Confirmed[ConfirmedChange]:
+) -> Confirmed[ConfirmedChange] | Watched:
     """Carry out a pending change exactly as previewed.
 
     With way page it waits for the person's answer in their browser. With way chat call it only after the person has
     seen the preview and said yes.
     """
+    if run := await call.account.run_of(approval_id=approval_id):
+        return Watched(run)
     return Confirmed(await call.confirm(approval_id))
 
 

@@ -19,7 +19,7 @@ from amo_mcp.reorganize.cost import Pace, cost_of
 from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan
 from amo_mcp.text import quote_given, sanitize
 from amo_mcp.tools.runtime.answers import Applied
-from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, tool
+from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, Watched, tool
 
 _MAX_LINE = 4000
 
@@ -75,9 +75,11 @@ async def plan_changes(
 @tool("Apply a plan", DESTRUCTIVE, on_board=True)
 async def apply_plan(
     plan_id: Annotated[Text, Field(description="From plan_changes")], call: CurrentCall
-) -> Confirm[Applied]:
+) -> Confirm[Applied] | Watched:
     """Carry out a plan after one confirmation by a person. It stops at the first failure and says what was done."""
     account = call.account
+    if run := await account.run_of(plan_id=plan_id):
+        return Watched(run)
     plan = await account.plans.plan(plan_id, call.caller.digest)
     if plan is None:
         raise Failure(

@@ -11,7 +11,7 @@ from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Proble
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Account, CreatedStatus, Customer, CustomField, Listing, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
-from amo_mcp.amocrm.session import BeforeRetry, Session
+from amo_mcp.amocrm.session import NO_HOOKS, Hooks, Session
 from amo_mcp.language import Message
 
 pytestmark = pytest.mark.anyio
@@ -41,11 +41,10 @@ class Scripted:
         *,
         params: dict[str, int] | None = None,
         body: Any = None,
-        on_wait: OnWait | None = None,
-        before_retry: BeforeRetry | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> Any:
         self.asked.append((method, path, params, body))
-        self.waiting.append(on_wait)
+        self.waiting.append(hooks.on_wait)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer

@@ -34,7 +34,7 @@ from amo_mcp.amocrm.errors import (
 from amo_mcp.amocrm.http import HttpTransport, Response
 from amo_mcp.amocrm.ratelimit import UNLIMITED, Slot
 from amo_mcp.amocrm.responses import MOVED_HINT
-from amo_mcp.amocrm.session import Session
+from amo_mcp.amocrm.session import Hooks, Session
 from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from amo_mcp.language import Message
 from amo_mcp.sandbox import ADMIN_TOKEN, Fault, Sandbox
@@ -330,7 +330,7 @@ async def test_a_short_wait_that_the_api_asks_for_is_waited_by_everybody(method:
         waits.append((seconds, str(reason)))
 
     async with opened(app=app, clock=clock, limiter=limiter) as session:
-        assert await session.request(method, SEGMENTS, on_wait=on_wait) == {"id": 1}
+        assert await session.request(method, SEGMENTS, hooks=Hooks(on_wait)) == {"id": 1}
     assert (len(app.asked), clock.slept, limiter.paused) == (2, [wait], [wait])
     assert waits == [(wait, "amoCRM, to try again")]
 

@@ -242,7 +242,7 @@ async def delivered(sandbox: Sandbox, *steps: Step) -> Sent:
     http = HttpTransport(timeout=20, app=sandbox.app)
     result: list[Step] | Exception
     try:
-        result = await deliver(AmoClient(session_at("http://127.0.0.1", http)), steps)
+        result, _ = await deliver(AmoClient(session_at("http://127.0.0.1", http)), steps)
     except (OutcomeUnknown, Unavailable) as error:
         result = error
     finally:

@@ -18,7 +18,8 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.events import ChangeEvent
 from amo_mcp.changes.execution import Execution, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.executor import Executor, check_room
-from amo_mcp.changes.journal import JournalUnusable, Lease, UndoneMeanwhile
+from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
+from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanUsed
 from amo_mcp.changes.positions import Place, places_of
@@ -52,20 +53,27 @@ class LoggingJournal(SqliteJournal):
         self.fails_at: str | None = None
 
     @override
-    async def begin(self, tool: str, change: PendingChange) -> Lease:
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
         entry = "begin " + " ".join(step.outcome for step in change.steps)
         await self._reach(entry)
-        lease = await super().begin(tool, change)
+        lease = await super().begin(tool, change, asked)
         self.log.append(entry)
         return lease
 
     @override
-    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(
+        self,
+        lease: Lease,
+        steps: Mapping[int, Step],
+        status: ChangeStatus | None = None,
+        reason: Mapping[str, Any] | None = None,
+    ) -> bool:
         outcomes = [f"{position} {step.outcome}" for position, step in steps.items()]
         entry = "note " + " ".join(outcomes or [str(status)])
         await self._reach(entry)
-        await super().note(lease, steps, status)
+        is_to_stop = await super().note(lease, steps, status, reason)
         self.log.append(entry)
+        return is_to_stop
 
     async def _reach(self, entry: str) -> None:
         await anyio.lowlevel.checkpoint()

@@ -47,7 +47,7 @@ class Watched:
         if self._failure:
             raise self._failure
 
-    def checking(self, _: object) -> "Watched":
+    def hooked(self, **_: object) -> "Watched":
         return self
 
     async def update_segment(self, segment_id: int, patch: SegmentPatch) -> Segment:

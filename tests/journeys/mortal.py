@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import override
 
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.journal import Journal, Lease, Unsettled
+from amo_mcp.changes.journal import Journal, Unsettled
+from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanStore
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
@@ -99,14 +101,20 @@ class MortalJournal(Journal):
         self.plans = _MortalPlanStore(plans, switch)
 
     @override
-    async def begin(self, tool: str, change: PendingChange) -> Lease:
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
         async with self._switch.around():
-            return await self._journal.begin(tool, change)
+            return await self._journal.begin(tool, change, asked)
 
     @override
-    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(
+        self,
+        lease: Lease,
+        steps: Mapping[int, Step],
+        status: ChangeStatus | None = None,
+        reason: Mapping[str, Any] | None = None,
+    ) -> bool:
         async with self._switch.around():
-            await self._journal.note(lease, steps, status)
+            return await self._journal.note(lease, steps, status, reason)
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:

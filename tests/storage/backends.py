@@ -7,6 +7,10 @@ from time import time
 from amo_mcp.changes.journal import Journal, Retention
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.paths import StateDir
+from amo_mcp.storage.postgres.database import Database as PostgresDatabase
+from amo_mcp.storage.postgres.journal import PostgresJournal
+from amo_mcp.storage.postgres.plans import PostgresPlanStore
+from amo_mcp.storage.postgres.runs import PostgresRunStore
 from amo_mcp.storage.sqlite.database import Database, MemoryDatabase
 from amo_mcp.storage.sqlite.journal import SqliteJournal
 from amo_mcp.storage.sqlite.plans import SqlitePlanStore
@@ -14,6 +18,7 @@ from amo_mcp.storage.sqlite.plans import SqlitePlanStore
 ACCOUNT_ID = 28805383
 BASE_URL = "https://example.amocrm.ru"
 FILE = f"journal-{ACCOUNT_ID}.sqlite"
+LEASE = 30.0
 LEGACY_FILE = "journal-example.amocrm.ru.sqlite"
 
 Opened = tuple[Journal, PlanStore]
@@ -57,3 +62,12 @@ def _opened(
 ) -> Opened:
     journal = SqliteJournal(database, clock=clock, uptime=uptime or clock, retention=retention)
     return journal, SqlitePlanStore(database, clock=clock)
+
+
+def open_postgres(
+    database: PostgresDatabase, *, clock: Callable[[], float] = time, retention: Retention | None = None
+) -> Opened:
+    """A journal in a database, as a replica of its own would open it."""
+    runs = PostgresRunStore(database, account_id, seconds=LEASE)
+    journal = PostgresJournal(database, account_id, runs, clock=clock, retention=retention)
+    return journal, PostgresPlanStore(database, account_id, clock=clock)

@@ -6,7 +6,7 @@ from typing import Any
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
-from amo_mcp.changes.journal import Lease
+from amo_mcp.changes.leases import Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update

@@ -143,16 +143,6 @@ async def test_a_settled_change_has_what_was_found_of_its_pending_steps_and_noth
     assert await journal.unsettled() == []
 
 
-async def test_a_change_that_was_broken_off_before_its_next_step_is_interrupted_when_it_is_settled(
-    journal: Journal,
-) -> None:
-    record = await recorded(journal, DONE, RENAME, status="running")
-    assert [left.record for left in await journal.unsettled()] == [replace(record, status="running")]
-    await journal.settle(record.id, {})
-    assert await journal.change(record.id) == replace(record, status="interrupted")
-    assert await journal.unsettled() == []
-
-
 async def test_what_an_undo_took_back_is_undone_and_the_undo_of_that_undo_makes_it_again(journal: Journal) -> None:
     plan = await recorded(journal, created(96, "A"), updated("B"), deleted())
     undo = await recorded(

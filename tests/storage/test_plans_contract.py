@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from amo_mcp.amocrm.models import CustomField
-from amo_mcp.changes.journal import Journal, Lease, UndoneMeanwhile
+from amo_mcp.changes.journal import Journal, UndoneMeanwhile
+from amo_mcp.changes.leases import Lease
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
 from amo_mcp.changes.records import ChangeStatus
 from amo_mcp.changes.steps import Outcome

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,6 +113,18 @@ async def test_a_change_of_a_process_that_lives_is_left_alone_and_one_that_is_go
     await one.close()
     assert [left.record for left in await other.unsettled()] == [lease.record]
     await other.note(lease, {0: DONE}, "done")
+    assert await other.unsettled() == []
+
+
+async def test_a_change_that_was_broken_off_before_its_next_step_is_interrupted_when_it_is_settled(
+    opened: Open,
+) -> None:
+    one, other = opened(), opened()
+    lease = await one.begin("apply_plan", change_of([DONE, RENAME]))
+    await one.close()
+    assert [left.record for left in await other.unsettled()] == [lease.record]
+    await other.settle(lease.id, {})
+    assert await other.change(lease.id) == replace(lease.record, status="interrupted")
     assert await other.unsettled() == []
 
 
@@ -249,13 +261,6 @@ async def test_a_file_of_an_earlier_version_is_brought_up_to_date(version: int, 
     later = opened()
     assert await later.change(lease.id) == lease.record
     assert (await later.begin("update_segment", change_of([RENAME]))).record.status == "running"
-
-
-async def test_a_change_of_a_clock_that_is_beyond_all_dates_can_be_dated(opened: Open) -> None:
-    journal = opened(clock=lambda: 1e15)
-    record = (await journal.begin("update_segment", change_of([PENDING]))).record
-    years = [datetime.fromtimestamp(seconds, UTC).year for seconds in (record.at, journal.kept_until(record))]
-    assert years == [9987, 9988]
 
 
 async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(opened: Open, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection, Row
+from typing import Any
 
 from typing_extensions import override
 
@@ -14,12 +15,12 @@ from amo_mcp.changes.journal import (
     Instant,
     Journal,
     JournalUnusable,
-    Lease,
     Retention,
     UndoneMeanwhile,
     Unsettled,
     is_at_rest,
 )
+from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
 from amo_mcp.changes.steps import Step
@@ -28,9 +29,6 @@ from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDataba
 from amo_mcp.storage.sqlite.plans import free, use_up
 
 _CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, uptime, process FROM changes"
-
-_LATEST = 253_000_000_000.0
-"""Unix seconds, in the year 9987: a clock that shows more is wrong, and dates end soon after."""
 
 _LAST = "coalesce((SELECT max(number) FROM changes), 0)"
 
@@ -90,14 +88,20 @@ class SqliteJournal(Journal):
         self._under_way: dict[str, _UnderWay] = {}
 
     @override
-    async def begin(self, tool: str, change: PendingChange) -> Lease:
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
         file = await self._database.file()
         record, noted = await file.write(partial(self._begin, file.process, tool, change))
         self._under_way[record.id] = _UnderWay(file, noted)
         return Lease(record, change)
 
     @override
-    async def note(self, lease: Lease, steps: Mapping[int, Step], status: ChangeStatus | None = None) -> None:
+    async def note(
+        self,
+        lease: Lease,
+        steps: Mapping[int, Step],
+        status: ChangeStatus | None = None,
+        reason: Mapping[str, Any] | None = None,
+    ) -> bool:
         change, now = self._under_way.get(lease.id) or _UnderWay(await self._database.file()), self._now()
         if status is not None:
             self._under_way.pop(lease.id, None)
@@ -106,6 +110,7 @@ class SqliteJournal(Journal):
         except JournalUnusable as error:
             raise JournalUnusable(error.reason, begun=True) from error
         change.noted = now
+        return False
 
     @override
     async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
@@ -130,7 +135,7 @@ class SqliteJournal(Journal):
 
     @override
     def kept_until(self, record: ChangeRecord) -> float:
-        return max(record.at + self._retention.max_age, self._now().at)
+        return max(record.at + self._retention.max_age, self._clock())
 
     @override
     async def recreated_ids(self) -> RecreatedIds:
@@ -196,7 +201,7 @@ class SqliteJournal(Journal):
         ]
 
     def _now(self) -> Instant:
-        return Instant(min(self._clock(), _LATEST), self._uptime())
+        return Instant(self._clock(), self._uptime())
 
     def _is_left(self, file: DatabaseFile | MemoryDatabase, change_id: str, process: str) -> bool:
         """Whether nobody works on a running change any more."""

@@ -10,7 +10,7 @@ from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Listing, Segment, Status
 from amo_mcp.changes.differences import described
-from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.execution import CreatedTwice, Execution
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
@@ -98,7 +98,7 @@ class Applied(ExecutedOutput):
     """What was done, what was not, and why."""
 
     change_id: str
-    status: Literal["done", "stopped"]
+    status: Literal["done", "stopped", "running"]
     done: list[str]
     not_done: list[str] | None = None
     reason: str | None = None
@@ -109,6 +109,9 @@ class Applied(ExecutedOutput):
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         record, failure = execution.record, execution.failure
         done, not_done = done_and_not_done(execution)
+        if record.status == "running":
+            goes_on = "It goes on without this call. Call again with the same arguments to wait for its end."
+            return cls(change_id=record.id, status="running", done=done, message=goes_on)
         if failure is None:
             return cls(change_id=record.id, status="done", done=done)
         worded = explain(failure) or internal_error()
@@ -123,13 +126,14 @@ class Applied(ExecutedOutput):
         )
         if isinstance(failure, JournalUnusable):
             rest = "list_changes shows whether it was recorded, and only then undo_change takes it back"
+        stopped = "" if isinstance(failure, CreatedTwice) else "It stopped there: "
         return cls(
             change_id=record.id,
             status="stopped",
             done=done,
             not_done=not_done or None,
             reason=worded.code,
-            message=f"It stopped there: {what} {effect}What was done stays; {rest}.",
+            message=f"{stopped}{what} {effect}What was done stays; {rest}.",
         )
 
     @classmethod

@@ -13,9 +13,13 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.leases import Asked
+from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker
-from amo_mcp.confirmation.caller import caller_of
+from amo_mcp.confirmation.caller import caller_of, name_of_caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures.explain import explain
@@ -25,7 +29,7 @@ from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.answers import dumped
 from amo_mcp.tools.runtime.arguments import validated
 from amo_mcp.tools.runtime.catalog import CatalogEntry
-from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, ExecutedOutput, Output
+from amo_mcp.tools.runtime.tool import Call, Confirm, Confirmed, ExecutedOutput, Output, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +78,8 @@ class Runner:
                 "The person who runs it can start it without --read-only (AMO_READ_ONLY).",
             )
         progress = CallProgress(ctx, self.account.profile.language)
-        account = self.account.reporting(progress.report)
+        caller = caller_of(ctx)
+        account = self.account.for_call(progress.report, Asked(caller.digest, name_of_caller()))
         definition = entry.definition
         arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
         if params.request_state is not None:
@@ -87,13 +92,16 @@ class Runner:
             async def confirm(approval_id: str) -> Approval:
                 return await _while_serving(account, self.asker.confirm(ctx, progress, approval_id))
 
-            returned = await definition.run(arguments, Call(account, caller_of(ctx), confirm))
+            returned = await definition.run(arguments, Call(account, caller, confirm))
             match returned:
                 case Confirm(change):
                     asking = self.asker.ask(ctx, progress, definition.name, change, await account.profile.reader())
                     approval = await _while_serving(account, asking)
                 case Confirmed(approval):
                     pass
+                case Watched(run):
+                    progress.texts = (reader := await account.profile.reader()).texts
+                    return self._answered(run.record.tool, await account.watch(run), run.change, reader)
                 case BaseModel():
                     return returned
         if isinstance(approval, InputRequiredResult):
@@ -102,15 +110,18 @@ class Runner:
 
     async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
         try:
-            execution = await account.execute(approval.tool, approval.change)
+            execution = await account.execute(approval.tool, approval.change, approval.id)
         except BaseException as error:
             await self.asker.settle(approval, error)
             raise
         await self.asker.settle(approval, execution)
-        output = self.tools[approval.tool].definition.output
+        return self._answered(approval.tool, execution, approval.change, approval.reader)
+
+    def _answered(self, tool: str, execution: Execution, change: PendingChange, reader: Reader) -> Output:
+        """What came of a change, as the tool that asked answers it."""
+        output = self.tools[tool].definition.output
         assert issubclass(output, ExecutedOutput)
-        answer = output.of(execution, approval.change)
-        return answer.drawn(output.picture(execution, approval.change, approval.reader))
+        return output.of(execution, change).drawn(output.picture(execution, change, reader))
 
 
 async def _while_serving(account: AmoAccount, answered: Awaitable[_T]) -> _T:

@@ -5,13 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Generic, Self, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Generic, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.leases import RunState
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
@@ -83,6 +85,17 @@ class Confirmed(Generic[OutputT]):
 
 
 @dataclass(frozen=True)
+class Watched:
+    """What a tool returns whose change was agreed to in an earlier call, and is under way or has ended untold.
+
+    Attributes:
+        run: what the call watches now; nobody is asked again.
+    """
+
+    run: RunState
+
+
+@dataclass(frozen=True)
 class Call:
     """What a tool may know of its call beside the arguments.
 
@@ -142,6 +155,12 @@ class ToolDefinition:
     def _hints(self) -> dict[str, Any]:
         return get_type_hints(self.fn, include_extras=True)
 
+    @property
+    def _returned(self) -> Any:
+        """What it returns when its change is not under way already."""
+        returned = self._hints["return"]
+        return get_args(returned)[0] if get_origin(returned) in (Union, UnionType) else returned
+
     @cached_property
     def _injected(self) -> dict[str, _Injected]:
         hints = self._hints.items()
@@ -160,12 +179,12 @@ class ToolDefinition:
     @property
     def asks(self) -> bool:
         """Whether it returns a change that a person has to confirm."""
-        return get_origin(self._hints["return"]) is Confirm
+        return get_origin(self._returned) is Confirm
 
     @cached_property
     def output(self) -> type[Output]:
         """What it answers; of a destructive tool, once its change was carried out."""
-        returned = self._hints["return"]
+        returned = self._returned
         answer = get_args(returned)[0] if get_origin(returned) in (Confirm, Confirmed) else returned
         return cast("type[Output]", answer)
 

@@ -1,0 +1,50 @@
+"""Steps made ready to be sent: as they are recorded before it, on the account as it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from amo_mcp.changes.positions import Place, can_be_told, position_back
+from amo_mcp.changes.snapshot import Snapshot, TargetChanged, on_account
+from amo_mcp.changes.steps import Create, Delete, Step, Update, moves_status
+from amo_mcp.text import quote
+
+MAX_SNAPSHOT_AGE = 2.0
+"""Seconds after which the account is read again before the next step is compared with it."""
+
+
+def is_read_before(steps: Sequence[Step], span: range) -> bool:
+    """Whether the account is read right before these steps, however young the last reading is.
+
+    Customers may have entered a segment that is to be deleted, and our own changes give the statuses other positions.
+    """
+    step = steps[span.start]
+    others = any(earlier.kind == "status" for earlier in steps[: span.start])
+    return span.start > 0 and (isinstance(step, Delete) or (moves_status(step) and others))
+
+
+def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step] = ()) -> list[Step]:
+    """The steps as they are recorded before they are sent: with what is really there now, and with today's positions.
+
+    Raises:
+        TargetChanged: where a status is to come back to cannot be told any more.
+    """
+    created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
+    pending: list[Step] = []
+    for step in on_account(batch, snapshot):
+        if isinstance(step, Create):
+            hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
+            existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
+            pending.append(replace(step, existing_ids=existing, outcome="pending"))
+        elif isinstance(step, Update) and step.place is not None:
+            pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))
+        else:
+            pending.append(step.with_outcome("pending"))
+    return pending
+
+
+def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:
+    """The step with the position that leads to its place among the statuses as they are."""
+    if not can_be_told(snapshot.places, place):
+        raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")
+    position = position_back(snapshot.places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
+    return replace(step, patch=step.patch.model_copy(update={"sort": position}))

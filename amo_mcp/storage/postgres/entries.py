@@ -1,0 +1,104 @@
+"""Changes as the database has them: each with its steps, and with the changes that undo it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from amo_mcp.changes.history import JournalEntry, RecreatedIds, with_late
+from amo_mcp.changes.records import ChangeRecord, entity_from_record, from_record, to_record
+from amo_mcp.changes.steps import Create, Step
+from amo_mcp.storage.records import dump, load
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from amo_mcp.storage.postgres.database import Session
+
+_ENTRIES = """
+WITH RECURSIVE chosen AS ({chosen}), found AS (
+    SELECT changes.* FROM changes JOIN chosen USING (account, id)
+    UNION
+    SELECT changes.* FROM changes JOIN found ON changes.account = found.account AND changes.undoes = found.id
+)
+SELECT found.*, unix_now() AS now, (found.account, found.id) IN (SELECT account, id FROM chosen) AS is_chosen,
+    ARRAY(SELECT record FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS steps,
+    ARRAY(SELECT late FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS late
+FROM found ORDER BY number
+"""
+
+_RECREATED = """
+SELECT changes.number, new.kind, old.before_id, new.created_id
+FROM changes
+    JOIN steps AS new ON (new.account, new.change) = (changes.account, changes.id)
+    JOIN steps AS old ON (old.account, old.change, old.position) = (changes.account, changes.undoes, new.undoes)
+WHERE changes.account = $1 AND new.outcome = 'done' AND new.created_id IS NOT NULL
+ORDER BY changes.number, new.position
+"""
+
+_PUT = """
+INSERT INTO steps (account, change, position, record, kind, outcome, undoes, before_id, created_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (account, change, position) DO UPDATE SET
+    (record, outcome, before_id, created_id)
+    = (excluded.record, excluded.outcome, excluded.before_id, excluded.created_id)
+"""
+
+
+async def entries(session: "Session", chosen: str, *args: Any) -> "list[tuple[Record, JournalEntry]]":
+    """The changes that a query for `account` and `id` chooses, each with its row, the oldest first; read at one moment.
+
+    Beside its columns a row has `now`, the Unix seconds of the database.
+    """
+    rows = await session.fetch(_ENTRIES.format(chosen=chosen), *args)
+    undos: dict[str, list[Record]] = {}
+    for row in rows:
+        undos.setdefault(row["undoes"], []).append(row)
+
+    def entry_of(row: "Record") -> JournalEntry:
+        undone_by = tuple(map(entry_of, undos.get(row["id"], ())))
+        return JournalEntry(row["number"], record_of(row, as_it_stands(row)), row["noted_after"], undone_by)
+
+    return [(row, entry_of(row)) for row in rows if row["is_chosen"]]
+
+
+def record_of(row: "Record", steps: Iterable[Step]) -> ChangeRecord:
+    """The record of a change, without what later changes made of it."""
+    return ChangeRecord(
+        row["id"], row["at"], row["tool"], tuple(steps), row["status"], row["undoes"], by=row["asked_by"]
+    )
+
+
+def recorded_steps(row: "Record") -> list[Step]:
+    """The steps as who carries the change out has recorded them."""
+    return [load(record, from_record) for record in row["steps"]]
+
+
+def as_it_stands(row: "Record") -> list[Step]:
+    """The steps with what was created for them late; of a change under way only those that are done."""
+    steps = recorded_steps(row)
+    for position, (step, late) in enumerate(zip(steps, row["late"], strict=True)):
+        if row["status"] != "running" or step.outcome == "done":
+            made = [one and entity_from_record(step.kind, one) for one in json.loads(late)]
+            steps[position] = with_late(step, made)
+    return steps
+
+
+async def recreated_ids(session: "Session", account: int) -> RecreatedIds:
+    """See `Journal.recreated_ids`."""
+    rows = await session.fetch(_RECREATED, account)
+    return RecreatedIds((row["number"], row["kind"], row["before_id"], row["created_id"]) for row in rows)
+
+
+StepRow = tuple[Any, ...]
+
+
+def row_of(step: Step) -> StepRow:
+    """What is kept of a step; raises TypeError when something in it is no JSON."""
+    before_id = None if isinstance(step, Create) else step.before.id
+    created_id = step.after.id if isinstance(step, Create) and step.after else None
+    return dump(to_record(step)), step.kind, step.outcome, step.undoes, before_id, created_id
+
+
+async def put_steps(session: "Session", account: int, change_id: str, rows: Mapping[int, StepRow]) -> None:
+    """Record steps, by position."""
+    await session.executemany(_PUT, [(account, change_id, position, *row) for position, row in rows.items()])

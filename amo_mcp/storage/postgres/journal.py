@@ -1,0 +1,277 @@
+"""The journal of a team's replicas.
+
+All writes of an account come one after the other, under an advisory lock. Who holds it and hangs loses it within
+seconds, with all that was not committed.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from amo_mcp.changes.history import RecreatedIds, can_be_undone, current_record, still_open
+from amo_mcp.changes.journal import (
+    Instant,
+    Journal,
+    JournalUnusable,
+    Retention,
+    StorageUnavailable,
+    UndoneMeanwhile,
+    Unsettled,
+    is_at_rest,
+)
+from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
+from amo_mcp.changes.pending import PendingChange, pending_to_record
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus, overall_status
+from amo_mcp.changes.steps import Step
+from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.postgres.entries import entries, put_steps, recorded_steps, recreated_ids, row_of
+from amo_mcp.storage.postgres.plans import free, use_up
+from amo_mcp.storage.postgres.runs import PostgresRunStore
+from amo_mcp.storage.records import dump
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from amo_mcp.storage.postgres.database import Session
+
+_BEGIN = """
+INSERT INTO changes (account, id, at, tool, status, undoes, plan, noted, noted_after,
+    request, owner, asked_by, approval, holder, lease_until)
+VALUES ($1, $2, coalesce($3, unix_now()), $4, 'running', $5, $6, coalesce($3, unix_now()),
+    (SELECT coalesce(max(number), 0) + 1 FROM changes WHERE account = $1),
+    $7, $8, $9, $10, $11, unix_now() + $12)
+RETURNING number, at
+"""
+_NOTE = """
+UPDATE changes SET noted = coalesce($4, unix_now()), status = coalesce($5, status), reason = $6,
+    noted_after = (SELECT max(number) FROM changes WHERE account = $1), lease_until = unix_now() + $7
+WHERE account = $1 AND id = $2 AND epoch = $3 AND status = 'running'
+RETURNING stop_requested
+"""
+_SETTLE = "UPDATE changes SET status = $3 WHERE account = $1 AND id = $2"
+_SETTLED = """
+UPDATE changes SET noted = coalesce($3, unix_now()),
+    noted_after = (SELECT max(number) FROM changes WHERE account = $1)
+WHERE account = $1 AND id = $2
+"""
+_WITHDRAW = "DELETE FROM changes WHERE account = $1 AND id = $2 AND epoch = 1 RETURNING id"
+_ONE = "SELECT account, id FROM changes WHERE account = $1 AND id = $2"
+_PAGE = """
+SELECT account, id FROM changes WHERE account = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DESC LIMIT $3
+"""
+_UNSETTLED = """
+SELECT account, id FROM changes WHERE account = $1 AND status = 'interrupted' AND EXISTS (
+    SELECT 1 FROM steps WHERE steps.account = changes.account AND change = id AND outcome = 'pending'
+)
+"""
+_OLDEST = "SELECT account, id FROM changes WHERE account = $1 AND status != 'running' ORDER BY number LIMIT $2"
+_DROP = "DELETE FROM changes WHERE account = $1 AND id = ANY($2)"
+_COUNT_DROPPED = """
+INSERT INTO forgotten VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET undoable = forgotten.undoable + $2
+"""
+_DROPPED = "SELECT coalesce((SELECT undoable FROM forgotten WHERE account = $1), 0)"
+
+
+class PostgresJournal(Journal):
+    """The journal of one account.
+
+    Args:
+        database: where it is.
+        account_id: asks for the account's id.
+        runs: its changes as runs.
+        clock: gives Unix seconds; None for the database's clock.
+        retention: how long changes are kept.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        account_id: Callable[[], Awaitable[int]],
+        runs: PostgresRunStore,
+        *,
+        clock: Callable[[], float] | None = None,
+        retention: Retention | None = None,
+    ) -> None:
+        self._database = database
+        self._account_id = account_id
+        self._runs = runs
+        self._clock = clock
+        self._retention = retention or Retention()
+
+    @override
+    async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
+        account, change_id = await self._account_id(), f"c{secrets.token_hex(6)}"
+        approval = None if asked.approval_id is None else sha256(asked.approval_id.encode()).digest()
+        request = dump({key: value for key, value in pending_to_record(change).items() if key != "steps"})
+        steps = {position: row_of(step) for position, step in enumerate(change.steps)}
+        is_written = False
+        try:
+            async with self._writing(account) as session:
+                if change.plan_id is not None:
+                    await use_up(session, account, change.plan_id)
+                if change.undoes is not None:
+                    await _check_undoable(session, account, change)
+                row = await session.fetchrow(
+                    _BEGIN,
+                    *(account, change_id, self._now, tool, change.undoes, change.plan_id, request),
+                    *(asked.owner, asked.by, approval, self._runs.holder, self._runs.seconds),
+                )
+                assert row is not None
+                await put_steps(session, account, change_id, steps)
+                await self._forget(session, account, row["number"], row["at"])
+                is_written = True
+        except StorageUnavailable as error:
+            if is_written and not await self._is_withdrawn(account, change_id):
+                raise StorageUnavailable(error.reason, begun=True) from error
+            raise
+        record = ChangeRecord(change_id, row["at"], tool, change.steps, "running", change.undoes, asked.by)
+        return self._runs.held(Lease(record, change, shared=self._runs))
+
+    @override
+    async def note(
+        self,
+        lease: Lease,
+        steps: Mapping[int, Step],
+        status: ChangeStatus | None = None,
+        reason: Mapping[str, Any] | None = None,
+    ) -> bool:
+        account = await self._account_id()
+        rows = {position: row_of(step) for position, step in steps.items()}
+        try:
+            async with self._writing(account) as session:
+                is_to_stop = await session.fetchval(
+                    _NOTE,
+                    *(account, lease.id, lease.epoch, self._now, status),
+                    *(None if reason is None else dump(reason), self._runs.seconds),
+                )
+                if is_to_stop is None:
+                    if await session.fetchrow(_ONE, account, lease.id) is None:
+                        raise JournalUnusable("the change that is being made is not in it any more", begun=True)
+                    raise LeaseLost
+                await put_steps(session, account, lease.id, rows)
+                if status == "failed":
+                    await _free_plan(session, account, lease.id)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(error.reason, begun=True) from error
+        if status is not None:
+            self._runs.let_lapse(lease)
+        return bool(is_to_stop)
+
+    @override
+    async def settle(self, change_id: str, found: Mapping[int, Step]) -> None:
+        account = await self._account_id()
+        async with self._writing(account) as session:
+            for row, _ in await entries(session, f"{_ONE} AND status != 'running'", account, storable(change_id)):
+                steps = recorded_steps(row)
+                new = still_open(steps, found)
+                status = overall_status([new.get(position, step) for position, step in enumerate(steps)])
+                rows = {position: row_of(step) for position, step in new.items()}
+                await put_steps(session, account, row["id"], rows)
+                await session.execute(_SETTLE, account, row["id"], status)
+                if new:
+                    await session.execute(_SETTLED, account, row["id"], self._now)
+                    if status == "failed":
+                        await _free_plan(session, account, row["id"])
+
+    @override
+    async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            found = await entries(session, _PAGE, account, before, limit)
+            recreated = await recreated_ids(session, account)
+            dropped: int = await session.fetchval(_DROPPED, account)
+        return [(row["number"], current_record(entry, recreated)) for row, entry in reversed(found)], dropped
+
+    @override
+    def kept_until(self, record: ChangeRecord) -> float:
+        return max(record.at + self._retention.max_age, (self._clock or time.time)())
+
+    @override
+    async def change(self, change_id: str) -> ChangeRecord | None:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            for _, entry in await entries(session, _ONE, account, storable(change_id)):
+                return current_record(entry, await recreated_ids(session, account))
+        return None
+
+    @override
+    async def unsettled(self) -> list[Unsettled]:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            found = await entries(session, _UNSETTLED, account)
+            recreated = await recreated_ids(session, account) if found else RecreatedIds()
+        return [
+            Unsettled(
+                current_record(entry, recreated), is_at_rest(_instant(row["noted"]), _instant(self._now or row["now"]))
+            )
+            for row, entry in found
+        ]
+
+    @override
+    async def recreated_ids(self) -> RecreatedIds:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            return await recreated_ids(session, account)
+
+    @override
+    async def close(self) -> None:
+        """Do nothing: the database is closed by who opened it."""
+
+    @property
+    def _now(self) -> float | None:
+        """Unix seconds of a clock that was given; None for the database's own."""
+        return None if self._clock is None else self._clock()
+
+    @asynccontextmanager
+    async def _writing(self, account: int) -> "AsyncIterator[Session]":
+        async with self._database.transaction() as session:
+            await self._runs.lock(session, account)
+            yield session
+
+    async def _is_withdrawn(self, account: int, change_id: str) -> bool:
+        """Whether a change surely is not recorded whose recording may have come to its end unheard."""
+        try:
+            async with self._writing(account) as session:
+                if await session.fetchrow(_ONE, account, change_id) is None:
+                    return True
+                await _free_plan(session, account, change_id)
+                return await session.fetchval(_WITHDRAW, account, change_id) is not None
+        except StorageUnavailable:
+            return False
+
+    async def _forget(self, session: "Session", account: int, last: int, now: float) -> None:
+        """Drop some of the changes that are over, and count those that could still have been undone."""
+        oldest = await entries(session, _OLDEST, account, self._retention.at_once)
+        over = [entry for row, entry in oldest if self._retention.is_over(row["number"], row["at"], last=last, now=now)]
+        if over:
+            recreated = await recreated_ids(session, account)
+            records = [current_record(entry, recreated) for entry in over]
+            undoable = [record for record in records if any(step.outcome == "done" for step in record.steps)]
+            await session.execute(_DROP, account, [record.id for record in records])
+            await session.execute(_COUNT_DROPPED, account, len(undoable))
+
+
+def _instant(at: float) -> Instant:
+    """A moment of the database's clock, which is the only one here."""
+    return Instant(at, at)
+
+
+async def _check_undoable(session: "Session", account: int, undo: PendingChange) -> None:
+    """Raise UndoneMeanwhile unless the steps can take the change back."""
+    recreated = await recreated_ids(session, account)
+    found = await entries(session, _ONE, account, undo.undoes)
+    if not any(can_be_undone(entry, undo.steps, recreated) for _, entry in found):
+        raise UndoneMeanwhile
+
+
+async def _free_plan(session: "Session", account: int, change_id: str) -> None:
+    """Let the plan of a change that failed be applied again, if nothing came of it."""
+    row: Record | None
+    for row, entry in await entries(session, _ONE, account, change_id):
+        if not any(step.outcome == "done" for step in entry.record.steps):
+            await free(session, account, row["plan"])

@@ -1,0 +1,200 @@
+"""The changes of a team's replicas as runs. How long a lease lasts, the database's clock says."""
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import anyio
+from typing_extensions import override
+
+from amo_mcp.changes.history import current_record
+from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.changes.leases import Lease, LeaseLost, RunState, RunStore
+from amo_mcp.changes.pending import PendingChange, pending_from_record
+from amo_mcp.changes.records import entity_to_record, to_record
+from amo_mcp.changes.steps import Entity, Step
+from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.postgres.entries import entries, record_of, recorded_steps, recreated_ids
+from amo_mcp.storage.records import dump, load
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from amo_mcp.storage.postgres.database import Session
+
+_MAX_PAUSE = 5.0
+"""Seconds after which the database breaks off a transaction that does nothing, since its process hangs; or a lease."""
+
+_LOCK = 0x6A6F75726E
+"""The key of the advisory lock, to which the account's id is added: "journ"."""
+
+_TAKE_LOCK = "SELECT set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock($2)"
+
+_CLAIM = """
+UPDATE changes SET epoch = epoch + 1, holder = $2, lease_until = unix_now() + $3
+WHERE (account, id) = (
+    SELECT account, id FROM changes WHERE account = $1 AND status = 'running' AND lease_until <= unix_now()
+    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id
+"""
+_RENEW = """
+UPDATE changes SET lease_until = unix_now() + $4 WHERE account = $1 AND id = $2 AND epoch = $3 AND status = 'running'
+RETURNING stop_requested
+"""
+_RENEW_ALL = """
+UPDATE changes SET lease_until = unix_now() + $4 FROM unnest($2::text[], $3::integer[]) AS mine (id, epoch)
+WHERE account = $1 AND changes.id = mine.id AND changes.epoch = mine.epoch AND status = 'running'
+RETURNING changes.id
+"""
+_GIVE_BACK = "UPDATE changes SET lease_until = unix_now() WHERE account = $1 AND id = $2 AND epoch = $3"
+_STOP = "UPDATE changes SET stop_requested = true WHERE account = $1 AND id = $2"
+_TELL = "UPDATE changes SET told = true WHERE account = $1 AND id = $2"
+_LATE = "SELECT late FROM steps WHERE account = $1 AND change = $2 AND position = $3 FOR UPDATE"
+_PUT_LATE = "UPDATE steps SET late = $4 WHERE account = $1 AND change = $2 AND position = $3"
+_ONE = "SELECT account, id FROM changes WHERE account = $1 AND id = $2"
+_FIND = """
+SELECT account, id FROM changes
+WHERE account = $1 AND owner = $2 AND NOT told AND (plan = $3 OR undoes = $4 OR approval = $5)
+ORDER BY number DESC LIMIT 1
+"""
+
+_RETRY_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresRunStore(RunStore):
+    """The runs of one account.
+
+    Args:
+        database: where they are.
+        account_id: asks for the account's id.
+        seconds: how long a lease lasts.
+
+    Attributes:
+        holder: the name of this process, for who looks into the database.
+    """
+
+    def __init__(self, database: Database, account_id: Callable[[], Awaitable[int]], *, seconds: float) -> None:
+        self.seconds = seconds
+        self.holder = secrets.token_hex(8)
+        self._database = database
+        self._account_id = account_id
+        self._held: dict[str, Lease] = {}
+
+    def held(self, lease: Lease) -> Lease:
+        """The lease, which is renewed from now on."""
+        self._held[lease.id] = lease
+        return lease
+
+    @override
+    async def claim(self) -> Lease | None:
+        account = await self._account_id()
+        # One statement, so that a process that hangs holds up nobody; who dies after it has a lease like any other.
+        claimed = await self._database.fetchval(_CLAIM, account, self.holder, self.seconds)
+        if claimed is None:
+            return None
+        async with self._database.transaction() as session:
+            [(row, _)] = await entries(session, _ONE, account, claimed)
+        steps = recorded_steps(row)
+        return self.held(Lease(record_of(row, steps), _request_of(row, steps), row["epoch"], self))
+
+    @override
+    async def renew(self, lease: Lease) -> bool:
+        account = await self._account_id()
+        try:
+            is_to_stop = await self._database.fetchval(_RENEW, account, lease.id, lease.epoch, self.seconds)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(error.reason, begun=True) from error
+        if is_to_stop is None:
+            self.let_lapse(lease)
+            raise LeaseLost
+        return bool(is_to_stop)
+
+    @override
+    async def renew_all(self) -> None:
+        held = [*self._held.values()]
+        if held:
+            account = await self._account_id()
+            epochs = [lease.epoch for lease in held]
+            mine = [[lease.id for lease in held], epochs]
+            renewed = {row["id"] for row in await self._database.fetch(_RENEW_ALL, account, *mine, self.seconds)}
+            for lease in held:
+                if lease.id not in renewed:
+                    self.let_lapse(lease)
+
+    @override
+    async def give_back(self, lease: Lease) -> None:
+        self.let_lapse(lease)
+        await self._database.execute(_GIVE_BACK, await self._account_id(), lease.id, lease.epoch)
+
+    @override
+    def let_lapse(self, lease: Lease) -> None:
+        if self._held.get(lease.id) is lease:
+            del self._held[lease.id]
+
+    @override
+    async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:
+        account = await self._account_id()
+        while True:
+            try:
+                async with self._database.transaction() as session:
+                    await self.lock(session, account)
+                    for position, entities in made.items():
+                        late = json.loads(await session.fetchval(_LATE, account, lease.id, position))
+                        late += [one and entity_to_record(one) for one in entities]
+                        await session.execute(_PUT_LATE, account, lease.id, position, dump(late))
+            except StorageUnavailable:
+                # Nobody else knows of it.
+                logger.warning("What was created late for the change %s waits for the database", lease.id)
+                await anyio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    @override
+    async def request_stop(self, change_id: str) -> None:
+        await self._database.execute(_STOP, await self._account_id(), storable(change_id))
+
+    @override
+    async def state(self, change_id: str) -> RunState | None:
+        return await self._state(_ONE, await self._account_id(), storable(change_id))
+
+    @override
+    async def find(
+        self,
+        owner: str,
+        *,
+        plan_id: str | None = None,
+        undoes: str | None = None,
+        approval_id: str | None = None,
+    ) -> RunState | None:
+        named = [None if one is None else storable(one) for one in (plan_id, undoes)]
+        digest = None if approval_id is None else sha256(approval_id.encode("utf-8", "replace")).digest()
+        return await self._state(_FIND, await self._account_id(), owner, *named, digest)
+
+    @override
+    async def mark_told(self, change_id: str) -> None:
+        await self._database.execute(_TELL, await self._account_id(), change_id)
+
+    async def lock(self, session: "Session", account: int) -> None:
+        """Wait until nobody else writes changes of the account, and let the others wait until the transaction ends."""
+        pause = min(self.seconds, _MAX_PAUSE)
+        await session.execute(_TAKE_LOCK, f"{pause * 1000:.0f}", _LOCK + account)
+
+    async def _state(self, chosen: str, account: int, *args: object) -> RunState | None:
+        async with self._database.transaction() as session:
+            for row, entry in await entries(session, chosen, account, *args):
+                record = current_record(entry, await recreated_ids(session, account))
+                reason = None if row["reason"] is None else json.loads(row["reason"])
+                return RunState(record, _request_of(row, record.steps), row["owner"], reason)
+        return None
+
+
+def _request_of(row: "Record", steps: Sequence[Step]) -> PendingChange:
+    """What was agreed to, with the steps as they are recorded."""
+    records = [to_record(step) for step in steps]
+    return load(row["request"], lambda request: pending_from_record({**request, "steps": records}))
