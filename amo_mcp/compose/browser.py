@@ -4,6 +4,7 @@
 """
 
 import os
+import subprocess
 import sys
 import threading
 import webbrowser
@@ -17,6 +18,8 @@ import anyio.lowlevel
 from amo_mcp.settings import is_reference
 
 _TEXT_BROWSERS = {"www-browser", "links", "links2", "elinks", "lynx", "w3m", "browsh"}
+
+_OPENS = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 
 _OPENING_SECONDS = 5.0
 """Seconds after which a browser that was started, and has not ended, counts as open: some end when they are closed."""
@@ -64,6 +67,19 @@ def is_found() -> bool:
 
 
 def _open(address: str) -> bool:
-    with suppress(webbrowser.Error, OSError):
-        return is_found() and webbrowser.open(address)
+    """By a process of its own, whose output goes nowhere: browsers, and what starts them, print the address."""
+    if not is_found():
+        return False
+    started = [sys.executable, "-I", "-c", _OPENS, address]
+    nowhere = subprocess.DEVNULL
+    with suppress(OSError):
+        return not subprocess.run(
+            started,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            check=False,
+        ).returncode
     return False

@@ -77,10 +77,8 @@ class Question:
 def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None = MAX_SHOWN_STEPS) -> Question:
     """The question about a change, with as many of its steps as are to be shown; with None all of them."""
     texts = reader.texts
-    losses, facts = (
-        tuple(sanitize(line, _MAX_LINE) for line in lines)
-        for lines in (_losses(change, texts, max_steps), _facts(change, reader))
-    )
+    losses = tuple(line[:1].upper() + line[1:] for line in _losses(change, texts, max_steps))
+    losses, facts = (tuple(sanitize(line, _MAX_LINE) for line in lines) for lines in (losses, _facts(change, reader)))
     settings: tuple[Setting, ...] = ()
     steps: tuple[ShownStep, ...] = ()
     more = ""

@@ -3,6 +3,7 @@
 No page here has a script. jinja2 is imported with the first page.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent
+_QUOTED = re.compile("(«[^»]*»)")
+"""A quoted name; every second part of what it splits is one."""
 
 
 @cache
@@ -18,7 +21,10 @@ def _environment(folder: Path) -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(folder)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    # A name may run in either direction, and leaves the order of what stands around it alone.
+    made.filters["parts"] = _QUOTED.split
+    return made
 
 
 def render(template: str, /, *, folder: Path = _FOLDER / "templates", **values: Any) -> str:

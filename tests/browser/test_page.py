@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from amo_mcp.compose.page import serve_page
-from amo_mcp.confirmation.waiting import SETTLE
+from amo_mcp.confirmation.waiting import SETTLE, Outcome
 from amo_mcp.language import Language
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
@@ -203,7 +203,24 @@ async def test_every_state_of_the_page_fits_a_phone_and_breaks_no_rule_of_access
         await scene.confirm()
         await scene.browser.do("open", address=f"{scene.person.addresses[0].rpartition('/')[0]}/")
         await check(scene, "done")
-        await scene.browser.do("open", who="somebody else", address=scene.person.addresses[0], **looks)
+        for outcome in get_args(Outcome):
+            scene.clock.now += 11
+            await scene.ask("update_segment", {"segment_id": 51, "name": f"VIP {outcome}"})
+            question = scene.served.page.questions.of(scene.asked["approval_id"])
+            assert question
+            question.end(outcome, 1)
+            await scene.browser.do("reload", **looks)
+            await check(scene, outcome)
+        scene.clock.now += 11
+        await scene.ask("update_segment", {"segment_id": 51, "name": "VIP"})
+        scene.clock.now -= SETTLE
+        await scene.browser.do("keys", keys=["Tab", "Tab", "Enter"])
+        await check(scene, "too-soon")
+        scene.clock.now += 600
+        await scene.browser.do("keys", keys=["Tab", "Tab", "Enter"])
+        await check(scene, "late")
+        await scene.browser.do("open", address=scene.person.addresses[0] + "x")
+        await check(scene, "refused")
 
 
 async def test_the_server_that_a_client_starts_opens_the_page_and_closes_it_at_its_end(opened_tabs: Path) -> None:

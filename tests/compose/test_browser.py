@@ -91,3 +91,32 @@ async def test_a_browser_that_runs_until_it_is_closed_counts_as_open(monkeypatch
     assert await browser.open_tab("http://127.0.0.1:1/")
     closed.set()
     await anyio.lowlevel.checkpoint()
+
+
+async def test_nothing_that_a_browser_prints_reaches_what_the_server_writes(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """xdg-open prints the address that it could not open; the client's log is no place for its secret."""
+    monkeypatch.setenv("BROWSER", "sh -c 'echo $0; echo $0 >&2' %s")
+    assert await browser.open_tab("http://127.0.0.1:1/secret")
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_what_lies_in_the_working_directory_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opened_tabs: Path
+) -> None:
+    """A client starts the server in the folder of a project, which may be anybody's."""
+    (tmp_path / "webbrowser.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    assert await browser.open_tab("http://127.0.0.1:1/secret")
+    assert opened_tabs.read_text() == "http://127.0.0.1:1/secret\n"
+
+
+async def test_a_browser_that_ends_with_an_error_did_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROWSER", "false")
+    assert not await browser.open_tab("http://127.0.0.1:1/")
+
+
+async def test_where_no_process_can_be_started_no_browser_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert not await browser.open_tab("http://127.0.0.1:1/")

@@ -67,6 +67,7 @@ class Browser:
     async def request(self, method: str, address: str, **how: Any) -> Shown:
         response = await self.http.request(method, address, **{"follow_redirects": True, **how})
         html = response.text
-        text = " ".join(unescape(re.sub(r"<[^>]+>", " ", html[html.find("<body") :])).split())
+        body = re.sub(r"</?bdi>", "", html[html.find("<body") :])
+        text = " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
         self.shown = Shown(response.status_code, text, html, response.headers)
         return self.shown

@@ -200,7 +200,7 @@ async def test_an_undone_deletion_brings_back_what_can_and_says_what_cannot(
         assert waiting["code"] == "confirmation_required"
         undone = await done(client, "confirm_change", approval_id=waiting["approval_id"])
     not_restored = [
-        "segment «VIP» (id 51) comes back with a new id, without its conditions and its members (48 customers).",
+        "Segment «VIP» (id 51) comes back with a new id, without its conditions and its members (48 customers).",
     ]
     assert undone == {
         "change_id": undone["change_id"],
