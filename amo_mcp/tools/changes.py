@@ -83,8 +83,9 @@ async def list_changes(
     cursor: Cursor = None,
 ) -> ChangeList:
     """List the history of changes through this server, newest first, with what undo_change needs."""
+    before = parse_cursor(cursor)
     await account.recover()
-    return await change_list(account, limit or DEFAULT_PAGE_SIZE, parse_cursor(cursor))
+    return await change_list(account, limit or DEFAULT_PAGE_SIZE, before)
 
 
 async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
