@@ -58,8 +58,8 @@ class Keys:
         """
         found: dict[str, bytes] = {}
         for number, part in enumerate(re.split(r"[\s,]+", text.get_secret_value().strip()), 1):
-            key_id, _, encoded = part.partition(":")
-            if not _ID.fullmatch(key_id):
+            key_id, colon, encoded = part.partition(":")
+            if not colon or not _ID.fullmatch(key_id):
                 raise InvalidKeys(f"key {number} has to be id:base64, the id of letters, digits, `_`, `.` and `-`")
             try:
                 secret = base64.b64decode(encoded.replace("-", "+").replace("_", "/"), validate=True)

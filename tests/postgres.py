@@ -58,12 +58,12 @@ def session_cluster() -> Cluster:
     return cluster
 
 
-async def new_database(cluster: Cluster, name: str) -> SecretStr:
+async def new_database(cluster: Cluster, name: str, options: str = "") -> SecretStr:
     """The address of a new, quite empty database."""
     connection = await asyncpg.connect(cluster.url())
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 {options}')
     finally:
         await connection.close()
     return SecretStr(cluster.url(name))

@@ -32,6 +32,7 @@ class Credentials(BaseModel):
 class CredentialStore(Protocol):
     """Keeps the sign-in of one account. What one process saves, the next `load` of any other finds.
 
+    A store in a database raises `Unavailable` where another one raises `OSError`, and also when `exclusive` is entered.
     Whoever shares it with other processes loads, saves and deletes within `exclusive`: loading may move what is kept.
     """
 

@@ -5,36 +5,25 @@ the limit. So the slots (see `amo_mcp.storage.slots`) are kept in a file. What i
 written over. While it cannot be used, each process sends very few requests by itself.
 """
 
-import itertools
 import logging
 import os
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 from filelock import lock_descriptor
 from typing_extensions import override
 
-from amo_mcp.amocrm.errors import RateLimited
-from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter, Slot
-from amo_mcp.language import message
 from amo_mcp.paths import make_private
+from amo_mcp.storage.slot_limiter import SlotRateLimiter, T
 from amo_mcp.storage.slots import SlotTable
 
 logger = logging.getLogger(__name__)
 
 ALONE_PER_SECOND = 2
 """Requests a second of a process that cannot share the limit: several such processes may run at once."""
-
-_MAX_SLEEP = 1.0
-"""Seconds after which a wait looks again: a slot may be released meanwhile, and is free a second after that."""
-
-_MIN_REPORTED = 2.0
-"""Seconds from which a wait is reported."""
 
 _BUSY_SLEEP = 0.003
 _MAX_BUSY = 1_000
@@ -43,10 +32,8 @@ _MAX_BUSY = 1_000
 _MAX_BYTES = 65_536
 """Of a longer file, which is none of ours, so much is read and written over."""
 
-_T = TypeVar("_T")
 
-
-class SharedRateLimiter(RateLimiter):
+class SharedRateLimiter(SlotRateLimiter):
     """At most `per_second` requests in any one second, of all processes that share `file`; those of one in their order.
 
     The file is open and locked only for the 50 µs in which it is read and written, which is not worth a thread. Nothing
@@ -70,19 +57,12 @@ class SharedRateLimiter(RateLimiter):
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(per_second, timeout=timeout, sleep=sleep)
         self._file = file
-        self._per_second = per_second
-        self._timeout = timeout
-        self._sleep = sleep
         self._clock = clock
-        self._process = secrets.token_hex(8)
-        self._numbers = itertools.count()
         # What this process itself has taken, and whether it shared the limit when it was last used.
         self._own = SlotTable(noted_at=clock())
         self._shared: bool | None = None
-        self._waiting = 0
-        self._prepared = anyio.Semaphore(max(2, (per_second + 1) // 2), fast_acquire=True)
-        self._in_order = anyio.Lock(fast_acquire=True)
 
     @property
     def shared(self) -> bool:
@@ -90,77 +70,7 @@ class SharedRateLimiter(RateLimiter):
         return self._shared is True
 
     @override
-    @asynccontextmanager
-    async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
-        """Wait while half a second of requests is ahead; then this one is prepared, and takes its slot.
-
-        So no request waits long on an open connection, and none waits for the connection of another to open.
-        """
-        lease: str | None = None
-        with ExitStack() as place:
-            self._waiting += 1
-            place.callback(self._leave)
-            await self._report_wait(on_wait)
-            await self._prepared.acquire()
-            place.callback(self._prepared.release)
-
-            async def release() -> None:
-                nonlocal lease
-                if lease is not None:
-                    released, lease = lease, None
-                    with anyio.CancelScope(shield=True):
-                        await self._use(lambda table, _: table.release(released))
-
-            async def acquire() -> None:
-                nonlocal lease
-                # The HTTP library may begin a request anew, on another connection.
-                await release()
-                # Its place in the queue is given up with the taking.
-                with place:
-                    lease = await self._take()
-
-            try:
-                yield Slot(acquire, release)
-            finally:
-                await release()
-
-    @override
-    async def pause(self, seconds: float) -> None:
-        await self._use(lambda table, _: table.pause(seconds))
-
-    async def pause_left(self) -> float:
-        """Seconds that are left of the pause that the API asked for; 0 when there is none."""
-        return await self._use(lambda table, _: table.pause_left)
-
-    def _leave(self) -> None:
-        self._waiting -= 1
-
-    async def _report_wait(self, on_wait: OnWait | None) -> None:
-        """Refuse a long pause, and say of a shorter wait how long it will be."""
-        pause = await self.pause_left()
-        _refuse_long(pause)
-        if on_wait is None:
-            return
-        if pause >= _MIN_REPORTED:
-            await on_wait(pause, message("amoCRM, which asked for a pause"))
-        elif (expected := (self._waiting - 1) / self._per_second) >= _MIN_REPORTED:
-            await on_wait(expected, message("amoCRM's request limit"))
-
-    async def _take(self) -> str:
-        """Take a slot when it is this request's turn, and give the name under which it is taken."""
-        lease = f"{self._process}-{next(self._numbers)}"
-
-        def take(table: SlotTable, count: int) -> float:
-            _refuse_long(table.pause_left)
-            return table.take(lease, count, self._timeout)
-
-        async with self._in_order:
-            while wait := await self._use(take):
-                await self._sleep(min(wait, _MAX_SLEEP))
-        return lease
-
-    async def _use(self, operation: Callable[[SlotTable, int], _T]) -> _T:
-        """What `operation` gives, of the table that counts now and its number of slots."""
+    async def _use(self, operation: Callable[[SlotTable, int], T]) -> T:
         try:
             for _ in range(1 if self._shared is False else _MAX_BUSY):
                 with suppress(BlockingIOError):
@@ -181,7 +91,7 @@ class SharedRateLimiter(RateLimiter):
             self._shared = False
         return operation(self._own, count)
 
-    def _use_file(self, operation: Callable[[SlotTable, int], _T]) -> _T:
+    def _use_file(self, operation: Callable[[SlotTable, int], T]) -> T:
         """What `operation` gives, of the table in the file; what this process has taken counts, whatever became of it.
 
         Raises:
@@ -221,8 +131,3 @@ class SharedRateLimiter(RateLimiter):
             if content or self._shared is not None:
                 table.occupy(self._per_second)
         return table
-
-
-def _refuse_long(pause: float) -> None:
-    if pause > MAX_WAIT:
-        raise RateLimited(429, retry_after=round(pause, 1))

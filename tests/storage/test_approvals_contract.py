@@ -42,12 +42,14 @@ async def refused(approvals: ApprovalStore, approval: Approval, **other: Any) ->
     return str(caught.value)
 
 
+@pytest.mark.requirement("PG-1")
 async def test_an_approval_is_consumed_once(approvals: ApprovalStore) -> None:
     approval = await opened(approvals)
     assert await approvals.consume(approval.id, "chat", ME) == approval
     assert await refused(approvals, approval) == "This question was answered already."
 
 
+@pytest.mark.requirement("PG-4")
 async def test_of_fifty_who_consume_an_approval_at_once_one_succeeds(approvals: ApprovalStore) -> None:
     approval = await opened(approvals)
     outcomes: list[str] = []

@@ -23,9 +23,11 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 from pydantic import SecretStr
 
 from amo_mcp.amocrm.credentials import Credentials, CredentialStore
+from amo_mcp.keys import Keys, new_key
 from amo_mcp.paths import StateDir
 from amo_mcp.storage.credentials import FileCredentialStore, KeychainCredentialStore, credential_store
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
+from amo_mcp.storage.postgres.credentials import PostgresCredentialStore
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +47,7 @@ def credentials(access: str = "access-1", refresh: str = "refresh-1", **changed:
     ).model_copy(update=changed)
 
 
+KEYS = Keys.parse(SecretStr(new_key("first")))
 FIRST = credentials()
 SECOND = credentials("access-2", "refresh-2")
 THIRD = credentials("access-3", "refresh-3")
@@ -118,7 +121,7 @@ def spill(file: Path) -> Path:
     return file.with_name("sign-in-shop.amocrm.ru.unsaved.json")
 
 
-@pytest.fixture(params=["memory", "file", "keychain", "spill"])
+@pytest.fixture(params=["memory", "file", "keychain", "spill", "postgres"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, file: Path, spill: Path, keychain: MemoryKeychain
 ) -> CredentialStore:
@@ -128,6 +131,8 @@ def store(
             return MemoryCredentialStore()
         case "file":
             return FileCredentialStore(file)
+        case "postgres":
+            return PostgresCredentialStore(request.getfixturevalue("database"), KEYS, "28805383:1")
         case "spill":
             keychain.is_read_only = True
     return KeychainCredentialStore("shop.amocrm.ru", spill, tmp_path / "sign-in.lock")
@@ -151,6 +156,7 @@ def write(file: Path, content: str | bytes, *, mode: int = 0o600) -> None:
 
 
 class TestEveryStore:
+    @pytest.mark.requirement("PG-1")
     async def test_what_is_saved_last_is_loaded_whole(self, store: CredentialStore) -> None:
         assert await store.load() is None
         for saved in (credentials("access-1" * 500), SECOND):

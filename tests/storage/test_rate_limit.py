@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +23,10 @@ from amo_mcp.amocrm.errors import RateLimited
 from amo_mcp.amocrm.ratelimit import Slot
 from amo_mcp.language import Message
 from amo_mcp.storage.memory.rate_limit import Unlimited
+from amo_mcp.storage.postgres.database import Database
+from amo_mcp.storage.postgres.rate_limit import PostgresRateLimiter
 from amo_mcp.storage.rate_limit import SharedRateLimiter
+from amo_mcp.storage.slot_limiter import SlotRateLimiter
 from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +46,7 @@ class Machine:
     """
 
     file: Path
+    database: Database | None = None
     clock: Clock = field(default_factory=Clock)
     sent: list[float] = field(default_factory=list)
     during_sleep: Callable[[], object] = field(default=lambda: None)
@@ -56,7 +61,14 @@ class Machine:
     def open(self, per_second: int) -> SharedRateLimiter:
         return SharedRateLimiter(self.file, per_second, timeout=TIMEOUT, sleep=self.sleep, clock=self.clock)
 
-    async def request(self, limiter: SharedRateLimiter, *, answered_after: float = 0.0, fails: bool = False) -> None:
+    def connect(self, per_second: int) -> SlotRateLimiter:
+        """A limiter of a process of its own, as `open`, or of a replica that has the database."""
+        if self.database is None:
+            return self.open(per_second)
+        how: dict[str, Any] = {"timeout": TIMEOUT, "sleep": self.sleep, "clock": self.clock}
+        return PostgresRateLimiter(self.database, "https://example.amocrm.ru", per_second, **how)
+
+    async def request(self, limiter: SlotRateLimiter, *, answered_after: float = 0.0, fails: bool = False) -> None:
         """A request whose answer begins after so many seconds, or which fails then."""
         async with limiter.reserve() as slot:
             await slot.acquire()
@@ -83,7 +95,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @asynccontextmanager
-async def dead_process(limiter: SharedRateLimiter) -> AsyncIterator[None]:
+async def dead_process(limiter: SlotRateLimiter) -> AsyncIterator[None]:
     """A process that takes a slot and is gone: it releases nothing while anybody looks."""
     context: AbstractAsyncContextManager[Slot] = limiter.reserve()
     slot = await context.__aenter__()
@@ -93,11 +105,16 @@ async def dead_process(limiter: SharedRateLimiter) -> AsyncIterator[None]:
 
 
 class TestEveryLimiter:
-    @pytest.mark.requirement("LIMIT-3")
+    @pytest.fixture(params=["file", "postgres"])
+    def machine(self, request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+        database = request.getfixturevalue("database") if request.param == "postgres" else None
+        return Machine(tmp_path / "rate-limit.json", database)
+
+    @pytest.mark.requirement("PG-1", "LIMIT-3")
     async def test_a_second_has_no_more_requests_than_the_limit_and_none_waits_longer_than_that(
         self, machine: Machine
     ) -> None:
-        limiter = machine.open(3)
+        limiter = machine.connect(3)
         for _ in range(8):
             await machine.request(limiter)
         assert machine.sent == [0, 0, 0, AGAIN, AGAIN, AGAIN, 2 * AGAIN, 2 * AGAIN]
@@ -107,13 +124,13 @@ class TestEveryLimiter:
     async def test_a_slot_is_used_again_a_second_after_the_answer_or_the_failure(
         self, answered_after: float, fails: bool, machine: Machine
     ) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         await machine.request(limiter, answered_after=answered_after, fails=fails)
         await machine.request(limiter)
         assert machine.sent == pytest.approx([0, answered_after + AGAIN])
 
     async def test_a_slot_that_is_never_released_is_free_a_second_after_the_timeout(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         async with dead_process(limiter):
             await machine.request(limiter)
             await machine.request(limiter)
@@ -127,7 +144,7 @@ class TestEveryLimiter:
     async def test_a_late_release_of_a_slot_that_another_request_has_by_now_does_nothing(
         self, machine: Machine
     ) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         context = limiter.reserve()
         late = await context.__aenter__()
         await late.acquire()
@@ -143,7 +160,7 @@ class TestEveryLimiter:
         assert machine.sent == [AGAIN]
 
     async def test_a_release_after_the_slot_was_free_already_takes_none(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         async with limiter.reserve() as slot:
             await slot.acquire()
             machine.clock.now += TIMEOUT + AGAIN
@@ -153,7 +170,7 @@ class TestEveryLimiter:
         assert machine.sent == [0, 0]
 
     async def test_requests_that_wait_for_their_answers_hold_none_back_that_has_a_slot(self, machine: Machine) -> None:
-        limiter = machine.open(4)
+        limiter = machine.connect(4)
         async with AsyncExitStack() as on_its_way:
             for _ in range(3):
                 await on_its_way.enter_async_context(dead_process(limiter))
@@ -163,7 +180,7 @@ class TestEveryLimiter:
     async def test_an_answer_that_begins_while_the_next_request_waits_lets_it_go_earlier(
         self, machine: Machine
     ) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         async with limiter.reserve() as first, anyio.create_task_group() as group:
             await first.acquire()
             group.start_soon(machine.request, limiter)
@@ -175,7 +192,7 @@ class TestEveryLimiter:
     async def test_a_request_that_is_begun_anew_on_another_connection_takes_another_slot(
         self, machine: Machine
     ) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         async with limiter.reserve() as slot:
             await slot.acquire()
             await slot.acquire()
@@ -185,7 +202,7 @@ class TestEveryLimiter:
         assert machine.sent == [AGAIN]
 
     async def test_no_more_requests_are_prepared_than_half_a_second_has_slots(self, machine: Machine) -> None:
-        limiter, prepared = machine.open(4), []
+        limiter, prepared = machine.connect(4), []
         opened = anyio.Event()
 
         async def ask(number: int) -> None:
@@ -203,7 +220,7 @@ class TestEveryLimiter:
         assert prepared == [0, 1, 2, 3]
 
     async def test_a_connection_that_does_not_open_holds_no_other_request_back(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         async with limiter.reserve():
             await machine.request(limiter)
             await machine.request(limiter)
@@ -215,7 +232,7 @@ class TestEveryLimiter:
         assert machine.sent == [0, 0, AGAIN]
 
     async def test_requests_are_sent_in_the_order_of_asking(self, machine: Machine) -> None:
-        limiter, order = machine.open(2), []
+        limiter, order = machine.connect(2), []
 
         async def ask(number: int) -> None:
             async with limiter.reserve() as slot:
@@ -229,7 +246,7 @@ class TestEveryLimiter:
         assert order == list(range(9))
 
     async def test_a_request_that_is_cancelled_while_it_waits_takes_no_slot(self, machine: Machine) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         await machine.request(limiter)
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -238,7 +255,7 @@ class TestEveryLimiter:
         assert machine.sent == [0, AGAIN]
 
     async def test_a_request_that_is_cancelled_after_it_was_sent_releases_its_slot(self, machine: Machine) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         with anyio.CancelScope() as scope:
             async with limiter.reserve() as slot:
                 await slot.acquire()
@@ -248,7 +265,7 @@ class TestEveryLimiter:
         assert machine.sent == [AGAIN]
 
     async def test_a_short_pause_holds_every_request_back_and_forgets_none(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         await machine.request(limiter)
         await limiter.pause(0.5)
         for _ in range(3):
@@ -256,7 +273,7 @@ class TestEveryLimiter:
         assert machine.sent == pytest.approx([0, 0.5, AGAIN, 0.5 + AGAIN])
 
     async def test_a_pause_is_not_shortened_by_a_later_one(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         await limiter.pause(9.0)
         await limiter.pause(1.0)
         assert await limiter.pause_left() == 9.0
@@ -267,7 +284,7 @@ class TestEveryLimiter:
     async def test_a_long_pause_is_raised_with_the_seconds_that_are_left_until_it_is_over(
         self, machine: Machine
     ) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         await limiter.pause(300.0)
         for passed, left in ((0.0, 300.0), (250.0, 50.0)):
             machine.clock.now = machine.began + passed
@@ -279,7 +296,7 @@ class TestEveryLimiter:
         assert machine.sent == [300]
 
     async def test_a_long_pause_is_raised_also_by_a_request_that_waits_already(self, machine: Machine) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         async with limiter.reserve() as slot:
             await limiter.pause(300.0)
             with pytest.raises(RateLimited) as caught:
@@ -290,7 +307,7 @@ class TestEveryLimiter:
         assert machine.sent == [300]
 
     async def test_after_an_hour_of_a_pause_the_api_is_asked_again(self, machine: Machine) -> None:
-        limiter = machine.open(1)
+        limiter = machine.connect(1)
         await limiter.pause(1e9)
         assert await limiter.pause_left() == 3600
         machine.clock.now += 3600
@@ -299,34 +316,26 @@ class TestEveryLimiter:
 
     @pytest.mark.requirement("LIMIT-3")
     async def test_a_machine_that_was_started_anew_stalls_nobody(self, machine: Machine) -> None:
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         for _ in range(2):
             await machine.request(limiter)
         await limiter.pause(0.5)
         machine.start_anew()
         for _ in range(3):
-            await machine.request(machine.open(2))
+            await machine.request(machine.connect(2))
         assert machine.sent == pytest.approx([AGAIN, AGAIN, 2 * AGAIN])
 
     async def test_a_pause_goes_on_when_the_machine_was_started_anew(self, machine: Machine) -> None:
-        await machine.open(2).pause(300.0)
+        await machine.connect(2).pause(300.0)
         machine.start_anew()
-        limiter = machine.open(2)
+        limiter = machine.connect(2)
         assert await limiter.pause_left() == pytest.approx(300)
         machine.clock.now += 300.001
         await machine.request(limiter)
         assert machine.sent == [300.001]
 
-    @pytest.mark.requirement("LIMIT-4")
-    def test_no_clock_that_somebody_sets_is_used(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-        limiter = SharedRateLimiter(machine.file, 1)
-        monkeypatch.setattr(time, "time", machine.clock)
-        anyio.run(limiter.pause, 300.0)
-        machine.clock.now += 3_600_000
-        assert 290 < anyio.run(limiter.pause_left) <= 300
-
     async def test_a_request_with_many_before_it_is_told_that_it_waits(self, machine: Machine) -> None:
-        limiter, waits = machine.open(2), []
+        limiter, waits = machine.connect(2), []
 
         async def on_wait(seconds: float, reason: Message) -> None:
             waits.append((seconds, str(reason)))
@@ -336,14 +345,15 @@ class TestEveryLimiter:
             async with limiter.reserve(on_wait) as slot:
                 await slot.acquire()
 
+        for _ in range(2):
+            await request()
         async with anyio.create_task_group() as group:
-            # Two go at once, and the third of the others has three before it.
-            for _ in range(8):
+            for _ in range(6):
                 group.start_soon(request)
         assert waits == [(2.0, "amoCRM's request limit"), (2.5, "amoCRM's request limit")]
 
     async def test_a_request_in_a_pause_is_told_that_it_waits(self, machine: Machine) -> None:
-        limiter, waits = machine.open(2), []
+        limiter, waits = machine.connect(2), []
 
         async def on_wait(seconds: float, reason: Message) -> None:
             await anyio.lowlevel.checkpoint()
@@ -428,6 +438,14 @@ class TestFile:
         async with dead_process(machine.open(1)):
             await machine.request(machine.open(1))
         assert machine.sent == pytest.approx([TIMEOUT + AGAIN])
+
+    @pytest.mark.requirement("LIMIT-4")
+    def test_no_clock_that_somebody_sets_is_used(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        limiter = SharedRateLimiter(machine.file, 1)
+        monkeypatch.setattr(time, "time", machine.clock)
+        anyio.run(limiter.pause, 300.0)
+        machine.clock.now += 3_600_000
+        assert 290 < anyio.run(limiter.pause_left) <= 300
 
     async def test_only_its_owner_can_read_the_file(self, machine: Machine) -> None:
         await machine.request(machine.open(2))

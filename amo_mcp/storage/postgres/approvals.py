@@ -4,7 +4,6 @@ Single use is a row: of all who use it up at once, one finds it unused. How old 
 says.
 """
 
-import time
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -27,6 +26,7 @@ from amo_mcp.confirmation.approvals import (
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
+from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.records import dump, load
 
@@ -55,7 +55,7 @@ class PostgresApprovalStore(ApprovalStore):
     """The pending questions of all replicas.
 
     Args:
-        clock: gives Unix seconds; None for the database's clock, of which `clock` then is what was last heard.
+        clock: gives Unix seconds; None for the database's clock.
     """
 
     def __init__(
@@ -67,10 +67,8 @@ class PostgresApprovalStore(ApprovalStore):
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
         self.lifetime = lifetime
-        self._ahead = time.time() - time.monotonic()
-        self.clock = clock or (lambda: time.monotonic() + self._ahead)
+        self.clock = self._clock = DatabaseClock(clock)
         self._database = database
-        self._given = clock
         self._max_remembered = max_remembered
 
     @override
@@ -87,7 +85,7 @@ class PostgresApprovalStore(ApprovalStore):
         kept = dump(pending_to_record(change)), dump(reader_to_record(reader))
         async with self._database.transaction() as session:
             await session.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            now = self._heard(await session.fetchval("SELECT coalesce($1, unix_now())", self._given and self._given()))
+            now = self._clock.heard(await session.fetchval("SELECT coalesce($1, unix_now())", self._clock.given))
             await session.execute(_FORGET, now - self.lifetime, self._max_remembered - 1, who, MAX_PENDING - 1)
             asked, number = (channel, who, tool, request_digest, *kept, now + self.lifetime), None
             while number is None:
@@ -98,14 +96,14 @@ class PostgresApprovalStore(ApprovalStore):
 
     @override
     async def pending(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
-        row = await self._database.fetchrow(_FIND, _digest(approval_id), self._given and self._given())
+        row = await self._database.fetchrow(_FIND, _digest(approval_id), self._clock.given)
         if row is None:
             raise ConfirmationExpired(NOT_PENDING)
         if row["used_at"] is not None:
             raise ConfirmationExpired(ALREADY_ANSWERED)
         if (row["channel"], row["caller"]) != (channel, caller.digest):
             raise ConfirmationExpired(NOT_PENDING)
-        if self._heard(row["now"]) >= row["expires"]:
+        if self._clock.heard(row["now"]) >= row["expires"]:
             raise ConfirmationExpired(TOO_LATE)
         change, reader = load(row["change"], pending_from_record), load(row["reader"], reader_from_record)
         asked = row["tool"], row["request_digest"], change, row["expires"], reader
@@ -124,13 +122,8 @@ class PostgresApprovalStore(ApprovalStore):
 
     async def _use(self, approval: Approval) -> bool:
         """Use a question up; whether it was unused."""
-        used = await self._database.fetchval(_USE, _digest(approval.id), self._given and self._given())
+        used = await self._database.fetchval(_USE, _digest(approval.id), self._clock.given)
         return used is not None
-
-    def _heard(self, now: float) -> float:
-        """Keep how far the database's clock is ahead."""
-        self._ahead = now - time.monotonic()
-        return now
 
 
 def _digest(approval_id: str) -> bytes:

@@ -1,8 +1,8 @@
 """The database that all replicas share, as each of them uses it.
 
 Connections come from a pool, which opens new ones when the database is back after it was away. Nothing outlives a
-transaction in them (no session locks, no `SET` but `SET LOCAL`), so that a pooler may stand in between; what needs a
-connection for itself takes a `direct` one.
+transaction in them (no session locks, no `SET` but `SET LOCAL`), so none has to be reset before the next use; what
+needs a connection for itself takes a `direct` one.
 """
 
 import logging
@@ -29,6 +29,14 @@ MIN_VERSION = 15
 
 TIMEOUT = 5.0
 """Seconds that connecting, waiting for a connection of the pool, and a statement each may take."""
+
+_SETTINGS = {
+    "application_name": "amo-mcp",
+    # The locks of a replica whose machine is gone without a word are free after a minute.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 
 _MAX_DIRECT = 8
 """Direct connections of one replica, so that many at once do not use up what the database allows for all."""
@@ -64,6 +72,7 @@ class Database:
             with unavailable():
                 await _check(connection)
                 await upgrade(connection)
+        limits = {"statement_timeout": self._timeout, "idle_in_transaction_session_timeout": 2 * self._timeout}
         with unavailable():
             self._pool = await asyncpg.create_pool(
                 self._url.get_secret_value(),
@@ -72,7 +81,7 @@ class Database:
                 timeout=self._timeout,
                 command_timeout=self._timeout + 1,
                 reset=_keep,
-                server_settings={"application_name": "amo-mcp", "statement_timeout": f"{self._timeout * 1000:.0f}"},
+                server_settings=_SETTINGS | {name: f"{seconds * 1000:.0f}" for name, seconds in limits.items()},
             )
 
     async def close(self) -> None:
@@ -124,7 +133,7 @@ class Database:
                 connection: Connection[Record] = await asyncpg.connect(
                     self._url.get_secret_value(),
                     timeout=self._timeout,
-                    server_settings={"application_name": "amo-mcp"},
+                    server_settings=_SETTINGS,
                 )
             try:
                 yield connection

@@ -8,6 +8,7 @@ from typing_extensions import override
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.plan import LIFETIME, Plan, PlanStore, PlanUsed
 from amo_mcp.changes.records import from_record, to_record
+from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump, load
 
@@ -41,11 +42,11 @@ class PostgresPlanStore(PlanStore):
     ) -> None:
         self._database = database
         self._account_id = account_id
-        self._clock = clock
+        self._clock = DatabaseClock(clock)
 
     @override
     async def keep(self, plan: Plan) -> None:
-        account, now = await self._account_id(), self._clock and self._clock()
+        account, now = await self._account_id(), self._clock.given
         steps = dump([to_record(step) for step in plan.steps])
         fields = dump([field.model_dump(mode="json", exclude_unset=True) for field in plan.fields])
         async with self._database.transaction() as session:
@@ -54,7 +55,7 @@ class PostgresPlanStore(PlanStore):
 
     @override
     async def plan(self, plan_id: str, owner: str) -> Plan | None:
-        account, now = await self._account_id(), self._clock and self._clock()
+        account, now = await self._account_id(), self._clock.given
         row = await self._database.fetchrow(_PLAN, account, storable(plan_id), owner, now, LIFETIME)
         if row is None:
             return None

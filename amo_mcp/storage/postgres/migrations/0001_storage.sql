@@ -44,8 +44,8 @@ CREATE TABLE credential_locks (
     owner text PRIMARY KEY
 );
 
--- The slots of the rate limit, see slots.py. They are worth a second, so nothing waits for the disk.
-CREATE UNLOGGED TABLE slots (
+-- The slots of the rate limit: the table of storage/slots.py.
+CREATE TABLE slots (
     account text PRIMARY KEY,
     content text NOT NULL
 );
