@@ -133,10 +133,28 @@ class AmoAccount:
             self.profile.forget()
         return execution
 
+    async def begin_run(self, tool: str, change: PendingChange, approval_id: str) -> RunState | None:
+        """Begin a run that its call does not watch; None, with nothing begun, where changes end with their calls."""
+        if self.runs is None or not change.is_run:
+            return None
+        change_id = await self.runs.begin(
+            await self.executor(), tool, change, replace(self.asked, approval_id=approval_id)
+        )
+        return await self.runs.state(change_id)
+
     async def watch(self, run: RunState) -> Execution:
         """Wait for the end of a run that was begun before; see `Runs.watch`."""
         assert self.runs is not None
         return await self.runs.watch(run.record.id, await self.profile.zone(), self.report)
+
+    async def run(self, change_id: str) -> RunState | None:
+        """A run by its id, whoever asked for it."""
+        return None if self.runs is None else await self.runs.state(change_id)
+
+    async def stop_run(self, run: RunState) -> None:
+        """Let a run stop between two of its steps."""
+        assert self.runs is not None
+        await self.runs.request_stop(run.record.id)
 
     async def run_of(self, **by: str) -> RunState | None:
         """A run of who makes the call (`RunStore.find`); None also where runs end with their calls."""

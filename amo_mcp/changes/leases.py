@@ -69,17 +69,21 @@ class RunState:
         record: the change as it stands.
         change: the same as it was asked for.
         owner: who may watch it and stop it.
+        noted: when something was last recorded of it, in Unix seconds.
         reason: why it stopped before its end, if it did, as JSON (`changes.reasons`).
     """
 
     record: ChangeRecord
     change: PendingChange
     owner: str
+    noted: float
     reason: Mapping[str, Any] | None = None
 
 
 class RunStore(Protocol):
-    """The runs of a journal that several processes share. Every method can raise `JournalUnusable`.
+    """The runs of a journal that several processes share.
+
+    Every method can raise `JournalUnusable` and, where no lease says which account is meant, what asking for it raises.
 
     All times are the storage's own, so that clocks of processes do not matter.
 

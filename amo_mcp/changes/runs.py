@@ -103,6 +103,7 @@ class Runs:
 
         Raises:
             JournalUnusable: the run cannot be read.
+            AmoError: whose it is cannot be found out.
         """
         state = await self._state(change_id)
         with self._stop.interruptible(), anyio.move_on_after(self._watch_seconds):
@@ -113,7 +114,7 @@ class Runs:
                     reported = done
                     await _report(state, done, report)
                 await self._wait_for_news()
-                with suppress(JournalUnusable):
+                with suppress(JournalUnusable, AmoError):
                     state = await self._state(change_id)
         if state.record.status == "running":
             return Execution(state.record)
@@ -145,7 +146,7 @@ class Runs:
         with self._stop.interruptible():
             while True:
                 lease = None
-                with suppress(JournalUnusable):
+                with suppress(JournalUnusable, AmoError):
                     lease = await self._store.claim()
                 if lease is None:
                     await self._wait_for_news()

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import mcp_types as types
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerMiddleware
+from mcp.server.context import HandlerResult, ServerMiddleware
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
 from typing_extensions import override
 
 from amo_mcp import __version__
 from amo_mcp.accounts import FRESH_SECONDS
-from amo_mcp.protocol import STATELESS_SINCE, UI_EXTENSION, Ctx
+from amo_mcp.protocol import STATELESS_SINCE, TASKS_EXTENSION, UI_EXTENSION, Ctx
 from amo_mcp.server.base import McpServer
 from amo_mcp.server.prompts import Prompts
 from amo_mcp.server.subscriptions import Subscriptions
+from amo_mcp.server.tasks import Tasks
 from amo_mcp.server.uris import TEMPLATES
 from amo_mcp.tools.runtime.catalog import CatalogEntry, catalog
 
@@ -63,6 +64,7 @@ class AmoServer(McpServer):
             without any it is a key of this process alone.
         stateless: a client of the older era has no session, since its next request may be another process's to answer:
             it is promised no notifications.
+        has_tasks: have the Tasks extension, for plans and undos that outlive their calls.
         middleware: what sees every message before this server does, the outermost first.
 
     Attributes:
@@ -77,6 +79,7 @@ class AmoServer(McpServer):
         has_customers: bool = True,
         sealing_keys: Sequence[bytes] = (),
         stateless: bool = False,
+        has_tasks: bool = False,
         middleware: Sequence[ServerMiddleware[Any]] = (),
     ) -> None:
         self.tools_listed = anyio.Event()
@@ -94,7 +97,6 @@ class AmoServer(McpServer):
             instructions=INSTRUCTIONS,
             cache_hints=_CACHE_HINTS,
             on_list_tools=self._list_tools,
-            on_call_tool=self._call_tool,
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,
@@ -105,8 +107,14 @@ class AmoServer(McpServer):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
+        # Its result may also be a task, which the constructor's type does not know.
+        self.add_request_handler("tools/call", types.CallToolRequestParams, self._call_tool)
         self.extensions[UI_EXTENSION] = {}
         keys = sealing_keys or [secrets.token_bytes(32)]
+        self._tasks = Tasks(keys, lambda: self.handlers)
+        if has_tasks:
+            self.extensions[TASKS_EXTENSION] = {}
+            self._tasks.serve(self)
         security = RequestStateSecurity(keys=keys, ttl=SEALED_SECONDS, audience=_NAME)
         boundary = RequestStateBoundary(security, default_audience=_NAME)
         self.middleware += [*middleware, self._subscriptions.remember_client, boundary]
@@ -148,10 +156,11 @@ class AmoServer(McpServer):
         tools = [entry.listed for entry in self._tools.values() if not (self._read_only and entry.writes)]
         return types.ListToolsResult(tools=tools)
 
-    async def _call_tool(
-        self, ctx: Ctx, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        return await self.handlers.call(ctx, params)
+    async def _call_tool(self, ctx: Ctx, params: types.CallToolRequestParams) -> HandlerResult:
+        answer = await self.handlers.call(ctx, params)
+        if isinstance(answer, types.CallToolResult | types.InputRequiredResult):
+            return answer
+        return self._tasks.created(answer)
 
     async def _list_resources(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
         return await self.handlers.list_resources()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -36,7 +37,26 @@ from tests.conftest import Served, no_tab, session_at
 from tests.journeys.lives import Paced
 
 ASKED = Asked("me", "Anna")
+KEY = b"k" * 32
 TIMEOUT = 20.0
+
+Open = Callable[..., Any]
+"""Opens a replica, with the keywords of `replica`."""
+
+
+class Gate:
+    """The way to the sandbox, on which each write waits until it is let through."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._app = sandbox.app
+        self.arrived = anyio.Event()
+        self.opened = anyio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] != "GET":
+            self.arrived.set()
+            await self.opened.wait()
+        await self._app(scope, receive, send)
 
 
 @dataclass
@@ -60,7 +80,8 @@ class Replica:
         """Its MCP server, which asks in dialogs."""
         approvals = MemoryApprovalStore(Clock())
         page = ApprovalPage(partial(listen, "127.0.0.1", 0), no_tab, opens=False, clock=approvals.clock)
-        server = AmoServer(lambda: (self.account, Asker(approvals, page, "dialog", "loopback")), read_only=False)
+        asker = Asker(approvals, page, "dialog", "loopback")
+        server = AmoServer(lambda: (self.account, asker), read_only=False, sealing_keys=[KEY], has_tasks=True)
         return Served(server, self.sandbox, approvals, page)
 
     @asynccontextmanager

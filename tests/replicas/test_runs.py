@@ -1,7 +1,6 @@
 """A run is carried on by another replica from wherever it was left: nothing is lost, doubled or falsely told."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -18,27 +17,12 @@ from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Create, Step, Update
 from amo_mcp.failures.explain import explain
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.storage.memory.events import MemoryChangeEvents
-from amo_mcp.storage.postgres.database import Database
 from tests.journeys.lives import Interruption
-from tests.replicas.life import Replica, replica
+from tests.replicas.life import Open, Replica
 
 pytestmark = pytest.mark.anyio
 
 SEGMENTS = "/api/v4/customers/segments"
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-async def open_replica(sandbox: Sandbox, database: Database) -> AsyncIterator[Open]:
-    """Opens a replica, which is closed with the test."""
-    events = MemoryChangeEvents()
-    async with AsyncExitStack() as stack:
-
-        async def opened(**how: Any) -> Replica:
-            return await stack.enter_async_context(replica(sandbox, database, events, **how))
-
-        yield opened
 
 
 @pytest.fixture

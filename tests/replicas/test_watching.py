@@ -1,7 +1,6 @@
 """A run does not live in its call: the call watches it, another call watches on, and whoever asked can stop it."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -14,7 +13,7 @@ from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.postgres.database import Database
 from tests.conftest import Person, answer, error
 from tests.journeys.lives import Interruption
-from tests.replicas.life import Replica, replica
+from tests.replicas.life import Gate, Open, Replica, replica
 
 pytestmark = pytest.mark.anyio
 
@@ -28,42 +27,6 @@ GOES_ON = "It goes on without this call. Call again with the same arguments to w
 RENAMED, CREATED = "Change segment «VIP» (id 51)", "Create segment «Гости» (id 96)"
 DELETED = "Delete segment «новички» (id 66)"
 DONE = [RENAMED.replace("VIP", "VIP"), CREATED, DELETED]
-
-
-class Gate:
-    """The way to the sandbox, on which each write waits until it is let through."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._app = sandbox.app
-        self.arrived = anyio.Event()
-        self.opened = anyio.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] != "GET":
-            self.arrived.set()
-            await self.opened.wait()
-        await self._app(scope, receive, send)
-
-
-@pytest.fixture
-def gate(sandbox: Sandbox) -> Gate:
-    return Gate(sandbox)
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-async def serving(sandbox: Sandbox, database: Database) -> AsyncIterator[Open]:
-    """Serves a replica as long as a context lasts."""
-    events = MemoryChangeEvents()
-
-    @asynccontextmanager
-    async def served(**how: Any) -> AsyncIterator[Replica]:
-        async with replica(sandbox, database, events, **how) as opened, opened.serving():
-            yield opened
-
-    yield served
 
 
 async def planned(client: Any) -> str:

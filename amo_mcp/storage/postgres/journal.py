@@ -31,7 +31,7 @@ from amo_mcp.changes.steps import Step
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, put_steps, recorded_steps, recreated_ids, row_of
 from amo_mcp.storage.postgres.plans import free, use_up
-from amo_mcp.storage.postgres.runs import PostgresRunStore
+from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from amo_mcp.storage.records import dump
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class PostgresJournal(Journal):
                 raise StorageUnavailable(error.reason, begun=True) from error
             raise
         record = ChangeRecord(change_id, row["at"], tool, change.steps, "running", change.undoes, asked.by)
-        return self._runs.held(Lease(record, change, shared=self._runs))
+        return self._runs.held(AccountLease(record, change, shared=self._runs, account=account))
 
     @override
     async def note(
@@ -140,7 +140,7 @@ class PostgresJournal(Journal):
         status: ChangeStatus | None = None,
         reason: Mapping[str, Any] | None = None,
     ) -> bool:
-        account = await self._account_id()
+        account = await self._runs.account_of(lease)
         rows = {position: row_of(step) for position, step in steps.items()}
         try:
             async with self._writing(account) as session:

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,9 @@ UPDATE changes SET lease_until = unix_now() + $4 WHERE account = $1 AND id = $2 
 RETURNING stop_requested
 """
 _RENEW_ALL = """
-UPDATE changes SET lease_until = unix_now() + $4 FROM unnest($2::text[], $3::integer[]) AS mine (id, epoch)
-WHERE account = $1 AND changes.id = mine.id AND changes.epoch = mine.epoch AND status = 'running'
+UPDATE changes SET lease_until = unix_now() + $4
+FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS mine (account, id, epoch)
+WHERE (changes.account, changes.id, changes.epoch) = (mine.account, mine.id, mine.epoch) AND status = 'running'
 RETURNING changes.id
 """
 _GIVE_BACK = "UPDATE changes SET lease_until = unix_now() WHERE account = $1 AND id = $2 AND epoch = $3"
@@ -67,12 +69,19 @@ _RETRY_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class AccountLease(Lease):
+    """A lease of a change of one account, whichever is behind the address by now, or however it is asked for."""
+
+    account: int = 0
+
+
 class PostgresRunStore(RunStore):
     """The runs of one account.
 
     Args:
         database: where they are.
-        account_id: asks for the account's id.
+        account_id: asks for the account's id; what it raises is raised where it is not known from a lease.
         seconds: how long a lease lasts.
 
     Attributes:
@@ -84,9 +93,9 @@ class PostgresRunStore(RunStore):
         self.holder = secrets.token_hex(8)
         self._database = database
         self._account_id = account_id
-        self._held: dict[str, Lease] = {}
+        self._held: dict[str, AccountLease] = {}
 
-    def held(self, lease: Lease) -> Lease:
+    def held(self, lease: AccountLease) -> Lease:
         """The lease, which is renewed from now on."""
         self._held[lease.id] = lease
         return lease
@@ -101,11 +110,12 @@ class PostgresRunStore(RunStore):
         async with self._database.transaction() as session:
             [(row, _)] = await entries(session, _ONE, account, claimed)
         steps = recorded_steps(row)
-        return self.held(Lease(record_of(row, steps), _request_of(row, steps), row["epoch"], self))
+        lease = AccountLease(record_of(row, steps), _request_of(row, steps), row["epoch"], self, account)
+        return self.held(lease)
 
     @override
     async def renew(self, lease: Lease) -> bool:
-        account = await self._account_id()
+        account = await self.account_of(lease)
         try:
             is_to_stop = await self._database.fetchval(_RENEW, account, lease.id, lease.epoch, self.seconds)
         except StorageUnavailable as error:
@@ -119,10 +129,8 @@ class PostgresRunStore(RunStore):
     async def renew_all(self) -> None:
         held = [*self._held.values()]
         if held:
-            account = await self._account_id()
-            epochs = [lease.epoch for lease in held]
-            mine = [[lease.id for lease in held], epochs]
-            renewed = {row["id"] for row in await self._database.fetch(_RENEW_ALL, account, *mine, self.seconds)}
+            mine = [[getattr(lease, name) for lease in held] for name in ("account", "id", "epoch")]
+            renewed = {row["id"] for row in await self._database.fetch(_RENEW_ALL, *mine, self.seconds)}
             for lease in held:
                 if lease.id not in renewed:
                     self.let_lapse(lease)
@@ -130,7 +138,7 @@ class PostgresRunStore(RunStore):
     @override
     async def give_back(self, lease: Lease) -> None:
         self.let_lapse(lease)
-        await self._database.execute(_GIVE_BACK, await self._account_id(), lease.id, lease.epoch)
+        await self._database.execute(_GIVE_BACK, await self.account_of(lease), lease.id, lease.epoch)
 
     @override
     def let_lapse(self, lease: Lease) -> None:
@@ -139,7 +147,7 @@ class PostgresRunStore(RunStore):
 
     @override
     async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:
-        account = await self._account_id()
+        account = await self.account_of(lease)
         while True:
             try:
                 async with self._database.transaction() as session:
@@ -180,6 +188,10 @@ class PostgresRunStore(RunStore):
     async def mark_told(self, change_id: str) -> None:
         await self._database.execute(_TELL, await self._account_id(), change_id)
 
+    async def account_of(self, lease: Lease) -> int:
+        """The account of the change."""
+        return lease.account if isinstance(lease, AccountLease) else await self._account_id()
+
     async def lock(self, session: "Session", account: int) -> None:
         """Wait until nobody else writes changes of the account, and let the others wait until the transaction ends."""
         pause = min(self.seconds, _MAX_PAUSE)
@@ -190,7 +202,7 @@ class PostgresRunStore(RunStore):
             for row, entry in await entries(session, chosen, account, *args):
                 record = current_record(entry, await recreated_ids(session, account))
                 reason = None if row["reason"] is None else json.loads(row["reason"])
-                return RunState(record, _request_of(row, record.steps), row["owner"], reason)
+                return RunState(record, _request_of(row, record.steps), row["owner"], row["noted"], reason)
         return None
 
 

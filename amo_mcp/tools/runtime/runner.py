@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.execution import Execution
-from amo_mcp.changes.leases import Asked
+from amo_mcp.changes.leases import Asked, RunState
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
@@ -24,7 +24,7 @@ from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures.explain import explain
 from amo_mcp.failures.failure import Failure, internal_error
-from amo_mcp.protocol import Ctx
+from amo_mcp.protocol import Ctx, can_have_task
 from amo_mcp.text import escape_invisible
 from amo_mcp.tools.runtime.answers import dumped
 from amo_mcp.tools.runtime.arguments import validated
@@ -45,32 +45,47 @@ class Runner:
     tools: Mapping[str, CatalogEntry]
     read_only: bool = False
 
-    async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult | RunState:
         """Answer `tools/call`, with one log line; whatever happens in the tool, the caller gets a closed code.
+
+        A client that can have a task is answered with the run that it is to be a task of.
 
         Raises:
             MCPError: there is no such tool (-32602).
         """
-        name, started, outcome = params.name, time.monotonic(), "ok"
+        name, started = params.name, time.monotonic()
         if name not in self.tools:
             nearest = difflib.get_close_matches(name[:100], self.tools, n=1, cutoff=0.0)
             raise MCPError(code=INVALID_PARAMS, message=f"There is no such tool; the nearest is {nearest[0]}")
+        answer, outcome = await self._told(name, self._answer(ctx, params, self.tools[name]))
+        logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
+        return answer
+
+    async def end_of(self, run: RunState) -> CallToolResult:
+        """What the call that began a run would have answered, had it waited for the end."""
+        answer, _ = await self._told(run.record.tool, self._watched(run, self.account))
+        assert isinstance(answer, CallToolResult)
+        return answer
+
+    async def _told(
+        self, name: str, answering: Awaitable[BaseModel | InputRequiredResult | RunState]
+    ) -> tuple[CallToolResult | InputRequiredResult | RunState, str]:
+        """The answer of a tool as a result, and a word for the log."""
         try:
-            answer = await self._answer(ctx, params, self.tools[name])
-            if not isinstance(answer, InputRequiredResult):
-                meta = answer.meta if isinstance(answer, Output) else None
-                answer = _result(await dumped(answer, self.account.profile), meta=meta)
+            answer = await answering
+            if isinstance(answer, InputRequiredResult | RunState):
+                return answer, "ok"
+            meta = answer.meta if isinstance(answer, Output) else None
+            return _result(await dumped(answer, self.account.profile), meta=meta), "ok"
         except MCPError:
             raise
         except Exception as error:
             failure = explain(error) or _unexpected(name, error)
-            outcome, answer = failure.code, failed(failure)
-        logger.info("%s: %s in %d ms", name, outcome, (time.monotonic() - started) * 1e3)
-        return answer
+            return failed(failure), failure.code
 
     async def _answer(
         self, ctx: Ctx, params: CallToolRequestParams, entry: CatalogEntry
-    ) -> BaseModel | InputRequiredResult:
+    ) -> BaseModel | InputRequiredResult | RunState:
         if self.read_only and entry.writes:
             raise Failure(
                 "read_only",
@@ -100,22 +115,29 @@ class Runner:
                 case Confirmed(approval):
                     pass
                 case Watched(run):
-                    progress.texts = (reader := await account.profile.reader()).texts
-                    return self._answered(run.record.tool, await account.watch(run), run.change, reader)
+                    progress.texts = (await account.profile.reader()).texts
+                    is_task = run.record.status == "running" and can_have_task(ctx)
+                    return run if is_task else await self._watched(run, account)
                 case BaseModel():
                     return returned
         if isinstance(approval, InputRequiredResult):
             return approval
-        return await self._carry_out(approval, account)
+        return await self._carry_out(approval, account, as_task=can_have_task(ctx))
 
-    async def _carry_out(self, approval: Approval, account: AmoAccount) -> Output:
+    async def _carry_out(self, approval: Approval, account: AmoAccount, *, as_task: bool) -> Output | RunState:
         try:
+            if as_task and (run := await account.begin_run(approval.tool, approval.change, approval.id)):
+                return run
             execution = await account.execute(approval.tool, approval.change, approval.id)
         except BaseException as error:
             await self.asker.settle(approval, error)
             raise
         await self.asker.settle(approval, execution)
         return self._answered(approval.tool, execution, approval.change, approval.reader)
+
+    async def _watched(self, run: RunState, account: AmoAccount) -> Output:
+        reader = await account.profile.reader()
+        return self._answered(run.record.tool, await account.watch(run), run.change, reader)
 
     def _answered(self, tool: str, execution: Execution, change: PendingChange, reader: Reader) -> Output:
         """What came of a change, as the tool that asked answers it."""

@@ -17,7 +17,7 @@ from amo_mcp.language import message
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.journal import PostgresJournal
 from amo_mcp.storage.postgres.plans import PostgresPlanStore
-from amo_mcp.storage.postgres.runs import PostgresRunStore
+from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from tests.storage.backends import account_id
 from tests.storage.examples import DONE, PENDING, RENAME, change_of, created, deleted, segment
 
@@ -81,7 +81,9 @@ async def test_a_lease_that_is_over_is_taken_over_with_all_that_carrying_on_need
     await dead.journal.note(begun, {1: DONE})
     lease = await other.claimed()
     steps = (DONE, DONE, RENAME)
-    assert lease == Lease(replace(begun.record, steps=steps), replace(change, steps=steps), 2, other.runs)
+    assert lease == AccountLease(
+        replace(begun.record, steps=steps), replace(change, steps=steps), 2, other.runs, await account_id()
+    )
     assert await other.runs.claim() is None
 
 

@@ -5,18 +5,27 @@ from typing import Annotated, Any, Self
 
 from mcp.server import Server
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_REQUEST, ListToolsResult, Tool
+from mcp_types import (
+    INVALID_REQUEST,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    Tool,
+)
 from pydantic import Field
 from typing_extensions import override
 
 from amo_mcp.amocrm.errors import Unavailable
 from amo_mcp.amocrm.inputs import LAX, LaxInt, SegmentPatch, Text
 from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.leases import RunState
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Update
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.failures.failure import Failure
 from amo_mcp.language import message
+from amo_mcp.protocol import Ctx
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import Runner
 from amo_mcp.tools.runtime.schema import PlainJsonSchema, inline
@@ -134,4 +143,9 @@ def server_of(served: Served, tools: Sequence[ToolDefinition] = DECLARED, *, rea
     async def list_tools(_: Any, __: Any) -> ListToolsResult:
         return ListToolsResult(tools=[item.listed for item in entries.values()])
 
-    return Server("declared", on_call_tool=runner.call, on_list_tools=list_tools)
+    async def call_tool(ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        answer = await runner.call(ctx, params)
+        assert not isinstance(answer, RunState)
+        return answer
+
+    return Server("declared", on_call_tool=call_tool, on_list_tools=list_tools)
