@@ -93,6 +93,10 @@ def prices(count: int) -> dict[str, Any]:
     return {"name": "А", "available_products_price_types": [1 + number for number in range(count)]}
 
 
+def customers(count: int) -> dict[str, Any]:
+    return {"customer_ids": [1_000_000 + number for number in range(count)], "add_to": [51]}
+
+
 def changes(count: int) -> dict[str, Any]:
     return {"changes": [{"action": "create", "kind": "segment", "name": f"С {number}"} for number in range(count)]}
 
@@ -106,6 +110,7 @@ def entries_refused(failure: dict[str, Any], bound: int) -> bool:
     ("tool", "arguments", "bound"),
     [
         ("create_statuses", statuses, 30),
+        ("move_customers", customers, 250),
         ("create_segment", fields, 30),
         ("create_segment", values, 250),
         ("create_segment", prices, 250),

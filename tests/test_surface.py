@@ -30,6 +30,7 @@ READING = {
 }
 CREATING = {"create_statuses", "create_segment"}
 DESTRUCTIVE = {
+    "move_customers",
     "update_status",
     "delete_status",
     "update_segment",
@@ -168,6 +169,7 @@ def test_the_tools_are_those_that_are_promised_in_their_order(tools: list[Tool])
         "update_segment",
         "delete_segment",
         "list_customers",
+        "move_customers",
         "audit_segments",
         "plan_changes",
         "apply_plan",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from amo_mcp.amocrm import reading
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OtherAccount, Rejected
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.inputs import CustomerPatch, SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import (
     Account,
     ApiEntity,
@@ -194,6 +194,17 @@ class AmoClient:
         response = await self._request("GET", _CUSTOMERS, params=params)
         listed = await self._own(reading.check_readable(reading.many(Customer, response, "customers")))
         return CustomerPage(listed, reading.page_number(response) or page, reading.tells_next(response))
+
+    async def customer(self, customer_id: int) -> Customer:
+        """One customer (`GET /customers/{id}`)."""
+        return await self._one(Customer, _CUSTOMERS, customer_id)
+
+    async def update_customers(self, patches: Sequence[CustomerPatch]) -> None:
+        """Put customers where they are to be, all or none of them (`PATCH /customers`).
+
+        The answer has no more than their ids, so it says nothing of what was done: they have to be read.
+        """
+        await self._request("PATCH", _CUSTOMERS, body=[patch.to_payload() for patch in patches])
 
     async def _one(self, model: type[_OwnedT], path: str, entity_id: int) -> _OwnedT:
         try:

@@ -146,6 +146,32 @@ class StatusPatch(ApiInput):
     color: StatusColor | None = None
 
 
+class CustomerPatch(ApiInput):
+    """Where one customer is put: to a status, or into segments.
+
+    The vendor's page documents `status_id` for an existing customer. Segments are in an example of the vendor's SDK
+    alone; whether they replace those that the customer has or are added to them, and whether an empty list or `null`
+    takes it out of all, is said nowhere. So all of them are sent, and what came of it is read.
+
+    Attributes:
+        segments: the ids of all segments that it is to be in.
+        clears: whether no segments are sent as `null` rather than as an empty list.
+    """
+
+    id: int
+    status_id: int | None = None
+    segments: tuple[int, ...] = ()
+    clears: bool = False
+
+    def to_payload(self) -> dict[str, Any]:
+        """The body to send; the API names this part of a batch by the `request_id`, which is the customer's id."""
+        body: dict[str, Any] = {"id": self.id, "request_id": str(self.id)}
+        if self.status_id is not None:
+            return {**body, "status_id": self.status_id}
+        segments = [{"id": one, "request_id": str(place)} for place, one in enumerate(self.segments)]
+        return {**body, "_embedded": {"segments": None if self.clears else segments}}
+
+
 class SegmentPatch(ApiInput):
     """What to change in a segment; what is None stays.
 

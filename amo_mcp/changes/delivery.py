@@ -13,8 +13,9 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
 from amo_mcp.changes.differences import differing_settings, unordered
 from amo_mcp.changes.field_values import fields_by_id
+from amo_mcp.changes.moving import send_move, verify_move
 from amo_mcp.changes.snapshot import read_all, read_one
-from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
+from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -89,6 +90,8 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
         case Delete(before=before) as step:
             await (client.delete_segment if step.kind == "segment" else client.delete_status)(before.id)
             return [step.with_outcome("done")]
+        case Move() as step:
+            return [await send_move(client, step)]
 
 
 async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[Step]:
@@ -138,6 +141,11 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
             # What cannot be read may be what was created.
             raise Indeterminate
         return created
+    if isinstance(first, Move):
+        moved = await verify_move(client, first)
+        if moved is not None and not {"moved", "stays"} & {*moved.fates.values()}:
+            raise Indeterminate
+        return None if moved is None else [moved]
     try:
         now = await read_one(client, first.kind, first.before.id)
     except NotFound:

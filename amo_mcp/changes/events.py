@@ -1,10 +1,10 @@
 """The events of changes that were made, or may have been, and who listens to them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from amo_mcp.changes.steps import Kind
+from amo_mcp.changes.steps import Kind, Move, Step
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,15 @@ class ChangeEvent:
     kind: Kind | Literal["journal"]
     ids: tuple[int, ...] = ()
     adds_or_removes: bool = False
+
+
+def event_of(batch: Sequence[Step]) -> ChangeEvent:
+    """What is told of a batch that was made, or may have been."""
+    step = batch[0]
+    if isinstance(step, Move):
+        return ChangeEvent(step.kind, tuple(place.id for place in step.places))
+    ids = tuple(step.target_id for step in batch if step.target_id is not None)
+    return ChangeEvent(step.kind, ids, adds_or_removes=step.action != "update")
 
 
 Listener = Callable[[ChangeEvent], Awaitable[None]]

@@ -9,7 +9,7 @@ from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import TargetChanged
-from amo_mcp.changes.steps import Create, Kind, Step
+from amo_mcp.changes.steps import Create, Kind, Move, Step
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -45,7 +45,27 @@ class CreatedTwice(Exception):
     """A process that had lost the change created something again, or may have; the steps name every id."""
 
 
-Failed = AmoError | TargetChanged | JournalUnusable | LeaseLost | Stopped | CreatedTwice
+@dataclass(eq=False)
+class NobodyMoved(Exception):
+    """The API has answered that customers were moved, and everybody of a batch is where they were.
+
+    Attributes:
+        takes_in: whether they were put into what they were to be in, and only not taken out of what they were in.
+    """
+
+    takes_in: bool
+
+
+def nobody_moved(step: Step) -> NobodyMoved | None:
+    """Whether a step that was answered has moved nobody of those that it was sent for."""
+    if not isinstance(step, Move):
+        return None
+    fates = [step.fates[member.id] for member in step.sent]
+    tried = {fate for fate in fates if fate in ("moved", "elsewhere", "ignored", "stays")}
+    return NobodyMoved(takes_in="stays" in tried) if tried and not {"moved", "elsewhere"} & tried else None
+
+
+Failed = AmoError | TargetChanged | JournalUnusable | LeaseLost | Stopped | CreatedTwice | NobodyMoved
 """Why a change stops before its end."""
 
 

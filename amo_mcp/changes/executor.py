@@ -10,6 +10,7 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease
+from amo_mcp.changes.moving import in_batches, with_members
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
@@ -65,13 +66,15 @@ class Executor(Means):
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
-                await self.report_step(0, change.steps)
+                planned = [*in_batches(change.steps)]
+                await self.report_step(0, planned)
+                first = next(spans(planned)).stop
+                pending = await with_members(self.client, as_pending(planned[:first], snapshot))
+                steps = [*pending, *planned[first:]]
             if preparing.cancel_called:
                 raise Stopped
             # The first batch is pending with the record itself: that saves a commit for each change of one step.
-            first = next(spans(change.steps)).stop
-            steps = [*as_pending(change.steps[:first], snapshot), *change.steps[first:]]
-            lease = await self.journal.begin(tool, replace(change, steps=tuple(steps)), asked)
+            lease = await self.journal.begin(tool, replace(change, steps=tuple(steps), names=()), asked)
             yield Run(self, lease, steps, snapshot, read_at)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from amo_mcp.changes.records import ChangeRecord, overall_status
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Outcome, Step
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Outcome, Step
 
 _TURNED: Mapping[Outcome, Outcome] = {"done": "undone", "undone": "done"}
 
@@ -132,13 +132,15 @@ def _current_steps(entry: JournalEntry, recreated: RecreatedIds) -> list[Step]:
 
 
 def _with_event(step: Step, event: _Event) -> Step:
-    if isinstance(step, Delete) or event.after is None:
+    if isinstance(step, Delete | Move) or event.after is None:
         return step.with_outcome(event.outcome)
     return replace(step, outcome=event.outcome, after=event.after)
 
 
 def _is_outdated(event: _Event, step: Step, recreated: RecreatedIds) -> bool:
     """Whether what had gone when there was nothing to take away has come back since."""
+    if isinstance(step, Move):
+        return False
     entity, gone = (step.before, "done") if isinstance(step, Delete) else (step.after, "undone")
     return event.outcome == gone and entity is not None and recreated.came_back(step.kind, entity.id, event.number)
 
@@ -146,10 +148,12 @@ def _is_outdated(event: _Event, step: Step, recreated: RecreatedIds) -> bool:
 def _events(entry: JournalEntry) -> Iterator[_Event]:
     for undo in entry.undos:
         steps = undo.record.steps
+        # What several steps take back is not taken back before the last of them is done.
+        unfinished = {step.undoes for step in steps if step.outcome != "done"}
         for step in steps:
             if step.undoes is None:
                 continue
-            if step.outcome == "done":
+            if step.outcome == "done" and step.undoes not in unfinished:
                 yield _Event(undo.number, step.undoes, "undone", _after(step))
             elif isinstance(step, Create) and step.outcome in ("pending", "unknown"):
                 # It may have been created again: a second undo would double it.
@@ -173,4 +177,4 @@ def _nothing_to_take_away(entry: JournalEntry, undo: JournalEntry) -> Iterator[_
 
 
 def _after(step: Step) -> Entity | None:
-    return None if isinstance(step, Delete) else step.after
+    return None if isinstance(step, Delete | Move) else step.after

@@ -25,6 +25,7 @@ class PendingChange:
         undoes: the id of the change that the steps take back.
         undone_at: when it was made, in Unix seconds.
         not_restored: what of it does not come back, a sentence each.
+        names: the names of the customers that are moved, by id, for the question alone: the journal does not keep them.
     """
 
     steps: tuple[Step, ...]
@@ -33,6 +34,7 @@ class PendingChange:
     undoes: str | None = None
     undone_at: float = 0.0
     not_restored: tuple[Message, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
 
     @property
     def is_run(self) -> bool:
@@ -45,6 +47,7 @@ def pending_to_record(change: PendingChange) -> dict[str, Any]:
     return vars(change) | {
         "steps": [to_record(step) for step in change.steps],
         "fields": [field.model_dump(mode="json", exclude_unset=True) for field in change.fields],
+        "names": [list(name) for name in change.names],
         "not_restored": [left_out.to_record() for left_out in change.not_restored],
     }
 
@@ -54,4 +57,5 @@ def pending_from_record(record: Mapping[str, Any]) -> PendingChange:
     steps = tuple(map(from_record, record["steps"]))
     fields = tuple(map(CustomField.model_validate, record["fields"]))
     not_restored = tuple(map(Message.from_record, record["not_restored"]))
-    return PendingChange(**{**record, "steps": steps, "fields": fields, "not_restored": not_restored})
+    names = tuple((customer_id, name) for customer_id, name in record["names"])
+    return PendingChange(**{**record, "steps": steps, "fields": fields, "not_restored": not_restored, "names": names})

@@ -7,7 +7,7 @@ from typing import Any
 from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import Difference
-from amo_mcp.changes.execution import Failed, Stopped
+from amo_mcp.changes.execution import Failed, NobodyMoved, Stopped
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable
 from amo_mcp.changes.records import entity_from_record, entity_to_record
 from amo_mcp.changes.snapshot import TargetChanged
@@ -31,6 +31,7 @@ _FACTS: Mapping[type[Failed], tuple[str, ...]] = {
     JournalUnusable: ("reason", "begun"),
     StorageUnavailable: ("reason", "begun"),
     Stopped: ("sent", "asked"),
+    NobodyMoved: ("takes_in",),
 }
 """What each is made of: its attributes, which its constructor takes under the same names."""
 

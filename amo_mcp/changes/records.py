@@ -1,14 +1,15 @@
 """A change as it is kept: what one call did, what its steps come to together, and each of them as JSON."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.members import Member
 from amo_mcp.changes.positions import Place
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, payload_of
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, payload_of
 
 ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
 """What is known of a change: under way; all of its steps made, or made and taken back in part; a step surely not made;
@@ -56,6 +57,8 @@ def overall_status(steps: Iterable[Step]) -> ChangeStatus:
 def to_record(step: Step) -> dict[str, Any]:
     """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
     record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
+    if isinstance(step, Move):
+        return record | _move_to_record(step)
     if not isinstance(step, Create):
         record["before"] = entity_to_record(step.before)
     if not isinstance(step, Delete):
@@ -74,6 +77,8 @@ def from_record(record: Mapping[str, Any]) -> Step:
     """The step of a record that `to_record` made."""
     entity, draft, patch = _MODELS[record["kind"]]
     known = {"outcome": record["outcome"], "undoes": record["undoes"]}
+    if record["action"] == "move":
+        return _move_from_record(record, entity, known)
     if record["action"] == "delete":
         return Delete(entity.model_validate(record["before"]), **known)
     after = None if record.get("after") is None else entity.model_validate(record["after"])
@@ -84,6 +89,35 @@ def from_record(record: Mapping[str, Any]) -> Step:
     places = tuple((status_id, position) for status_id, position in record.get("places", ()))
     place = Place(*record["place"]) if "place" in record else None
     return Update(before, patch.model_validate(record["payload"]), places, place, after=after, **known)
+
+
+def _move_to_record(step: Move) -> dict[str, Any]:
+    return {
+        "customers": [list(member) for member in step.customers],
+        "into": [entity_to_record(place) for place in step.into],
+        "out_of": [entity_to_record(place) for place in step.out_of],
+        "found": None if step.found is None else [list(member) for member in step.found],
+        "refused": [list(refusal) for refusal in step.refused],
+        "missed": list(step.missed),
+    }
+
+
+def _move_from_record(record: Mapping[str, Any], entity: type[Entity], known: Mapping[str, Any]) -> Move:
+    return Move(
+        record["kind"],
+        tuple(map(_member, record["customers"])),
+        tuple(map(entity.model_validate, record["into"])),
+        tuple(map(entity.model_validate, record["out_of"])),
+        None if record["found"] is None else tuple(map(_member, record["found"])),
+        tuple((customer_id, detail) for customer_id, detail in record["refused"]),
+        tuple(record["missed"]),
+        **known,
+    )
+
+
+def _member(record: Sequence[Any]) -> Member:
+    customer_id, segments, status_id = record
+    return Member(customer_id, None if segments is None else tuple(segments), status_id)
 
 
 def entity_to_record(entity: Entity) -> dict[str, Any]:

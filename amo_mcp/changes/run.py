@@ -19,10 +19,11 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write
-from amo_mcp.changes.events import ChangeEvent, ChangeEvents
-from amo_mcp.changes.execution import Execution, Failed, Stopped
+from amo_mcp.changes.events import ChangeEvent, ChangeEvents, event_of
+from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, nobody_moved
 from amo_mcp.changes.journal import Journal, JournalUnusable
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
+from amo_mcp.changes.moving import with_members
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
 from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
@@ -35,8 +36,9 @@ from amo_mcp.changes.snapshot import (
     read_snapshot,
     read_targets,
 )
-from amo_mcp.changes.steps import Create, Delete, Entity, Step, summary_of
+from amo_mcp.changes.steps import Create, Delete, Entity, Step
 from amo_mcp.changes.stop import Stop
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.language import Message, message
 
 logger = logging.getLogger(__name__)
@@ -113,7 +115,7 @@ class Run:
                         await self.means.report_step(span.stop, self.steps)
             if going_on.cancel_called and any(step.outcome == "planned" for step in self.steps):
                 failure = Stopped()
-        except (AmoError, TargetChanged, JournalUnusable, LeaseLost, Stopped) as error:
+        except (AmoError, TargetChanged, JournalUnusable, LeaseLost, Stopped, NobodyMoved) as error:
             failure = error
         except anyio.get_cancelled_exc_class():
             is_cancelled = True
@@ -168,7 +170,7 @@ class Run:
         if self.is_to_stop and not is_recorded:
             raise Stopped(asked=True)
         pending = None if is_recorded else await self._prepare(span)
-        failure: AmoError | TargetChanged | Stopped | None = None
+        failure: Failed | None = None
         is_answered = False
         with anyio.CancelScope(shield=True):
             if pending is not None:
@@ -178,8 +180,7 @@ class Run:
             try:
                 with self.means.stop.sending() as sending:
                     batch, is_answered = await deliver(self._client_for(batch), batch)
-                if sending.cancelled_caught:
-                    failure = Stopped(sent=True)
+                failure = Stopped(sent=True) if sending.cancelled_caught else nobody_moved(batch[0])
             except (Refused, Unavailable, TargetChanged) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
             except OutcomeUnknown as error:
@@ -194,9 +195,7 @@ class Run:
                 raise
             finally:
                 if batch[0].outcome != "failed":
-                    ids = tuple(step.target_id for step in batch if step.target_id is not None)
-                    event = ChangeEvent(batch[0].kind, ids, adds_or_removes=batch[0].action != "update")
-                    await self.means.events.publish(event)
+                    await self.means.events.publish(event_of(batch))
         if failure is not None:
             raise failure
 
@@ -249,7 +248,7 @@ class Run:
             self.snapshot = await read_snapshot(self.means.client, kinds)
         if differences := drift(batch, self.snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
-        return as_pending(batch, self.snapshot, self.steps)
+        return await with_members(self.means.client, as_pending(batch, self.snapshot, self.steps))
 
     async def _check_again(self, batch: Sequence[Step]) -> None:
         """Compare a batch that is about to be sent again: a deletion always, else once its picture has grown old.
@@ -263,6 +262,8 @@ class Run:
         snapshot = await read_targets(self.means.client, batch)
         if differences := drift(batch, snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
+        if await with_members(self.means.client, batch) != [*batch]:
+            raise TargetChanged(reason="Customers that were to be moved have been moved meanwhile.")
 
     async def _note(self, span: range, steps: Sequence[Step]) -> None:
         self.is_to_stop = await self.means.journal.note(self.lease, dict(zip(span, steps, strict=True)))

@@ -22,8 +22,8 @@ from amo_mcp.changes.leases import Asked, Lease, LeaseLost, RunState, RunStore
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reasons import reason_from_record
 from amo_mcp.changes.run import Report, Run
-from amo_mcp.changes.steps import summary_of
 from amo_mcp.changes.stop import Stop
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.language import message
 
 WATCH_SECONDS = 45.0

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
-from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
+from amo_mcp.amocrm.models import Customer, CustomField, Listing, Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import Difference, differing_settings
 from amo_mcp.changes.positions import Place, Places, is_between, place_in, places_of
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, moves_status
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, moves_status
 from amo_mcp.text import quote
 
 
@@ -20,12 +20,14 @@ class Snapshot:
     Attributes:
         unreadable: what the account has more of and could not be read: ids, None where not even the id could.
         knows_fields: whether the custom fields were asked for.
+        customers: customers by id, those that were asked for and are there.
     """
 
     entities: Mapping[Kind, Mapping[int, Entity]]
     fields: Sequence[CustomField] = ()
     unreadable: Mapping[Kind, Sequence[int | None]] = field(default_factory=dict)
     knows_fields: bool = False
+    customers: Mapping[int, Customer] = field(default_factory=dict)
 
     def target(self, step: Update | Delete) -> Entity | None:
         """What the step changes or deletes, if it is still there."""
@@ -109,7 +111,7 @@ async def read_snapshot(client: AmoClient, kinds: Iterable[Kind], *, with_fields
 async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields: bool = False) -> Snapshot:
     """What the steps need: the one target of a single step, unless its place counts, else everything of their kinds."""
     step, kinds = steps[0], sorted({step.kind for step in steps})
-    if len(steps) > 1 or isinstance(step, Create):
+    if len(steps) > 1 or isinstance(step, Create | Move):
         return await read_snapshot(client, kinds, with_fields=with_fields)
     # The target last: it is what has to be as fresh as can be.
     fields = await client.segment_fields() if with_fields else ()
@@ -128,7 +130,7 @@ def on_account(steps: Iterable[Step], snapshot: Snapshot) -> tuple[Step, ...]:
 
 
 def _on_account(step: Step, snapshot: Snapshot) -> Step:
-    if isinstance(step, Create):
+    if isinstance(step, Create | Move):
         return step
     before = snapshot.target(step) or step.before
     if isinstance(step, Update) and moves_status(step):
@@ -158,8 +160,23 @@ def drift(
     """
     steps = [*steps]
     moved = {step.before.id for step in (among or steps) if isinstance(step, Update) and moves_status(step)}
-    found = (_difference(step, snapshot, moved, customers=customers) for step in steps if not isinstance(step, Create))
-    return [replace(difference, zone=zone) for difference in found if difference is not None]
+    found = (
+        _difference(step, snapshot, moved, customers=customers) for step in steps if isinstance(step, Update | Delete)
+    )
+    places = {place.id: _renamed(place, step.kind, snapshot) for step in steps for place in _places(step)}
+    return [replace(difference, zone=zone) for difference in (*found, *places.values()) if difference is not None]
+
+
+def _places(step: Step) -> Sequence[Entity]:
+    return step.places if isinstance(step, Move) else ()
+
+
+def _renamed(place: Entity, kind: Kind, snapshot: Snapshot) -> Difference | None:
+    """How a segment or a status that customers are moved to is not the one that a person was shown."""
+    now = snapshot.entities.get(kind, {}).get(place.id)
+    if now is None:
+        return Difference(place, None, is_unreadable=snapshot.is_unreadable(kind, place.id, None))
+    return Difference(place, now, ("name",)) if now.name != place.name else None
 
 
 def _difference(

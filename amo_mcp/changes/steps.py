@@ -8,11 +8,10 @@ from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
+from amo_mcp.changes.members import Fate, Member, Placement
 from amo_mcp.changes.positions import Place, Places
-from amo_mcp.language import Message, message
-from amo_mcp.text import quote, sanitize
 
-Action = Literal["create", "update", "delete"]
+Action = Literal["create", "update", "delete", "move"]
 Kind = Literal["segment", "status"]
 Outcome = Literal["planned", "pending", "done", "failed", "unknown", "undone"]
 """What is known of a step: not sent yet, about to be sent, made, surely not made, undeterminable, or taken back."""
@@ -148,15 +147,83 @@ class Delete(_Existing):
     action: ClassVar[Action] = "delete"
 
 
-Step = Create | Update | Delete
-"""One action on one entity.
+@dataclass(frozen=True)
+class Move(_Step):
+    """Move customers: into segments and out of others, or to a status.
 
-| | `Create` | `Update` | `Delete` |
-|---|---|---|---|
-| the entity as it was | | `before` | `before` |
-| what is sent | `draft` | `patch` | |
-| what tells that it is new | `existing_ids` | | |
-| the entity as the API answered it | `after` | `after` | |
+    Attributes:
+        kind: whether they are moved between segments or between statuses.
+        customers: who, each as it was read right before it was sent; until then as a person was shown it.
+        into: the segments that they are put into, or the one status that they are to have.
+        out_of: the segments that they are taken out of.
+        found: the same customers as they were read afterwards, without those that are gone; None until then.
+        refused: what the API said of those that it refused, by id.
+        missed: the ids of those who were missing somewhere that they were to stay in, and were put back there.
+    """
+
+    action: ClassVar[Action] = "move"
+    kind: Kind
+    customers: tuple[Member, ...]
+    into: tuple[Entity, ...] = ()
+    out_of: tuple[Entity, ...] = ()
+    found: tuple[Member, ...] | None = None
+    refused: tuple[tuple[int, str], ...] = ()
+    missed: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of what it is about first."""
+        return (self.into or self.out_of)[0].name
+
+    @property
+    def target_id(self) -> None:
+        """None: it has more than one target."""
+        return
+
+    @property
+    def places(self) -> tuple[Entity, ...]:
+        """All that customers come into, or out of."""
+        return (*self.into, *self.out_of)
+
+    @property
+    def placement(self) -> Placement:
+        """Where it puts customers."""
+        if self.kind == "status":
+            return Placement(status_id=self.into[0].id)
+        return Placement(frozenset(one.id for one in self.into), frozenset(one.id for one in self.out_of))
+
+    @property
+    def sent(self) -> list[Member]:
+        """The customers for whom anything is sent: who is not there, and known to be where it is."""
+        placement = self.placement
+        return [one for one in self.customers if placement.knows(one) and not placement.is_reached(one)]
+
+    @property
+    def fates(self) -> dict[int, Fate]:
+        """What came of it for each customer; to be asked once it was sent and read back."""
+        now, refused = {member.id: member for member in self.found or ()}, dict(self.refused)
+        placement = self.placement
+        return {
+            member.id: "refused" if member.id in refused else placement.fate(member, now.get(member.id))
+            for member in self.customers
+        }
+
+    def read_back(self, found: Iterable[Member], refused: Mapping[int, str]) -> Self:
+        """The step with what came of it: done when anybody was moved, or is there."""
+        read = replace(self, found=tuple(found), refused=tuple(refused.items()))
+        changed = {"moved", "stays", "elsewhere"} & {*read.fates.values()}
+        return read.with_outcome("done" if changed else "failed")
+
+
+Step = Create | Update | Delete | Move
+"""One action on one entity, or one move of customers.
+
+| | `Create` | `Update` | `Delete` | `Move` |
+|---|---|---|---|---|
+| what is there as it was | | `before` | `before` | `customers` |
+| what is sent | `draft` | `patch` | | `into`, `out_of` |
+| what tells that it is new | `existing_ids` | | | |
+| the same afterwards | `after` | `after` | | `found` |
 """
 
 
@@ -176,38 +243,6 @@ def label_of(setting: str) -> str:
     return _LABELS.get(setting, setting)
 
 
-def shown_name(name: str) -> str | Message:
-    """A name in a sentence: quoted, or that there is none to see."""
-    return quote(name) if sanitize(name) else message("(no visible name)")
-
-
-def title_of(step: Step) -> Message:
-    """What a step does: `Change segment «VIP»`."""
-    name, is_segment = shown_name(step.name), step.kind == "segment"
-    match step:
-        case Create():
-            text = message("Create segment {name}", name=name), message("Create status {name}", name=name)
-        case Update():
-            text = message("Change segment {name}", name=name), message("Change status {name}", name=name)
-        case Delete():
-            text = message("Delete segment {name}", name=name), message("Delete status {name}", name=name)
-    return text[0] if is_segment else text[1]
-
-
-def summary_of(step: Step) -> Message:
-    """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
-    title, also = title_of(step), step.also if isinstance(step, Create) else ()
-    ids = [one for one in (step.target_id, *also) if one is not None]
-    match ids:
-        case []:
-            return title
-        case [only] if also:
-            return message("{title} (id {id}, perhaps created twice)", title=title, id=only)
-        case [only]:
-            return message("{title} (id {id})", title=title, id=only)
-    return message("{title} (created twice, ids {ids})", title=title, ids=", ".join(map(str, ids)))
-
-
 def customers_affected(steps: Iterable[Step]) -> int:
     """Customers of the segments that the steps delete."""
     deleted = [step.before for step in steps if isinstance(step, Delete)]
@@ -215,8 +250,14 @@ def customers_affected(steps: Iterable[Step]) -> int:
 
 
 def payload_of(step: Step) -> dict[str, Any]:
-    """What is sent; nothing for a deletion."""
-    return {} if isinstance(step, Delete) else (step.draft if isinstance(step, Create) else step.patch).to_payload()
+    """What is set of an entity; nothing by a deletion or a move."""
+    match step:
+        case Create():
+            return step.draft.to_payload()
+        case Update():
+            return step.patch.to_payload()
+        case Delete() | Move():
+            return {}
 
 
 def field_ids(steps: Iterable[Step]) -> list[int]:
@@ -240,7 +281,7 @@ def exceeds_limit(kind: Kind, count: int, steps: Iterable[Step]) -> bool:
     """Whether the steps, in this order, would at any point create more of a kind than an account holds."""
     for step in steps:
         if step.kind == kind:
-            count += {"create": 1, "delete": -1, "update": 0}[step.action]
+            count += {"create": 1, "delete": -1}.get(step.action, 0)
             if step.action == "create" and count > LIMITS[kind]:
                 return True
     return False

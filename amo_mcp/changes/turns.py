@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Literal
 from weakref import WeakValueDictionary
 
 import anyio
 
-from amo_mcp.changes.steps import Create, Kind, Step, moves_status
+from amo_mcp.changes.steps import Delete, Kind, Move, Step, Update, moves_status
 
-_Key = tuple[Kind, int]
+_Key = tuple[Kind | Literal["customers"], int]
 _ORDER: _Key = ("status", 0)
 """Stands for the order of the statuses, which every move changes."""
+
+_CUSTOMERS: _Key = ("customers", 0)
+"""Stands for the customers, who are written with all the segments that they were just read with."""
 
 TELL_SECONDS = 10.0
 """Seconds between two messages to a caller whose change waits, for another one or for a person."""
@@ -29,9 +33,12 @@ class Turns:
 
         Meanwhile `tell` is called, every `TELL_SECONDS`.
         """
-        keys = {(step.kind, step.before.id) for step in steps if not isinstance(step, Create)}
+        steps = [*steps]
+        keys: set[_Key] = {(step.kind, step.before.id) for step in steps if isinstance(step, Update | Delete)}
         if any(map(moves_status, steps)):
             keys.add(_ORDER)
+        if moves := [step for step in steps if isinstance(step, Move)]:
+            keys |= {(step.kind, place.id) for step in moves for place in step.places} | {_CUSTOMERS}
         # Always in the same order, so that two changes never wait for each other.
         locks = [self._locks.setdefault(key, anyio.Lock()) for key in sorted(keys)]
         async with AsyncExitStack() as stack:

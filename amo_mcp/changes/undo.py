@@ -11,6 +11,8 @@ from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import readable_setting, sentence, unordered
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
 from amo_mcp.changes.history import RecreatedIds
+from amo_mcp.changes.moving import in_parts
+from amo_mcp.changes.moving_back import moved_back
 from amo_mcp.changes.positions import (
     Place,
     Places,
@@ -25,17 +27,8 @@ from amo_mcp.changes.positions import (
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import (
-    Create,
-    Delete,
-    Entity,
-    Step,
-    Update,
-    field_ids,
-    label_of,
-    shown_name,
-    summary_of,
-)
+from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update, field_ids, label_of
+from amo_mcp.changes.titles import shown_name, summary_of
 from amo_mcp.language import Message, counted_message, message
 from amo_mcp.text import quote, quote_unless_code
 
@@ -71,7 +64,7 @@ def invert(record: ChangeRecord, account: Snapshot, recreated: RecreatedIds, zon
     """
     undo = Undo()
     places = account.places
-    for position, step in reversed([*enumerate(record.steps)]):
+    for position, step in reversed([*in_parts(record.steps)]):
         part = _inverse(step, account, places, recreated, Reader(zone=zone))
         for inverse in part.steps:
             places = _places_after(inverse, places)
@@ -95,17 +88,14 @@ def _places_after(step: Step, places: Places) -> Places:
 def _inverse(step: Step, account: Snapshot, places: Places, recreated: RecreatedIds, reader: Reader) -> Undo:
     if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
+    if isinstance(step, Move):
+        if step.outcome != "done":
+            return _unclear(step)
+        moves, not_restored = moved_back(step, account, recreated)
+        return Undo(tuple(moves), tuple(not_restored))
     known = step.before if isinstance(step, Delete) else step.after
     if step.outcome != "done" or known is None:
-        # What was done may be unknown, or whether it was undone since.
-        summary = summary_of(step)
-        if isinstance(step, Update) or step.target_id is None:
-            unclear = message("It is not known whether this was made, so it is left as it is: {step}.", step=summary)
-        else:
-            unclear = message(
-                "It is not known whether this was made or undone, so it is left as it is: {step}.", step=summary
-            )
-        return Undo(not_restored=(unclear,))
+        return _unclear(step)
     entities = account.entities.get(step.kind, {})
     current_id = recreated.current_id(step.kind, known.id)
     current = entities.get(known.id) or entities.get(current_id)
@@ -120,6 +110,18 @@ def _inverse(step: Step, account: Snapshot, places: Places, recreated: Recreated
             return _restore(step, known, current, account, places, reader)
         case Delete():
             return _recreate(step, current, account)
+
+
+def _unclear(step: Step) -> Undo:
+    """What was done may be unknown, or whether it was undone since."""
+    summary = summary_of(step)
+    if isinstance(step, Update) or step.target_id is None:
+        unclear = message("It is not known whether this was made, so it is left as it is: {step}.", step=summary)
+    else:
+        unclear = message(
+            "It is not known whether this was made or undone, so it is left as it is: {step}.", step=summary
+        )
+    return Undo(not_restored=(unclear,))
 
 
 def _remove(step: Create, left: Entity, current: Entity | None, account: Snapshot, reader: Reader) -> Undo:

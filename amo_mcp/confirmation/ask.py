@@ -149,8 +149,8 @@ class Asker:
         """Let the page show what came of a yes, or why nothing did."""
         is_under_way = isinstance(result, Execution) and result.record.status == "running"
         if not is_under_way and (question := self.page.questions.of(approval.id)):
-            done = len(result.done) if isinstance(result, Execution) else 0
-            question.end(outcome_of(result), done)
+            sent = (len(result.done), len(result.record.steps)) if isinstance(result, Execution) else ()
+            question.end(outcome_of(result), *sent)
 
     async def _asked_before(self, caller: Caller, tool: str, digest: str, change: PendingChange) -> Approval | None:
         """The approval of the same question, when that still waits on the page."""

@@ -14,7 +14,8 @@ from typing import Any
 from amo_mcp.amocrm.models import CustomField, FieldValues, Segment, Status
 from amo_mcp.changes.field_values import fields_by_id, readable_value
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Delete, Entity, Step, Update, payload_of, shown_name, summary_of
+from amo_mcp.changes.steps import Delete, Entity, Move, Step, Update, payload_of
+from amo_mcp.changes.titles import shown_name, summary_of
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
@@ -106,7 +107,7 @@ class _Differ:
         return self.reader.texts
 
     def settings(self, step: Step) -> list[Setting]:
-        if isinstance(step, Delete):
+        if isinstance(step, Delete | Move):
             return []
         before = step.before if isinstance(step, Update) else None
         found = [*self._settings(payload_of(step), before)]

@@ -21,7 +21,7 @@ def outcome_words(item: PageQuestion, stage: Stage, texts: Texts) -> tuple[str, 
             made = texts(
                 "Steps that were made: {done} of {total}. The assistant has the reason.",
                 done=item.done,
-                total=len(item.approval.change.steps),
+                total=item.total,
             )
             return texts("It stopped part-way."), made
         case "unknown":

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Create, Delete, Step, Update, customers_affected, kind_of, title_of
+from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, customers_affected, kind_of
+from amo_mcp.changes.titles import title_of
 from amo_mcp.confirmation.diff import Setting, color_of_deleted, headline, settings_of
+from amo_mcp.confirmation.whom import settings_of_move
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, sanitize
 
@@ -93,7 +95,10 @@ def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None 
     else:
         [step] = change.steps
         title, (verb, refusal) = texts.of(title_of(step)), _verbs(step, texts)
-        settings = tuple(settings_of(step, change.fields, reader)) or tuple(color_of_deleted(step, reader))
+        if isinstance(step, Move):
+            settings = tuple(settings_of_move(step, dict(change.names), reader, max_steps))
+        else:
+            settings = tuple(settings_of(step, change.fields, reader)) or tuple(color_of_deleted(step, reader))
     title = sanitize(title, _MAX_LINE)
     return Question(title, texts("{title}?", title=title), verb, refusal, losses, facts, settings, steps, more)
 
@@ -106,6 +111,8 @@ def _verbs(step: Step, texts: Texts) -> tuple[str, str]:
             return texts("Change"), texts("Do not change")
         case Delete():
             return texts("Delete"), texts("Do not delete")
+        case Move():
+            return texts("Move"), texts("Do not move")
 
 
 def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Iterator[str]:
@@ -114,6 +121,8 @@ def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Itera
         yield texts.of(left_out)
     if more := len(change.not_restored[max_lines:] if max_lines else ()):
         yield texts("and {count} more that cannot be restored", count=more)
+    if any(isinstance(step, Move) and change.undoes is None for step in change.steps):
+        yield texts("Triggers and mailings of what the customers come into, or leave, may start.")
     deleted = [step.before for step in change.steps if isinstance(step, Delete)]
     match deleted:
         case []:
@@ -207,6 +216,8 @@ def _about(step: Step, texts: Texts) -> Iterator[str]:
             yield texts("Segment id {id}, customers: {count}.", id=segment.id, count=_count(segment, texts))
         case Update():
             yield texts("Status id {id}.", id=step.before.id)
+        case Move(kind="segment"):
+            yield texts("They stay in all their other segments.")
 
 
 def _steps(

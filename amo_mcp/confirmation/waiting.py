@@ -12,7 +12,7 @@ from typing import Literal
 import anyio
 
 from amo_mcp.amocrm.errors import AmoError, OtherAccount, OutcomeUnknown
-from amo_mcp.changes.execution import Execution, LimitReached
+from amo_mcp.changes.execution import Execution, LimitReached, NobodyMoved
 from amo_mcp.changes.journal import JournalUnusable, UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
@@ -48,7 +48,7 @@ def outcome_of(result: Execution | BaseException) -> Outcome:
             return "stopped"
         case TargetChanged() | OtherAccount() | PlanUsed() | UndoneMeanwhile():
             return "changed"
-        case LimitReached() | JournalUnusable(begun=False):
+        case LimitReached() | JournalUnusable(begun=False) | NobodyMoved():
             return "failed"
         case AmoError() if not isinstance(result, OutcomeUnknown):
             return "failed"
@@ -71,7 +71,7 @@ class PageQuestion:
         wants_tab: whether a tab is to be opened for it, once the last one is old enough.
         shown: the last stage that a browser was shown.
         asked_at: Unix seconds since which a browser shows its buttons.
-        done: steps that were made, of a change that stopped on its way.
+        done: steps that were made, of the `total` of a change that stopped on its way.
         too_soon: whether an answer was just not taken, because its buttons had not been on the screen for long enough.
     """
 
@@ -88,6 +88,7 @@ class PageQuestion:
     shown: Stage | None = None
     asked_at: float = math.inf
     done: int = 0
+    total: int = 0
     too_soon: bool = False
 
     @property
@@ -109,9 +110,10 @@ class PageQuestion:
         """Whether a call may still come for the person's no."""
         return self.answer == "no" and not self.collected and now < self.approval.expires
 
-    def end(self, outcome: Outcome, done: int = 0) -> None:
-        """Say what came of it."""
+    def end(self, outcome: Outcome, done: int = 0, total: int | None = None) -> None:
+        """Say what came of it; with a `total`, that it was sent in so many steps."""
         self.outcome, self.done = outcome, done
+        self.total = len(self.approval.change.steps) if total is None else total
         self.answered.set()
 
     def belongs_to(self, cookies: Mapping[str, str]) -> bool:

@@ -8,12 +8,13 @@ from amo_mcp.amocrm import errors as amo
 from amo_mcp.amocrm.custom_fields import InvalidValues
 from amo_mcp.amocrm.models import iso_utc
 from amo_mcp.changes.differences import Difference, described
-from amo_mcp.changes.execution import CreatedTwice, Execution, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.execution import CreatedTwice, Execution, LimitReached, NobodyMoved, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable, UndoneMeanwhile
 from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.snapshot import TargetChanged
-from amo_mcp.changes.steps import LIMITS, PLURALS, summary_of
+from amo_mcp.changes.steps import LIMITS, PLURALS
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.confirmation import errors as confirmation
 from amo_mcp.failures.failure import (
     MAX_FIELDS,
@@ -158,6 +159,8 @@ def explain(error: Exception) -> Failure | None:
                 f"The account has {error.count} of at most {limit} {kinds}: {error.wanted} more would not fit.",
                 f"Delete {kinds} that are not needed, or create fewer.",
             )
+        case NobodyMoved():
+            return _nobody_moved(error)
         case PartlyDone():
             return _partly_done(error)
         case StorageUnavailable():
@@ -227,6 +230,16 @@ def done_and_not_done(execution: Execution) -> tuple[list[str], list[str]]:
     """The steps that were done, and those that were not, each of these with what is known of it."""
     done = [sanitize(str(summary_of(step)), 200) for step in execution.done]
     return done, [f"{sanitize(str(summary_of(step)), 200)}: {step.outcome}" for step in execution.not_done]
+
+
+def _nobody_moved(error: NobodyMoved) -> Failure:
+    """What the API says it has done, and has not."""
+    hint = "Nothing else was sent. The customers can be moved in amoCRM itself; list_customers shows where they are."
+    if error.takes_in:
+        what = "amoCRM put the customers in, and did not take them out: the API of this account only adds segments."
+        return Failure("rejected", what, hint, effect="What was done stays.")
+    what = "amoCRM answered that it had moved the customers, and they are where they were: its API ignores this here."
+    return Failure("rejected", what, hint)
 
 
 def _partly_done(error: PartlyDone) -> Failure:

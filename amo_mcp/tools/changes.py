@@ -1,6 +1,7 @@
 """What was changed through this server, and taking it back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -13,10 +14,12 @@ from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import check_room
 from amo_mcp.changes.field_values import fields_by_id
+from amo_mcp.changes.moving import in_parts, read_customers
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import on_account, read_snapshot
-from amo_mcp.changes.steps import Delete, field_ids, fields_of, summary_of
+from amo_mcp.changes.steps import Delete, Move, Step, field_ids, fields_of
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.changes.undo import invert
 from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message, Texts, texts
@@ -100,22 +103,29 @@ async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, befor
 
 def _headline(record: ChangeRecord, texts: Texts) -> str:
     """What a change did, in a person's words."""
-    first, more = texts.of(summary_of(record.steps[0])), len(record.steps) - 1
+    part, *others = _parts(record)
+    first, more = texts.of(summary_of(part)), len(others)
     if more:
         first = texts.plural("{first}, and {count} more change", "{first}, and {count} more changes", more, first=first)
     return sanitize(first, 300)
 
 
+def _parts(record: ChangeRecord) -> list[Step]:
+    """The steps as a person thinks of them, whatever came of each."""
+    return [part for _, part in in_parts([step.with_outcome("planned") for step in record.steps])]
+
+
 def change_of(record: ChangeRecord, kept_until: float) -> Change:
     """A change as it is answered."""
     steps = [ChangeStep(summary=sanitize(str(summary_of(step)), 200), status=step.outcome) for step in record.steps]
-    first = steps[0].summary
+    part, *others = _parts(record)
+    first = sanitize(str(summary_of(part)), 200)
     can_be_undone = record.status != "running" and any(step.outcome == "done" for step in record.steps)
     return Change(
         change_id=record.id,
         at=datetime.fromtimestamp(int(record.at), UTC),
         tool=record.tool,
-        summary=first if len(steps) == 1 else f"{first} and {len(steps) - 1} more",
+        summary=f"{first} and {len(others)} more" if others else first,
         status=record.status,
         undo_until=datetime.fromtimestamp(int(kept_until), UTC) if can_be_undone else None,
         steps=steps if len(steps) > 1 else None,
@@ -143,6 +153,8 @@ async def undo_change(
     )
     kinds = sorted({step.kind for step in record.steps})
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
+    moved = [member.id for step in record.steps if isinstance(step, Move) for member in step.customers]
+    snapshot = replace(snapshot, customers=await read_customers(account.client, moved))
     undo = invert(record, snapshot, await account.journal.recreated_ids(), await account.profile.zone())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(

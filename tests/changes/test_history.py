@@ -5,8 +5,9 @@ from dataclasses import replace
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record
+from amo_mcp.changes.members import Member
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
-from amo_mcp.changes.steps import Action, Create, Delete, Outcome, Step, Update
+from amo_mcp.changes.steps import Action, Create, Delete, Move, Outcome, Step, Update
 
 NONE = RecreatedIds()
 
@@ -20,6 +21,9 @@ def step(action: Action, entity_id: int = 51, *, undoes: int | None = None, outc
             return Update(entity, SegmentPatch(name="A"), after=entity, outcome=outcome, undoes=undoes)
         case "delete":
             return Delete(entity, outcome=outcome, undoes=undoes)
+        case "move":
+            there = Member(5, (51,))
+            return Move("segment", (Member(5, ()),), (entity,), found=(there,), outcome=outcome, undoes=undoes)
 
 
 def entry(

@@ -10,7 +10,8 @@ from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, kind_of, summary_of
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Step, Update, kind_of
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.changes.undo import invert
 
 VIP = Segment.model_validate(
@@ -85,7 +86,7 @@ def updated(before: Entity, **changes: Any) -> Update:
 
 def after(step: Step, **changes: Any) -> Entity:
     """The entity as the step left it, but for what somebody changed since."""
-    assert not isinstance(step, Delete)
+    assert isinstance(step, Create | Update)
     assert step.after is not None
     return step.after.model_copy(update=changes)
 

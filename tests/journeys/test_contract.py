@@ -48,6 +48,8 @@ async def every_call(client: Client, mode: str) -> list[tuple[str, CallToolResul
         await call(f"get_{name}", **{f"{name}_id": ids[name]})
     created = await call("create_segment", name="Гости")
     created |= await call("create_statuses", statuses=[{"name": "Гости", "sort": 9}])
+    move = {"add_to": [51]} if mode == "segments" else {"to_status": 4740013}
+    await call("move_customers", customer_ids=[1299433], **move)
     plan = await call("plan_changes", changes=[{"action": "update", "kind": kind, "id": ids[kind], "name": "Лучшие"}])
     await call("apply_plan", plan_id=plan["plan_id"])
     await call("undo_change", change_id=created["change_id"])

@@ -62,6 +62,10 @@ ASKED = {
     "show the members of segment 51": "list_customers",
     "find the customer Ivanov": "list_customers",
     "which customers have the status Waiting": "list_customers",
+    "put Ivanov into the VIP segment": "move_customers",
+    "take these customers out of the segment": "move_customers",
+    "move the customers to another status": "move_customers",
+    "add a customer to a segment": "move_customers",
 }
 VERBS = [
     "rename",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, with_late
 from amo_mcp.changes.records import ChangeRecord, entity_from_record, from_record, to_record
-from amo_mcp.changes.steps import Create, Step
+from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.storage.records import dump, load
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ StepRow = tuple[Any, ...]
 
 def row_of(step: Step) -> StepRow:
     """What is kept of a step; raises TypeError when something in it is no JSON."""
-    before_id = None if isinstance(step, Create) else step.before.id
+    before_id = step.before.id if isinstance(step, Update | Delete) else None
     created_id = step.after.id if isinstance(step, Create) and step.after else None
     return dump(to_record(step)), step.kind, step.outcome, step.undoes, before_id, created_id
 

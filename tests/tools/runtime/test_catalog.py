@@ -52,7 +52,7 @@ def test_reading_the_catalog_imports_no_module_that_declares_tools() -> None:
     code = (
         "import json, sys\n"
         "from amo_mcp.tools.runtime.catalog import MODULES, catalog\n"
-        "assert len(catalog()) == 19\n"
+        "assert len(catalog()) == 20\n"
         "print(json.dumps([name for name in MODULES if f'amo_mcp.tools.{name}' in sys.modules]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -1,0 +1,123 @@
+"""Taking a move back: everybody into what they were in before, and out of what they were put into."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from amo_mcp.changes.history import RecreatedIds
+from amo_mcp.changes.members import Member
+from amo_mcp.changes.snapshot import Snapshot
+from amo_mcp.changes.steps import Entity, Move
+from amo_mcp.language import Message, counted_message
+
+_Places = tuple[tuple[int, ...], tuple[int, ...]]
+"""What customers are put into, and what they are taken out of: ids, in order."""
+
+
+@dataclass
+class _Back:
+    """Where the customers of one move go back to.
+
+    Attributes:
+        groups: those who go the same way.
+        gone: how many are not in the account any more.
+        moved_on: how many were moved since, by the account's rules or by somebody.
+        missing: how many cannot go back into something, by its id, since it is not there any more.
+    """
+
+    step: Move
+    account: Snapshot
+    recreated: RecreatedIds
+    groups: dict[_Places, list[Member]] = field(default_factory=lambda: defaultdict(list))
+    gone: int = 0
+    moved_on: int = 0
+    missing: Counter[int] = field(default_factory=Counter)
+
+    def place(self, place_id: int) -> Entity | None:
+        """A segment or a status as it is now, under whichever id it came back."""
+        entities = self.account.entities.get(self.step.kind, {})
+        return entities.get(place_id) or entities.get(self.recreated.current_id(self.step.kind, place_id))
+
+    def into(self, ids: Collection[int]) -> tuple[int, ...]:
+        """The ids that those have now which somebody goes back into; those that are not there are counted."""
+        places = {one: self.place(one) for one in ids}
+        self.missing.update(one for one, place in places.items() if place is None)
+        return tuple(sorted(place.id for place in places.values() if place is not None))
+
+    def add(self, was: Member, left: Member, now: Member | None) -> None:
+        """Find the way back for a customer that was somewhere, was left somewhere by the move, and is somewhere now."""
+        if now is None:
+            self.gone += 1
+            return
+        if self.step.kind == "status":
+            self._back_to_status(was, left, now)
+        elif was.segments is not None and left.segments is not None:
+            self._back_into_segments({*was.segments}, {*left.segments}, now)
+
+    def _back_to_status(self, was: Member, left: Member, now: Member) -> None:
+        if was.status_id is None or left.status_id == was.status_id or now.status_id == was.status_id:
+            return
+        if now.status_id != left.status_id:
+            self.moved_on += 1
+        elif into := self.into({was.status_id}):
+            self.groups[into, ()].append(now)
+
+    def _back_into_segments(self, was: set[int], left: set[int], now: Member) -> None:
+        current = {*(now.segments or ())}
+        self.moved_on += now.segments is None or not left - was <= current or bool((was - left) & current)
+        out_of = tuple(sorted((left - was) & self.step.placement.into & current))
+        into = tuple(one for one in self.into((was - left) - current) if one not in current)
+        if now.segments is not None and (into or out_of):
+            self.groups[into, out_of].append(now)
+
+
+def moved_back(step: Move, account: Snapshot, recreated: RecreatedIds) -> tuple[list[Move], list[Message]]:
+    """The moves that take a move back, and what of it cannot be taken back, a sentence each.
+
+    Args:
+        step: the move, done.
+        account: everything of its kind, and its customers, as they are now.
+        recreated: under which ids came back what had been deleted since.
+    """
+    back = _Back(step, account, recreated)
+    left = {member.id: member for member in step.found or ()}
+    for was in step.customers:
+        if was.id in left:
+            customer = account.customers.get(was.id)
+            back.add(was, left[was.id], None if customer is None else Member.of(customer))
+    entities = account.entities.get(step.kind, {})
+    moves = [
+        Move(step.kind, tuple(members), tuple(entities[one] for one in into), tuple(entities[one] for one in out_of))
+        for (into, out_of), members in sorted(back.groups.items())
+    ]
+    return moves, [*_not_restored(back)]
+
+
+def _not_restored(back: _Back) -> list[Message]:
+    told = []
+    if back.gone:
+        told.append(
+            counted_message(
+                "{count} customer is no longer in the account.",
+                "{count} customers are no longer in the account.",
+                back.gone,
+            )
+        )
+    if back.moved_on:
+        told.append(
+            counted_message(
+                "{count} customer was moved on since, by a rule of the account or by somebody, and stays there.",
+                "{count} customers were moved on since, by rules of the account or by somebody, and stay there.",
+                back.moved_on,
+            )
+        )
+    told += [
+        counted_message(
+            "{count} customer cannot be put back where it was: the id {id} is no longer there.",
+            "{count} customers cannot be put back where they were: the id {id} is no longer there.",
+            count,
+            id=one,
+        )
+        for one, count in sorted(back.missing.items())
+    ]
+    return told
