@@ -12,14 +12,19 @@ class ChangeEvent:
     """A change that was made, or may have been.
 
     Attributes:
-        kind: what it was made to; "journal" when a change was recorded to its end.
+        kind: what it was made to; "journal" when a change was recorded to its end; "anything" when nothing is known of
+            it, because what was told of it was missed.
         ids: which entities, as far as they are known.
         adds_or_removes: whether an entity appeared or went.
     """
 
-    kind: Kind | Literal["journal"]
+    kind: Kind | Literal["journal", "anything"]
     ids: tuple[int, ...] = ()
     adds_or_removes: bool = False
+
+
+ANYTHING = ChangeEvent("anything", adds_or_removes=True)
+"""Whatever there is may have been changed."""
 
 
 def event_of(batch: Sequence[Step]) -> ChangeEvent:
@@ -39,7 +44,10 @@ class ChangeEvents(Protocol):
     """Carries events to everybody who listens, in this process and, where the storage is shared, in others."""
 
     async def publish(self, event: ChangeEvent) -> None:
-        """Tell every listener of this process, in the order in which they subscribed, before this returns."""
+        """Tell every listener of this process, in the order in which they subscribed, before this returns.
+
+        Those of other processes hear it soon after, and `ANYTHING` when they may have missed something.
+        """
         ...
 
     def subscribe(self, listener: Listener) -> None:

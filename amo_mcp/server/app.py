@@ -10,7 +10,6 @@ import mcp_types as types
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import HandlerResult, ServerMiddleware
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import ListenHandler
 from typing_extensions import override
 
 from amo_mcp import __version__
@@ -89,7 +88,6 @@ class AmoServer(McpServer):
         self._has_customers = has_customers
         self._prompts = Prompts()
         self._subscriptions = Subscriptions()
-        self._listen = ListenHandler(self._subscriptions.bus)
         super().__init__(
             _NAME,
             title="amoCRM segments and statuses",
@@ -102,7 +100,7 @@ class AmoServer(McpServer):
             on_read_resource=self._read_resource,
             on_subscribe_resource=None if stateless else self._subscriptions.subscribe,
             on_unsubscribe_resource=None if stateless else self._subscriptions.unsubscribe,
-            on_subscriptions_listen=self._listen,
+            on_subscriptions_listen=self._subscriptions.listen,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
@@ -146,7 +144,7 @@ class AmoServer(McpServer):
 
     @override
     def stop(self, seconds: float) -> None:
-        self._listen.close()
+        self._subscriptions.close()
         # Without them no call has worked on the account.
         if "handlers" in vars(self):
             self.handlers.account.stop.request(seconds)

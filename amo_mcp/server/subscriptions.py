@@ -4,15 +4,22 @@ In 2026-07-28 a client opens a `subscriptions/listen` stream, which the SDK serv
 subscribes to single resources, and hears of a changed list without asking.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.session import ServerSession
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
-from mcp_types import EmptyResult, InitializeRequestParams, SubscribeRequestParams, UnsubscribeRequestParams
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
+from mcp_types import (
+    EmptyResult,
+    InitializeRequestParams,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
 
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
 from amo_mcp.server.uris import uris_of
@@ -53,7 +60,9 @@ class Subscriptions:
     """The clients that are notified of changes."""
 
     def __init__(self) -> None:
-        self.bus = InMemorySubscriptionBus()
+        self._bus = InMemorySubscriptionBus()
+        self._streams = ListenHandler(self._bus)
+        self._listened: Counter[str] = Counter()
         self._clients: OrderedDict[int, _Client] = OrderedDict()
 
     async def remember_client(self, ctx: Ctx, call_next: CallNext) -> HandlerResult:
@@ -75,17 +84,34 @@ class Subscriptions:
             client.uris.discard(str(params.uri))
         return EmptyResult()
 
+    async def listen(self, ctx: Ctx, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        """`subscriptions/listen`: the stream of one client."""
+        uris = params.notifications.resource_subscriptions or []
+        self._listened.update(uris)
+        try:
+            return await self._streams(ctx, params)
+        finally:
+            self._listened -= Counter(uris)
+
+    def close(self) -> None:
+        """End every stream with its result."""
+        self._streams.close()
+
     async def on_change(self, event: "ChangeEvent") -> None:
         """Tell everybody which resources a change affects, and whether the list of resources changed."""
-        uris = uris_of(event)
+        uris = self._followed() if event.kind == "anything" else uris_of(event)
         for uri in uris:
-            await self.bus.publish(ResourceUpdated(uri=uri))
+            await self._bus.publish(ResourceUpdated(uri=uri))
         if event.adds_or_removes:
-            await self.bus.publish(ResourcesListChanged())
+            await self._bus.publish(ResourcesListChanged())
         async with anyio.create_task_group() as group:
             for client in self._current():
                 subscribed = [uri for uri in uris if uri in client.uris]
                 group.start_soon(self._notify, client, subscribed, event.adds_or_removes)
+
+    def _followed(self) -> list[str]:
+        """Every resource that somebody follows."""
+        return sorted({*self._listened, *(uri for client in self._current() for uri in client.uris)})
 
     def _client(self, ctx: Ctx) -> _Client | None:
         init_params = ctx.session.client_params
