@@ -42,6 +42,8 @@ class Account:
             `current_user_id`; `profile["id"]` is the `account_id` of every entity.
         mode: the customers mode, one of `MODES`.
         users: users by id; the admin token is the first administrator's.
+        removed_users: the ids of those who are in the account no longer. Tokens that they have granted go on working,
+            with the rights that they had.
         price_types: ids of the catalog fields of type price, which a segment's prices are chosen from.
         fields: definitions of the segments' custom fields by id, as in a response but without `_links`.
         segments: segments by id, in the same form.
@@ -65,6 +67,7 @@ class Account:
     next_status_id: int
     customers: dict[int, JsonObject] = field(default_factory=dict)
     moves: list[JsonObject] = field(default_factory=list)
+    removed_users: list[int] = field(default_factory=list)
 
     @property
     def id(self) -> int:
@@ -74,6 +77,15 @@ class Account:
     def user_id(self, *, admin: bool) -> int:
         """The id of the first administrator, or of the first user who is not one."""
         return next(int(user["id"]) for user in self.users.values() if user["rights"]["is_admin"] is admin)
+
+    def is_admin(self, user_id: int) -> bool:
+        """Whether a user is, or when they were removed was, an administrator."""
+        return bool(self.users[user_id]["rights"]["is_admin"])
+
+    @property
+    def current_users(self) -> dict[int, JsonObject]:
+        """The users who were not removed, by id."""
+        return {key: user for key, user in self.users.items() if key not in self.removed_users}
 
     def document(self) -> JsonObject:
         """The whole account as JSON data, entities as lists; `Account.read` reads it back."""
@@ -145,6 +157,7 @@ class _Document(BaseModel, strict=True):
     next_status_id: int
     customers: list[_Customer] = []
     moves: list[_Move] = []
+    removed_users: list[int] = []
 
     @model_validator(mode="after")
     def _check_next_ids(self) -> Self:

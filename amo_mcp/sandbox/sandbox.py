@@ -83,7 +83,7 @@ class Sandbox:
         return self._recording.busiest_second()
 
     def _routed(self, clock: Callable[[], float]) -> ASGIApp:
-        api = Api(self.account, clock, self._save, self.oauth.accepts, self.unknowns)
+        api = Api(self.account, clock, self._save, self.oauth.granted_by, self.unknowns)
         sign_in = SignIn(self.account, self.oauth, clock)
         control = Control(self.account, self.faults, self._recording, self.oauth, self.unknowns, self._save)
         routed = Starlette(

@@ -234,7 +234,7 @@ class TestUse:
             }
         )
         assert after.refresh_token != before.refresh_token
-        assert world.sandbox.oauth.accepts(fresh.get_secret_value())
+        assert world.sandbox.oauth.granted_by(fresh.get_secret_value())
         assert (world.sandbox.oauth.refreshes, world.sandbox.oauth.live_refresh_tokens) == (1, 1)
 
     async def test_what_is_sent_is_what_the_token_endpoint_wants(self, world: World) -> None:
@@ -510,7 +510,7 @@ class TestCancelled:
         after = world.kept
         assert after is not None
         assert after.refresh_token != kept.refresh_token
-        assert world.sandbox.oauth.accepts(after.access_token.get_secret_value())
+        assert world.sandbox.oauth.granted_by(after.access_token.get_secret_value())
         assert await world.tokens().token() == after.access_token
         assert world.sandbox.oauth.refreshes == 1
 
@@ -659,7 +659,7 @@ class TestMoved:
         world.sandbox.oauth.moved_to = NEW_HOST
         assert await tokens.relocated_to(BASE_URL) == f"https://{NEW_HOST}"
         assert world.kept is not None
-        assert world.sandbox.oauth.accepts(world.kept.access_token.get_secret_value())
+        assert world.sandbox.oauth.granted_by(world.kept.access_token.get_secret_value())
 
     async def test_a_sign_in_for_a_host_that_may_get_no_token_is_as_none(self, world: World) -> None:
         world.keep(world.sign_in().model_copy(update={"base_url": "https://evil.example"}))
@@ -734,7 +734,7 @@ class TestCode:
 
     async def test_a_code_brings_a_sign_in(self, world: World) -> None:
         signed_in = await self.exchange(world, code=world.sandbox.oauth.issue_code())
-        assert world.sandbox.oauth.accepts(signed_in.access_token.get_secret_value())
+        assert world.sandbox.oauth.granted_by(signed_in.access_token.get_secret_value())
         assert signed_in == Credentials(
             base_url=BASE_URL,
             client_id="sandbox-integration",

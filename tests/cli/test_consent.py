@@ -74,7 +74,7 @@ class TestConsent:
         assert used.seen == [(200, DONE)]
         assert terminal.state.signed_in() == [terminal.url]
         assert terminal.kept is not None
-        assert terminal.sandbox.oauth.accepts(terminal.kept.access_token.get_secret_value())
+        assert terminal.sandbox.oauth.granted_by(terminal.kept.access_token.get_secret_value())
 
     def test_every_sign_in_has_a_state_of_its_own(self, terminal: Terminal, browser: Make) -> None:
         used = browser(allow)

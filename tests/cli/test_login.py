@@ -31,7 +31,7 @@ class TestCode:
             "sandbox-integration",
             terminal.sandbox.oauth.redirect_uri,
         )
-        assert terminal.sandbox.oauth.accepts(kept.access_token.get_secret_value())
+        assert terminal.sandbox.oauth.granted_by(kept.access_token.get_secret_value())
         assert kept.access_token.get_secret_value() not in result.output
         assert kept.refresh_token.get_secret_value() not in result.output
         assert terminal.requests == ["POST /oauth2/access_token"]

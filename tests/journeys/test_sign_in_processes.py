@@ -203,7 +203,7 @@ class TestKilled:
         assert (machine.sandbox.oauth.refreshes, left) == (refreshes[0], beside)
         with anyio.fail_after(5):
             token = await machine.token()
-        assert machine.sandbox.oauth.accepts(token.get_secret_value())
+        assert machine.sandbox.oauth.granted_by(token.get_secret_value())
         assert (machine.sandbox.oauth.refreshes, machine.sandbox.oauth.live_refresh_tokens) == (refreshes[1], 1)
         kept = json.loads(await anyio.Path(machine.file).read_text())
         assert kept["access_token"] == token.get_secret_value()
@@ -219,4 +219,4 @@ class TestKilled:
         assert caught.value.hint == LOGIN
         # Signed in again, it serves.
         machine.sign_in()
-        assert machine.sandbox.oauth.accepts((await machine.token()).get_secret_value())
+        assert machine.sandbox.oauth.granted_by((await machine.token()).get_secret_value())

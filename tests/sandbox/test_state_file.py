@@ -30,6 +30,8 @@ def test_a_state_file_of_the_first_release_is_loaded() -> None:
         **document,
         "customers": [],
         "moves": [],
+        "removed_users": [],
+        "oauth": {**document["oauth"], "granted_by": {}},
     }
     assert (sandbox.account.mode, list(sandbox.account.statuses)) == ("periodicity", [4740010, 4740025, 5649280])
 

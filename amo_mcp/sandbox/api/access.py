@@ -5,25 +5,31 @@ from http import HTTPStatus
 
 from starlette.requests import HTTPConnection
 
+from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.api.problems import ProblemError
 
 ADMIN_TOKEN = "sandbox-admin"
 USER_TOKEN = "sandbox-user"
 
 
-def is_admin(connection: HTTPConnection, issued: Callable[[str], bool] | None = None) -> bool:
-    """Whether the bearer token is the administrator's, rather than the plain user's.
+def user_id(
+    connection: HTTPConnection, account: Account, granted_by: Callable[[str], int | None] = lambda _: None
+) -> int:
+    """The id of the user with whose rights the bearer token acts.
 
-    A token that `issued` accepts, because a sign-in has issued it, is the administrator's too.
+    Args:
+        connection: has the token in its `authorization` header.
+        account: whose users they are.
+        granted_by: gives the user who has granted a token at a sign-in; None when it is not valid.
 
     Raises:
-        ProblemError: 401 when it is none of these.
+        ProblemError: 401 when it is nobody's.
     """
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() == "bearer":
-        if token == ADMIN_TOKEN or (issued and issued(token)):
-            return True
-        if token == USER_TOKEN:
-            return False
+        if token in (ADMIN_TOKEN, USER_TOKEN):
+            return account.user_id(admin=token == ADMIN_TOKEN)
+        if (user := granted_by(token)) is not None:
+            return user
     raise ProblemError(HTTPStatus.UNAUTHORIZED)

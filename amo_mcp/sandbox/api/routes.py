@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from amo_mcp.sandbox.account import Account, JsonObject
 from amo_mcp.sandbox.api import body, customers, segments, statuses
-from amo_mcp.sandbox.api.access import is_admin
+from amo_mcp.sandbox.api.access import user_id
 from amo_mcp.sandbox.api.problems import ProblemError, not_found
 from amo_mcp.sandbox.api.rendering import collection, linked, page, page_without_total, url_of
 from amo_mcp.sandbox.unknowns import Unknowns
@@ -42,13 +42,13 @@ _Endpoint = Callable[[Request], Awaitable[JsonObject | None]]
 class Api:
     """The endpoints over one account.
 
-    `changed` is called after every change, before the response; `issued` returns whether a sign-in issued a token.
+    `changed` is called after every change, before the response; `granted_by` gives the user who granted a token.
     """
 
     account: Account
     clock: Callable[[], float]
     changed: Callable[[], None]
-    issued: Callable[[str], bool]
+    granted_by: Callable[[str], int | None]
     unknowns: Unknowns
 
     def routes(self) -> list[Route]:
@@ -58,6 +58,7 @@ class Api:
         statuses_path, one_status = "/customers/statuses", "/customers/statuses/{id:amocrm_id}"
         return [
             self._route("GET", "/account", None, self._get_account),
+            self._route("GET", "/users", None, self._list_users),
             self._route("GET", "/users/{id:amocrm_id}", None, self._get_user),
             self._route("GET", "/customers", "customers", self._list_customers),
             self._route("PATCH", "/customers", "customers", self._update_customers),
@@ -80,7 +81,7 @@ class Api:
         """One route, for a key of `_MODES` only; it responds with the document of `endpoint`, or with 204 for None."""
 
         async def respond(request: Request) -> Response:
-            if not is_admin(request, self.issued) and method != "GET":
+            if not self._is_admin(request) and method != "GET":
                 raise ProblemError(HTTPStatus.FORBIDDEN)
             if mode and self.account.mode not in _MODES[mode]:
                 raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, _MODE_IS_OFF[mode])
@@ -95,8 +96,8 @@ class Api:
         return Route(f"/api/v4{path}", respond, methods=[method])
 
     async def _get_account(self, request: Request) -> JsonObject:
-        user_id = self.account.user_id(admin=is_admin(request, self.issued))
-        account = {**self.account.profile, "current_user_id": user_id, "customers_mode": self.account.mode}
+        current = user_id(request, self.account, self.granted_by)
+        account = {**self.account.profile, "current_user_id": current, "customers_mode": self.account.mode}
         settings = account.pop("datetime_settings", None)
         asked = request.query_params.get("with", "").split(",")
         if settings is not None and "datetime_settings" in asked:
@@ -106,9 +107,17 @@ class Api:
         return linked(account, url_of(request))
 
     async def _get_user(self, request: Request) -> JsonObject | None:
-        if not is_admin(request, self.issued):
+        if not self._is_admin(request):
             raise ProblemError(HTTPStatus.FORBIDDEN)
-        return _known(request, self.account.users)
+        return _known(request, self.account.current_users)
+
+    async def _list_users(self, request: Request) -> JsonObject | None:
+        if not self._is_admin(request):
+            raise ProblemError(HTTPStatus.FORBIDDEN)
+        return page(request, "users", list(self.account.current_users.values()))
+
+    def _is_admin(self, request: Request) -> bool:
+        return self.account.is_admin(user_id(request, self.account, self.granted_by))
 
     async def _list_customers(self, request: Request) -> JsonObject | None:
         return page_without_total(

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from amo_mcp.sandbox.account import Account, JsonObject, Mode
-from amo_mcp.sandbox.api.access import is_admin
+from amo_mcp.sandbox.api.access import user_id
 from amo_mcp.sandbox.api.problems import ProblemError
 from amo_mcp.sandbox.documents import read
 from amo_mcp.sandbox.faults.faults import Fault, Faults
@@ -29,10 +29,15 @@ class _ModeBody(BaseModel, strict=True):
 class _OAuthBody(BaseModel, strict=True, extra="forbid"):
     access_lifetime: Annotated[float, Field(gt=0, allow_inf_nan=False)] = ACCESS_LIFETIME
     moved_to: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")] | None = None
+    redirect_uri: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] = ""
 
 
 class _TokensBody(BaseModel, strict=True):
     expired: bool = False
+
+
+class _RemovedBody(BaseModel, strict=True):
+    removed: list[int]
 
 
 _Endpoint = Callable[[Request], Awaitable[JsonObject | list[JsonObject] | None]]
@@ -55,18 +60,20 @@ class Control:
     def routes(self) -> list[Route]:
         """The routes, each with its one method."""
         return [
-            _route("POST", "faults", self._add_fault),
-            _route("DELETE", "faults", self._clear_faults),
-            _route("GET", "requests", self._list_requests),
-            _route("DELETE", "requests", self._clear_requests),
-            _route("GET", "state", self._get_state),
-            _route("PUT", "mode", self._set_mode),
-            _route("PUT", "unknowns", self._set_unknowns),
-            _route("GET", "oauth", self._count_tokens),
-            _route("PUT", "oauth", self._set_oauth),
-            _route("POST", "oauth/tokens", self._issue_tokens),
-            _route("POST", "oauth/codes", self._issue_code),
-            _route("GET", "pace", self._get_pace),
+            self._route("POST", "faults", self._add_fault),
+            self._route("DELETE", "faults", self._clear_faults),
+            self._route("GET", "requests", self._list_requests),
+            self._route("DELETE", "requests", self._clear_requests),
+            self._route("GET", "state", self._get_state),
+            self._route("PUT", "mode", self._set_mode),
+            self._route("PUT", "unknowns", self._set_unknowns),
+            self._route("GET", "oauth", self._count_tokens),
+            self._route("PUT", "oauth", self._set_oauth),
+            self._route("POST", "oauth/tokens", self._issue_tokens),
+            self._route("POST", "oauth/codes", self._issue_code),
+            self._route("POST", "oauth/disconnect", self._disconnect),
+            self._route("PUT", "users", self._remove_users),
+            self._route("GET", "pace", self._get_pace),
         ]
 
     async def _add_fault(self, request: Request) -> None:
@@ -100,11 +107,13 @@ class Control:
     async def _set_oauth(self, request: Request) -> JsonObject:
         settings = await _body(request, _OAuthBody)
         if not settings.model_fields_set:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "an object with access_lifetime, moved_to or both is needed")
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST, "an object with access_lifetime, moved_to or redirect_uri is needed"
+            )
         for name in settings.model_fields_set:
             setattr(self.oauth, name, getattr(settings, name))
         self.changed()
-        return {"access_lifetime": self.oauth.access_lifetime, "moved_to": self.oauth.moved_to}
+        return {name: getattr(self.oauth, name) for name in _OAuthBody.model_fields}
 
     async def _issue_tokens(self, request: Request) -> JsonObject:
         expired = (await _body(request, _TokensBody, default=b"{}")).expired
@@ -114,18 +123,29 @@ class Control:
     async def _issue_code(self, _request: Request) -> JsonObject:
         return {"code": self.oauth.issue_code()}
 
+    async def _disconnect(self, _request: Request) -> JsonObject:
+        return {**self.oauth.disconnect()}
+
+    async def _remove_users(self, request: Request) -> JsonObject:
+        """Say which users were removed; whoever is not named is in the account."""
+        removed = (await _body(request, _RemovedBody)).removed
+        if not {*removed} <= {*self.account.users}:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "only users of the account can be removed")
+        self.account.removed_users = removed
+        self.changed()
+        return {"removed": removed}
+
     async def _get_pace(self, _request: Request) -> JsonObject:
         return {"busiest_second": self.recording.busiest_second(), "over_limit": self.recording.over_limit}
 
+    def _route(self, method: str, path: str, endpoint: _Endpoint) -> Route:
+        async def respond(request: Request) -> Response:
+            if not self.account.is_admin(user_id(request, self.account)):
+                raise ProblemError(HTTPStatus.FORBIDDEN)
+            document = await endpoint(request)
+            return Response(status_code=HTTPStatus.NO_CONTENT) if document is None else JSONResponse(document)
 
-def _route(method: str, path: str, endpoint: _Endpoint) -> Route:
-    async def respond(request: Request) -> Response:
-        if not is_admin(request):
-            raise ProblemError(HTTPStatus.FORBIDDEN)
-        document = await endpoint(request)
-        return Response(status_code=HTTPStatus.NO_CONTENT) if document is None else JSONResponse(document)
-
-    return Route(f"/_sandbox/{path}", respond, methods=[method])
+        return Route(f"/_sandbox/{path}", respond, methods=[method])
 
 
 async def _body(request: Request, shape: type[_T], default: bytes = b"") -> _T:

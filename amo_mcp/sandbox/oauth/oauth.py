@@ -1,5 +1,6 @@
 """The state of sign-in: the one integration, and the codes and tokens issued to it."""
 
+import hmac
 import json
 import secrets
 from base64 import urlsafe_b64encode
@@ -21,7 +22,10 @@ _OPAQUE_BYTES = 128
 
 
 class OAuthState(BaseModel, strict=True):
-    """What a state file keeps of sign-in; codes and tokens stand beside the Unix seconds at which they expire."""
+    """What a state file keeps of sign-in; codes and tokens stand beside the Unix seconds at which they expire.
+
+    In `granted_by` they stand beside the user who granted them; those that are not there are the first administrator's.
+    """
 
     access_lifetime: float = ACCESS_LIFETIME
     moved_to: str | None = None
@@ -29,10 +33,11 @@ class OAuthState(BaseModel, strict=True):
     access_tokens: dict[str, float] = {}
     refresh_tokens: dict[str, float] = {}
     revoked: list[str] = []
+    granted_by: dict[str, int] = {}
 
 
 class OAuth:
-    """Sign-in for one integration, whose tokens act as the account's first administrator.
+    """Sign-in for one integration, whose tokens act as the user who has granted them.
 
     Lifetimes are counted by the sandbox's clock: codes live 20 minutes, refresh tokens 3 months (assumed: 90 days).
     A code or refresh token can be used once. An access token lives on until it expires, also when the
@@ -72,23 +77,28 @@ class OAuth:
         tokens = self._state.refresh_tokens
         return sum(self._lives(token, tokens) for token in tokens)
 
-    def issue_code(self) -> str:
-        """A new authorization code, as if a person had just granted access."""
+    def issue_code(self, user_id: int | None = None) -> str:
+        """A new authorization code, as if a user, or the first administrator, had just granted access."""
         code = _opaque()
         self._state.codes[code] = self._clock() + CODE_LIFETIME
+        self._state.granted_by[code] = self._user(user_id)
         self._changed()
         return code
 
-    def issue_tokens(self, *, expired: bool = False, host: str = "127.0.0.1") -> tuple[str, str]:
-        """A new access token, already expired when `expired`, and a new, live refresh token.
+    def issue_tokens(
+        self, *, expired: bool = False, host: str = "127.0.0.1", user_id: int | None = None
+    ) -> tuple[str, str]:
+        """A new access token, already expired when `expired`, and a new, live refresh token, of a user.
 
         `host` is the `api_domain` claim of the access token.
         """
         time = self._clock()
         issued, expires = (time - self.access_lifetime, time) if expired else (time, time + self.access_lifetime)
-        access, refresh = self._access_token(host, issued, expires), _opaque()
+        user = self._user(user_id)
+        access, refresh = self._access_token(host, issued, expires, user), _opaque()
         self._state.access_tokens[access] = expires
         self._state.refresh_tokens[refresh] = time + REFRESH_LIFETIME
+        self._state.granted_by |= dict.fromkeys((access, refresh), user)
         self._changed()
         return access, refresh
 
@@ -104,9 +114,25 @@ class OAuth:
         state.revoked.append(token)
         self._changed()
 
-    def accepts(self, access: str) -> bool:
-        """Whether an access token is valid now."""
-        return self._lives(access, self._state.access_tokens)
+    def disconnect(self) -> dict[str, str]:
+        """Switch the integration off in the account: every code and token of it is revoked.
+
+        Returns:
+            The parameters with which amoCRM then calls the integration's hook (a GET): the account, the integration,
+            and the HMAC-SHA256 of both under the integration's secret.
+        """
+        state = self._state
+        state.revoked += [*state.codes, *state.access_tokens, *state.refresh_tokens]
+        self._changed()
+        account = str(self._account.id)
+        signature = hmac.digest(self.client_secret.encode(), f"{self.client_id}|{account}".encode(), "sha256").hex()
+        return {"account_id": account, "client_uuid": self.client_id, "signature": signature}
+
+    def granted_by(self, access: str) -> int | None:
+        """The user who has granted an access token; None when it is not valid now."""
+        return (
+            self._user(self._state.granted_by.get(access)) if self._lives(access, self._state.access_tokens) else None
+        )
 
     def check_client(self, client_id: object) -> None:
         """Let only the integration through.
@@ -146,7 +172,7 @@ class OAuth:
             self.check_refresh_token(token)
             self.refreshes += 1
         self._state.revoked.append(token)
-        return self.issue_tokens(host=host)
+        return self.issue_tokens(host=host, user_id=self._state.granted_by.get(token))
 
     def check_refresh_token(self, token: str) -> None:
         """Let only a live refresh token through, and leave it alive.
@@ -160,6 +186,9 @@ class OAuth:
         """What a state file keeps."""
         return self._state.model_copy(update={"access_lifetime": self.access_lifetime, "moved_to": self.moved_to})
 
+    def _user(self, user_id: int | None) -> int:
+        return self._account.user_id(admin=True) if user_id is None else user_id
+
     def _check(self, token: str, issued: dict[str, float], status: int, name: str, subject: str) -> None:
         if token not in issued:
             raise sign_in_refused(status, f"Cannot decrypt the {name}")
@@ -171,7 +200,7 @@ class OAuth:
     def _lives(self, token: str, issued: dict[str, float]) -> bool:
         return token in issued and token not in self._state.revoked and self._clock() < issued[token]
 
-    def _access_token(self, host: str, issued: float, expires: float) -> str:
+    def _access_token(self, host: str, issued: float, expires: float, user_id: int) -> str:
         """A JWT whose signature is random, since there is no key.
 
         The claims beside `exp` and `api_domain`, `scopes` and an empty `grant_type` among them, are assumed.
@@ -183,7 +212,7 @@ class OAuth:
             "iat": int(issued),
             "nbf": int(issued),
             "exp": int(expires),
-            "sub": str(self._account.user_id(admin=True)),
+            "sub": str(user_id),
             "grant_type": "",
             "account_id": self._account.id,
             "base_domain": "amocrm.ru",

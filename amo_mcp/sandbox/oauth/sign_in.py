@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amo_mcp.sandbox.account import Account
 from amo_mcp.sandbox.api import body
+from amo_mcp.sandbox.api.problems import sign_in_refused
 from amo_mcp.sandbox.oauth.oauth import OAuth
 
 _CONSENT = """<!DOCTYPE html>
@@ -21,7 +22,7 @@ _CONSENT = """<!DOCTYPE html>
 <body>
 <h1>Access to {account}</h1>
 <p>{client} asks for access to this sandbox account.</p>
-<p><a href="{allow}">allow</a> <a href="{deny}">deny</a></p>
+<p>{users}<a href="{deny}">deny</a></p>
 </body>
 </html>
 """
@@ -46,15 +47,16 @@ class SignIn:
     async def consent(self, request: Request) -> Response:
         """A page that asks whether the integration may have access, and then a redirect to the integration.
 
-        With `sandbox_answer` of "allow" or "deny" the redirect comes at once. `mode` is ignored. That an
-        unknown `client_id` is refused with the problem of the token endpoint, rather than with a page, is assumed.
+        With `sandbox_answer` of "allow" or "deny" the redirect comes at once; `sandbox_user` is the id of the user who
+        allows it, the first administrator when it is not given. `mode` is ignored. That an unknown `client_id` is
+        refused with the problem of the token endpoint, rather than with a page, is assumed.
         """
         query = request.query_params
         self.oauth.check_client(query.get("client_id"))
         state = {"state": query["state"]} if "state" in query else {}
         match query.get("sandbox_answer"):
             case "allow":
-                code = self.oauth.issue_code()
+                code = self.oauth.issue_code(self._user(query.get("sandbox_user")))
                 parameters = {"code": code, "referer": request.url.netloc, **state, "platform": "1"}
             case "deny":
                 parameters = {"error": "access_denied", **state}
@@ -99,11 +101,26 @@ class SignIn:
         )
 
     def _page(self, request: Request) -> str:
-        query = [(name, value) for name, value in request.query_params.multi_items() if name != "sandbox_answer"]
-        allow, deny = (f"/oauth?{urlencode([*query, ('sandbox_answer', answer)])}" for answer in ("allow", "deny"))
-        account = str(self.account.profile["name"])
-        client = self.oauth.client_id
-        return _CONSENT.format(account=escape(account), client=escape(client), allow=escape(allow), deny=escape(deny))
+        query = [(name, value) for name, value in request.query_params.multi_items() if not name.startswith("sandbox_")]
+
+        def answered(*answer: tuple[str, str]) -> str:
+            return escape(f"/oauth?{urlencode([*query, *answer])}")
+
+        users = "".join(
+            f'<a href="{answered(("sandbox_answer", "allow"), ("sandbox_user", str(user["id"])))}">'
+            f"allow as {escape(user['name'])}</a> "
+            for user in self.account.current_users.values()
+        )
+        account, client = escape(str(self.account.profile["name"])), escape(self.oauth.client_id)
+        return _CONSENT.format(account=account, client=client, users=users, deny=answered(("sandbox_answer", "deny")))
+
+    def _user(self, asked: str | None) -> int | None:
+        if asked is None:
+            return None
+        users = {str(key): key for key in self.account.current_users}
+        if asked not in users:
+            raise sign_in_refused(HTTPStatus.BAD_REQUEST, "Check the `sandbox_user` parameter")
+        return users[asked]
 
 
 async def relocate(app: ASGIApp, oauth: OAuth, scope: Scope, receive: Receive, send: Send) -> None:

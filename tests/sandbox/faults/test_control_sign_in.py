@@ -1,4 +1,6 @@
+import hmac
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ CONTROLS = [
     ("PUT", OAUTH),
     ("POST", f"{OAUTH}/tokens"),
     ("POST", f"{OAUTH}/codes"),
+    ("POST", f"{OAUTH}/disconnect"),
+    ("PUT", "/_sandbox/users"),
     ("GET", "/_sandbox/pace"),
 ]
 
@@ -69,18 +73,47 @@ async def test_the_control_endpoint_issues_an_authorization_code(admin: AsyncCli
     assert (await admin.get(OAUTH)).json() == {"refreshes": 0, "live_refresh_tokens": 1}
 
 
-async def test_the_access_lifetime_and_the_host_are_set_independently(shop: Sandbox, admin: AsyncClient) -> None:
+async def test_what_a_sign_in_goes_by_is_set_independently(shop: Sandbox, admin: AsyncClient) -> None:
     answers = [
         await admin.put(OAUTH, json={"access_lifetime": 2.5}),
         await admin.put(OAUTH, json={"moved_to": "moved.amocrm.com:443"}),
         await admin.put(OAUTH, json={"access_lifetime": 60, "moved_to": None}),
+        await admin.put(OAUTH, json={"redirect_uri": "https://crm.example.org/callback"}),
     ]
+    first = "http://127.0.0.1:8919/callback"
     assert [(answer.status_code, answer.json()) for answer in answers] == [
-        (200, {"access_lifetime": 2.5, "moved_to": None}),
-        (200, {"access_lifetime": 2.5, "moved_to": "moved.amocrm.com:443"}),
-        (200, {"access_lifetime": 60, "moved_to": None}),
+        (200, {"access_lifetime": 2.5, "moved_to": None, "redirect_uri": first}),
+        (200, {"access_lifetime": 2.5, "moved_to": "moved.amocrm.com:443", "redirect_uri": first}),
+        (200, {"access_lifetime": 60, "moved_to": None, "redirect_uri": first}),
+        (200, {"access_lifetime": 60, "moved_to": None, "redirect_uri": "https://crm.example.org/callback"}),
     ]
     assert (shop.oauth.access_lifetime, shop.oauth.moved_to) == (60, None)
+
+
+async def test_a_disconnected_integration_has_no_live_token_and_its_hook_is_signed(
+    shop: Sandbox, admin: AsyncClient, nobody: AsyncClient
+) -> None:
+    access, _ = shop.oauth.issue_tokens()
+    hook = (await admin.post(f"{OAUTH}/disconnect")).json()
+    # The HMAC of `sandbox-integration|28805383` under `sandbox-secret`.
+    signature = hmac.new(b"sandbox-secret", b"sandbox-integration|28805383", sha256).hexdigest()
+    assert hook == {"account_id": "28805383", "client_uuid": "sandbox-integration", "signature": signature}
+    refused = await nobody.get(ACCOUNT, headers={"Authorization": f"Bearer {access}"})
+    assert (refused.status_code, shop.oauth.live_refresh_tokens) == (401, 0)
+
+
+async def test_a_removed_user_is_not_listed_and_their_token_goes_on_working(shop: Sandbox, admin: AsyncClient) -> None:
+    access, _ = shop.oauth.issue_tokens(user_id=1002045)
+    before = (await admin.get("/api/v4/users")).json()["_embedded"]["users"]
+    removed = await admin.put("/_sandbox/users", json={"removed": [1002045]})
+    after = (await admin.get("/api/v4/users")).json()["_embedded"]["users"]
+    assert ([user["id"] for user in before], [user["id"] for user in after]) == ([504141, 1002045], [504141])
+    assert (removed.json(), (await admin.get("/api/v4/users/1002045")).status_code) == ({"removed": [1002045]}, 204)
+    async with client_of(shop, access) as client:
+        account, users = await client.get(ACCOUNT), await client.get("/api/v4/users")
+    assert (account.json()["current_user_id"], users.status_code) == (1002045, 403)
+    assert (await admin.put("/_sandbox/users", json={"removed": [5]})).status_code == 400
+    assert shop.account.removed_users == [1002045]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +175,7 @@ def test_a_state_file_has_no_sign_in_part_until_something_is_issued(state_file: 
         "access_tokens": {},
         "refresh_tokens": {},
         "revoked": [],
+        "granted_by": {code: 504141},
     }
     assert json.loads(state_file.read_text("utf-8")) == {**account, "oauth": kept}
     assert sandbox.account.document() == account

@@ -15,6 +15,7 @@ CALLBACK = "http://127.0.0.1:8919/callback"
 
 async def test_the_consent_page_offers_to_allow_or_deny_access(shop: Sandbox, nobody: AsyncClient) -> None:
     shop.account.profile["name"] = "<Лавка>"
+    shop.account.users[504141]["name"] = "Анна <Зёрнова>"
     asked = {"client_id": "sandbox-integration", "state": 'a"&b', "mode": "popup", "sandbox_answer": "perhaps"}
     answer = await nobody.get("/oauth", params=asked)
     link = "/oauth?client_id=sandbox-integration&amp;state=a%22%26b&amp;mode=popup&amp;sandbox_answer="
@@ -24,7 +25,9 @@ async def test_the_consent_page_offers_to_allow_or_deny_access(shop: Sandbox, no
         '<head><meta charset="utf-8"><title>Access to &lt;Лавка&gt;</title></head>\n'
         "<body>\n<h1>Access to &lt;Лавка&gt;</h1>\n"
         "<p>sandbox-integration asks for access to this sandbox account.</p>\n"
-        f'<p><a href="{link}allow">allow</a> <a href="{link}deny">deny</a></p>\n'
+        f'<p><a href="{link}allow&amp;sandbox_user=504141">allow as Анна &lt;Зёрнова&gt;</a> '
+        f'<a href="{link}allow&amp;sandbox_user=1002045">allow as Пётр Туркин</a> '
+        f'<a href="{link}deny">deny</a></p>\n'
         "</body>\n</html>\n"
     )
 
@@ -60,6 +63,33 @@ async def test_denying_access_redirects_with_an_error(
 async def test_the_consent_page_refuses_an_unknown_client_id(nobody: AsyncClient, asked: dict[str, str]) -> None:
     answer = await nobody.get("/oauth", params={**asked, "sandbox_answer": "allow"})
     assert (answer.status_code, answer.json()) == (400, sign_in_refused(400, "Check the `client_id` parameter"))
+
+
+@pytest.mark.parametrize(
+    ("picked", "user", "written"), [({}, 504141, 200), ({"sandbox_user": "1002045"}, 1002045, 403)]
+)
+async def test_tokens_act_as_the_user_who_has_allowed_access(
+    nobody: AsyncClient, picked: dict[str, str], user: int, written: int
+) -> None:
+    asked = {"client_id": "sandbox-integration", "sandbox_answer": "allow", **picked}
+    query = dict(parse_qsl(urlsplit((await nobody.get("/oauth", params=asked)).headers["location"]).query))
+    given = (await nobody.post(TOKENS, json=token_request("authorization_code", code=query["code"]))).json()
+    again = token_request("refresh_token", refresh_token=given["refresh_token"])
+    for access in (given["access_token"], (await nobody.post(TOKENS, json=again)).json()["access_token"]):
+        headers = {"Authorization": f"Bearer {access}"}
+        account = await nobody.get(ACCOUNT, headers=headers)
+        created = await nobody.post("/api/v4/customers/segments", json={"name": "Новый"}, headers=headers)
+        assert (account.json()["current_user_id"], created.status_code) == (user, written)
+
+
+@pytest.mark.parametrize("picked", ["", "1", "x", "1002045"])
+async def test_nobody_but_a_user_of_the_account_can_allow_access(
+    shop: Sandbox, nobody: AsyncClient, picked: str
+) -> None:
+    shop.account.removed_users = [1002045]
+    asked = {"client_id": "sandbox-integration", "sandbox_answer": "allow", "sandbox_user": picked}
+    answer = await nobody.get("/oauth", params=asked)
+    assert (answer.status_code, answer.json()) == (400, sign_in_refused(400, "Check the `sandbox_user` parameter"))
 
 
 async def test_a_live_refresh_token_shows_where_the_account_is(shop: Sandbox, nobody: AsyncClient) -> None:
