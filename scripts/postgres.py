@@ -46,9 +46,9 @@ class Cluster:
         self._data = self._home / "data"
 
     @property
-    def exists(self) -> bool:
-        """Whether it was created."""
-        return self._data.exists()
+    def is_made(self) -> bool:
+        """Whether it was made, and has been started."""
+        return (self._folder / "made").exists()
 
     def url(self, database: str = "postgres") -> str:
         """The address of a database, for a user who may do everything and needs no password."""
@@ -58,17 +58,23 @@ class Cluster:
         return f"postgresql://amo@/{database}?host={self._home}"
 
     def create(self) -> None:
-        """Make it, and start it; the lock is held."""
-        subprocess.run([*_GUARD, "begin", self._folder], check=True)
+        """Make it, and start it; the lock is held.
+
+        Raises:
+            FileNotFoundError: there is no PostgreSQL.
+        """
+        installed = _installed()
         self._folder.chmod(0o755)
         self._home.mkdir()
+        subprocess.run([*_GUARD, "begin", self._folder], check=True)
         (self._home / "port").write_text(str(_free_port()), "utf-8")
         if user := _ordinary_user():
             shutil.chown(self._home, user)
-        if not self._can_run(_installed()):
-            shutil.copytree(_installed(), self._folder / "installed", symlinks=True)
+        if not self._can_run(installed):
+            shutil.copytree(installed, self._folder / "installed", symlinks=True)
         self._run("initdb", "-U", "amo", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
         self.start()
+        (self._folder / "made").touch()
 
     def start(self) -> None:
         """Start, also after `stop` and `kill`, and wait until it can be used."""
@@ -98,6 +104,13 @@ class Cluster:
             self._run("pg_ctl", "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder)
 
+    def end(self) -> None:
+        """Release the lock, and wait until the guard has removed everything."""
+        self.lock.release()
+        if not self._home.exists():
+            shutil.rmtree(self._folder)
+        self.wait_until_removed()
+
     def wait_until_removed(self) -> None:
         """Wait for the guard, once the lock was released."""
         end = time.monotonic() + _MAX_SECONDS
@@ -126,12 +139,12 @@ class Cluster:
 def running() -> Iterator[Cluster]:
     """A server for as long as the context."""
     cluster = Cluster(new_folder())
+    cluster.lock.acquire()
     try:
-        with cluster.lock:
-            cluster.create()
-            yield cluster
+        cluster.create()
+        yield cluster
     finally:
-        cluster.wait_until_removed()
+        cluster.end()
 
 
 def new_folder() -> Path:

@@ -1,7 +1,6 @@
 """One PostgreSQL for a whole session of tests, started by the first that needs it, with a database for each worker."""
 
 import os
-import shutil
 from pathlib import Path
 
 import asyncpg
@@ -35,17 +34,12 @@ class PostgresSession:
     def __init__(self) -> None:
         folder = new_folder()
         os.environ[_FOLDER] = str(folder)
-        self._folder = folder
         self._cluster = Cluster(folder)
         self._cluster.lock.acquire()
 
     def end(self) -> None:
         """End the server, if one was started."""
-        self._cluster.lock.release()
-        if self._cluster.exists:
-            self._cluster.wait_until_removed()
-        else:
-            shutil.rmtree(self._folder)
+        self._cluster.end()
 
 
 def session_cluster() -> Cluster:
@@ -53,7 +47,7 @@ def session_cluster() -> Cluster:
     folder = Path(os.environ[_FOLDER])
     cluster = Cluster(folder)
     with FileLock(folder / "start.lock"):
-        if not cluster.exists:
+        if not cluster.is_made:
             cluster.create()
     return cluster
 

@@ -75,6 +75,14 @@ def test_a_package_that_was_installed_from_the_wheel_has_its_prompts(dist: Path,
     assert done.stdout.splitlines() == [str(tmp_path / "amo_mcp" / "__init__.py"), *PROMPTS]
 
 
+@pytest.mark.requirement("PG-2")
+def test_the_wheel_has_every_file_that_makes_the_tables(dist: Path) -> None:
+    files = sorted((ROOT / "amo_mcp" / "storage" / "postgres" / "migrations").iterdir())
+    assert files
+    packed = {name: text.decode() for name, text in contents(dist).items() if name.endswith(".sql")}
+    assert packed == {file.relative_to(ROOT).as_posix(): file.read_text("utf-8") for file in files}
+
+
 def test_the_sdist_has_every_document_and_what_the_documents_link_to(dist: Path) -> None:
     [file] = dist.glob("*.tar.gz")
     with tarfile.open(file) as sdist:

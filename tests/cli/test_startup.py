@@ -74,6 +74,28 @@ def test_no_catalogue_and_no_time_zone_is_read_before_they_are_needed() -> None:
     assert python(code) == "0 False\n"
 
 
+@pytest.mark.requirement("PG-10")
+def test_a_server_for_one_person_imports_nothing_of_a_teams() -> None:
+    code = (
+        "import sys, anyio\n"
+        "from amo_mcp.cli import serve\n"
+        "from amo_mcp.compose.local import open_server\n"
+        "from amo_mcp.settings import ServingSettings, load_settings\n"
+        "from mcp import Client\n"
+        "async def main():\n"
+        "    settings, warmed_up = load_settings(ServingSettings, sandbox=True), anyio.Event()\n"
+        "    async with open_server(settings, 'stdio', warmed_up=warmed_up.set) as server, Client(server) as client:\n"
+        "        assert (await client.list_tools()).tools\n"
+        "        await warmed_up.wait()\n"
+        "        made = await client.call_tool('create_segment', {'name': 'New'})\n"
+        "        assert not made.is_error\n"
+        "anyio.run(main)\n"
+        "of_a_team = ('asyncpg', 'amo_mcp.team', 'amo_mcp.storage.postgres', 'amo_mcp.keys', 'amo_mcp.compose.team')\n"
+        "print([name for name in sys.modules if name.startswith(of_a_team)])"
+    )
+    assert python(code) == "[]\n"
+
+
 def test_models_of_the_sdk_are_not_built_before_they_are_used() -> None:
     code = (
         "import sys, contextlib; from amo_mcp.cli import main; sys.argv = ['amo-mcp', '--version']\n"
