@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent
-_QUOTED = re.compile("(«[^»]*»)")
-"""A quoted name; every second part of what it splits is one."""
+_QUOTED = re.compile("(?<=«)([^»]+)(?=»)")
+"""A name in its quotation marks; every second part of what it splits is one."""
 
 
 @cache
