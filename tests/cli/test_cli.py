@@ -192,6 +192,22 @@ class TestDemo:
         assert outcome in output
         assert "\x1b[" in output
 
+    @pytest.mark.requirement("LANGUAGE-1")
+    @pytest.mark.parametrize(
+        ("language", "asks", "typed", "outcome"),
+        [
+            ("ru", "Подтверждаете? [д/н]", "Да", "удалён сегмент 54"),
+            ("es", "¿Confirma? [s/n]", "sí", "se eliminó el segmento 54"),
+            ("pt", "Confirma? [s/n]", "y", "segmento 54"),
+        ],
+    )
+    def test_in_a_terminal_the_demo_is_answered_in_its_language(
+        self, language: str, asks: str, typed: str, outcome: str
+    ) -> None:
+        output = demo_in_terminal(typed, language)
+        assert output.count(asks) == 4
+        assert outcome in output
+
 
 def demo_in_terminal(answer: str, language: str = "en") -> str:
     """What the demo shows in a terminal where `answer` is typed at every question."""
@@ -209,7 +225,7 @@ def demo_in_terminal(answer: str, language: str = "en") -> str:
             if not chunk:
                 break
             output += chunk
-            if output.count(b"[y/n]") > answered:
+            if output.count(b"/n]") + output.count("/н]".encode()) > answered:
                 answered += 1
                 os.write(ours, answer.encode() + b"\n")
         os.close(ours)
