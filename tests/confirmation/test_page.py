@@ -8,12 +8,13 @@ from functools import partial
 import anyio
 import pytest
 
-from amo_mcp.amocrm.inputs import SegmentPatch
+from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.amocrm.zones import zone_of
+from amo_mcp.changes.members import Member
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Delete, Update
+from amo_mcp.changes.steps import Create, Delete, Move, Step, Update
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.page import MAX_OTHERS, TAB_SECONDS, ApprovalPage
 from amo_mcp.confirmation.waiting import GRACE, LINGER, SETTLE, PageQuestion
@@ -581,3 +582,20 @@ async def test_a_name_that_runs_from_right_to_left_moves_nothing_around_it(desk:
     body = html.partition("<body>")[2]
     assert [name for name in re.findall("«([^»]*)»", body) if not re.fullmatch("<bdi>[^<]*</bdi>", name)] == []
     assert body.count("«<bdi>אבג› 0 ‹דהו</bdi>»") == 3
+
+
+@pytest.mark.requirement("CONFIRM-14")
+@pytest.mark.parametrize(
+    "step",
+    [
+        Create(SegmentDraft(name="А", color="6610f2")),
+        Update(VIP, SegmentPatch(name="Лучшие")),
+        Delete(VIP),
+        Move(kind="segment", customers=(Member(1), Member(2)), into=(VIP,)),
+    ],
+    ids=lambda step: step.action,
+)
+async def test_every_kind_of_step_has_a_page_alone_in_a_plan_and_in_an_undo(step: Step, desk: Desk) -> None:
+    for how in ({}, {"plan_id": "p1"}, {"undoes": "c1", "undone_at": 0.0}):
+        shown = (await desk.opened(await desk.ask(PendingChange((step,), **how)))).shown
+        assert (shown.status, len(shown.tokens)) == (200, 1)
