@@ -199,19 +199,20 @@ class _Demo:
         click.secho("  └".ljust(_WIDTH, "─"), fg="yellow")
 
     def _ask_in_terminal(self) -> ElicitResult:
-        yes, no = self.texts("yes"), self.texts("no")
+        asks, yes, no = self.texts("Yes?"), self.texts("yes"), self.texts("no")
         answers = {"y": True, yes[0]: True, yes: True, "n": False, no[0]: False, no: False}
         said = ""
         try:
             while said not in answers:
-                said = click.prompt(f"    {self.texts('Yes?')} [{yes[0]}/{no[0]}]").strip().lower()
+                said = click.prompt(f"    {asks} [{yes[0]}/{no[0]}]").strip().lower()
         except click.Abort:
             return ElicitResult(action="cancel")
         return ElicitResult(action="accept", content={"confirm": answers[said]})
 
     def _answer_yes(self) -> ElicitResult:
         why = self.texts("(no terminal, so the demo answers yes)")
-        click.echo(f"    {self.texts('Yes?')} {self.texts('yes')[0]} " + click.style(why, dim=True))
+        asks, yes = self.texts("Yes?"), self.texts("yes")
+        click.echo(f"    {asks} {yes[0]} " + click.style(why, dim=True))
         return ElicitResult(action="accept", content={"confirm": True})
 
 

@@ -227,27 +227,30 @@ Out of: «Постоянные покупатели» (id 57)
 Customers: «Лев Абрамов» (id 1299433), «Антон Абрамов» (id 1299435), «Юрий Логинов» (id 1299437)""",
     "ru": """\
 Перевести 3 покупателей из «Постоянные покупатели» в «VIP»?
-Могут сработать триггеры и рассылки того, куда покупатели попадут и откуда уйдут.
+Могут сработать триггеры и рассылки, связанные с сегментами и статусами, \
+в которые покупатели попадают или из которых уходят.
 Во всех остальных своих сегментах они останутся.
 Аккаунт: «Лавка ‹Зерно и турка›».
-В: «VIP» (id 51)
-Из: «Постоянные покупатели» (id 57)
+Куда: «VIP» (id 51)
+Откуда: «Постоянные покупатели» (id 57)
 Покупатели: «Лев Абрамов» (id 1299433), «Антон Абрамов» (id 1299435), «Юрий Логинов» (id 1299437)""",
     "es": """\
-¿Mover 3 clientes de «Постоянные покупатели» a «VIP»?
-Pueden activarse los disparadores y envíos de los lugares en los que entran o de los que salen los clientes.
+¿Mover a 3 clientes de «Постоянные покупатели» a «VIP»?
+Pueden activarse los disparadores y envíos masivos vinculados a los segmentos y estados \
+en los que los clientes entran o de los que salen.
 Siguen en todos sus demás segmentos.
 Cuenta: «Лавка ‹Зерно и турка›».
-En: «VIP» (id 51)
-De: «Постоянные покупатели» (id 57)
+Destino: «VIP» (id 51)
+Origen: «Постоянные покупатели» (id 57)
 Clientes: «Лев Абрамов» (id 1299433), «Антон Абрамов» (id 1299435), «Юрий Логинов» (id 1299437)""",
     "pt": """\
 Mover 3 clientes de «Постоянные покупатели» para «VIP»?
-Os gatilhos e envios de onde os clientes entram, ou de onde saem, podem ser acionados.
+Podem ser acionados os gatilhos e envios em massa ligados aos segmentos e status \
+em que os clientes entram ou dos quais saem.
 Eles continuam em todos os outros segmentos.
 Conta: «Лавка ‹Зерно и турка›».
-Em: «VIP» (id 51)
-De: «Постоянные покупатели» (id 57)
+Destino: «VIP» (id 51)
+Origem: «Постоянные покупатели» (id 57)
 Clientes: «Лев Абрамов» (id 1299433), «Антон Абрамов» (id 1299435), «Юрий Логинов» (id 1299437)""",
 }
 
