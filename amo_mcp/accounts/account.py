@@ -15,10 +15,10 @@ from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.leases import NOBODY, Asked, RunState
+from amo_mcp.changes.means import Report
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.run import Report
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message

@@ -4,7 +4,7 @@ A change that was made is a success, one that was surely not made may be sent ag
 account does not tell is `OutcomeUnknown`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from amo_mcp.amocrm.client import AmoClient
@@ -13,9 +13,10 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.models import FieldValue, Segment, Status
 from amo_mcp.changes.differences import differing_settings, unordered
 from amo_mcp.changes.field_values import fields_by_id
+from amo_mcp.changes.leases import Others
 from amo_mcp.changes.moving import send_move, verify_move
 from amo_mcp.changes.snapshot import read_all, read_one
-from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -49,7 +50,11 @@ class Delivered(NamedTuple):
     answered: bool
 
 
-async def deliver(client: AmoClient, steps: Sequence[Step]) -> Delivered:
+Beside = Callable[[Kind], Awaitable[Others]]
+"""Tells what other changes create at the same time; called when something new has to be explained."""
+
+
+async def deliver(client: AmoClient, steps: Sequence[Step], beside: Beside | None = None) -> Delivered:
     """Send the steps of one batch; a creation that was surely not made is sent once more.
 
     Raises:
@@ -64,7 +69,7 @@ async def deliver(client: AmoClient, steps: Sequence[Step]) -> Delivered:
             return Delivered(await _send(client, steps), answered=True)
         except OutcomeUnknown as lost:
             try:
-                done = await verify_write(client, steps)
+                done = await verify_write(client, steps, beside)
             except AmoError as error:
                 raise lost from error
             if done is not None:
@@ -122,11 +127,11 @@ def was_read_back(status: Status) -> bool:
     return "is_default" in status.model_fields_set
 
 
-async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] | None:
+async def verify_write(client: AmoClient, steps: Sequence[Step], beside: Beside | None = None) -> list[Step] | None:
     """Look at the account: the steps of one batch, done, or None when they surely were not.
 
     A namesake that was there before a creation is not the new one. An entity that is neither as it was nor as it was to
-    become may be somebody else's work, and then nothing is claimed.
+    become may be somebody else's work, and then nothing is claimed; but what others of ours created is theirs.
 
     Raises:
         Indeterminate: the account does not tell.
@@ -136,7 +141,11 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
     if isinstance(first, Create):
         creations = [step for step in steps if isinstance(step, Create)]
         listed = await read_all(client, first.kind)
-        created = _created(listed, creations)
+        existing = {*first.existing_ids}
+        others = (
+            Others() if beside is None or existing.issuperset(one.id for one in listed) else await beside(first.kind)
+        )
+        created = _created(listed, creations, others)
         if created is None and listed.unreadable:
             # What cannot be read may be what was created.
             raise Indeterminate
@@ -157,13 +166,13 @@ async def verify_write(client: AmoClient, steps: Sequence[Step]) -> list[Step] |
     return None
 
 
-def _created(listed: Sequence[Entity], steps: Sequence[Create]) -> list[Step] | None:
-    existing = set(steps[0].existing_ids)
-    new = [entity for entity in listed if entity.id not in existing]
+def _created(listed: Sequence[Entity], steps: Sequence[Create], others: Others) -> list[Step] | None:
+    known, wanted = {*steps[0].existing_ids, *others.ids}, {step.name for step in steps}
+    new = [one for one in listed if one.id not in known and (one.name in wanted or one.name not in others.names)]
     if not new:
         return None
     named = {entity.name: entity for entity in new}
-    if len(named) != len(new) or named.keys() != {step.name for step in steps} or len(steps) != len(new):
+    if len(named) != len(new) or named.keys() != wanted or len(steps) != len(new):
         raise Indeterminate
     if any(step.draft.color not in (None, named[step.name].color) for step in steps):
         raise Indeterminate

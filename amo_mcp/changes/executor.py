@@ -10,11 +10,12 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease
+from amo_mcp.changes.means import Means
 from amo_mcp.changes.moving import in_batches, with_members
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
-from amo_mcp.changes.run import Means, Run
+from amo_mcp.changes.run import Run
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, check_definitions, drift, read_targets
 from amo_mcp.changes.steps import Create, Step, exceeds_limit
 from amo_mcp.changes.turns import Turns

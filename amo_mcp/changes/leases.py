@@ -7,13 +7,13 @@ could not call back, so a request that writes is sent only while the lease outli
 that is found pending is looked up once the lease is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
-from amo_mcp.changes.steps import Entity
+from amo_mcp.changes.steps import Entity, Kind
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,14 @@ class RunState:
     reason: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Others:
+    """What other changes have created lately, or are about to: ids, and the names of all of it."""
+
+    ids: Collection[int] = ()
+    names: Collection[str] = ()
+
+
 class RunStore(Protocol):
     """The runs of a journal that several processes share.
 
@@ -115,6 +123,10 @@ class RunStore(Protocol):
 
     def let_lapse(self, lease: Lease) -> None:
         """Renew a lease no more: something of the change may be on its way, or the storage is away."""
+        ...
+
+    async def created_beside(self, lease: Lease, kind: Kind) -> Others:
+        """What other changes create while that one is carried out."""
         ...
 
     async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:

@@ -6,10 +6,9 @@ account tells what came of it.
 """
 
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -17,12 +16,12 @@ import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write
-from amo_mcp.changes.events import ChangeEvent, ChangeEvents, event_of
+from amo_mcp.changes.delivery import Beside, Indeterminate, deliver, spans, verify_write
+from amo_mcp.changes.events import ChangeEvent, event_of
 from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, nobody_moved
-from amo_mcp.changes.journal import Journal, JournalUnusable
+from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
+from amo_mcp.changes.means import Means
 from amo_mcp.changes.moving import with_members
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
 from amo_mcp.changes.reasons import reason_to_record
@@ -37,43 +36,11 @@ from amo_mcp.changes.snapshot import (
     read_targets,
 )
 from amo_mcp.changes.steps import Create, Delete, Entity, Step
-from amo_mcp.changes.stop import Stop
-from amo_mcp.changes.titles import summary_of
-from amo_mcp.language import Message, message
 
 logger = logging.getLogger(__name__)
 
 _MAX_RENEWALS = 3
 """How often a lease is renewed that takes too long to renew."""
-
-Report = Callable[[float, float | None, Message], Awaitable[None]]
-"""Reports how far a call is: progress, its total where that is known, and a message."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the changes of one account are carried out with.
-
-    Attributes:
-        client: the API, which answers for that account alone (`AmoClient.meaning`).
-        report: reports how far a change is; None when nobody listens.
-        clock: gives monotonic seconds.
-        stop: no step is begun once it is requested.
-        zone: where the account's days begin.
-    """
-
-    client: AmoClient
-    journal: Journal
-    events: ChangeEvents
-    report: Report | None = None
-    clock: Callable[[], float] = time.monotonic
-    stop: Stop = field(default_factory=Stop)
-    zone: Zone = UNKNOWN
-
-    async def report_step(self, place: int, steps: Sequence[Step]) -> None:
-        """Report that the step at `place` is next; with only one step there is nothing to report."""
-        if self.report is not None and len(steps) > 1:
-            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else message("Done"))
 
 
 @dataclass
@@ -132,7 +99,7 @@ class Run:
             OutcomeUnknown: the account does not tell.
             TargetChanged: the definition of a custom field has changed since.
             AmoError: it cannot be read.
-            Stopped: it was not made, and nobody waits for it any more.
+            Stopped: something was not made, and nobody waits for it any more.
         """
         if self.lease.epoch == 1:
             return
@@ -140,19 +107,20 @@ class Run:
             batch = self.steps[span.start : span.stop]
             if batch[0].outcome != "pending":
                 continue
-            failure: OutcomeUnknown | Stopped | None = None
+            failure: OutcomeUnknown | None = None
             try:
-                found = await verify_write(self.means.client, batch)
+                found = await verify_write(self.means.client, batch, self._beside)
             except Indeterminate:
                 found = [step.with_outcome("unknown") for step in batch]
                 failure = OutcomeUnknown("does not show what came of it, and the process that sent it is gone")
             if found is None:
                 found = [step.with_outcome("planned" if self.lease.change.is_run else "failed") for step in batch]
-                failure = None if self.lease.change.is_run else Stopped()
             await self._note(span, found)
             self.steps[span.start : span.stop] = found
             if failure is not None:
                 raise failure
+        if not self.lease.change.is_run and any(step.outcome != "done" for step in self.steps):
+            raise Stopped
         if self.lease.change.fields:
             check_definitions(self.lease.change.fields, await self.means.client.segment_fields())
 
@@ -179,7 +147,7 @@ class Run:
             batch = self.steps[span.start : span.stop]
             try:
                 with self.means.stop.sending() as sending:
-                    batch, is_answered = await deliver(self._client_for(batch), batch)
+                    batch, is_answered = await deliver(self._client_for(batch), batch, self._beside)
                 failure = Stopped(sent=True) if sending.cancelled_caught else nobody_moved(batch[0])
             except (Refused, Unavailable, TargetChanged) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
@@ -198,6 +166,11 @@ class Run:
                     await self.means.events.publish(event_of(batch))
         if failure is not None:
             raise failure
+
+    @property
+    def _beside(self) -> Beside | None:
+        shared = self.lease.shared
+        return None if shared is None else partial(shared.created_beside, self.lease)
 
     def _client_for(self, batch: Sequence[Step]) -> AmoClient:
         fence = None if self.lease.shared is None else self._fence

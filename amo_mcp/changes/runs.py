@@ -19,9 +19,10 @@ from amo_mcp.changes.execution import CreatedTwice, Execution, Failed
 from amo_mcp.changes.executor import Executor, concluded
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Asked, Lease, LeaseLost, RunState, RunStore
+from amo_mcp.changes.means import Report
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reasons import reason_from_record
-from amo_mcp.changes.run import Report, Run
+from amo_mcp.changes.run import Run
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.titles import summary_of
 from amo_mcp.language import message

@@ -14,6 +14,7 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Listing, Segment, Status, comparable
 from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write, was_read_back
+from amo_mcp.changes.leases import Others
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import session_at
@@ -105,6 +106,24 @@ async def test_a_creation_may_have_made_what_cannot_be_read() -> None:
     account = Account(VIP)
     account.unreadable = (96,)
     assert await verified(account, create("Новые")) == "indeterminate"
+
+
+async def test_what_other_changes_create_at_the_same_time_is_theirs() -> None:
+    theirs, also_theirs = Segment(id=97, name="Чужие"), Segment(id=98, name="Новые")
+
+    async def beside(_: str) -> Others:
+        return Others({98}, {"Чужие", "Новые"})
+
+    async def found(*now: Segment) -> Any:
+        try:
+            return await verify_write(cast("AmoClient", Account(*now)), [create("Новые")], beside)
+        except Indeterminate:
+            return "indeterminate"
+
+    assert await found(VIP, theirs, also_theirs) is None
+    assert await found(VIP, theirs, NEW, also_theirs) == done(create("Новые"), after=[NEW])
+    assert await found(VIP, NEW, Segment(id=99, name="Новые")) == "indeterminate"
+    assert await found(VIP, Segment(id=99, name="Ничьи")) == "indeterminate"
 
 
 async def test_several_statuses_are_found_together_in_the_order_in_which_they_were_sent() -> None:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,11 +14,11 @@ import anyio
 from typing_extensions import override
 
 from amo_mcp.changes.history import current_record
-from amo_mcp.changes.journal import StorageUnavailable
-from amo_mcp.changes.leases import Lease, LeaseLost, RunState, RunStore
+from amo_mcp.changes.journal import AT_REST, StorageUnavailable
+from amo_mcp.changes.leases import Lease, LeaseLost, Others, RunState, RunStore
 from amo_mcp.changes.pending import PendingChange, pending_from_record
-from amo_mcp.changes.records import entity_to_record, to_record
-from amo_mcp.changes.steps import Entity, Step
+from amo_mcp.changes.records import entity_to_record, from_record, to_record
+from amo_mcp.changes.steps import Create, Entity, Kind, Step
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, record_of, recorded_steps, recreated_ids
 from amo_mcp.storage.records import dump, load
@@ -55,6 +57,11 @@ RETURNING changes.id
 _GIVE_BACK = "UPDATE changes SET lease_until = unix_now() WHERE account = $1 AND id = $2 AND epoch = $3"
 _STOP = "UPDATE changes SET stop_requested = true WHERE account = $1 AND id = $2"
 _TELL = "UPDATE changes SET told = true WHERE account = $1 AND id = $2"
+_BESIDE = """
+SELECT record, created_id FROM steps JOIN changes ON (changes.account, changes.id) = (steps.account, change)
+WHERE steps.account = $1 AND change != $2 AND kind = $3 AND before_id IS NULL
+    AND noted > (SELECT at FROM changes WHERE account = $1 AND id = $2) - $4
+"""
 _LATE = "SELECT late FROM steps WHERE account = $1 AND change = $2 AND position = $3 FOR UPDATE"
 _PUT_LATE = "UPDATE steps SET late = $4 WHERE account = $1 AND change = $2 AND position = $3"
 _ONE = "SELECT account, id FROM changes WHERE account = $1 AND id = $2"
@@ -90,7 +97,7 @@ class PostgresRunStore(RunStore):
 
     def __init__(self, database: Database, account_id: Callable[[], Awaitable[int]], *, seconds: float) -> None:
         self.seconds = seconds
-        self.holder = secrets.token_hex(8)
+        self.holder = f"{os.getpid()}-{socket.gethostname()}-{secrets.token_hex(4)}"
         self._database = database
         self._account_id = account_id
         self._held: dict[str, AccountLease] = {}
@@ -144,6 +151,14 @@ class PostgresRunStore(RunStore):
     def let_lapse(self, lease: Lease) -> None:
         if self._held.get(lease.id) is lease:
             del self._held[lease.id]
+
+    @override
+    async def created_beside(self, lease: Lease, kind: Kind) -> Others:
+        account = await self.account_of(lease)
+        rows = await self._database.fetch(_BESIDE, account, lease.id, kind, AT_REST)
+        steps = [load(row["record"], from_record) for row in rows]
+        created = [row["created_id"] for row in rows if row["created_id"] is not None]
+        return Others(created, [step.name for step in steps if isinstance(step, Create)])
 
     @override
     async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:

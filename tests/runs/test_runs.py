@@ -18,7 +18,7 @@ from amo_mcp.changes.steps import Create, Step, Update
 from amo_mcp.failures.explain import explain
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.journeys.lives import Interruption
-from tests.replicas.life import Open, Replica
+from tests.runs.life import Open, Replica
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.events import PostgresChangeEvents
 from tests.conftest import Person, answer
 from tests.journeys.test_following import LIST, Follower, following
-from tests.replicas.life import replica
+from tests.runs.life import replica
 from tests.storage.postgres.test_events import CUT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alone]

@@ -17,8 +17,8 @@ from amo_mcp.protocol import TASKS_EXTENSION
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.server.tasks import TaskParams
 from tests.conftest import ERAS, Person, answer
-from tests.replicas.life import Gate, Open, Replica
-from tests.replicas.test_watching import DONE, ERA, planned
+from tests.runs.life import Gate, Open, Replica
+from tests.runs.test_watching import DONE, ERA, planned
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.postgres.database import Database
-from tests.replicas.life import Gate, Open, Replica, replica
+from tests.runs.life import Gate, Open, Replica, replica
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.postgres.database import Database
 from tests.conftest import Person, answer, error
 from tests.journeys.lives import Interruption
-from tests.replicas.life import Gate, Open, Replica, replica
+from tests.runs.life import Gate, Open, Replica, replica
 
 pytestmark = pytest.mark.anyio
 
