@@ -1,8 +1,11 @@
 """The backends of the journal and of the plans, as tests open them."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import time
+
+from pydantic import SecretStr
 
 from amo_mcp.changes.journal import Journal, Retention
 from amo_mcp.changes.plan import PlanStore
@@ -52,6 +55,19 @@ def open_sqlite(
 ) -> Opened:
     """A journal in `FILE` in a folder, as a process of its own would open it."""
     return _opened(Database(StateDir(folder), BASE_URL, account_id), clock, uptime, retention)
+
+
+@asynccontextmanager
+async def backend_at(place: str) -> AsyncIterator[Opened]:
+    """A backend as a process of its own opens it: `place` is a folder, or the address of a database."""
+    database = PostgresDatabase(SecretStr(place)) if "://" in place else None
+    if database is not None:
+        await database.open()
+    journal, plans = open_sqlite(Path(place)) if database is None else open_postgres(database)
+    yield journal, plans
+    await journal.close()
+    if database is not None:
+        await database.close()
 
 
 def _opened(

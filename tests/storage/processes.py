@@ -1,4 +1,4 @@
-"""Processes of their own that use the journal in a folder."""
+"""Processes of their own that use the journal in a folder or a database."""
 
 import subprocess
 import sys
@@ -6,8 +6,7 @@ from pathlib import Path
 
 PROGRAM = """
 import sys, anyio
-from pathlib import Path
-from tests.storage.backends import open_sqlite
+from tests.storage.backends import backend_at
 from tests.storage.examples import PENDING, deleted, change_of
 from amo_mcp.changes.journal import UndoneMeanwhile
 from amo_mcp.changes.plan import PlanUsed
@@ -16,8 +15,11 @@ def wait():
     sys.stdin.readline()
 
 async def main():
-    what, folder = sys.argv[1], Path(sys.argv[2])
-    journal, plans = open_sqlite(folder)
+    what, place = sys.argv[1:]
+    async with backend_at(place) as (journal, _):
+        await do(what, journal)
+
+async def do(what, journal):
     print("ready", flush=True)
     wait()
     match what:
@@ -43,7 +45,6 @@ async def main():
                 await journal.begin("undo_change", undo)
             except UndoneMeanwhile:
                 print("refused")
-    await journal.close()
 
 anyio.run(main)
 """
@@ -54,11 +55,11 @@ class Process:
 
     Args:
         what: which case of the program it does.
-        folder: where its journal is.
+        place: the folder or the address of the database where its journal is.
     """
 
-    def __init__(self, what: str, folder: Path) -> None:
-        command = [sys.executable, "-c", PROGRAM, what, str(folder)]
+    def __init__(self, what: str, place: Path | str) -> None:
+        command = [sys.executable, "-c", PROGRAM, what, str(place)]
         self.popen = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -81,9 +82,9 @@ class Process:
         return output, errors, self.popen.returncode
 
 
-def at_once(what: str, folder: Path, count: int) -> list[tuple[str, str, int]]:
+def at_once(what: str, place: Path | str, count: int) -> list[tuple[str, str, int]]:
     """What becomes of processes that do the same at the same time."""
-    processes = [Process(what, folder) for _ in range(count)]
+    processes = [Process(what, place) for _ in range(count)]
     for process in processes:
         process.go_on()
     return sorted(process.end() for process in processes)

@@ -1,19 +1,26 @@
 """The contract of `ApprovalStore`, for every backend: used once, dead in time, one caller's and one channel's alone."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
-from amo_mcp.amocrm.models import Segment
+from amo_mcp.amocrm.inputs import SegmentDraft
+from amo_mcp.amocrm.models import CustomField, Segment
+from amo_mcp.amocrm.zones import UNKNOWN, Zone, zone_of
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.steps import Delete
+from amo_mcp.changes.reader import Reader
+from amo_mcp.changes.steps import Create, Delete
 from amo_mcp.confirmation.approvals import MAX_PENDING, Approval, ApprovalStore
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
+from amo_mcp.language import counted_message, message
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.postgres.approvals import PostgresApprovalStore
+from amo_mcp.storage.postgres.database import Database
 from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +73,30 @@ async def test_of_fifty_who_consume_an_approval_at_once_one_succeeds(approvals: 
         for _ in range(50):
             group.start_soon(consume)
     assert sorted(outcomes) == ["consumed", *["refused"] * 49]
+
+
+async def test_a_question_keeps_what_is_asked_and_who_is_asked_whole(approvals: ApprovalStore) -> None:
+    not_restored = (counted_message("{count} member", "{count} members", 2), message("Why: {why}", why=message("Old")))
+    change = PendingChange(
+        (Create(SegmentDraft(name="Гости"), (51,)), Delete(Segment(id=51, name="\ud800\0"))),
+        (CustomField(id=7, name="Помол", type="text", sort=3),),
+        "p1",
+        "c1",
+        1.5,
+        not_restored,
+    )
+    zones = Zone("UTC", ZoneInfo("UTC")), zone_of("Europe/Moscow", ""), zone_of("", "-03:30"), UNKNOWN
+    for zone in zones:
+        reader = Reader("Кофейня \0", "ru", zone)
+        approval = await approvals.open("page", ME, "apply_plan", "digest", change, reader)
+        assert await approvals.pending(approval.id, "page", ME) == approval
+
+
+@pytest.mark.parametrize("approval_id", ["", "nobody's", "\0"])
+async def test_an_id_of_no_question_is_refused(approvals: ApprovalStore, approval_id: str) -> None:
+    with pytest.raises(ConfirmationExpired) as caught:
+        await approvals.consume(approval_id, "chat", ME)
+    assert str(caught.value) == NOT_PENDING
 
 
 async def test_an_approval_belongs_to_its_caller_and_its_channel_alone(approvals: ApprovalStore) -> None:
@@ -126,3 +157,28 @@ async def test_a_question_that_was_closed_is_answered(approvals: ApprovalStore) 
     approval = await opened(approvals)
     await approvals.close(approval)
     assert await refused(approvals, approval) == "This question was answered already."
+
+
+@pytest.mark.requirement("PG-4")
+async def test_of_two_replicas_that_act_on_one_answer_at_once_one_succeeds(database_url: SecretStr) -> None:
+    replicas = [Database(database_url) for _ in range(2)]
+    for replica in replicas:
+        await replica.open()
+    outcomes: list[bool] = []
+
+    async def consume(replica: Database, approval: Approval) -> None:
+        try:
+            await PostgresApprovalStore(replica).consume(approval.id, "chat", ME)
+        except ConfirmationExpired:
+            outcomes.append(False)
+        else:
+            outcomes.append(True)
+
+    for _ in range(10):
+        approval = await opened(PostgresApprovalStore(replicas[0]))
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(consume, replicas[number % 2], approval)
+    for replica in replicas:
+        await replica.close()
+    assert (sum(outcomes), len(outcomes)) == (10, 500)

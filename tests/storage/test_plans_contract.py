@@ -47,7 +47,8 @@ async def test_a_plan_is_found_whole_by_its_owner_alone(opened: Opened, clock: C
     await plans.keep(plan)
     assert await plans.plan("p1", "me") == plan
     assert await plans.plan("p1", "you") is None
-    assert await plans.plan("p2", "me") is None
+    for unknown in ("p2", "p1\0", ""):
+        assert await plans.plan(unknown, "me") is None
 
 
 @pytest.mark.requirement("PLAN-6")

@@ -20,7 +20,6 @@ import pytest
 
 from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.changes.journal import Journal, JournalUnusable, UndoneMeanwhile
-from amo_mcp.changes.plan import Plan
 from amo_mcp.paths import StateDir
 from amo_mcp.storage.sqlite import database
 from amo_mcp.storage.sqlite.database import Database
@@ -28,8 +27,8 @@ from amo_mcp.storage.sqlite.journal import SqliteJournal
 from tests.clock import Clock
 from tests.storage.backends import ACCOUNT_ID, BASE_URL, FILE, open_sqlite
 from tests.storage.disk import Disk
-from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created
-from tests.storage.processes import Process, at_once
+from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of
+from tests.storage.processes import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -473,29 +472,6 @@ async def test_a_database_that_is_removed_while_two_processes_have_it_open_is_ma
     assert process.end() == ("", "", 0)
     await journal.close()
     assert names(tmp_path) == [FILE]
-
-
-async def test_processes_that_begin_changes_at_the_same_time_lose_none(opened: Open, tmp_path: Path) -> None:
-    assert at_once("begin ten", tmp_path, 2) == [("", "", 0)] * 2
-    journal = opened()
-    assert [number for number, _ in await journal.changes(100)] == list(range(20, 0, -1))
-    assert len(await journal.unsettled()) == 20
-
-
-async def test_of_processes_that_apply_one_plan_at_once_one_begins(tmp_path: Path) -> None:
-    journal, plans = open_sqlite(tmp_path)
-    await plans.keep(Plan("p1", time.time(), "me", (RENAME,)))
-    assert at_once("apply", tmp_path, 3) == [("", "", 0), ("refused\n", "", 0), ("refused\n", "", 0)]
-    assert len(await journal.changes(10)) == 1
-    await journal.close()
-
-
-async def test_of_processes_that_undo_one_change_at_once_one_begins(opened: Open, tmp_path: Path) -> None:
-    journal = opened()
-    lease = await journal.begin("create_segment", change_of([created(96, "A")]))
-    await journal.note(lease, {}, "done")
-    assert at_once("undo", tmp_path, 2) == [("", "", 0), ("refused\n", "", 0)]
-    assert len(await journal.changes(10)) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="killed by signal")

@@ -127,4 +127,4 @@ class PostgresApprovalStore(ApprovalStore):
 
 
 def _digest(approval_id: str) -> bytes:
-    return sha256(approval_id.encode("utf-8", "surrogatepass")).digest()
+    return sha256(approval_id.encode()).digest()

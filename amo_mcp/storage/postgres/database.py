@@ -150,8 +150,8 @@ class Database:
 
 
 def storable(text: str) -> str:
-    """An id that somebody gave, as PostgreSQL takes it: NUL and halves of surrogate pairs are in no id of ours."""
-    return text.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
+    """An id that somebody gave, as PostgreSQL takes it: without NUL, which is in no id of ours."""
+    return text.replace("\0", "?")
 
 
 async def _check(connection: "Connection[Record]") -> None:
