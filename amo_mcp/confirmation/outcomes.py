@@ -16,7 +16,7 @@ def outcome_words(item: PageQuestion, stage: Stage, texts: Texts) -> tuple[str, 
                 "This page reloads by itself and will say what was done."
             )
         case "done":
-            return texts("Done."), texts("The change was made. You can close this page.")
+            return texts("Done."), texts("The change was made.")
         case "stopped":
             made = texts(
                 "Steps that were made: {done} of {total}. The assistant has the reason.",

@@ -599,3 +599,18 @@ async def test_every_kind_of_step_has_a_page_alone_in_a_plan_and_in_an_undo(step
     for how in ({}, {"plan_id": "p1"}, {"undoes": "c1", "undone_at": 0.0}):
         shown = (await desk.opened(await desk.ask(PendingChange((step,), **how)))).shown
         assert (shown.status, len(shown.tokens)) == (200, 1)
+
+
+@pytest.mark.requirement("CONFIRM-14")
+async def test_a_page_is_said_to_be_done_with_only_when_nothing_else_waits(desk: Desk) -> None:
+    first, second = await desk.ask(), await desk.ask(RENAME)
+    closing, browser = "You can close this page.", await desk.opened(first)
+    await browser.press("yes")
+    first.end("done", 1)
+    address = f"{browser.origin}/question/{first.approval.nonce}"
+    assert closing not in (await browser.request("GET", address)).text
+    assert (await browser.reload()).tokens == [second.token]
+    assert "The change was made." in browser.shown.text
+    assert closing not in browser.shown.text
+    await browser.press("no")
+    assert f"Done. The change was made. {closing}" in (await browser.request("GET", address)).text
