@@ -132,8 +132,8 @@ class RunStore(Protocol):
     async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:
         """Record what was created under a lease that had been lost by then, by the position of its step.
 
-        Where that is not what the step left behind, the step's outcome is unknown from now on, and `Create.also` has
-        the rest; None stands for what may have been created.
+        Where another process has sent the step since, and that is not what it left behind, the step's outcome is
+        unknown from now on, and `Create.also` has the rest; None stands for what may have been created.
         """
         ...
 

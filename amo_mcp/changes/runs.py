@@ -31,8 +31,10 @@ WATCH_SECONDS = 45.0
 """Seconds for which a call watches a run: some clients give up after sixty."""
 
 _LOOK_SECONDS = 1.0
-"""Seconds after which it is looked again, when nothing was heard: for a change to take over, or how far a run is."""
+"""Seconds after which it is looked again, when nothing was heard: for a change to take over, or how far a run is; a
+part of the lease, where that is short."""
 
+_LOOKS = 5
 _RENEWALS = 3
 """How often a lease is renewed in the time that it lasts."""
 
@@ -182,7 +184,7 @@ class Runs:
         self._news = anyio.Event()
 
     async def _wait_for_news(self) -> None:
-        with anyio.move_on_after(_LOOK_SECONDS):
+        with anyio.move_on_after(min(_LOOK_SECONDS, self._store.seconds / _LOOKS)):
             await self._news.wait()
 
 

@@ -22,7 +22,8 @@ WITH RECURSIVE chosen AS ({chosen}), found AS (
 )
 SELECT found.*, unix_now() AS now, (found.account, found.id) IN (SELECT account, id FROM chosen) AS is_chosen,
     ARRAY(SELECT record FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS steps,
-    ARRAY(SELECT late FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS late
+    ARRAY(SELECT late FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS late,
+    ARRAY(SELECT sent_by FROM steps WHERE account = found.account AND change = found.id ORDER BY position) AS sent_by
 FROM found ORDER BY number
 """
 
@@ -36,11 +37,12 @@ ORDER BY changes.number, new.position
 """
 
 _PUT = """
-INSERT INTO steps (account, change, position, record, kind, outcome, undoes, before_id, created_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO steps (account, change, position, sent_by, record, kind, outcome, undoes, before_id, created_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (account, change, position) DO UPDATE SET
-    (record, outcome, before_id, created_id)
-    = (excluded.record, excluded.outcome, excluded.before_id, excluded.created_id)
+    (record, outcome, before_id, created_id, sent_by)
+    = (excluded.record, excluded.outcome, excluded.before_id, excluded.created_id,
+        greatest(excluded.sent_by, steps.sent_by))
 """
 
 
@@ -74,12 +76,16 @@ def recorded_steps(row: "Record") -> list[Step]:
 
 
 def as_it_stands(row: "Record") -> list[Step]:
-    """The steps with what was created for them late; of a change under way only those that are done."""
+    """The steps with what was created for them late; of a change under way only those that are done.
+
+    What the last one that sent a step has created late is what the step is done with, if it is done.
+    """
     steps = recorded_steps(row)
-    for position, (step, late) in enumerate(zip(steps, row["late"], strict=True)):
-        if row["status"] != "running" or step.outcome == "done":
-            made = [one and entity_from_record(step.kind, one) for one in json.loads(late)]
-            steps[position] = with_late(step, made)
+    for position, (step, sent_by, late) in enumerate(zip(steps, row["sent_by"], row["late"], strict=True)):
+        is_done = step.outcome == "done"
+        if row["status"] != "running" or is_done:
+            made = [one for epoch, one in json.loads(late) if not is_done or epoch < sent_by]
+            steps[position] = with_late(step, [one and entity_from_record(step.kind, one) for one in made])
     return steps
 
 
@@ -99,6 +105,9 @@ def row_of(step: Step) -> StepRow:
     return dump(to_record(step)), step.kind, step.outcome, step.undoes, before_id, created_id
 
 
-async def put_steps(session: "Session", account: int, change_id: str, rows: Mapping[int, StepRow]) -> None:
-    """Record steps, by position."""
-    await session.executemany(_PUT, [(account, change_id, position, *row) for position, row in rows.items()])
+async def put_steps(
+    session: "Session", account: int, change_id: str, rows: Mapping[int, StepRow], epoch: int = 0
+) -> None:
+    """Record steps, by position; those that are pending are about to be sent under an epoch."""
+    put = [(account, change_id, position, epoch * (row[2] == "pending"), *row) for position, row in rows.items()]
+    await session.executemany(_PUT, put)

@@ -122,7 +122,7 @@ class PostgresJournal(Journal):
                     *(asked.owner, asked.by, approval, self._runs.holder, self._runs.seconds),
                 )
                 assert row is not None
-                await put_steps(session, account, change_id, steps)
+                await put_steps(session, account, change_id, steps, 1)
                 await self._forget(session, account, row["number"], row["at"])
                 is_written = True
         except StorageUnavailable as error:
@@ -153,7 +153,7 @@ class PostgresJournal(Journal):
                     if await session.fetchrow(_ONE, account, lease.id) is None:
                         raise JournalUnusable("the change that is being made is not in it any more", begun=True)
                     raise LeaseLost
-                await put_steps(session, account, lease.id, rows)
+                await put_steps(session, account, lease.id, rows, lease.epoch)
                 if status == "failed":
                     await _free_plan(session, account, lease.id)
         except StorageUnavailable as error:

@@ -169,7 +169,7 @@ class PostgresRunStore(RunStore):
                     await self.lock(session, account)
                     for position, entities in made.items():
                         late = json.loads(await session.fetchval(_LATE, account, lease.id, position))
-                        late += [one and entity_to_record(one) for one in entities]
+                        late += [(lease.epoch, one and entity_to_record(one)) for one in entities]
                         await session.execute(_PUT_LATE, account, lease.id, position, dump(late))
             except StorageUnavailable:
                 # Nobody else knows of it.

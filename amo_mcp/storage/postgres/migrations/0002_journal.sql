@@ -28,7 +28,8 @@ CREATE INDEX changes_undoes ON changes (account, undoes) WHERE undoes IS NOT NUL
 CREATE INDEX changes_open ON changes (account, number) WHERE status IN ('running', 'interrupted');
 CREATE INDEX changes_untold ON changes (account, owner) WHERE NOT told;
 
--- A step whole is in `record`; beside it is what is looked for. `late` has what was created for it under a lost lease.
+-- A step whole is in `record`; beside it is what is looked for. `sent_by` is the last epoch that was about to send it;
+-- `late` has what was created for it under a lease that was lost, each with its epoch.
 CREATE TABLE steps (
     account bigint NOT NULL,
     change text NOT NULL,
@@ -39,6 +40,7 @@ CREATE TABLE steps (
     undoes integer,
     before_id bigint,
     created_id bigint,
+    sent_by integer NOT NULL DEFAULT 0,
     late text NOT NULL DEFAULT '[]',
     PRIMARY KEY (account, change, position),
     FOREIGN KEY (account, change) REFERENCES changes ON DELETE CASCADE
