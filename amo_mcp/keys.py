@@ -78,6 +78,11 @@ class Keys:
         return next(iter(self._secrets))
 
     @property
+    def ids(self) -> list[str]:
+        """The ids of all secrets, newest first."""
+        return [*self._secrets]
+
+    @property
     def sealing(self) -> list[bytes]:
         """The keys that seal the state of a question while it is with a client, newest first."""
         return [_derived(secret, "sealing") for secret in self._secrets.values()]

@@ -4,6 +4,8 @@ from typing import Any
 
 from mcp_types import Tool
 
+from amo_mcp.settings import Settings
+from amo_mcp.team.settings import TeamSettings
 from scripts.packages import facts
 
 _TOOLS = """# Tools
@@ -27,6 +29,21 @@ them. The network's own variables are in [connect](../connect.md).
 """
 
 
+_TEAM = """
+## A team
+
+[`amo-mcp serve --team`](../team.md) reads these too, or takes other defaults:
+
+| variable | meaning | default |
+|---|---|---|
+"""
+
+_NEEDED = """
+A team's server needs `AMO_PUBLIC_URL`, `AMO_DATABASE_URL`, `AMO_SECRET_KEY`, the account's address, and
+`AMO_ACCESS_TOKEN`. It keeps nothing in a state directory.
+"""
+
+
 def pages(tools: list[Tool]) -> dict[str, str]:
     """The text of each page, by its name in `docs/reference/`."""
     return {"settings.md": _settings_page(), "tools.md": _tools_page(tools)}
@@ -34,7 +51,8 @@ def pages(tools: list[Tool]) -> dict[str, str]:
 
 def _settings_page() -> str:
     """Every variable that serving reads."""
-    return _SETTINGS + "".join(map(_row, facts.variables().values())) + _LOGIN
+    own, team = (map(_row, facts.variables(kind).values()) for kind in (Settings, TeamSettings))
+    return _SETTINGS + "".join(own) + _LOGIN + _TEAM + "".join(team) + _NEEDED
 
 
 def _row(variable: facts.Variable) -> str:

@@ -39,6 +39,7 @@ def test_a_port_that_is_taken_is_an_error_and_leaves_no_socket() -> None:
         listen("127.0.0.1", taken.getsockname()[1])
 
 
+@pytest.mark.requirement("TEAM-1")
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "localhost", "::1", "[::1]"])
 def test_a_server_for_others_listens_on_any_address(host: str) -> None:
     with listen_for_others(host, 0) as listener:

@@ -1,8 +1,10 @@
-"""Names the commands; a command's file is imported only when that command runs."""
+"""Names the commands."""
 
 import errno
-import os
+import sys
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import click
 from typing_extensions import override
@@ -19,45 +21,66 @@ _COMMANDS = {
     "logout": "Forget the sign-in.",
     "doctor": "Check whether serving would work.",
     "config": "Print the configuration for a client.",
+    "team": "Run a team's server: people, tokens, keys, checks.",
 }
 
 
-class _Commands(click.Group):
-    """The commands by name."""
+class Commands(click.Group):
+    """Commands by name; a command's file is imported only when that command runs.
+
+    Args:
+        package: where each command has a module of its name, with `command` in it.
+        described: what each is, in the order of the help.
+    """
+
+    def __init__(self, package: str, described: Mapping[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self._package = package
+        self._described = described
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(self._described)
 
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _command(cmd_name) if cmd_name in _COMMANDS else None
+        return _command(f"{self._package}.{cmd_name}") if cmd_name in self._described else None
 
     @override
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; when nobody reads what it prints any more (`| head`), click ends it without a word."""
+        """Run the command; that nothing can be printed any more is raised by itself, wherever that was noticed."""
         try:
             return super().invoke(ctx)
         except BaseExceptionGroup as group:
-            broken, others = group.split(BrokenPipeError)
-            if broken is None or others is not None:
+            unwritten, others = group.split(lambda error: getattr(error, "errno", 0) in (errno.EPIPE, errno.ENOSPC))
+            if unwritten is None or others is not None:
                 raise
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+            error: BaseException = unwritten
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(self._described.items()))
 
 
-def _command(name: str) -> click.Command:
+def _command(module: str) -> click.Command:
     """Import a command. This is the only way to one, so that none runs before start-up has ended."""
-    command: click.Command = import_module(f"amo_mcp.cli.{name}").command
+    command: click.Command = import_module(module).command
     startup.ready()
     return command
 
 
-@click.group(cls=_Commands, invoke_without_command=True)
+class _Root(Commands):
+    """All commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(__name__, _COMMANDS, **options)
+
+
+@click.group(cls=_Root, invoke_without_command=True)
 @click.version_option(__version__, prog_name="amo-mcp")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -66,10 +89,15 @@ def cli(ctx: click.Context) -> None:
     Without a command it serves stdio.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(_command("serve"))
+        ctx.invoke(_command(f"{__name__}.serve"))
 
 
 def main() -> None:
-    """The console script."""
+    """The console script; when nobody reads what it prints any more (`| head`), click ends it without a word."""
     startup.begin()
-    cli()
+    try:
+        cli()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"Error: nothing more can be written ({error.strerror})")

@@ -9,13 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NoReturn
 
 import anyio
 import click
+from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.auth import UNLOCK_HINT
 from amo_mcp.amocrm.claims import expiry
+from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, Forbidden, NotFound
 from amo_mcp.amocrm.http import HttpTransport, TransportError
 from amo_mcp.amocrm.limits import ALMOST_FULL, MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_STATUSES
@@ -25,13 +28,13 @@ from amo_mcp.cli.wording import explained
 from amo_mcp.compose import browser
 from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
-from amo_mcp.settings import InvalidSettings, ServingSettings, is_loopback, load_settings
+from amo_mcp.settings import InvalidSettings, ServingSettings, Settings, is_loopback, load_settings
 from amo_mcp.text import sanitize
 
-_MAX_SKEW = 30.0
+TOLERATED_SKEW = 30.0
 """Seconds that this machine's clock may differ from amoCRM's before it is reported."""
 
-_EXPIRES_SOON = 7 * 86_400.0
+EXPIRES_SOON = 7 * 86_400.0
 """Seconds of life below which a long-lived token has to be replaced."""
 
 
@@ -58,20 +61,29 @@ def command(sandbox: bool | None) -> None:
     try:
         settings = load_settings(ServingSettings, sandbox=sandbox)
     except InvalidSettings as error:
-        for problem in error.problems:
-            _show(Line("settings", "wrong", problem))
-        raise SystemExit(1) from None
-    if not anyio.run(_check, settings):
+        report_wrong(error)
+    report(checks(settings))
+
+
+def report_wrong(error: InvalidSettings) -> NoReturn:
+    """Print what is wrong with the environment, and exit with 1: nothing else can be checked."""
+    for problem in error.problems:
+        _show(Line("settings", "wrong", problem))
+    raise SystemExit(1) from None
+
+
+def report(lines: AsyncIterator[Line]) -> None:
+    """Print every line as it comes, and exit with 1 unless all is well."""
+
+    async def run() -> bool:
+        all_well = True
+        async for line in lines:
+            _show(line)
+            all_well = all_well and not line.advice
+        return all_well
+
+    if not anyio.run(run):
         raise SystemExit(1)
-
-
-async def _check(settings: ServingSettings) -> bool:
-    """Print every line; whether all is well."""
-    all_well = True
-    async for line in checks(settings):
-        _show(line)
-        all_well = all_well and not line.advice
-    return all_well
 
 
 def _show(line: Line) -> None:
@@ -86,27 +98,22 @@ async def checks(settings: ServingSettings) -> AsyncIterator[Line]:
     if not settings.sandbox:
         yield _state_dir(settings)
         yield await _rate_limit(settings)
-        host, clock, proxy = await _reached(settings)
-        if proxy is not None:
-            yield proxy
-        yield host
-        if clock is None:
+        lines, is_reached = await reached(settings)
+        for line in lines:
+            yield line
+        if not is_reached:
             return
-        yield clock
         yield await _sign_in(settings)
     async with open_account(settings) as account:
-        try:
-            profile = await account.client.account()
-        except AmoError as error:
-            yield Line("account", "cannot be read", explained(error))
+        line, profile = await account_of(account.client)
+        yield line
+        if profile is None:
             return
-        yield Line("account", f"{sanitize(profile.name)} (id {profile.id})")
         if account.client.base_url != settings.base_url:
             yield Line("address", f"the account has moved to {account.client.base_url}, and is found there")
         if not settings.sandbox:
             yield await _journal(account)
-        yield await _rights(account, profile)
-        async for line in _mode_and_limits(account, profile):
+        async for line in rights_and_limits(account.client, profile):
             yield line
 
 
@@ -152,20 +159,21 @@ async def _rate_limit(settings: ServingSettings) -> Line:
     return Line("rate limit", f"{limit}, shared by all processes on this machine")
 
 
-async def _reached(settings: ServingSettings) -> tuple[Line, Line | None, Line | None]:
-    """Whether the host answers at all, without a token; what its clock says when it does; and through which proxy."""
+async def reached(settings: Settings) -> tuple[list[Line], bool]:
+    """Whether the host answers at all, without a token, and what its clock says then."""
+    assert settings.base_url is not None, "the account is named"
     http = HttpTransport(timeout=settings.timeout, direct=is_loopback(settings.base_url))
     through = http.proxy_to(settings.base_url)
-    proxy = through and Line("proxy", f"{through.address or 'an unknown one'} ({through.source})")
+    proxy = [Line("proxy", f"{through.address or 'an unknown one'} ({through.source})")] if through else []
     try:
         response = await http.send("GET", f"{settings.base_url}/api/v4/account", headers={})
     except TransportError as error:
         advice = "Check AMO_BASE_URL, the network, and that its certificate is valid."
-        return Line("host", f"amoCRM {error.reason}", advice), None, proxy
+        return [*proxy, Line("host", f"amoCRM {error.reason}", advice)], False
     finally:
         await http.aclose()
     secure = "TLS" if settings.base_url.startswith("https:") else "plain http, on this machine"
-    return Line("host", f"answers ({secure})"), _clock(response.headers.get("date")), proxy
+    return [*proxy, Line("host", f"answers ({secure})"), _clock(response.headers.get("date"))], True
 
 
 def _clock(date: str | None) -> Line:
@@ -173,14 +181,14 @@ def _clock(date: str | None) -> Line:
         skew = time.time() - parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return Line("clock", "amoCRM does not send the time")
-    if abs(skew) > _MAX_SKEW:
+    if abs(skew) > TOLERATED_SKEW:
         return Line("clock", f"differs from amoCRM's by {skew:+.0f} s", "Set this machine's clock.")
     return Line("clock", "right")
 
 
 async def _sign_in(settings: ServingSettings) -> Line:
     if settings.access_token is not None:
-        return _long_lived(expiry(settings.access_token))
+        return long_lived(settings.access_token)
     store = sign_in_store(settings, settings.base_url)
     try:
         async with store.exclusive():
@@ -192,11 +200,12 @@ async def _sign_in(settings: ServingSettings) -> Line:
     return Line("sign-in", f"OAuth, refreshed automatically, kept in {store.place}")
 
 
-def _long_lived(expires: float | None) -> Line:
-    if expires is not None:
+def long_lived(token: SecretStr) -> Line:
+    """Until when a long-lived token is good, as far as it says so."""
+    if (expires := expiry(token)) is not None:
         with suppress(ValueError, OverflowError, OSError):
             until = iso_utc(datetime.fromtimestamp(expires, UTC))
-            advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < _EXPIRES_SOON else ""
+            advice = "Get a new AMO_ACCESS_TOKEN." if expires - time.time() < EXPIRES_SOON else ""
             return Line("sign-in", f"a long-lived token, until {until}", advice)
     return Line("sign-in", "a long-lived token, expiry unknown")
 
@@ -210,13 +219,29 @@ async def _journal(account: AmoAccount) -> Line:
     return Line("journal", "can be read and written")
 
 
-async def _rights(account: AmoAccount, profile: Account) -> Line:
+async def account_of(client: AmoClient) -> tuple[Line, Account | None]:
+    """Whether the account can be read; None when it cannot."""
+    try:
+        profile = await client.account()
+    except AmoError as error:
+        return Line("account", "cannot be read", explained(error)), None
+    return Line("account", f"{sanitize(profile.name)} (id {profile.id})"), profile
+
+
+async def rights_and_limits(client: AmoClient, profile: Account) -> AsyncIterator[Line]:
+    """What the user may do, which mode the account is in, and how full it is."""
+    yield await _rights(client, profile)
+    async for line in _mode_and_limits(client, profile):
+        yield line
+
+
+async def _rights(client: AmoClient, profile: Account) -> Line:
     """Whether the user is an administrator: read from the user, not tried out."""
     not_admin = Line("rights", "not an administrator", "Only an account administrator can make changes.")
     if profile.current_user_id is None:
         return not_admin
     try:
-        user = await account.client.user(profile.current_user_id)
+        user = await client.user(profile.current_user_id)
     except (Forbidden, NotFound):
         return not_admin
     except AmoError as error:
@@ -224,16 +249,16 @@ async def _rights(account: AmoAccount, profile: Account) -> Line:
     return Line("rights", "administrator") if user.rights.is_admin else not_admin
 
 
-async def _mode_and_limits(account: AmoAccount, profile: Account) -> AsyncIterator[Line]:
+async def _mode_and_limits(client: AmoClient, profile: Account) -> AsyncIterator[Line]:
     try:
         match profile.customers_mode:
             case "segments":
                 yield Line("mode", "segments: the segment tools work")
-                yield _limit("segments", (await account.client.segments()).size, MAX_SEGMENTS)
-                yield _limit("fields", (await account.client.segment_fields()).size, MAX_SEGMENT_FIELDS)
+                yield _limit("segments", (await client.segments()).size, MAX_SEGMENTS)
+                yield _limit("fields", (await client.segment_fields()).size, MAX_SEGMENT_FIELDS)
             case "periodicity":
                 yield Line("mode", "periodicity: the status tools work")
-                yield _limit("statuses", (await account.client.statuses()).size, MAX_STATUSES)
+                yield _limit("statuses", (await client.statuses()).size, MAX_STATUSES)
             case mode:
                 yield Line(
                     "mode", sanitize(mode) or "unknown", "Switch customers on in amoCRM: segments or periodicity."

@@ -1,4 +1,4 @@
-"""`amo-mcp serve`: one account, over stdio or over HTTP on loopback. On stdio stdout belongs to the protocol."""
+"""`amo-mcp serve`: one account, over stdio, over HTTP on loopback, or for a team. On stdio stdout is the protocol's."""
 
 import os
 from collections.abc import Iterable
@@ -20,18 +20,28 @@ _PORT = 8000
 
 @click.command("serve")
 @click.option("--http", is_flag=True, help="Serve Streamable HTTP on loopback instead of stdio.")
-@click.option("--host", help="With --http: the loopback address, default 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), help=f"With --http: default {_PORT}; 0: any free port.")
+@click.option("--team", is_flag=True, help="Serve a team over HTTP, with PostgreSQL; each person has a token.")
+@click.option("--host", help="With --http a loopback address, with --team any; default 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=f"With --http or --team: default {_PORT}; 0: any free port."
+)
 @click.option("--sandbox", is_flag=True, default=None, help="Serve the embedded sandbox instead of an account.")
 @click.option("--read-only", is_flag=True, default=None, help="Leave out every tool that writes.")
 @click.option("--confirm", type=click.Choice(["auto", "dialog", "page", "chat"]), help="How a person is asked.")
-def command(http: bool, host: str | None, port: int | None, **chosen: object) -> None:
-    """Serve MCP over stdio, or with --http over HTTP on loopback.
+def command(http: bool, team: bool, host: str | None, port: int | None, **chosen: object) -> None:
+    """Serve MCP over stdio, with --http over HTTP on loopback, or with --team to a team.
 
     The account comes from the environment: AMO_BASE_URL (or AMO_SUBDOMAIN) and AMO_ACCESS_TOKEN.
     """
-    if not http and (host, port) != (None, None):
-        _stop(["--host and --port are for --http"])
+    if http and team:
+        _stop(["--team serves over HTTP: leave --http out"])
+    if not (http or team) and (host, port) != (None, None):
+        _stop(["--host and --port are for --http and --team"])
+    if team:
+        from amo_mcp.cli.team.serving import serve_team
+
+        serve_team(host or "127.0.0.1", _PORT if port is None else port, chosen, _stop)
+        return
     try:
         settings = load_settings(ServingSettings, **chosen)
     except InvalidSettings as error:

@@ -6,7 +6,7 @@ one that the operator has named. A page gains little by that: no cookie counts a
 allows that a person has given it, and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from amo_mcp import __version__
 from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.team.operations import Ready, health
 from amo_mcp.team.sign_in import SignIn, TooManyFailures
 from amo_mcp.team.signed_in import AsPerson
 from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
@@ -25,9 +25,6 @@ from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
 _PREFLIGHT_SECONDS = 600
 
 _SCHEME = "bearer "
-
-Ready = Callable[[], Awaitable[str]]
-"""Why nothing can be done at this replica now; empty when something can."""
 
 
 def security_of(public_url: str, origins: Iterable[str]) -> TransportSecuritySettings:
@@ -97,17 +94,6 @@ class Gate:
                 await refused(scope, receive, send)
             else:
                 await self._sign_in.while_good(token, self._as_person, scope, receive, send)
-
-
-async def health(path: str, ready: Ready) -> Response:
-    """What whoever watches a replica is answered: at /healthz that it runs, at /readyz whether it can do anything."""
-    if path == "/healthz":
-        return JSONResponse({"status": "ok", "server": "amo-mcp", "version": __version__})
-    if path == "/readyz":
-        reason = await ready()
-        answer = {"status": "unavailable", "reason": reason} if reason else {"status": "ok"}
-        return JSONResponse(answer, HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK)
-    return Response(status_code=HTTPStatus.NOT_FOUND)
 
 
 def _unauthorized(what: str, error: str = "") -> Response:

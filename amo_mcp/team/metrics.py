@@ -46,6 +46,8 @@ class Metrics:
         self.exchanges = _duration(meter, "http.client.request.duration", "Requests to amoCRM")
         self.slots = _duration(meter, "amo.slot.wait.duration", "How long requests to amoCRM waited for the pace")
         self.holds = meter.create_counter("amo.holds", description="Pauses that amoCRM asked for")
+        # Else it would only be there after the first pause, and no alarm can be set on what is not there.
+        self.holds.add(0)
         self.pending = meter.create_gauge("amo.approvals.pending", description="Questions that wait for an answer")
         self.running = meter.create_gauge("amo.runs", description="Changes that are being carried out")
 
@@ -126,7 +128,7 @@ def _duration(meter: Meter, name: str, description: str) -> Histogram:
 
 
 def collect() -> Callable[[], bytes] | None:
-    """Keep the figures from now on, and give what writes them for Prometheus; None without the extra `otel`."""
+    """Keep the figures of this process, and give what writes them for Prometheus; None without the extra `otel`."""
     try:
         from opentelemetry.exporter.prometheus import PrometheusMetricReader
         from opentelemetry.sdk.metrics import MeterProvider

@@ -65,6 +65,12 @@ class Token:
     used: float | None = None
     revoked: float | None = None
 
+    def state(self, now: float) -> Literal["good", "expired", "revoked"]:
+        """Whether it is good at a moment, and if not, why."""
+        if self.revoked is not None:
+            return "revoked"
+        return "good" if self.expires is None or self.expires > now else "expired"
+
 
 class UnknownPerson(Exception):
     """Nobody has that name."""

@@ -18,23 +18,23 @@ from amo_mcp.team.signed_in import signed_in
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import failed
 
-METHODS: Mapping[str, Role] = dict.fromkeys(
-    (
-        "completion/complete",
-        "initialize",
-        "ping",
-        "prompts/get",
-        "prompts/list",
-        "resources/list",
-        "resources/read",
-        "resources/templates/list",
-        "server/discover",
-        "subscriptions/listen",
-        "tools/call",
-        "tools/list",
-    ),
-    "viewer",
-)
+METHODS: Mapping[str, Role] = {
+    "completion/complete": "viewer",
+    "initialize": "viewer",
+    "ping": "viewer",
+    "prompts/get": "viewer",
+    "prompts/list": "viewer",
+    "resources/list": "viewer",
+    "resources/read": "viewer",
+    "resources/templates/list": "viewer",
+    "server/discover": "viewer",
+    "subscriptions/listen": "viewer",
+    "tasks/cancel": "editor",
+    "tasks/get": "viewer",
+    "tasks/update": "viewer",
+    "tools/call": "viewer",
+    "tools/list": "viewer",
+}
 """What each request needs; of a call the tool decides then. A method that is not here is for nobody."""
 
 _PLANNING = {"plan_changes"}

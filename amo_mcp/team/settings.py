@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
@@ -25,19 +25,17 @@ _POLICIES: tuple[Policy, ...] = get_args(Policy)
 _METRICS = re.compile(r"(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+):(?P<port>[0-9]{1,5})", re.IGNORECASE | re.ASCII)
 
 
-def _approval(value: object) -> object:
-    """The policy of each effect, from `self`, `second`, or such as `delete=second,update=self`."""
-    if not isinstance(value, str):
-        return value
-    if value in _POLICIES:
+def _confirm(value: object) -> object:
+    if value not in ("page", "dialog"):
+        raise ValueError("AMO_CONFIRM must be page or dialog for a team: any other way lets a model agree for a person")
+    return value
+
+
+def _policies(value: str) -> dict[str, str]:
+    """What is said of each effect by `self`, `second`, or such as `delete=second,update=self`; unchecked."""
+    if "=" not in value:
         return dict.fromkeys(_EFFECTS, value)
-    chosen = dict(part.strip().partition("=")[::2] for part in value.split(","))
-    if not ({*chosen} <= {*_EFFECTS} and {*chosen.values()} <= {*_POLICIES}):
-        raise ValueError(
-            "AMO_APPROVAL must be self, second, or one of them for each of update, delete and plan, such as "
-            "delete=second,plan=second"
-        )
-    return dict.fromkeys(_EFFECTS, "self") | chosen
+    return dict.fromkeys(_EFFECTS, "self") | dict(part.strip().partition("=")[::2] for part in value.split(","))
 
 
 def _lease(value: object) -> object:
@@ -73,21 +71,20 @@ class TeamSettings(Settings):
         database_url: the PostgreSQL database that all replicas share, as postgresql://user:password@host/name.
         secret_key: one key or more, newest first, each as id:base64; `amo-mcp team keys new` makes one.
         lease: seconds after which another replica takes over what one that has died was doing, more than AMO_TIMEOUT.
+        log_level: the lowest level that is logged.
         approval: who may say yes to a change: `self` an approver, also to their own, `second` another one, or by
-            effect, such as delete=second,plan=second.
+            effect, such as delete=second,plan=second; as it was given, `policies` is what to use.
         allowed_origins: additional origins whose pages may call the server from a browser.
         metrics: host and port where this replica says what its operator watches; not for its clients.
     """
 
-    confirm: Literal["auto", "dialog", "page", "chat"] = "page"
+    confirm: Annotated[Literal["page", "dialog"], BeforeValidator(_confirm)] = "page"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     public_url: Annotated[str, Field(validate_default=True)] = ""
     database_url: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
     secret_key: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
     lease: Annotated[float, BeforeValidator(_lease), Field(validate_default=True)] = 30.0
-    approval: Annotated[Mapping[Effect, Policy], NoDecode, BeforeValidator(_approval), Field(validate_default=True)] = (
-        dict.fromkeys(_EFFECTS, "self")
-    )
+    approval: str = "self"
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = ()
     metrics: Annotated[str, Field(validate_default=True)] = "127.0.0.1:9464"
     base_url: Annotated[str, Field(validate_default=True)] = ""
@@ -103,6 +100,11 @@ class TeamSettings(Settings):
         return Keys.parse(self.secret_key)
 
     @property
+    def policies(self) -> Mapping[Effect, Policy]:
+        """Who may say yes, by effect."""
+        return cast("Mapping[Effect, Policy]", _policies(self.approval))
+
+    @property
     def metrics_address(self) -> tuple[str, int]:
         """The host and the port of `metrics`."""
         host, _, port = self.metrics.rpartition(":")
@@ -114,15 +116,6 @@ class TeamSettings(Settings):
         if value:
             raise ValueError(
                 "AMO_SANDBOX is for one machine: serve one with `amo-mcp sandbox`, and set AMO_BASE_URL to its address"
-            )
-        return value
-
-    @field_validator("confirm")
-    @classmethod
-    def _asks_a_person(cls, value: str) -> str:
-        if value in ("auto", "chat"):
-            raise ValueError(
-                f"AMO_CONFIRM={value} is not for a team: it must be page or dialog, where no model agrees for a person"
             )
         return value
 
@@ -188,8 +181,14 @@ class TeamSettings(Settings):
 
     @field_validator("approval")
     @classmethod
-    def _can_be_asked(cls, value: Mapping[Effect, Policy], info: ValidationInfo) -> Mapping[Effect, Policy]:
-        if info.data.get("confirm") == "dialog" and "second" in value.values():
+    def _can_be_asked(cls, value: str, info: ValidationInfo) -> str:
+        policies = _policies(value)
+        if not {*policies} <= {*_EFFECTS} or not {*policies.values()} <= {*_POLICIES}:
+            raise ValueError(
+                "AMO_APPROVAL must be self, second, or one of them for each of update, delete and plan, such as "
+                "delete=second,plan=second"
+            )
+        if info.data.get("confirm") == "dialog" and "second" in policies.values():
             raise ValueError(
                 "AMO_CONFIRM=dialog asks only who calls, so AMO_APPROVAL must be self with it: another person's yes "
                 "needs AMO_CONFIRM=page"

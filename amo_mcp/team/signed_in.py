@@ -26,7 +26,14 @@ class AsPerson:
     async def __call__(self, token: Token, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI, with the token."""
         person = token.person
-        known = _PersonToken(token=token.id, client_id=token.id, scopes=[person.role], subject=person.id, person=person)
+        known = _PersonToken(
+            token=token.id,
+            client_id=token.id,
+            scopes=[person.role],
+            subject=person.id,
+            claims={"name": person.name},
+            person=person,
+        )
         await self._app({**scope, "user": AuthenticatedUser(known)}, receive, send)
 
 

@@ -52,6 +52,7 @@ class HttpApp:
 
     Attributes:
         sessions: the sessions of 2025-11-25 that are open.
+        draining: whether it takes no new request, since the server ends.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class HttpApp:
         self._in_process = HttpTransport(timeout=math.inf, app=self._app)
         self._calls: dict[anyio.CancelScope, bool] = {}
         self._answered = anyio.Event()
-        self._draining = False
+        self.draining = False
         self.sessions = Sessions()
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -91,7 +92,7 @@ class HttpApp:
 
         An open session cancels its calls by requests.
         """
-        self._draining = True
+        self.draining = True
         self._server.stop(LAST_WRITE_SECONDS)
 
     async def all_answered(self) -> None:
@@ -117,7 +118,7 @@ class HttpApp:
             await self._app(scope, receive, send)
             return
         session_id = Headers(scope=scope).get(_SESSION_ID)
-        if self._draining and session_id not in self.sessions:
+        if self.draining and session_id not in self.sessions:
             await _shutting_down()(scope, receive, send)
         elif scope["method"] == "POST":
             await self._call(session_id, scope, receive, send)

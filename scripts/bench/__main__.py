@@ -122,8 +122,8 @@ def throughput(rounds: int) -> Iterator[Figure]:
         ):
             ratios, tails = [], []
             for _ in range(rounds):
-                our_times, our_whole = at_once(our_url, "list_changes", _AT_ONCE, _EACH)
-                empty_times, empty_whole = at_once(empty_url, "same", _AT_ONCE, _EACH)
+                our_times, our_whole = at_once([our_url], "list_changes", _AT_ONCE, _EACH)
+                empty_times, empty_whole = at_once([empty_url], "same", _AT_ONCE, _EACH)
                 ratios.append(empty_whole / our_whole)
                 tails.append(_tail(our_times) / _tail(empty_times))
             used = mebibytes(process)

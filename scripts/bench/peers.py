@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -93,12 +93,16 @@ class Stdio:
 class Connection:
     """One connection to a server over HTTP, on which the same call is sent again and again."""
 
-    def __init__(self, url: str, tool: str) -> None:
+    def __init__(self, url: str, tool: str, headers: Mapping[str, str]) -> None:
         address = urlsplit(url)
-        self._head = (
-            f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
-            f"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {_REVISION}\r\n"
-        )
+        sent = {
+            "Host": address.netloc,
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": _REVISION,
+            **headers,
+        }
+        self._head = f"POST {address.path} HTTP/1.1\r\n" + "".join(f"{name}: {sent[name]}\r\n" for name in sent)
         self.socket = socket.create_connection((address.hostname, address.port))
         self._message = self._post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _INITIALIZE})
         self._began = 0.0
@@ -108,9 +112,8 @@ class Connection:
         self.begin(1)
         while not self.is_done():
             pass
-        session = re.search(rb"mcp-session-id: (\S+)", self._answer, re.IGNORECASE)
-        assert session, self._answer
-        self._head += f"Mcp-Session-Id: {session[1].decode()}\r\n"
+        if session := re.search(rb"mcp-session-id: (\S+)", self._answer, re.IGNORECASE):
+            self._head += f"Mcp-Session-Id: {session[1].decode()}\r\n"
         self.socket.sendall(self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}))
         assert b" 202 " in self.socket.recv(_MAX_READ)
         params = {"name": tool, "arguments": {}}
@@ -144,12 +147,14 @@ class Connection:
         return f"{self._head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
-def at_once(url: str, tool: str, clients: int, each: int) -> tuple[list[float], float]:
-    """The seconds of every call when several clients call at once, and of all together.
+def at_once(
+    urls: Sequence[str], tool: str, clients: int, each: int, headers: Mapping[str, str] | None = None
+) -> tuple[list[float], float]:
+    """The seconds of every call when several clients call at once, each of one of the servers, and of all together.
 
     One thread drives all of them: threads would wait for one another, and that would be taken for the server's time.
     """
-    peers = [Connection(url, tool) for _ in range(clients)]
+    peers = [Connection(urls[number % len(urls)], tool, headers or {}) for number in range(clients)]
     began = time.perf_counter()
     with selectors.DefaultSelector() as waiting:
         for peer in peers:

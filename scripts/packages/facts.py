@@ -55,16 +55,16 @@ class Variable:
     default: str | None
 
 
-def variables() -> dict[str, Variable]:
-    """The variables that serving reads, by the setting that they set.
+def variables(kind: type[Settings] = Settings) -> dict[str, Variable]:
+    """The variables that serving reads, by the setting that they set; of a kind of its own, those that it describes.
 
     A description is the part of the setting's docstring before its first semicolon; what is behind is for developers.
     """
-    _, _, attributes = (inspect.getdoc(Settings) or "").partition("Attributes:\n")
+    _, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:\n")
     described = {name: " ".join(text.split()).partition(";")[0] for name, text in _ATTRIBUTE.findall(attributes)}
-    schemas = Settings.model_json_schema()["properties"]
+    schemas = kind.model_json_schema()["properties"]
     for_login = inspect.get_annotations(LoginSettings)
-    return {name: _variable(name, schema, described[name]) for name, schema in schemas.items() if name not in for_login}
+    return {name: _variable(name, schemas[name], text) for name, text in described.items() if name not in for_login}
 
 
 def _variable(name: str, schema: dict[str, Any], text: str) -> Variable:
@@ -77,5 +77,5 @@ def _variable(name: str, schema: dict[str, Any], text: str) -> Variable:
         secret=schema.get("writeOnly", False),
         kind=kinds.get(schema.get("format", schema["type"]), "string"),
         choices=tuple(schema.get("enum", ())),
-        default=default if isinstance(default, str) else None if default in (None, []) else json.dumps(default),
+        default=default or None if isinstance(default, str) else None if default in (None, []) else json.dumps(default),
     )

@@ -21,7 +21,7 @@ from amo_mcp.cli import cli
 from amo_mcp.sandbox import ADMIN_TOKEN
 from tests.cli.command_line import ENVIRONMENT, amo
 
-COMMANDS = ["serve", "sandbox", "board", "demo", "login", "logout", "doctor", "config"]
+COMMANDS = ["serve", "sandbox", "board", "demo", "login", "logout", "doctor", "config", "team"]
 
 
 def test_help_names_the_commands() -> None:
@@ -60,6 +60,25 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_word(command: str, t
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is a device of Linux")
+@pytest.mark.parametrize("arguments", ["doctor", "demo", "--help"])
+def test_a_command_that_finds_no_room_for_what_it_prints_says_so(arguments: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "amo_mcp", arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT | {"AMO_SANDBOX": "1"},
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"Error: nothing more can be written (No space left on device)\n",
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -154,7 +154,7 @@ class TestHttp:
     def test_host_and_port_are_refused_without_http(self, option: tuple[str, str]) -> None:
         done = amo("serve", "--sandbox", *option)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.splitlines() == ["amo-mcp cannot start:", "  --host and --port are for --http"]
+        assert done.stderr.splitlines() == ["amo-mcp cannot start:", "  --host and --port are for --http and --team"]
 
 
 WAYS = {

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -260,6 +261,13 @@ async def test_a_file_of_an_earlier_version_is_brought_up_to_date(version: int, 
     later = opened()
     assert await later.change(lease.id) == lease.record
     assert (await later.begin("update_segment", change_of([RENAME]))).record.status == "running"
+
+
+async def test_a_change_of_a_clock_that_is_beyond_all_dates_can_be_dated(opened: Open) -> None:
+    journal = opened(clock=lambda: 1e15)
+    record = (await journal.begin("update_segment", change_of([PENDING]))).record
+    years = [datetime.fromtimestamp(seconds, UTC).year for seconds in (record.at, journal.kept_until(record))]
+    assert years == [9987, 9988]
 
 
 async def test_without_its_folder_nothing_begins_and_with_it_everything_goes_on(opened: Open, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Database:
         """
         async with self.direct() as connection:
             with unavailable():
-                await _check(connection)
+                await check(connection)
                 await upgrade(connection)
         limits = {"statement_timeout": self._timeout, "idle_in_transaction_session_timeout": 2 * self._timeout}
         with unavailable():
@@ -154,7 +154,8 @@ def storable(text: str) -> str:
     return text.replace("\0", "?")
 
 
-async def _check(connection: "Connection[Record]") -> None:
+async def check(connection: "Connection[Record]") -> None:
+    """Raise JournalUnusable unless the database is new enough and in UTF-8."""
     version, encoding = connection.get_server_version(), connection.get_settings().server_encoding
     if version.major < MIN_VERSION:
         raise JournalUnusable(f"PostgreSQL {MIN_VERSION} or newer is needed, and this is {version.major}")

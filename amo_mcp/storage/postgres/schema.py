@@ -37,8 +37,20 @@ async def upgrade(connection: "Connection[Record]") -> None:
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await connection.execute(_APPLIED)
-            if await connection.fetchval("SELECT 1 FROM migrations WHERE number > $1", max(migrations())):
-                raise JournalUnusable("a later version of amo-mcp has written it; update amo-mcp")
-            if await connection.fetchval("SELECT 1 FROM migrations WHERE number = $1", number) is None:
+            if number in await _missing(connection):
                 await connection.execute(text)
                 await connection.execute("INSERT INTO migrations VALUES ($1, $2)", number, name)
+
+
+async def pending(connection: "Connection[Record]") -> list[str]:
+    """The names of the files that `upgrade` would apply; raises as it does."""
+    if await connection.fetchval("SELECT to_regclass('migrations')") is None:
+        return [name for name, _ in migrations().values()]
+    return [migrations()[number][0] for number in await _missing(connection)]
+
+
+async def _missing(connection: "Connection[Record]") -> list[int]:
+    applied = {row["number"] for row in await connection.fetch("SELECT number FROM migrations")}
+    if max(applied, default=0) > max(migrations()):
+        raise JournalUnusable("a later version of amo-mcp has written it; update amo-mcp")
+    return [number for number in migrations() if number not in applied]

@@ -30,6 +30,9 @@ from amo_mcp.storage.sqlite.plans import free, use_up
 
 _CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, uptime, process FROM changes"
 
+_LATEST = 253_000_000_000.0
+"""Unix seconds, in the year 9987: a clock that shows more is wrong, and dates end soon after."""
+
 _LAST = "coalesce((SELECT max(number) FROM changes), 0)"
 
 _RECREATED = """
@@ -135,7 +138,7 @@ class SqliteJournal(Journal):
 
     @override
     def kept_until(self, record: ChangeRecord) -> float:
-        return max(record.at + self._retention.max_age, self._clock())
+        return max(record.at + self._retention.max_age, self._now().at)
 
     @override
     async def recreated_ids(self) -> RecreatedIds:
@@ -201,7 +204,7 @@ class SqliteJournal(Journal):
         ]
 
     def _now(self) -> Instant:
-        return Instant(self._clock(), self._uptime())
+        return Instant(min(self._clock(), _LATEST), self._uptime())
 
     def _is_left(self, file: DatabaseFile | MemoryDatabase, change_id: str, process: str) -> bool:
         """Whether nobody works on a running change any more."""

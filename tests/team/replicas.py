@@ -1,0 +1,170 @@
+"""Replicas of a team's server as processes, over one database and one sandbox, and clients of any of them."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx2
+from click.testing import CliRunner
+from mcp import Client
+from mcp.client.session import ElicitationFnT
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import Implementation
+
+from amo_mcp.cli import cli
+from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
+from amo_mcp.sandbox.serving import running
+from tests.cli.command_line import ENVIRONMENT
+from tests.conftest import ERAS
+from tests.team.environment import KEY
+
+PUBLIC_URL = "https://crm.test"
+HOST = {"host": "crm.test"}
+SECONDS = 30
+"""How long anything may take before a test gives up."""
+
+
+_SERVES = re.compile(
+    rf"amo-mcp serves at (?P<url>\S+)/mcp for {re.escape(PUBLIC_URL)}/mcp "
+    r"and for its operator at (?P<operator>\S+) \(Ctrl-C ends it\)\.\n"
+)
+
+
+@dataclass
+class Replica:
+    """One process.
+
+    Attributes:
+        url: where it listens; its clients call it by the name of the public address.
+        operator: where its operator asks.
+        lines: what it has logged, once it has ended.
+    """
+
+    process: "subprocess.Popen[str]"
+    url: str = ""
+    operator: str = ""
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def wait_until_it_listens(self) -> None:
+        assert self.process.stdout
+        found = _SERVES.fullmatch(self.process.stdout.readline())
+        assert found
+        self.url, self.operator = found["url"], found["operator"]
+
+    def get(self, path: str) -> httpx2.Response:
+        """What the operator is answered."""
+        return httpx2.get(f"{self.operator}{path}", timeout=SECONDS)
+
+    def is_ready(self) -> bool:
+        return self.get("/readyz").status_code == 200
+
+    def wait_until(self, ready: bool) -> None:
+        end = time.monotonic() + SECONDS
+        while self.is_ready() != ready:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def post(self, body: Any, token: str, **headers: str) -> httpx2.Response:
+        accept = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {token}", **HOST}
+        return httpx2.post(f"{self.url}/mcp", json=body, headers={**accept, **headers}, timeout=SECONDS)
+
+    @asynccontextmanager
+    async def client(self, era: str, token: str, person: Any = None) -> AsyncIterator[Client]:
+        """A client that speaks to this replica alone."""
+        headers = {"authorization": f"Bearer {token}", **HOST}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=SECONDS) as http,
+            Client(
+                streamable_http_client(f"{self.url}/mcp", http_client=http),
+                mode=ERAS[era],
+                elicitation_callback=cast("ElicitationFnT | None", person),
+                client_info=Implementation(name="tests", version="1"),
+                cache=None,
+            ) as client,
+        ):
+            yield client
+
+    def end(self) -> int:
+        """End it in order; what it said is in `lines` then."""
+        self.process.terminate()
+        _, said = self.process.communicate(timeout=SECONDS)
+        self.lines = [json.loads(line) for line in said.splitlines()]
+        return self.process.returncode
+
+
+@dataclass
+class Team:
+    """Replicas that share a database and an account.
+
+    Attributes:
+        environment: of every replica, and of every command.
+    """
+
+    sandbox: Sandbox
+    environment: dict[str, str]
+    stack: ExitStack
+
+    def begin(self, **environment: str) -> Replica:
+        """A replica that is about to listen."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "amo_mcp", "serve", "--team", "--port", "0"],
+            env={**ENVIRONMENT, **self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.stack.callback(_reap, process)
+        return Replica(process)
+
+    def started(self, count: int, **environment: str) -> list[Replica]:
+        """Replicas that are ready."""
+        replicas = [self.begin(**environment) for _ in range(count)]
+        for replica in replicas:
+            replica.wait_until_it_listens()
+            replica.wait_until(ready=True)
+        return replicas
+
+    def run(self, *arguments: str) -> str:
+        """What a command of the operator prints, which succeeds."""
+        # In a thread, since whoever calls may have an event loop.
+        with ThreadPoolExecutor(1) as thread:
+            result = thread.submit(CliRunner().invoke, cli, ["team", *arguments], env=self.environment).result()
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        return str(result.stdout).strip()
+
+    def token(self, name: str, role: str = "admin") -> str:
+        return self.run("token", "--name", name, "--role", role)
+
+    def writes(self) -> list[str]:
+        return [f"{item.method} {item.path}" for item in self.sandbox.requests if item.method != "GET"]
+
+
+@contextmanager
+def team_on(database_url: str, sandbox: Sandbox | None = None, **environment: str) -> Iterator[Team]:
+    """A team's account and database; its replicas are ended with the context."""
+    sandbox = sandbox or Sandbox(mode="segments")
+    with ExitStack() as stack:
+        url = stack.enter_context(running(sandbox))
+        own = {
+            "AMO_PUBLIC_URL": PUBLIC_URL,
+            "AMO_DATABASE_URL": database_url,
+            "AMO_SECRET_KEY": KEY,
+            "AMO_BASE_URL": url,
+            "AMO_ACCESS_TOKEN": ADMIN_TOKEN,
+            "AMO_CONFIRM": "dialog",
+            "AMO_METRICS": "127.0.0.1:0",
+        }
+        yield Team(sandbox, {**own, **environment}, stack)
+
+
+def _reap(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
