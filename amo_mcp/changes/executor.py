@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
-from amo_mcp.changes.leases import NOBODY, Asked, Lease
+from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.means import Means
 from amo_mcp.changes.moving import in_batches, with_members
 from amo_mcp.changes.pending import PendingChange
@@ -98,6 +98,9 @@ class Executor(Means):
 def concluded(execution: Execution) -> Execution:
     """What came of a change, where an answer tells it; else its failure is raised (see `Executor.execute`)."""
     failure = execution.failure
+    if isinstance(failure, LeaseLost) and not execution.not_done:
+        # Everything was answered, and is recorded late.
+        return replace(execution, failure=None)
     in_one_request = len([*spans(execution.record.steps)]) == 1
     if failure is not None and (in_one_request or not execution.done):
         raise _error_of(execution, failure)

@@ -87,15 +87,19 @@ def still_open(recorded: Sequence[Step], found: Mapping[int, Step]) -> dict[int,
     return {position: step for position, step in found.items() if recorded[position].outcome == "pending"}
 
 
-def with_late(step: Step, late: Sequence[Entity | None]) -> Step:
-    """A step with what was created for it under a lease that had been lost; None is what may have been created.
+def with_late(step: Step, late: Sequence[Step]) -> Step:
+    """A step with what came of it under leases that had been lost: each of `late` is done, or may have been made.
 
-    One creation that is known is what was wanted. Of any more it is unknown which of them is, and whether all are told.
+    Made twice, changes and deletions come to the same. One creation that is known is what was wanted; of any more it is
+    unknown which of them is, and whether all are told.
     """
-    if not isinstance(step, Create) or not late:
+    if not late:
         return step
-    made = {entity.id: entity for entity in (step.after, *late) if entity is not None}
-    is_clear = None not in late and step.outcome not in ("pending", "unknown")
+    if not isinstance(step, Create):
+        return step if step.outcome == "done" else min(late, key=lambda one: one.outcome != "done")
+    entities = (one.after for one in (step, *late) if isinstance(one, Create))
+    made = {entity.id: entity for entity in entities if entity is not None}
+    is_clear = not {"pending", "unknown"} & {one.outcome for one in (step, *late)}
     if not made:
         return step.with_outcome("unknown")
     first, *others = made.values()

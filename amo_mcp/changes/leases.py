@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
-from amo_mcp.changes.steps import Entity, Kind
+from amo_mcp.changes.steps import Kind, Step
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,12 @@ class RunStore(Protocol):
         """What other changes create while that one is carried out."""
         ...
 
-    async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:
-        """Record what was created under a lease that had been lost by then, by the position of its step.
+    async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Step]]) -> None:
+        """Record what came of steps that were sent under a lease that had been lost by then, by position.
 
-        Where another process has sent the step since, and that is not what it left behind, the step's outcome is
-        unknown from now on, and `Create.also` has the rest; None stands for what may have been created.
+        Each is done, or unknown. What the next process has recorded otherwise is as it really is from now on
+        (`history.with_late`): where that one has sent a creation too, its outcome is unknown, and `Create.also` has the
+        rest.
         """
         ...
 

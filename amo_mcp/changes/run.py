@@ -53,6 +53,7 @@ class Run:
         snapshot: the account as it was read last.
         read_at: when reading it began, in monotonic seconds.
         is_to_stop: whether somebody asked for it to stop.
+        is_sent: whether anything of the batch that is being sent has left.
     """
 
     means: Means
@@ -61,6 +62,7 @@ class Run:
     snapshot: Snapshot
     read_at: float
     is_to_stop: bool = False
+    is_sent: bool = False
 
     async def carry_on(self) -> Execution:
         """Send one batch after the other; the first that fails is the last. What came of them is in the journal.
@@ -145,6 +147,7 @@ class Run:
                 await self._note(span, pending)
                 self.steps[span.start : span.stop] = pending
             batch = self.steps[span.start : span.stop]
+            self.is_sent = False
             try:
                 with self.means.stop.sending() as sending:
                     batch, is_answered = await deliver(self._client_for(batch), batch, self._beside)
@@ -153,12 +156,17 @@ class Run:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
             except OutcomeUnknown as error:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
+            except LeaseLost:
+                # It was to be sent again.
+                if self.is_sent:
+                    await self._note_late(span, batch, is_answered=False)
+                raise
             self.steps[span.start : span.stop] = batch
             try:
                 # Recorded before the event is published: who hears of a change can read it in the journal.
                 await self._note(span, batch)
             except LeaseLost:
-                if isinstance(batch[0], Create) and batch[0].outcome != "failed":
+                if batch[0].outcome != "failed":
                     await self._note_late(span, batch, is_answered=is_answered)
                 raise
             finally:
@@ -188,19 +196,20 @@ class Run:
             began = self.means.clock()
             self.is_to_stop = await self.lease.shared.renew(self.lease)
             if self.means.clock() - began < self.lease.shared.seconds - seconds:
+                self.is_sent = True
                 return
         raise JournalUnusable("the lease of a change cannot be renewed in time", begun=True)
 
     async def _note_late(self, span: range, batch: Sequence[Step], *, is_answered: bool) -> None:
-        """Record what was created although another process had taken the change over by then."""
+        """Record what was made although another process had taken the change over by then."""
         assert self.lease.shared is not None
-        late: dict[int, list[Entity | None]] = {}
+        late: dict[int, list[Step]] = {}
         for position, step in zip(span, batch, strict=True):
-            if is_answered and isinstance(step, Create):
-                late[position] = [step.after]
-            elif isinstance(step, Create):
+            late[position] = [step if step.outcome == "done" else step.with_outcome("unknown")]
+            if isinstance(step, Create) and not is_answered:
                 # It may also arrive only after this look.
-                late[position] = [*await self._namesakes(step), None]
+                made = [step.done(one) for one in await self._namesakes(step)]
+                late[position] = [*made, replace(step, after=None, outcome="unknown")]
         await self.lease.shared.note_late(self.lease, late)
 
     async def _namesakes(self, creation: Create) -> list[Entity]:

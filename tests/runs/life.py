@@ -136,11 +136,12 @@ async def replica(
     app: ASGIApp | None = None,
     seconds: float = 30.0,
     watch_seconds: float = 45.0,
+    timeout: float = TIMEOUT,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Replica]:
     """A replica whose leases last so many seconds; with 0 they are over at once, as those of one that died."""
 
-    http = Paced(timeout=TIMEOUT, app=app or sandbox.app)
+    http = Paced(timeout=timeout, app=app or sandbox.app)
     client = AmoClient(session_at("http://127.0.0.1", http))
     profile = AccountProfile(client)
     store = PostgresRunStore(database, profile.account_id, seconds=seconds)

@@ -352,3 +352,40 @@ async def test_nothing_is_sent_under_a_lease_that_cannot_be_renewed_in_time(one:
         execution = await run.carry_on()
     assert isinstance(execution.failure, JournalUnusable)
     assert (execution.record.status, writes(sandbox)) == ("running", [])
+
+
+@pytest.mark.requirement("RUN-4")
+@pytest.mark.parametrize("action", ONE_STEP)
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_single_change_that_was_held_up_and_made_after_all_is_recorded_as_done_and_told_as_far_as_it_is_known(
+    answered: bool, action: str, held_up: tuple[Replica, Pause], one: Replica, sandbox: Sandbox
+) -> None:
+    """Another replica had found in the meantime that it was not made, and nobody sends a single change again."""
+    replica, pause = held_up
+
+    async def settle() -> None:
+        [(_, newest)] = await one.account.journal.changes(1)
+        await one.store.give_back(Lease(newest, PendingChange(newest.steps)))
+        await taken_over(one)
+        assert (await one.outcomes(newest.id))[0] == "failed"
+        if not answered:
+            sandbox.faults.add(Fault(status=504, after_effect=True))
+            sandbox.faults.add(Fault("GET", status=403, times=3))
+
+    pause.happens = settle
+    change = PendingChange((await step_of(replica, action),))
+    try:
+        execution = await replica.account.execute(f"{action}_segment", change)
+    except LeaseLost as lost:
+        failure = explain(lost)
+        assert failure is not None
+        assert (answered, failure.code, failure.effect) == (
+            *(False, "outcome_unknown", "It may or may not have been made."),
+        )
+        sandbox.faults.clear()
+        expected = "interrupted", ["unknown"]
+    else:
+        assert (answered, execution.failure, len(execution.done)) == (True, None, 1)
+        expected = "done", ["done"]
+    [(_, newest)] = await one.account.journal.changes(1)
+    assert (newest.status, [step.outcome for step in newest.steps]) == expected

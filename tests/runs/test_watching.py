@@ -7,13 +7,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from amo_mcp.changes.leases import Lease
+from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable
+from amo_mcp.changes.leases import Lease, RunState
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.postgres.database import Database
 from tests.conftest import Person, answer, error
 from tests.journeys.lives import Interruption
-from tests.runs.life import Gate, Open, Replica, replica
+from tests.runs.life import ASKED, Gate, Open, Replica, replica
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +174,67 @@ async def test_a_run_waits_while_the_account_cannot_be_read(
     assert await other.outcomes(lease) == ("done", ["done"] * 3)
 
 
-async def ended(replica: Replica, lease: Lease) -> None:
+@pytest.mark.requirement("RUN-3")
+async def test_a_run_that_waits_for_amocrm_keeps_its_lease(serving: Open, gate: Gate) -> None:
+    async with (
+        serving(app=gate, seconds=0.3, timeout=0.1, watch_seconds=0) as one,
+        serving() as other,
+        one.served().client(ERA, Person()) as client,
+    ):
+        plan_id = await planned(client)
+        change_id = answer(await client.call_tool("apply_plan", {"plan_id": plan_id}))["change_id"]
+        lasts = anyio.current_time() + 3 * one.store.seconds
+        while anyio.current_time() < lasts:
+            assert await other.store.claim() is None
+        gate.opened.set()
+        await ended(other, change_id)
+    assert await other.outcomes(change_id) == ("done", ["done"] * 3)
+
+
+async def test_a_run_that_fails_unexpectedly_ends_interrupted_and_nobody_takes_it_over(
+    serving: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("amo_mcp.changes.run.deliver", broken)
+    async with serving(watch_seconds=0) as one, serving() as other:
+        executor = await one.account.executor()
+        change_id = await one.runs.begin(executor, "apply_plan", await one.plan(await one.steps()), ASKED)
+        await ended(other, change_id)
+        assert await other.store.claim() is None
+    assert await other.outcomes(change_id) == ("interrupted", ["pending", "planned", "planned"])
+    assert f"The run {change_id} failed unexpectedly: ZeroDivisionError" in caplog.messages
+
+
+async def test_a_run_that_is_in_no_journal_cannot_be_watched(serving: Open) -> None:
+    async with serving() as one:
+        with pytest.raises(JournalUnusable, match="the change is not in it any more"):
+            await one.runs.watch("c000000000000", await one.account.profile.zone(), None)
+
+
+async def test_a_call_that_watches_while_the_database_is_away_answers_how_far_the_run_was(
+    serving: Open, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(app=gate, watch_seconds=1.2) as one, one.served().client(ERA, Person()) as client:
+        plan_id = await planned(client)
+        state, looks = one.store.state, 0
+
+        async def away(change_id: str) -> RunState | None:
+            nonlocal looks
+            looks += 1
+            if looks > 1:
+                raise StorageUnavailable("away")
+            found: RunState | None = await state(change_id)
+            return found
+
+        monkeypatch.setattr(one.store, "state", away)
+        running = answer(await client.call_tool("apply_plan", {"plan_id": plan_id}))
+        gate.opened.set()
+    assert (running["status"], looks > 1) == ("running", True)
+
+
+async def ended(replica: Replica, lease: Lease | str) -> None:
     """Wait until a change is not running any more."""
     with anyio.fail_after(20):
         while (await replica.outcomes(lease))[0] == "running":

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, with_late
-from amo_mcp.changes.records import ChangeRecord, entity_from_record, from_record, to_record
+from amo_mcp.changes.records import ChangeRecord, from_record, to_record
 from amo_mcp.changes.steps import Create, Delete, Step, Update
 from amo_mcp.storage.records import dump, load
 
@@ -76,16 +76,16 @@ def recorded_steps(row: "Record") -> list[Step]:
 
 
 def as_it_stands(row: "Record") -> list[Step]:
-    """The steps with what was created for them late; of a change under way only those that are done.
+    """The steps with what came of them late; of a change under way only those that are done.
 
-    What the last one that sent a step has created late is what the step is done with, if it is done.
+    Where a step is done, what came of it late to the last one that sent it is what it is done with.
     """
     steps = recorded_steps(row)
     for position, (step, sent_by, late) in enumerate(zip(steps, row["sent_by"], row["late"], strict=True)):
         is_done = step.outcome == "done"
         if row["status"] != "running" or is_done:
             made = [one for epoch, one in json.loads(late) if not is_done or epoch < sent_by]
-            steps[position] = with_late(step, [one and entity_from_record(step.kind, one) for one in made])
+            steps[position] = with_late(step, [*map(from_record, made)])
     return steps
 
 

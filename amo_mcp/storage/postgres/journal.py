@@ -126,7 +126,7 @@ class PostgresJournal(Journal):
                 await self._forget(session, account, row["number"], row["at"])
                 is_written = True
         except StorageUnavailable as error:
-            if is_written and not await self._is_withdrawn(account, change_id):
+            if is_written and not await self._is_withdrawn(account, change_id, change.plan_id):
                 raise StorageUnavailable(error.reason, begun=True) from error
             raise
         record = ChangeRecord(change_id, row["at"], tool, change.steps, "running", change.undoes, asked.by)
@@ -233,14 +233,16 @@ class PostgresJournal(Journal):
             await self._runs.lock(session, account)
             yield session
 
-    async def _is_withdrawn(self, account: int, change_id: str) -> bool:
+    async def _is_withdrawn(self, account: int, change_id: str, plan_id: str | None) -> bool:
         """Whether a change surely is not recorded whose recording may have come to its end unheard."""
         try:
             async with self._writing(account) as session:
                 if await session.fetchrow(_ONE, account, change_id) is None:
                     return True
-                await _free_plan(session, account, change_id)
-                return await session.fetchval(_WITHDRAW, account, change_id) is not None
+                is_withdrawn = await session.fetchval(_WITHDRAW, account, change_id) is not None
+                if is_withdrawn:
+                    await free(session, account, plan_id)
+                return is_withdrawn
         except StorageUnavailable:
             return False
 

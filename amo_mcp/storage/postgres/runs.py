@@ -17,8 +17,8 @@ from amo_mcp.changes.history import current_record
 from amo_mcp.changes.journal import AT_REST, StorageUnavailable
 from amo_mcp.changes.leases import Lease, LeaseLost, Others, RunState, RunStore
 from amo_mcp.changes.pending import PendingChange, pending_from_record
-from amo_mcp.changes.records import entity_to_record, from_record, to_record
-from amo_mcp.changes.steps import Create, Entity, Kind, Step
+from amo_mcp.changes.records import from_record, to_record
+from amo_mcp.changes.steps import Create, Kind, Step
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, record_of, recorded_steps, recreated_ids
 from amo_mcp.storage.records import dump, load
@@ -161,19 +161,19 @@ class PostgresRunStore(RunStore):
         return Others(created, [step.name for step in steps if isinstance(step, Create)])
 
     @override
-    async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Entity | None]]) -> None:
+    async def note_late(self, lease: Lease, made: Mapping[int, Sequence[Step]]) -> None:
         account = await self.account_of(lease)
         while True:
             try:
                 async with self._database.transaction() as session:
                     await self.lock(session, account)
-                    for position, entities in made.items():
+                    for position, steps in made.items():
                         late = json.loads(await session.fetchval(_LATE, account, lease.id, position))
-                        late += [(lease.epoch, one and entity_to_record(one)) for one in entities]
+                        late += [(lease.epoch, to_record(step)) for step in steps]
                         await session.execute(_PUT_LATE, account, lease.id, position, dump(late))
             except StorageUnavailable:
                 # Nobody else knows of it.
-                logger.warning("What was created late for the change %s waits for the database", lease.id)
+                logger.warning("What was made late for the change %s waits for the database", lease.id)
                 await anyio.sleep(_RETRY_SECONDS)
             else:
                 return

@@ -19,7 +19,7 @@ from amo_mcp.storage.postgres.journal import PostgresJournal
 from amo_mcp.storage.postgres.plans import PostgresPlanStore
 from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from tests.storage.backends import account_id
-from tests.storage.examples import DONE, PENDING, RENAME, change_of, created, deleted, segment
+from tests.storage.examples import DONE, PENDING, RENAME, change_of, created, deleted
 
 pytestmark = pytest.mark.anyio
 
@@ -208,6 +208,11 @@ LATE: list[tuple[str, bool, Outcome, list[int], list[int | None], Outcome, tuple
 ]
 
 
+def made_late(created_id: int | None) -> Step:
+    """A creation that came to that; None for one that may have been made."""
+    return created(1, "A", outcome="unknown") if created_id is None else created(created_id, "A")
+
+
 @pytest.mark.parametrize(("what", "sent_again", "outcome", "recorded", "late", "expected", "also"), LATE)
 async def test_what_was_created_late_is_told_of_the_step_once_the_change_has_ended(
     what: str,
@@ -224,7 +229,7 @@ async def test_what_was_created_late_is_told_of_the_step_once_the_change_has_end
     new = await other.claimed()
     if sent_again:
         await other.journal.note(new, {0: created(1, "A", outcome="pending")})
-    await dead.runs.note_late(old, {0: [None if one is None else segment(one, "A") for one in late]})
+    await dead.runs.note_late(old, {0: [made_late(one) for one in late]})
     assert (await other.steps(new))[0].outcome == "pending"
     step = created(recorded[0], "A") if recorded else created(1, "A", outcome=outcome)
     await other.journal.note(new, {0: step}, "interrupted")
@@ -234,12 +239,27 @@ async def test_what_was_created_late_is_told_of_the_step_once_the_change_has_end
     assert "perhaps the only one" in what or told.after is not None
 
 
+@pytest.mark.parametrize(("late", "expected"), [(DONE, "done"), (RENAME.with_outcome("unknown"), "unknown")])
+async def test_a_change_that_was_made_late_and_recorded_as_not_made_is_as_it_really_is(
+    late: Step, expected: Outcome, dead: Replica, other: Replica
+) -> None:
+    old = await dead.begin(change_of([PENDING]))
+    new = await other.claimed()
+    await other.journal.note(new, {0: RENAME.with_outcome("failed")}, "failed")
+    await dead.runs.note_late(old, {0: [RENAME.with_outcome("unknown"), late]})
+    assert [step.outcome for step in await other.steps(new)] == [expected]
+    second = await dead.begin(change_of([PENDING]))
+    await other.journal.note(await other.claimed(), {0: DONE}, "done")
+    await dead.runs.note_late(second, {0: [RENAME.with_outcome("unknown")]})
+    assert await other.steps(second) == [DONE]
+
+
 async def test_a_step_that_is_done_is_told_to_be_doubled_at_once(dead: Replica, other: Replica) -> None:
     old = await dead.begin(change_of([created(1, "A", outcome="pending"), RENAME]))
     new = await other.claimed()
     await other.journal.note(new, {0: created(1, "A", outcome="pending")})
     await other.journal.note(new, {0: created(96, "A")})
-    await dead.runs.note_late(old, {0: [segment(97, "A")]})
+    await dead.runs.note_late(old, {0: [made_late(97)]})
     [told, _] = await other.steps(new)
     assert isinstance(told, Create)
     assert (told.outcome, told.target_id, told.also) == ("unknown", 96, (97,))

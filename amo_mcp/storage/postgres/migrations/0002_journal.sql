@@ -29,7 +29,7 @@ CREATE INDEX changes_open ON changes (account, number) WHERE status IN ('running
 CREATE INDEX changes_untold ON changes (account, owner) WHERE NOT told;
 
 -- A step whole is in `record`; beside it is what is looked for. `sent_by` is the last epoch that was about to send it;
--- `late` has what was created for it under a lease that was lost, each with its epoch.
+-- `late` has what came of it under a lease that was lost, each with its epoch.
 CREATE TABLE steps (
     account bigint NOT NULL,
     change text NOT NULL,
