@@ -113,13 +113,15 @@ async def test_a_replica_that_is_killed_while_it_shuts_others_out_is_in_nobodys_
 ) -> None:
     command = [sys.executable, "-c", HOLDER, database_url.get_secret_value(), OLD]
     async with await anyio.open_process(command, stdin=subprocess.DEVNULL) as holder:
-        assert holder.stdout is not None
-        assert (await holder.stdout.receive()).startswith(b"inside")
-        with anyio.move_on_after(0.3) as waited:
-            async with store(database).exclusive():
-                await anyio.lowlevel.checkpoint()
-        assert waited.cancelled_caught
-        holder.kill()
+        try:
+            assert holder.stdout is not None
+            assert (await holder.stdout.receive()).startswith(b"inside")
+            with anyio.move_on_after(0.3) as waited:
+                async with store(database).exclusive():
+                    await anyio.lowlevel.checkpoint()
+            assert waited.cancelled_caught
+        finally:
+            holder.kill()
         with anyio.fail_after(5):
             async with store(database).exclusive():
                 await anyio.lowlevel.checkpoint()

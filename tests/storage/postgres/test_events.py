@@ -116,6 +116,28 @@ async def test_what_was_changed_while_the_database_was_away_is_told_to_the_other
                     assert event == ANYTHING
 
 
+@pytest.mark.requirement("PG-8")
+async def test_what_a_replica_could_not_tell_it_tells_once_as_soon_as_it_can(
+    database: Database, database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_events, "_SILENCE", 0.05)
+    async with replicas(database_url, 1) as [other], anyio.create_task_group() as group:
+        one = Replica(database)
+        await group.start(one.events.hear)
+        await database.close()
+        await one.events.publish(SEGMENT)
+        assert await one.told() == SEGMENT
+        assert await other.told() == ANYTHING
+        await database.open()
+        await one.events.publish(STATUS)
+        assert await one.told() == await other.told() == STATUS
+        with anyio.move_on_after(0.2):
+            await other.told()
+            raise AssertionError("it was told twice")
+        group.cancel_scope.cancel()
+        one.close()
+
+
 async def test_a_connection_that_says_nothing_is_given_up_when_it_does_not_answer(
     database: Database, database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
