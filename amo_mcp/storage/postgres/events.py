@@ -71,16 +71,17 @@ class PostgresChangeEvents(ChangeEvents):
 
         It has started once it hears.
         """
-        wait, missed = _RETRY, False
+        wait, started, missed = _RETRY, False, False
         while True:
             with suppress(StorageUnavailable):
                 async with self._heard() as (connection, heard):
+                    if not started:
+                        task_status.started()
                     if missed:
                         await self._tell(ANYTHING)
-                    else:
-                        task_status.started()
-                    wait, missed = _RETRY, True
+                    wait, started = _RETRY, True
                     await self._pass_on(connection, heard)
+            missed = True
             await anyio.sleep(wait)
             wait = min(2 * wait, _MAX_RETRY)
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
 from amo_mcp.changes.events import ANYTHING, ChangeEvent
+from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.storage.postgres import events as postgres_events
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.events import PostgresChangeEvents
@@ -114,6 +115,23 @@ async def test_what_was_changed_while_the_database_was_away_is_told_to_the_other
             for replica in (one, other):
                 while (event := await replica.told()) != STATUS:
                     assert event == ANYTHING
+
+
+async def test_a_replica_that_began_while_the_database_was_away_hears_that_it_may_have_missed_something() -> None:
+    with running() as own:
+        database = Database(await new_database(own, "away"))
+        one = Replica(database)
+        own.stop()
+        with suppress(StorageUnavailable):
+            await database.open()
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.events.hear)
+            await anyio.wait_all_tasks_blocked()
+            own.start()
+            assert await one.told() == ANYTHING
+            group.cancel_scope.cancel()
+        one.close()
+        await database.close()
 
 
 @pytest.mark.requirement("PG-8")
