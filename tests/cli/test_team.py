@@ -357,6 +357,12 @@ class TestDoctor:
         assert lines["schema"].startswith("ok the next replica or command applies 0001_storage.sql, ")
         assert anyio.run(tables, url) == []
 
+    def test_a_host_that_does_not_answer_is_told_and_the_database_is_checked_all_the_same(self, shell: Shell) -> None:
+        shell.token()
+        code, lines = self.seen(shell, AMO_BASE_URL="http://127.0.0.1:1")
+        assert (code, lines["host"].startswith("!! amoCRM could not be reached")) == (1, True)
+        assert list(lines)[-1] == "tokens"
+
     def test_an_account_that_cannot_be_read_is_told(self, shell: Shell) -> None:
         shell.token()
         code, lines = self.seen(shell, AMO_ACCESS_TOKEN="wrong")

@@ -12,7 +12,7 @@ from mcp import Client
 from mcp.client.session import ElicitationFnT
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ResourceTemplateReference
+from mcp_types import EmptyResult, Request, RequestParams, ResourceTemplateReference
 from mcp_types.methods import SPEC_CLIENT_METHODS
 from pydantic import SecretStr
 
@@ -266,6 +266,21 @@ async def test_an_unknown_tool_and_an_unknown_method_are_errors_of_the_protocol(
         with pytest.raises(MCPError, match="no such tool") as caught:
             await client.call_tool("delete_everything", {})
         assert caught.value.code == -32602
+
+
+@pytest.mark.requirement("TEAM-3")
+@pytest.mark.parametrize(
+    ("role", "method"), [("viewer", "tasks/cancel"), ("admin", "logging/setLevel"), ("admin", "x")]
+)
+async def test_a_method_that_is_not_for_the_role_is_not_there(
+    role: Role, method: str, sandbox: Sandbox, store: PostgresPeopleStore
+) -> None:
+    async with office(sandbox, store) as at, at.client("2026-07-28", role) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.session.send_request(
+                Request[RequestParams, str](method=method, params=RequestParams()), EmptyResult
+            )
+        assert caught.value.code == -32601
 
 
 @pytest.mark.requirement("TEAM-3")
