@@ -52,6 +52,7 @@ class HttpApp:
 
     Attributes:
         sessions: the sessions of 2025-11-25 that are open.
+        stateless: whether there are no sessions.
         draining: whether it takes no new request, since the server ends.
     """
 
@@ -65,7 +66,7 @@ class HttpApp:
     ) -> None:
         security = security or known_as(*LOOPBACK_HOSTS)
         self._server = server
-        self._stateless = stateless
+        self.stateless = stateless
         self._max_sessions = max_sessions
         self._app: ASGIApp = server.streamable_http_app(
             streamable_http_path=PATH,
@@ -122,7 +123,7 @@ class HttpApp:
             await _shutting_down()(scope, receive, send)
         elif scope["method"] == "POST":
             await self._call(session_id, scope, receive, send)
-        elif self._stateless and scope["path"] == PATH:
+        elif self.stateless and scope["path"] == PATH:
             await Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"})(scope, receive, send)
         elif session_id is not None and scope["method"] in {"GET", "DELETE"}:
             await self._listen_or_end(session_id, scope, receive, send)

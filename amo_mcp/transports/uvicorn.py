@@ -130,6 +130,8 @@ class HttpServer(uvicorn.Server):
                 started()
                 await self._stopped.wait()
                 self.app.drain()
+                if self.app.stateless:
+                    self._refuse_connections()
                 self._waiting.deadline = anyio.current_time() + SHUTDOWN_SECONDS
                 with self._waiting:
                     await self.app.all_answered()
@@ -138,6 +140,17 @@ class HttpServer(uvicorn.Server):
                 await anyio.sleep_forever()
             finally:
                 self.should_exit = True
+
+    def _refuse_connections(self) -> None:
+        """Take no connection any more, and close those on which nothing is under way.
+
+        A proxy then asks another replica: it may send anew what was never taken. Where there are sessions, their
+        clients still have to be heard. uvicorn documents neither `servers` nor `server_state`.
+        """
+        for server in self.servers:
+            server.close()
+        for connection in [*self.server_state.connections]:
+            connection.shutdown()
 
     async def _run(self, until: anyio.CancelScope) -> None:
         with anyio.CancelScope(shield=True):

