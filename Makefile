@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
+.PHONY: demo test replicas check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -28,6 +28,9 @@ linters: .venv/catalogues tests/linters/node_modules/installed ## what other peo
 docs: .venv/catalogues ## build the site in build/site; a broken link ends it
 	@$(BIN)/python -m scripts.site
 	@$(BIN)/zensical build --clean --strict
+
+replicas: .venv/catalogues ## kill and hold up replicas in the middle of plans (REPLICAS_KILLS, REPLICAS_SEED)
+	@$(BIN)/python -m pytest tests/replicas
 
 conformance: .venv/catalogues tests/conformance/node_modules/installed ## the protocol's conformance suite (npm)
 	@$(BIN)/python -m tests.conformance
