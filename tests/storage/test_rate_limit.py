@@ -203,17 +203,20 @@ class TestEveryLimiter:
 
     async def test_no_more_requests_are_prepared_than_half_a_second_has_slots(self, machine: Machine) -> None:
         limiter, prepared = machine.connect(4), []
-        opened = anyio.Event()
+        two, opened = anyio.Event(), anyio.Event()
 
         async def ask(number: int) -> None:
             async with limiter.reserve() as slot:
                 prepared.append(number)
+                if len(prepared) == 2:
+                    two.set()
                 await opened.wait()
                 await slot.acquire()
 
         async with anyio.create_task_group() as group:
             for number in range(4):
                 group.start_soon(ask, number)
+            await two.wait()
             await anyio.wait_all_tasks_blocked()
             assert prepared == [0, 1]
             opened.set()
