@@ -9,8 +9,8 @@ from scripts import postgres
 from scripts.bench.figures import Figure, figure
 from scripts.bench.peers import at_once, over_http, sandbox
 
-_OURS = ("-m", "amo_mcp")
-_HOST = "crm.test"
+OURS = ("-m", "amo_mcp")
+HOST = "crm.test"
 _AT_ONCE = 10
 _EACH = 50
 
@@ -21,15 +21,15 @@ def replicas(rounds: int) -> Iterator[Figure]:
         _, environment = stack.enter_context(sandbox(1))
         cluster = stack.enter_context(postgres.running())
         team = environment | {
-            "AMO_PUBLIC_URL": f"https://{_HOST}",
+            "AMO_PUBLIC_URL": f"https://{HOST}",
             "AMO_DATABASE_URL": cluster.url(),
-            "AMO_SECRET_KEY": _command("keys", "new"),
+            "AMO_SECRET_KEY": command("keys", "new"),
             "AMO_METRICS": "127.0.0.1:0",
             "AMO_LOG_LEVEL": "WARNING",
         }
-        headers = {"Host": _HOST, "Authorization": f"Bearer {_command('token', *_ANNA, **team)}"}
-        alone, _ = stack.enter_context(over_http(*_OURS, "serve", "--http", "--port", "0", **environment))
-        serve = (*_OURS, "serve", "--team", "--port", "0")
+        headers = {"Host": HOST, "Authorization": f"Bearer {command('token', *ANNA, **team)}"}
+        alone, _ = stack.enter_context(over_http(*OURS, "serve", "--http", "--port", "0", **environment))
+        serve = (*OURS, "serve", "--team", "--port", "0")
         first, second = (stack.enter_context(over_http(*serve, **team))[0] for _ in range(2))
         ratios: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
@@ -42,10 +42,10 @@ def replicas(rounds: int) -> Iterator[Figure]:
         yield figure(f"calls per second over HTTP by {several}, relative to one process over SQLite", found, "×")
 
 
-_ANNA = ("--name", "Anna", "--role", "admin")
+ANNA = ("--name", "Anna", "--role", "admin")
 
 
-def _command(*arguments: str, **environment: str) -> str:
+def command(*arguments: str, **environment: str) -> str:
     """What a command of the operator prints."""
-    command = [sys.executable, *_OURS, "team", *arguments]
+    command = [sys.executable, *OURS, "team", *arguments]
     return subprocess.run(command, env=environment or None, check=True, capture_output=True, text=True).stdout.strip()
