@@ -20,6 +20,7 @@ from scripts.bench.journal import journal_cost
 from scripts.bench.paint import first_paint
 from scripts.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 from scripts.bench.take_over import taking_over
+from scripts.bench.team import replicas
 
 _OURS = ("-m", "amo_mcp")
 _IDLE = 1.0
@@ -226,6 +227,7 @@ def _measured(part: int) -> Iterator[Figure]:
             memory(10_000 // part),
             journal_cost(max(3, 30 // part)),
             taking_over(max(3, 10 // part)),
+            replicas(max(3, 10 // part)),
             pace("updates", "update", "PATCH", 0.9),
             pace("deletions", "delete", "DELETE", 0.45),
             first_paint(max(3, 15 // part)),
