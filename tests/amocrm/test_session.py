@@ -23,6 +23,7 @@ from amo_mcp.amocrm.errors import (
     Forbidden,
     ModeDisabled,
     NotFound,
+    OtherAccount,
     OutcomeUnknown,
     PaymentRequired,
     Problem,
@@ -459,9 +460,10 @@ def test_every_error_of_the_api_is_one_of_the_tree() -> None:
         return set().union(*map(leaves, kinds)) or {kind}
 
     assert leaves(AmoError) == {
-        *(Unavailable, OutcomeUnknown, Rejected, Unauthorized, PaymentRequired),
+        *(OtherAccount, OutcomeUnknown, Rejected, Unauthorized, PaymentRequired),
         *(Forbidden, Blocked, ModeDisabled, NotFound, RateLimited),
     }
+    assert issubclass(OtherAccount, Unavailable)
 
 
 async def test_the_round_trip_is_what_recent_requests_took_from_their_slot_to_their_answer() -> None:

@@ -110,7 +110,7 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         "warnings": ["«vip клиенты» has 5 customers; its members cannot be restored."],
         "customers_affected": 5,
         "requests": 7,
-        "seconds": 0.0,
+        "seconds": pytest.approx(0, abs=0.2),
         "steps": [
             "1. Delete segment «новички» (id 66), 0 customers",
             "2. Create segment «Гости»: Colour: 10599d",
@@ -175,7 +175,7 @@ async def test_a_long_plan_is_shown_shortened_with_the_worst_first(era: str, san
         "and 5 more, none with more customers affected",
     ]
     assert served.writes() == []
-    assert (planned["requests"], planned["seconds"]) == (36, 4.0)
+    assert (planned["requests"], planned["seconds"]) == (36, pytest.approx(4, abs=0.2))
 
 
 async def test_a_plan_that_was_declined_can_be_applied_later_and_only_once(era: str, sandbox: Sandbox) -> None:

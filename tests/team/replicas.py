@@ -63,7 +63,11 @@ class Replica:
         return httpx2.get(f"{self.operator}{path}", timeout=SECONDS)
 
     def is_ready(self) -> bool:
-        return self.get("/readyz").status_code == 200
+        """As whoever watches it sees it: what is ending may let go of its socket before it answers."""
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
 
     def wait_until(self, ready: bool) -> None:
         end = time.monotonic() + SECONDS
