@@ -70,7 +70,7 @@ async def _round(amo: str, token: str, replica: str, process: Any, headers: dict
         before = len([at for at in await _writes(control, amo, 0) if at <= killed])
         after = await _writes(control, amo, before + 1)
         await _writes(control, amo, len(changes))
-        return after[before] - killed
+    return after[before] - killed
 
 
 async def _apply(replica: str, headers: dict[str, str], changes: list[dict[str, Any]]) -> None:
