@@ -1,6 +1,7 @@
 """What the tests share: a sandbox on a real port, and a real MCP client on the real server, in both protocol eras."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -355,3 +356,14 @@ def resource_text(result: ReadResourceResult) -> str:
 def served_url(sandbox: Sandbox) -> Iterator[str]:
     with running(sandbox) as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Commands send logs to the terminal's stderr; afterwards they go where they went before."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)

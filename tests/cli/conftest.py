@@ -1,6 +1,5 @@
 """A terminal and an account for the commands: a sandbox on a real port, and a machine without a keychain."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,17 +34,6 @@ def _no_keychain() -> Iterator[None]:
     keyring.set_keyring(NO_KEYCHAIN())
     yield
     keyring.set_keyring(before)
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """Commands send logs to the terminal's stderr; afterwards they go where they went before."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture
