@@ -7,6 +7,7 @@ written over. While it cannot be used, each process sends very few requests by i
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -104,6 +105,8 @@ class SharedRateLimiter(SlotRateLimiter):
             make_private(self._file.parent)
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("it is no file, and keeps nothing")
             if not lock_descriptor(descriptor, blocking=False):
                 raise BlockingIOError
             content = file.read(_MAX_BYTES)

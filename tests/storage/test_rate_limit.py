@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import resource
 import shutil
 import sqlite3
@@ -494,7 +495,7 @@ def empty_table(file: Path, seconds: float) -> None:
 
 
 class TestLostFile:
-    @pytest.mark.parametrize("unusable", ["no folder", "a folder"])
+    @pytest.mark.parametrize("unusable", ["no folder", "a folder", "a pipe", os.devnull])
     @pytest.mark.requirement("LIMIT-3")
     async def test_a_file_that_cannot_be_made_leaves_two_requests_a_second_to_each_process(
         self, unusable: str, machine: Machine, caplog: pytest.LogCaptureFixture
@@ -502,8 +503,12 @@ class TestLostFile:
         if unusable == "no folder":
             machine.file.touch()
             machine.file /= machine.file.name
-        else:
+        elif unusable == "a folder":
             machine.file.mkdir()
+        elif unusable == "a pipe":
+            os.mkfifo(machine.file)
+        else:
+            machine.file.symlink_to(unusable)
         limiters = [machine.open(7), machine.open(7)]
         for limiter in limiters:
             machine.restart()
