@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from amo_mcp.amocrm.errors import OtherAccount
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
@@ -16,7 +17,14 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.run import Run
-from amo_mcp.changes.snapshot import Snapshot, TargetChanged, check_definitions, drift, read_targets
+from amo_mcp.changes.snapshot import (
+    Snapshot,
+    TargetChanged,
+    check_definitions,
+    drift,
+    is_of_another_account,
+    read_targets,
+)
 from amo_mcp.changes.steps import Create, Step, exceeds_limit
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import message
@@ -86,6 +94,8 @@ class Executor(Means):
             yield Run(self, lease, [*lease.record.steps], Snapshot({}), -math.inf)
 
     def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
+        if is_of_another_account(change.steps, snapshot):
+            raise OtherAccount
         if differences := drift(change.steps, snapshot, zone=self.zone):
             raise TargetChanged(differences)
         check_definitions(change.fields, snapshot.fields)

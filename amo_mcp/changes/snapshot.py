@@ -167,6 +167,13 @@ def drift(
     return [replace(difference, zone=zone) for difference in (*found, *places.values()) if difference is not None]
 
 
+def is_of_another_account(steps: Iterable[Step], snapshot: Snapshot) -> bool:
+    """Whether a target is another account's than the one that a person was shown: both may have entities of one id."""
+    pairs = [(step.before, snapshot.target(step)) for step in steps if isinstance(step, Update | Delete)]
+    ids = [(shown.account_id, now.account_id) for shown, now in pairs if now is not None]
+    return any(one != other and None not in (one, other) for one, other in ids)
+
+
 def _places(step: Step) -> Sequence[Entity]:
     return step.places if isinstance(step, Move) else ()
 

@@ -1,6 +1,9 @@
 """Another account comes to answer behind the address: nothing is written into it, and nothing it says is believed."""
 
+from typing import Any
+
 import pytest
+from mcp_types import ElicitResult
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer, error
@@ -34,6 +37,25 @@ async def test_nothing_is_written_into_another_account_and_the_next_change_is_ma
         assert sandbox.account.segments[51]["name"] == "Лучшие"
         answer(await client.call_tool("update_segment", {"segment_id": 51, "name": "Иные"}))
         assert sandbox.account.segments[51]["name"] == "Иные"
+
+
+@pytest.mark.requirement("CONFIRM-11")
+async def test_a_yes_is_for_the_account_that_was_shown_though_the_server_knows_of_the_other_one_by_then(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    async with serve(sandbox) as served, served.client(era, Person()) as other:
+
+        async def say_yes(_: Any, __: Any) -> ElicitResult:
+            swap(sandbox)
+            error(await other.call_tool("update_segment", {"segment_id": 54, "name": "Иные"}))
+            answer(await other.call_tool("update_segment", {"segment_id": 54, "name": "Иные"}))
+            return ElicitResult(action="accept", content={"confirm": True})
+
+        answer(await other.call_tool("update_segment", {"segment_id": 57, "name": "Постоянные"}))
+        async with served.client(era, say_yes) as client:
+            failure = error(await client.call_tool("delete_segment", {"segment_id": 51}))
+    assert (failure["code"], failure["message"]) == ("target_changed", f"{ANOTHER} {NOTHING}")
+    assert 51 in sandbox.account.segments
 
 
 async def test_nothing_is_created_in_another_account_that_has_nothing(era: str, sandbox: Sandbox, serve: Serve) -> None:
