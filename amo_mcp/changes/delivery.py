@@ -20,6 +20,9 @@ from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Upda
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
+_AS_BEFORE = "answered with what was there before"
+_FIELDS = "custom_fields_values"
+
 
 class Indeterminate(AmoError):
     """What is there now fits neither a write that was made nor one that was not."""
@@ -87,9 +90,9 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
         case Create():
             return await _create_statuses(client, [step for step in steps if isinstance(step, Create)])
         case Update(before=Segment() as before, patch=SegmentPatch() as patch) as step:
-            return [step.done(await client.update_segment(before.id, patch))]
+            return [step.done(_changed(await client.update_segment(before.id, patch), step))]
         case Update(before=Status() as before, patch=StatusPatch() as patch) as step:
-            return [step.done(await client.update_status(before.id, patch))]
+            return [step.done(_changed(await client.update_status(before.id, patch), step))]
         case Update() as step:
             raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
         case Delete(before=before) as step:
@@ -118,8 +121,22 @@ async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[S
 def _new_only(created: Sequence[_EntityT], step: Create) -> Sequence[_EntityT]:
     """What was created; an answer about what was there before does not say what was done."""
     if {entity.id for entity in created} & {*step.existing_ids}:
-        raise OutcomeUnknown("answered with what was there before")
+        raise OutcomeUnknown(_AS_BEFORE)
     return created
+
+
+def _changed(answered: _EntityT, step: Update) -> _EntityT:
+    """What an update was answered with; where a setting is as it was before, that does not say what was done.
+
+    A setting may have become something else than was sent: the account may trim a name. Positions prove nothing.
+    """
+    patch = step.patch.to_payload()
+    fields = patch.pop(_FIELDS, [])
+    telling = {name for name in patch if name != "sort" and not _has(step.before, {name: patch[name]})}
+    telling |= {_FIELDS} if not _fit(step.before, fields) else set()
+    if not telling <= {*differing_settings(step.before, answered)}:
+        raise OutcomeUnknown(_AS_BEFORE, settled=True)
+    return answered
 
 
 def was_read_back(status: Status) -> bool:
@@ -174,9 +191,16 @@ def _created(listed: Sequence[Entity], steps: Sequence[Create], others: Others) 
     named = {entity.name: entity for entity in new}
     if len(named) != len(new) or named.keys() != wanted or len(steps) != len(new):
         raise Indeterminate
-    if any(step.draft.color not in (None, named[step.name].color) for step in steps):
+    if not all(_is_as_drafted(named[step.name], step) for step in steps):
         raise Indeterminate
     return [step.done(named[step.name]) for step in steps]
+
+
+def _is_as_drafted(made: Entity, step: Create) -> bool:
+    """Whether an entity has everything that its creation sent, as far as the account keeps it as it is sent."""
+    sent = step.draft.to_payload()
+    kept = {name: setting for name, setting in sent.items() if name in ("color", "available_products_price_types")}
+    return _has(made, kept) and _fit(made, sent.get(_FIELDS, []))
 
 
 def _became(now: Entity, step: Update) -> bool:
@@ -186,7 +210,7 @@ def _became(now: Entity, step: Update) -> bool:
         Indeterminate: the entity is neither as it was nor as it was to become.
     """
     patch = step.patch.to_payload()
-    fields = patch.pop("custom_fields_values", [])
+    fields = patch.pop(_FIELDS, [])
     position = patch.pop("sort", None)
     telling = {name: value for name, value in patch.items() if value != getattr(step.before, name)}
     if (telling or fields) and _has(now, patch) and _fit(now, fields):

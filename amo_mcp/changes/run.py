@@ -35,7 +35,7 @@ from amo_mcp.changes.snapshot import (
     read_snapshot,
     read_targets,
 )
-from amo_mcp.changes.steps import Create, Delete, Entity, Step
+from amo_mcp.changes.steps import Create, Entity, Step
 
 logger = logging.getLogger(__name__)
 
@@ -233,14 +233,12 @@ class Run:
         return await with_members(self.means.client, as_pending(batch, self.snapshot, self.steps))
 
     async def _check_again(self, batch: Sequence[Step]) -> None:
-        """Compare a batch that is about to be sent again: a deletion always, else once its picture has grown old.
+        """Compare a batch that is about to be sent again: somebody may have worked on what the lost attempt left.
 
         Raises:
             TargetChanged: somebody changed a target while the server waited.
             AmoError: the account cannot be read.
         """
-        if not isinstance(batch[0], Delete) and self.means.clock() - self.read_at <= MAX_SNAPSHOT_AGE:
-            return
         snapshot = await read_targets(self.means.client, batch)
         if differences := drift(batch, snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)

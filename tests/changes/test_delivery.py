@@ -102,6 +102,26 @@ async def test_a_creation_is_found_by_what_is_new_and_of_its_name_and_colour(
     assert await verified(Account(*now), step) == expected
 
 
+@pytest.mark.parametrize(
+    "lacking", [{"custom_fields_values": FIELDS}, {"available_products_price_types": [5, 7]}], ids=["prices", "fields"]
+)
+async def test_a_new_entity_without_the_fields_or_the_price_fields_that_were_sent_may_be_somebody_elses(
+    lacking: dict[str, Any],
+) -> None:
+    draft = SegmentDraft(
+        name="Новые",
+        custom_fields_values=[{"field_id": 1, "values": [{"value": "15"}]}],
+        available_products_price_types=[5, 7],
+    )
+    step = Create(draft, (51,))
+    theirs = Segment.model_validate({"id": 96, "name": "Новые", **lacking})
+    assert await verified(Account(VIP, theirs), step) == "indeterminate"
+    ours = Segment.model_validate(
+        {"id": 96, "name": "Новые", "custom_fields_values": FIELDS, "available_products_price_types": [7, 5]}
+    )
+    assert await verified(Account(VIP, ours), step) == done(step, after=[ours])
+
+
 async def test_a_creation_may_have_made_what_cannot_be_read() -> None:
     account = Account(VIP)
     account.unreadable = (96,)

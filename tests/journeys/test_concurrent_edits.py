@@ -130,13 +130,16 @@ async def test_updates_that_follow_each_other_within_two_seconds_stand_on_one_re
 
 
 @pytest.mark.requirement("CONFIRM-11", "PLAN-5")
-@pytest.mark.parametrize("fault", [Fault("PATCH", retry_after=1), Fault("PATCH", status=503)])
+@pytest.mark.parametrize("seconds", [0.0, SLOW])
+@pytest.mark.parametrize(
+    "fault", [Fault("PATCH", retry_after=1), Fault("PATCH", status=503), Fault("PATCH", status=503, after_effect=True)]
+)
 async def test_a_segment_that_a_colleague_renames_before_a_write_is_sent_again_is_not_overwritten(
-    era: str, fault: Fault, sandbox: Sandbox
+    era: str, fault: Fault, seconds: float, sandbox: Sandbox
 ) -> None:
     colleague = Colleague(sandbox)
     colleague.edits(1, 66, name="Чужое")
-    async with shared(sandbox, era, colleague, seconds=SLOW) as (served, client):
+    async with shared(sandbox, era, colleague, seconds=seconds) as (served, client):
         sandbox.faults.add(fault)
         failure = error(await client.call_tool("update_segment", {"segment_id": 66, "name": "Первые"}))
         listed = await newest(client)

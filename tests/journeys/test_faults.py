@@ -392,6 +392,37 @@ async def test_a_status_that_only_others_moved_is_not_reported_as_moved(bench: B
     assert claim_of(answered) == "outcome_unknown"
 
 
+UNTOUCHED = [
+    ("update_segment", {"segment_id": 57, "name": "Новое имя"}),
+    ("update_segment", {"segment_id": 57, "name": "Новое имя", "color": "ae003f"}),
+    (
+        "update_segment",
+        {"segment_id": 57, "custom_fields_values": [{"field_id": 272439, "values": [{"value": "А"}]}]},
+    ),
+    ("update_segment", {"segment_id": 57, "available_products_price_types": [288891]}),
+    ("update_status", {"status_id": 4740013, "name": "Новое имя", "sort": 2}),
+]
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize(("tool", "arguments"), UNTOUCHED)
+async def test_an_answer_that_shows_an_entity_as_it_was_is_not_taken_for_a_change(
+    bench: Bench, tool: str, arguments: dict[str, Any], after_effect: bool
+) -> None:
+    call = replace(next(call for call in CONFIRMED if call.tool == tool), arguments=arguments)
+    sandbox = bench.reset(call.mode)
+    entities = sandbox.account.statuses if tool == "update_status" else sandbox.account.segments
+    entity_id = next(iter(arguments.values()))
+    before = deepcopy(entities[entity_id])
+    fault = Fault("PATCH", body=json.dumps(before), after_effect=after_effect)
+    answered = await bench.call(call, partial(sandbox.faults.add, fault))
+    assert claim_of(answered) == ("done" if after_effect else "unavailable")
+    assert (entities[entity_id] != before) == after_effect
+    if after_effect:
+        assert answered["after"]["id"] == entity_id
+        assert answered["before"] != answered["after"]
+
+
 @pytest.mark.parametrize("call", CREATES, ids=str)
 async def test_an_answer_about_an_older_entity_is_not_taken_for_a_creation(bench: Bench, call: ToolCall) -> None:
     old = {"id": 54, "name": "vip клиенты ", "color": "b118c8"}
