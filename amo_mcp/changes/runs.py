@@ -5,8 +5,8 @@ whichever process it comes to, and reads from the journal how far it is.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -66,6 +66,8 @@ class Runs:
         self._stop = stop
         self._watch_seconds = watch_seconds
         self._news = anyio.Event()
+        self._under_way = 0
+        self._at_rest = anyio.Event()
         self._group: TaskGroup
         events.subscribe(self._on_change)
 
@@ -82,6 +84,12 @@ class Runs:
         """
         begun: str = await self._group.start(self._run, executor.begin(tool, change, asked))
         return begun
+
+    async def at_rest(self) -> None:
+        """Wait until this process carries nothing on: after a stop that is soon, and the rest is free for others."""
+        while self._under_way:
+            self._at_rest = anyio.Event()
+            await self._at_rest.wait()
 
     async def find(self, owner: str, **by: str | None) -> RunState | None:
         """See `RunStore.find`."""
@@ -133,6 +141,10 @@ class Runs:
     async def _run(
         self, begun: AbstractAsyncContextManager[Run], *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
     ) -> None:
+        with self._counted():
+            await self._carry_on(begun, task_status)
+
+    async def _carry_on(self, begun: AbstractAsyncContextManager[Run], task_status: TaskStatus[str]) -> None:
         async with begun as run:
             # From now on nobody listens but those who watch.
             run.means = replace(run.means, client=run.means.client.reporting(None), report=None)
@@ -144,6 +156,15 @@ class Runs:
                 return
         if isinstance(execution.failure, LeaseLost):
             logger.warning("The run %s was taken over by another process", run.lease.id)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._at_rest.set()
 
     async def _take_over(self) -> None:
         with self._stop.interruptible():

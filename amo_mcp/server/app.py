@@ -149,6 +149,11 @@ class AmoServer(McpServer):
         if "handlers" in vars(self):
             self.handlers.account.stop.request(seconds)
 
+    @override
+    async def at_rest(self) -> None:
+        if "handlers" in vars(self) and (runs := self.handlers.account.runs) is not None:
+            await runs.at_rest()
+
     async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         self.tools_listed.set()
         tools = [entry.listed for entry in self._tools.values() if not (self._read_only and entry.writes)]

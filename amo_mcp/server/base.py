@@ -16,3 +16,6 @@ class McpServer(Server[Any], ABC):
         Every `subscriptions/listen` stream ends with its result, open dialogs expire, and changes stop between two
         steps. What was sent to amoCRM has so many seconds to be answered.
         """
+
+    async def at_rest(self) -> None:
+        """Wait until nothing is under way that outlives its call; once told to end, that is soon."""

@@ -97,10 +97,11 @@ class HttpApp:
         self._server.stop(LAST_WRITE_SECONDS)
 
     async def all_answered(self) -> None:
-        """Wait until no call is under way; streams on which clients only listen are not waited for."""
+        """Wait until no call is under way, nor what outlives one; clients that only listen are not waited for."""
         while self._calls:
             self._answered = anyio.Event()
             await self._answered.wait()
+        await self._server.at_rest()
 
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""

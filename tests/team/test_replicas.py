@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.subscriptions import ResourceUpdated, SubscriptionLost
+from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, InputRequiredResult, InputResponses
 from pydantic import SecretStr
 
@@ -273,3 +274,33 @@ class TestBeginningAndEnding:
                 replica.post(INITIALIZE, token)
             assert listed.result().json()["result"]["structuredContent"]["total"] > 0
         assert replica.process.wait(SECONDS) == 0
+
+    @pytest.mark.requirement("TEAM-6")
+    async def test_a_replica_that_ends_in_the_middle_of_a_plan_leaves_the_rest_to_another_one_at_once(
+        self, team: Team, two: list[Replica]
+    ) -> None:
+        token = team.token("Анна", "approver")
+        ids = (51, 54, 57, 60)
+        changes = [{"action": "update", "kind": "segment", "id": one, "name": f"Новое {one}"} for one in ids]
+        team.sandbox.faults.add(Fault(method="PATCH", delay=0.5, times=0))
+        async with (
+            two[0].client(NEW, token, Person()) as first,
+            two[1].client(NEW, token, Person()) as second,
+            anyio.create_task_group() as group,
+        ):
+            plan = {"plan_id": answer(await first.call_tool("plan_changes", {"changes": changes}))["plan_id"]}
+
+            async def apply() -> None:
+                with suppress(MCPError, httpx2.HTTPError):
+                    await first.call_tool("apply_plan", plan)
+
+            group.start_soon(apply)
+            await anyio.to_thread.run_sync(wait_for, team.writes)
+            two[0].process.terminate()
+            ended = time.monotonic()
+            # The lease is of thirty seconds: whoever waited for its end would be late.
+            applied = answer(await second.call_tool("apply_plan", plan))
+            assert (applied["status"], len(applied["done"])) == ("done", 4)
+            assert time.monotonic() - ended < 20
+        assert two[0].process.wait(SECONDS) == 0
+        assert [int(write.rpartition("/")[2]) for write in team.writes()] == [*ids]
