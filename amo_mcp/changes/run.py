@@ -82,7 +82,7 @@ class Run:
                         await self._batch(span)
                         await anyio.lowlevel.checkpoint()
                         await self.means.report_step(span.stop, self.steps)
-            if going_on.cancel_called and any(step.outcome == "planned" for step in self.steps):
+            if going_on.cancel_called and any(step.outcome in ("planned", "pending") for step in self.steps):
                 failure = Stopped()
         except (AmoError, TargetChanged, JournalUnusable, LeaseLost, Stopped, NobodyMoved) as error:
             failure = error

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.zones import Zone
 from amo_mcp.changes.events import ChangeEvent, ChangeEvents
-from amo_mcp.changes.execution import CreatedTwice, Execution, Failed
+from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, Stopped
 from amo_mcp.changes.executor import Executor, concluded
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Asked, Lease, LeaseLost, RunState, RunStore
@@ -213,7 +213,10 @@ def failure_of(state: RunState, zone: Zone) -> Failed | None:
     """Why a run stopped, or is not what it seemed when it ended."""
     if state.reason is not None:
         return reason_from_record(state.reason, zone)
-    return CreatedTwice() if any(step.outcome == "unknown" for step in state.record.steps) else None
+    outcomes = {step.outcome for step in state.record.steps}
+    if "unknown" in outcomes:
+        return CreatedTwice()
+    return None if outcomes <= {"done", "undone"} else Stopped()
 
 
 async def _report(state: RunState, done: int, report: Report | None) -> None:

@@ -162,6 +162,26 @@ async def test_an_account_that_cannot_be_read_at_the_taking_over_ends_the_run_wi
     assert unsettled.record.id == lease.id
 
 
+@pytest.mark.requirement("RUN-3")
+async def test_a_run_whose_server_stops_while_it_looks_up_the_last_step_is_free_and_is_not_told_as_done(
+    dead: Replica, one: Replica, open_replica: Open, sandbox: Sandbox
+) -> None:
+    lease = await dead.die_before_sending(await dead.plan((await dead.steps())[:1]))
+    claimed: Lease | None = None
+    stopping: Replica = await open_replica(
+        app=Interruption(sandbox.app, on_request=lambda: stopping.account.stop.request(60) if claimed else None)
+    )
+    executor = await stopping.account.executor()
+    claimed = await stopping.store.claim()
+    assert claimed is not None
+    async with executor.take_over(claimed) as run:
+        execution = await run.carry_on()
+    assert isinstance(execution.failure, Stopped)
+    assert await one.outcomes(lease) == ("running", ["pending"])
+    assert (await taken_over(one)).failure is None
+    assert await one.outcomes(lease) == ("done", ["done"])
+
+
 @pytest.mark.requirement("RUN-2")
 async def test_a_run_that_somebody_asked_to_stop_stops_before_its_next_step(
     dead: Replica, one: Replica, sandbox: Sandbox

@@ -8,7 +8,8 @@ import anyio.lowlevel
 import pytest
 
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable
-from amo_mcp.changes.leases import Lease, RunState
+from amo_mcp.changes.leases import Asked, Lease, RunState
+from amo_mcp.changes.pending import PendingChange
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.postgres.database import Database
@@ -205,6 +206,24 @@ async def test_a_run_that_fails_unexpectedly_ends_interrupted_and_nobody_takes_i
         assert await other.store.claim() is None
     assert await other.outcomes(change_id) == ("interrupted", ["pending", "planned", "planned"])
     assert f"The run {change_id} failed unexpectedly: ZeroDivisionError" in caplog.messages
+
+
+async def test_a_run_that_ended_without_a_reason_and_has_steps_left_is_not_told_as_done(
+    serving: Open, database: Database
+) -> None:
+    async with serving() as one, one.served().client(ERA, Person()) as client:
+        plan_id = await planned(client)
+        plan = PendingChange(tuple(step.with_outcome("planned") for step in await one.steps()), plan_id=plan_id)
+        [(owner,)] = await database.fetch("SELECT owner FROM plans")
+        lease = await one.account.journal.begin("apply_plan", plan, Asked(owner))
+        await one.account.journal.note(lease, {0: plan.steps[0].with_outcome("done")}, "interrupted")
+        told = answer(await client.call_tool("apply_plan", {"plan_id": plan_id}))
+    assert (told["status"], told["reason"], len(told["done"]), len(told["not_done"])) == (
+        "stopped",
+        "unavailable",
+        1,
+        2,
+    )
 
 
 async def test_a_run_that_is_in_no_journal_cannot_be_watched(serving: Open) -> None:
