@@ -1,10 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test replicas check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
+.PHONY: demo team-demo test replicas check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
+
+team-demo: .venv/catalogues ## two replicas of a team's server here, and one killed in the middle of a plan
+	@$(BIN)/python -m scripts.team_demo
 
 test: .venv/catalogues ## install everything and pass the tests
 	@$(BIN)/python -m coverage erase
