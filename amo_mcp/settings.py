@@ -4,7 +4,6 @@ An empty variable is an unset one. No message contains the value of a variable: 
 """
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from typing_extensions import override
 
 from amo_mcp import network
+from amo_mcp.addresses import LABEL, allowed_base_url, is_loopback
 from amo_mcp.language import SOURCE, Language, known_language
 from amo_mcp.paths import StateDir
 
@@ -25,15 +25,8 @@ MAX_RATE_LIMIT = 50
 MAX_TIMEOUT = 600
 """Seconds that an operator can have a request take."""
 
-_VENDOR_DOMAINS = (".amocrm.ru", ".amocrm.com", ".kommo.com")
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_ADDRESS = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:(?P<port>[0-9]{{1,5}}))?/?",
-    re.IGNORECASE | re.ASCII,
-)
-_SUBDOMAIN = re.compile(rf"\A{_LABEL}(\.amocrm\.ru|\.amocrm\.com|\.kommo\.com)?\Z", re.IGNORECASE | re.ASCII)
+_SUBDOMAIN = re.compile(rf"\A{LABEL}(\.amocrm\.ru|\.amocrm\.com|\.kommo\.com)?\Z", re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_PORTS = range(1, 65536)
 
 _REFERENCE = re.compile(
     r"""
@@ -216,52 +209,9 @@ class LoginSettings(Settings):
         return self.base_url is None or not is_loopback(self.base_url)
 
 
-def allowed_base_url(address: str, allowed_hosts: tuple[str, ...]) -> str:
-    """`address` as a base URL (lower case, no slash at its end), when a token may be sent there.
-
-    Plain http is for loopback only; any other host must be https under the vendor's domains, or be named in
-    `allowed_hosts`.
-
-    Raises:
-        ValueError: it may not.
-    """
-    match = _ADDRESS.fullmatch(address.strip())
-    if not match or not is_address(address.strip()):
-        raise ValueError(
-            "AMO_BASE_URL must be an address such as https://example.amocrm.ru, with nothing after the host"
-        )
-    base_url = address.strip().rstrip("/").lower()
-    host = match["host"].strip("[]").lower()
-    if is_loopback(base_url):
-        return base_url
-    if match["scheme"].lower() != "https":
-        raise ValueError("AMO_BASE_URL must begin with https: plain http is for loopback only")
-    if host not in allowed_hosts and not host.endswith(_VENDOR_DOMAINS):
-        raise ValueError(
-            "AMO_BASE_URL must be under amocrm.ru, amocrm.com or kommo.com, or its host be named in AMO_ALLOWED_HOSTS"
-        )
-    return base_url
-
-
-def is_address(value: str) -> bool:
-    """Whether a value is an address of http or https with nothing after its host and port."""
-    match = _ADDRESS.fullmatch(value)
-    return match is not None and int(match["port"] or 1) in _PORTS
-
-
 def is_reference(value: str) -> bool:
     """Whether a value is a reference that a client or a shell has not replaced by what it stands for."""
     return _REFERENCE.fullmatch(value.strip()) is not None
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether a base URL is on this machine."""
-    match = _ADDRESS.fullmatch(base_url)
-    host = match["host"].strip("[]").lower() if match else ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 _EXPECTED = {

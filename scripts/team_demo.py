@@ -4,7 +4,6 @@ PostgreSQL, the sandbox and two replicas are started, and ended with the demo. T
 own: a viewer, who is refused, and an approver, whose plan is begun by one replica and finished by the other.
 """
 
-import itertools
 import os
 import subprocess
 import sys
@@ -157,11 +156,10 @@ def _operator(*arguments: str, **environment: str) -> str:
 
 async def _written(sandbox: Sandbox, count: int) -> int:
     """How many writes reached amoCRM, once there are so many."""
-    for _ in itertools.count():
+    while True:
         if (written := _writes(sandbox)) >= count:
             return written
         await anyio.sleep(0.02)
-    raise AssertionError
 
 
 def _writes(sandbox: Sandbox) -> int:

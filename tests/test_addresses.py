@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amo_mcp.settings import Settings, allowed_base_url, is_loopback, load_settings
+from amo_mcp.addresses import allowed_base_url, is_loopback
+from amo_mcp.settings import Settings, load_settings
 
 
 def test_an_address_is_allowed_by_the_hosts_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

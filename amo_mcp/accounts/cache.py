@@ -12,7 +12,8 @@ import anyio
 
 from amo_mcp.accounts import FRESH_SECONDS
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import Account, CustomField, Listing, Segment, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Account, CustomField, Segment, Status
 from amo_mcp.changes.events import ChangeEvent
 
 _T = TypeVar("_T")

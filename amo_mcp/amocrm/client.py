@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from amo_mcp.amocrm import reading
 from amo_mcp.amocrm.errors import AmoError, ModeDisabled, NotFound, OtherAccount, Rejected
 from amo_mcp.amocrm.inputs import CustomerPatch, SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import (
     Account,
     ApiEntity,
@@ -21,7 +22,6 @@ from amo_mcp.amocrm.models import (
     Customer,
     CustomField,
     DatetimeSettings,
-    Listing,
     Segment,
     Status,
     User,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import Customer, Listing
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Customer
 from amo_mcp.amocrm.reading import PAGE_SIZE
 
 MAX_PAGES = 20

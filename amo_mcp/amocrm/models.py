@@ -3,11 +3,10 @@
 Reading is tolerant: unknown keys are kept, `null` and `[]` mean the same, any colour is a colour.
 """
 
-from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Any, ClassVar, NotRequired, TypeVar
+from typing import Annotated, Any, ClassVar, NotRequired
 
 from pydantic import (
     BaseModel,
@@ -37,8 +36,6 @@ SEGMENT_SETTINGS = frozenset(
     {"id", "name", "color", "custom_fields_values", "available_products_price_types", "created_at"}
 )
 """What a person sets in a segment, and what makes it this one; not its customers, who come and go."""
-
-_T = TypeVar("_T")
 
 
 def _from_unix(value: Any, zone: Zone) -> datetime | None:
@@ -282,23 +279,6 @@ class CreatedStatus(ApiEntity):
     """What creating a status answers: only its id and the echo of `request_id`."""
 
     request_id: str | None = None
-
-
-class Listing(list[_T]):
-    """All entities of a kind that could be read.
-
-    Attributes:
-        unreadable: the ids of those that the account has and that could not be read; None where not even the id could.
-    """
-
-    def __init__(self, readable: Iterable[_T] = (), unreadable: Iterable[int | None] = ()) -> None:
-        super().__init__(readable)
-        self.unreadable = tuple(unreadable)
-
-    @property
-    def size(self) -> int:
-        """How many the account has, whether they could be read or not."""
-        return len(self) + len(self.unreadable)
 
 
 def comparable(entity: Segment | Status) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from amo_mcp.amocrm.errors import NotFound, OutcomeUnknown, Problem, Unavailable
-from amo_mcp.amocrm.models import ApiEntity, Listing
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import ApiEntity
 
 PAGE_SIZE = 250
 """Entities on one page; the API clamps a larger `limit` to this silently."""

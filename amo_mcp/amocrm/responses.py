@@ -94,6 +94,11 @@ def error_of(method: str, response: Response, token: SecretStr, hint: str) -> Am
             return _no_answer(method, response)
 
 
+def may_have_moved(response: Response) -> bool:
+    """Whether this is how the old address of a renamed account may answer."""
+    return response.is_redirect or is_foreign_404(response) or response.status == HTTPStatus.UNAUTHORIZED
+
+
 def is_foreign_404(response: Response) -> bool:
     """Whether it is a 404 of something in front of the API, which sends a problem document with each of its own."""
     if response.status != HTTPStatus.NOT_FOUND:

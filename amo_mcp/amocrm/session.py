@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
 from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
-from amo_mcp.amocrm.responses import data_of, error_of, is_foreign_404
+from amo_mcp.amocrm.responses import data_of, error_of, may_have_moved
 from amo_mcp.amocrm.round_trip import RoundTrip
 from amo_mcp.amocrm.tokens import TokenSource
 from amo_mcp.language import message
@@ -195,7 +195,7 @@ class Session:
 
     async def _data(self, request: _Request) -> Any:
         exchanged = await self._exchange_signed_in(request)
-        if _may_have_moved(exchanged.response):
+        if may_have_moved(exchanged.response):
             relocated = await self._tokens.relocated_to(exchanged.base_url)
             if relocated is not None:
                 self.base_url = relocated
@@ -267,11 +267,6 @@ class Session:
             before_sleep=report_wait,
             reraise=True,
         )
-
-
-def _may_have_moved(response: Response) -> bool:
-    """Whether this is how the old address of a renamed account may answer."""
-    return response.is_redirect or is_foreign_404(response) or response.status == HTTPStatus.UNAUTHORIZED
 
 
 async def _check_before_retry(request: _Request) -> None:

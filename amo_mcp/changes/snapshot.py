@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
-from amo_mcp.amocrm.models import Customer, CustomField, Listing, Segment, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Customer, CustomField, Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import Difference, differing_settings
 from amo_mcp.changes.positions import Place, Places, is_between, place_in, places_of

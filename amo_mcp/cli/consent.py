@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.oauth import SignInFailed, consent_page
 from amo_mcp.listen import NotLoopback, listen
-from amo_mcp.settings import InvalidSettings, LoginSettings, Settings, is_loopback
+from amo_mcp.settings import InvalidSettings, LoginSettings, Settings
 
 WAIT_FOR_CONSENT = 600.0
 """Seconds that the person has for the consent page."""

@@ -16,6 +16,7 @@ import click
 from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
+from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.auth import UNLOCK_HINT
 from amo_mcp.amocrm.claims import expiry
 from amo_mcp.amocrm.client import AmoClient
@@ -28,7 +29,7 @@ from amo_mcp.cli.wording import explained
 from amo_mcp.compose import browser
 from amo_mcp.compose.account import open_account, rate_limiter, sign_in_store
 from amo_mcp.logs import log_to_stderr
-from amo_mcp.settings import InvalidSettings, ServingSettings, Settings, is_loopback, load_settings
+from amo_mcp.settings import InvalidSettings, ServingSettings, Settings, load_settings
 from amo_mcp.text import sanitize
 
 TOLERATED_SKEW = 30.0

@@ -5,6 +5,7 @@ from contextlib import aclosing
 import anyio
 import click
 
+from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.oauth import SignInFailed, exchange_code
@@ -12,7 +13,7 @@ from amo_mcp.cli.consent import ask_for_consent, pasted_code
 from amo_mcp.cli.wording import explained, wrong_environment
 from amo_mcp.compose.account import sign_in_store
 from amo_mcp.logs import log_to_stderr
-from amo_mcp.settings import InvalidSettings, LoginSettings, is_loopback, load_settings
+from amo_mcp.settings import InvalidSettings, LoginSettings, load_settings
 
 _REFUSED = {
     400: "Check that AMO_REDIRECT_URI is the redirect address on the integration's card, to the letter; "

@@ -7,13 +7,14 @@ from pydantic import SecretStr
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.profile import AccountProfile
+from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.credentials import CredentialStore
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
-from amo_mcp.settings import ServingSettings, Settings, is_loopback
+from amo_mcp.settings import ServingSettings, Settings
 from amo_mcp.storage.credentials import credential_store
 from amo_mcp.storage.memory.events import MemoryChangeEvents
 from amo_mcp.storage.rate_limit import SharedRateLimiter

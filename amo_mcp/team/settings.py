@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import NoDecode
 from typing_extensions import override
 
+from amo_mcp.addresses import is_address, is_loopback
 from amo_mcp.keys import InvalidKeys, Keys
-from amo_mcp.settings import Settings, is_address, is_loopback
+from amo_mcp.settings import Settings
 
 MAX_LEASE = 3600
 """Seconds of a lease that an operator can choose."""

@@ -5,7 +5,7 @@ from typing import Any
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.cache import CachedReads
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import Listing
+from amo_mcp.amocrm.listing import Listing
 from amo_mcp.changes.steps import check_mode
 from amo_mcp.language import Message
 from amo_mcp.reorganize.audit import Finding

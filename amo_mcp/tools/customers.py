@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.inputs import EMPTY_IS_NONE, LAX, ZERO_IS_NONE, EntityId, Text
 from amo_mcp.amocrm.limits import MAX_SEGMENTS
+from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.look_through import MAX_PAGES, LookThrough
-from amo_mcp.amocrm.models import Customer, Listing
+from amo_mcp.amocrm.models import Customer
 from amo_mcp.amocrm.reading import PAGE_SIZE
 from amo_mcp.changes.members import Member
 from amo_mcp.changes.moving import read_customers

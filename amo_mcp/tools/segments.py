@@ -21,7 +21,8 @@ from amo_mcp.amocrm.inputs import (
     Text,
 )
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_VALUES, SEGMENT_COLORS
-from amo_mcp.amocrm.models import CustomField, Listing, Segment
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import CustomField, Segment
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures.failure import invalid_arguments

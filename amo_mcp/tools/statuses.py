@@ -6,7 +6,8 @@ from pydantic import Field
 
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
-from amo_mcp.amocrm.models import Listing, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import on_account, read_snapshot

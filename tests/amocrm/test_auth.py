@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from amo_mcp.addresses import allowed_base_url
 from amo_mcp.amocrm.auth import LOGIN_HINT, OAuthTokenSource
 from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 from amo_mcp.amocrm.errors import AmoError, Unauthorized, Unavailable
@@ -25,7 +26,6 @@ from amo_mcp.amocrm.oauth import SignInFailed, consent_page, exchange_code
 from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken, TokenSource
 from amo_mcp.sandbox import Fault, Sandbox
-from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import FileCredentialStore
 from amo_mcp.storage.memory.credentials import MemoryCredentialStore
 from amo_mcp.storage.memory.rate_limit import Unlimited

@@ -9,7 +9,8 @@ import pytest
 from amo_mcp.amocrm.client import AmoClient, CustomerPage
 from amo_mcp.amocrm.errors import ModeDisabled, NotFound, OutcomeUnknown, Problem, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Account, CreatedStatus, Customer, CustomField, Listing, Segment, Status, User
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Account, CreatedStatus, Customer, CustomField, Segment, Status, User
 from amo_mcp.amocrm.ratelimit import OnWait
 from amo_mcp.amocrm.session import NO_HOOKS, Hooks, Session
 from amo_mcp.language import Message

@@ -12,7 +12,8 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound, OutcomeUnknown, Unavailable
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import Listing, Segment, Status, comparable
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Segment, Status, comparable
 from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write, was_read_back
 from amo_mcp.changes.leases import Others
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update

@@ -13,7 +13,8 @@ import pytest
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import Rejected
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
-from amo_mcp.amocrm.models import Listing, Segment
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.executor import Executor
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Step, Update

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.models import CustomField, Listing, Segment, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.models import Listing, Segment
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Segment
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.server.completions import complete
 from amo_mcp.storage.memory.events import MemoryChangeEvents

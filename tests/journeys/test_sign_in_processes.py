@@ -14,6 +14,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from pydantic import SecretStr
 
+from amo_mcp.addresses import allowed_base_url
 from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.credentials import Credentials
 from amo_mcp.amocrm.errors import Unauthorized
@@ -21,7 +22,6 @@ from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.paths import StateDir
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.credentials import credential_store
 from tests.cli.machine import sign_in_to
 from tests.conftest import answer, error

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.profile import AccountProfile
+from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.changes.runs import Runs
-from amo_mcp.settings import is_loopback
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.events import PostgresChangeEvents
 from amo_mcp.storage.postgres.journal import PostgresJournal

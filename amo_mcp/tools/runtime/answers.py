@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.errors import AmoError
-from amo_mcp.amocrm.models import Listing, Segment, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.differences import described
 from amo_mcp.changes.execution import CreatedTwice, Execution
 from amo_mcp.changes.journal import JournalUnusable

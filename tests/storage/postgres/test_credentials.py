@@ -12,13 +12,13 @@ import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
 
+from amo_mcp.addresses import allowed_base_url
 from amo_mcp.amocrm.auth import OAuthTokenSource
 from amo_mcp.amocrm.errors import Unavailable
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.keys import Keys, new_key
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.serving import running
-from amo_mcp.settings import allowed_base_url
 from amo_mcp.storage.postgres.credentials import PostgresCredentialStore, reencrypt
 from amo_mcp.storage.postgres.database import Database
 from tests.cli.machine import sign_in_to
