@@ -19,6 +19,7 @@ from amo_mcp.changes.journal import Journal
 from amo_mcp.changes.plan import PlanStore
 from amo_mcp.changes.turns import Turns
 from amo_mcp.sandbox import Sandbox
+from tests.bodies import receiving, whole_body
 from tests.conftest import Person, Served, served_on, session_at
 from tests.journeys.mortal import KillSwitch, MortalJournal
 from tests.storage.backends import open_memory, open_sqlite
@@ -57,14 +58,14 @@ class MortalWire:
             self.switch.check()
             await self.app(scope, receive, send)
             return
-        body = await _body(receive)
-        self.switch.reach(lambda: self.app(scope, _receiving(body), _to_nobody))
+        body = await whole_body(receive)
+        self.switch.reach(lambda: self.app(scope, receiving(body), _to_nobody))
         response: list[Message] = []
 
         async def keep(message: Message) -> None:
             response.append(message)
 
-        await self.app(scope, _receiving(body), keep)
+        await self.app(scope, receiving(body), keep)
         self.switch.reach()
         for message in response:
             await send(message)
@@ -244,24 +245,6 @@ def differences(before: dict[int, Json], now: dict[int, Json]) -> set[tuple[str,
             if compared(before[entity_id]) != compared(now[entity_id])
         ),
     }
-
-
-async def _body(receive: Receive) -> bytes:
-    """The whole body of a request."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-    return body
-
-
-def _receiving(body: bytes) -> Receive:
-    """A body, as something that can be received at any time."""
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
 
 
 async def _to_nobody(_: Message) -> None:

@@ -13,6 +13,7 @@ import anyio
 from starlette.types import Message, Receive, Scope, Send
 
 from amo_mcp.sandbox import Sandbox
+from tests.bodies import receiving, whole_body
 
 Point = Literal["reading", "pending", "effect", "answer"]
 """Where a replica is struck: while it reads the account before a step; when the request of a step that is recorded as
@@ -70,7 +71,7 @@ class World:
             return
         if process and self.strike(process, "pending") == "kill":
             return await _gone(receive)
-        body = await _body(receive)
+        body = await whole_body(receive)
         response: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -78,7 +79,7 @@ class World:
 
         async with self._one_at_a_time:
             before = self._state()
-            await self._app(scope, _receiving(body), keep)
+            await self._app(scope, receiving(body), keep)
             changed = self._state() != before
         parsed = json.loads(body) if body else None
         self.effects.append(Effect(time.monotonic(), scope["method"], scope["path"], parsed, changed))
@@ -119,18 +120,3 @@ async def _gone(receive: Receive) -> None:
     """Nobody is there any more; wait until the server has noticed."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-    return body
-
-
-def _receiving(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
