@@ -1,8 +1,8 @@
 """Who is signed in in a browser: for the pages of a team's server.
 
-A page is a Starlette route in the list of `compose.team.pages.page_routes`, which hands out the `Browsers`. It is served
-behind the same checks as everything else (host, origin, size and seconds of a request), wherever people sign in with
-amoCRM; a database that is away is answered for it. A handler begins so:
+A page is a Starlette route in the list of `compose.team.pages.page_routes`, which hands out the `Browsers`. It is
+served behind the same checks as everything else (host, origin, size and seconds of a request), wherever people sign in
+with amoCRM; a database that is away is answered for it. A handler begins so:
 
     signed_in = await browsers.person(request)
     if signed_in is None:
