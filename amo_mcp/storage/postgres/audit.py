@@ -1,0 +1,79 @@
+"""The audit in the database of the replicas, where it can be written in one transaction with what it tells of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.records import dump, load
+from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Only, Recorded, Touched
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from amo_mcp.storage.postgres.database import Session
+
+_ADD = """
+INSERT INTO audit (at, kind, what, outcome, person, name, client, subject, approved_by, approved_how, touched)
+VALUES (coalesce($1, unix_now()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+_PAGE = """
+SELECT * FROM audit
+WHERE ($1::bigint IS NULL OR number < $1)
+    AND ($2 = '' OR person = $2 OR name = $2 OR approved_by = $2)
+    AND ($3::text IS NULL OR kind = $3)
+    AND ($4::double precision IS NULL OR at >= $4)
+    AND ($5::double precision IS NULL OR at < $5)
+ORDER BY number DESC LIMIT $6
+"""
+
+
+class PostgresAudit(Audit):
+    """The audit of all replicas.
+
+    Args:
+        clock: gives Unix seconds; None for the database's clock.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
+        self._database = database
+        self._clock = clock
+
+    @override
+    async def add(self, entry: Entry) -> None:
+        async with self._database.transaction() as session:
+            await record(session, entry, self._clock and self._clock())
+
+    @override
+    async def page(self, limit: int, before: int | None = None, only: Only = ALL) -> Sequence[Recorded]:
+        limit = min(limit, MAX_PAGE)
+        rows = await self._database.fetch(_PAGE, before, storable(only.who), only.kind, only.since, only.until, limit)
+        return [_recorded(row) for row in rows]
+
+
+async def record(session: "Session", entry: Entry, now: float | None = None) -> None:
+    """Record something in the transaction that does it; without a moment it is the database's own."""
+    by, touched = entry.by, dump([vars(one) for one in entry.touched])
+    texts = entry.kind, entry.what, entry.outcome, by.person, by.name, by.client, entry.subject
+    rest = entry.approved_by, entry.approved_how, touched
+    await session.execute(_ADD, now, *(text and storable(text) for text in (*texts, *rest)))
+
+
+def _recorded(row: "Record") -> Recorded:
+    by = Actor(row["person"], row["name"], row["client"])
+    entry = Entry(
+        kind=row["kind"],
+        what=row["what"],
+        outcome=row["outcome"],
+        by=by,
+        subject=row["subject"],
+        approved_by=row["approved_by"],
+        approved_how=row["approved_how"],
+        touched=load(row["touched"], _touched),
+    )
+    return Recorded(row["number"], row["at"], entry)
+
+
+def _touched(kept: Sequence[Mapping[str, Any]]) -> tuple[Touched, ...]:
+    return tuple(Touched(**one) for one in kept)
