@@ -34,7 +34,7 @@ class Approval:
     """A question that waits.
 
     Attributes:
-        id: the secret that `confirm_change` takes.
+        id: the secret that `confirm_change` takes; empty for who may only see the question.
         channel: how the person is asked; an answer that comes another way is none.
         nonce: a short public name of the question; it makes every question's wording its own.
         tool: the tool that was called.

@@ -6,6 +6,7 @@ says.
 
 from collections.abc import Callable
 from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import override
 
@@ -30,6 +31,9 @@ from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.records import dump, load
 
+if TYPE_CHECKING:
+    from asyncpg import Record
+
 _LOCK = 0x617070726F76616C
 """The key of the advisory lock under which old questions are forgotten: "approval"."""
 
@@ -41,14 +45,32 @@ DELETE FROM approvals WHERE expires <= $1 OR number IN (
 )
 """
 _OPEN = """
-INSERT INTO approvals (digest, nonce, channel, caller, tool, request_digest, change, reader, expires)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO approvals
+    (digest, nonce, channel, caller, tool, request_digest, change, reader, expires, page, asked_by, client)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (nonce) WHERE used_at IS NULL DO NOTHING RETURNING number
 """
 _FIND = "SELECT *, coalesce($2, unix_now()) AS now FROM approvals WHERE digest = $1"
 _USE = """
 UPDATE approvals SET used_at = coalesce($2, unix_now()) WHERE digest = $1 AND used_at IS NULL RETURNING number
 """
+
+
+class OnPage(NamedTuple):
+    """What is kept of a question that is answered on a page of the server.
+
+    Attributes:
+        page: its public name.
+        asked_by: the id of the person who asked.
+        client: the program that they asked with.
+    """
+
+    page: str | None = None
+    asked_by: str | None = None
+    client: str | None = None
+
+
+_ON_NONE = OnPage()
 
 
 class PostgresApprovalStore(ApprovalStore):
@@ -80,6 +102,7 @@ class PostgresApprovalStore(ApprovalStore):
         request_digest: str,
         change: PendingChange,
         reader: Reader = ANYBODY,
+        on_page: OnPage = _ON_NONE,
     ) -> Approval:
         approval_id, who = new_id(), caller.digest
         kept = dump(pending_to_record(change)), dump(reader_to_record(reader))
@@ -90,13 +113,13 @@ class PostgresApprovalStore(ApprovalStore):
             asked, number = (channel, who, tool, request_digest, *kept, now + self.lifetime), None
             while number is None:
                 nonce = new_nonce(())
-                number = await session.fetchval(_OPEN, _digest(approval_id), nonce, *asked)
+                number = await session.fetchval(_OPEN, digest_of(approval_id), nonce, *asked, *on_page)
         expires = now + self.lifetime
         return Approval(approval_id, nonce, channel, caller, tool, request_digest, change, expires, reader)
 
     @override
     async def pending(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
-        row = await self._database.fetchrow(_FIND, _digest(approval_id), self._clock.given)
+        row = await self._database.fetchrow(_FIND, digest_of(approval_id), self._clock.given)
         if row is None:
             raise ConfirmationExpired(NOT_PENDING)
         if row["used_at"] is not None:
@@ -105,9 +128,7 @@ class PostgresApprovalStore(ApprovalStore):
             raise ConfirmationExpired(NOT_PENDING)
         if self._clock.heard(row["now"]) >= row["expires"]:
             raise ConfirmationExpired(TOO_LATE)
-        change, reader = load(row["change"], pending_from_record), load(row["reader"], reader_from_record)
-        asked = row["tool"], row["request_digest"], change, row["expires"], reader
-        return Approval(approval_id, row["nonce"], channel, caller, *asked)
+        return approval_of(row, approval_id, caller)
 
     @override
     async def consume(self, approval_id: str, channel: Channel, caller: Caller) -> Approval:
@@ -122,9 +143,17 @@ class PostgresApprovalStore(ApprovalStore):
 
     async def _use(self, approval: Approval) -> bool:
         """Use a question up; whether it was unused."""
-        used = await self._database.fetchval(_USE, _digest(approval.id), self._clock.given)
+        used = await self._database.fetchval(_USE, digest_of(approval.id), self._clock.given)
         return used is not None
 
 
-def _digest(approval_id: str) -> bytes:
+def approval_of(row: "Record", approval_id: str, caller: Caller) -> Approval:
+    """The approval of a row."""
+    change, reader = load(row["change"], pending_from_record), load(row["reader"], reader_from_record)
+    asked = row["tool"], row["request_digest"], change, row["expires"], reader
+    return Approval(approval_id, row["nonce"], row["channel"], caller, *asked)
+
+
+def digest_of(approval_id: str) -> bytes:
+    """What is kept of the id of an approval."""
     return sha256(approval_id.encode()).digest()
