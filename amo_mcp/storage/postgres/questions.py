@@ -13,10 +13,12 @@ from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.waiting import Answer, Outcome
 from amo_mcp.storage.postgres.approvals import OnPage, PostgresApprovalStore, approval_of, digest_of
+from amo_mcp.storage.postgres.audit import record
 from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
 from amo_mcp.team.approval.questions import MAX_LISTED, Question, QuestionStore, new_page
+from amo_mcp.team.audit import Actor, Entry
 from amo_mcp.team.people import ROLES, Person
 
 if TYPE_CHECKING:
@@ -110,8 +112,13 @@ class PostgresQuestionStore(QuestionStore):
 
     @override
     async def answer(self, question: Question, answer: Answer, by: Person, comment: str) -> bool:
-        said = answer, by.id, storable(comment)
-        return await self._database.fetchval(_ANSWER, self._clock.given, question.page, *said) is not None
+        said, told = (answer, by.id, storable(comment)), Actor(by.id, by.name)
+        entry = Entry(kind="approval", what=answer, by=told, subject=question.page, approved_how="page")
+        async with self._database.transaction() as session:
+            taken = await session.fetchval(_ANSWER, self._clock.given, question.page, *said) is not None
+            if taken:
+                await record(session, entry, self._clock.given)
+        return taken
 
     @override
     async def use_yes(self, question: Question) -> bool:

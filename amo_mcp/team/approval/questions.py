@@ -98,7 +98,7 @@ class QuestionStore(Protocol):
         ...
 
     async def answer(self, question: Question, answer: Answer, by: Person, comment: str) -> bool:
-        """Record an answer; whether that was done: a question that no longer waits is left as it is."""
+        """Record an answer, and that in the audit; whether that was done: what no longer waits is left as it is."""
         ...
 
     async def use_yes(self, question: Question) -> bool:

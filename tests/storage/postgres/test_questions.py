@@ -7,10 +7,12 @@ import pytest
 from pydantic import SecretStr
 
 from amo_mcp.confirmation.errors import ConfirmationExpired
+from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.storage.postgres.questions import PostgresQuestionStore
 from amo_mcp.team.approval.questions import Question
+from amo_mcp.team.audit import Actor, Entry
 from amo_mcp.team.people import Person
 from tests.clock import Clock
 from tests.team.approval.asking import CHANGE, READER, asked_by, known
@@ -79,7 +81,9 @@ async def test_who_asks_the_same_again_goes_on_with_the_same_question(
 
 
 @pytest.mark.requirement("TEAM-31")
-async def test_the_first_answer_is_the_last(questions: PostgresQuestionStore, people: PostgresPeopleStore) -> None:
+async def test_the_first_answer_is_the_last_and_in_the_audit(
+    questions: PostgresQuestionStore, people: PostgresPeopleStore, database: Database
+) -> None:
     anna, boris = await known(people, "Анна"), await known(people, "Борис")
     question = await asked_by(questions, anna)
     assert await questions.answer(question, "no", boris, "VIP is used \0 elsewhere")
@@ -88,6 +92,9 @@ async def test_the_first_answer_is_the_last(questions: PostgresQuestionStore, pe
     assert answered is not None
     assert (answered.answer, answered.answered_by, answered.comment) == ("no", boris, "VIP is used ? elsewhere")
     assert not await questions.use_yes(question)
+    [told] = [entry.entry for entry in await PostgresAudit(database).page(10)]
+    by = Actor(boris.id, "Борис")
+    assert told == Entry(kind="approval", what="no", by=by, subject=question.page, approved_how="page")
 
 
 @pytest.mark.requirement("TEAM-31")
