@@ -88,6 +88,11 @@ class Keys:
         return [_derived(secret, "sealing") for secret in self._secrets.values()]
 
     @property
+    def refreshing(self) -> dict[str, bytes]:
+        """The keys that make the successors of refresh tokens, by the ids of their secrets, newest first."""
+        return {key_id: _derived(secret, "refreshing") for key_id, secret in self._secrets.items()}
+
+    @property
     def cookies(self) -> list[bytes]:
         """The keys that sign what a browser keeps, newest first."""
         return [_derived(secret, "cookies") for secret in self._secrets.values()]

@@ -152,6 +152,7 @@ class Rights(ApiModel):
 class User(ApiEntity):
     """A user of the account."""
 
+    name: StrOrNull = ""
     rights: Rights = Rights()
     lang: StrOrNull = ""
 

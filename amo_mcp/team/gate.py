@@ -17,14 +17,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.operations import Ready, health
+from amo_mcp.team.people import READ, SCOPES, Token
 from amo_mcp.team.sign_in import SignIn, TooManyFailures
 from amo_mcp.team.signed_in import AsPerson
+from amo_mcp.team.step_up import StepUp
+from amo_mcp.tools.runtime.catalog import catalog
 from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
 
 _PREFLIGHT_SECONDS = 600
 
 _SCHEME = "bearer "
+_HINT = "Whoever runs this server makes one: `amo-mcp team token`."
 
 
 def security_of(public_url: str, origins: Iterable[str]) -> TransportSecuritySettings:
@@ -48,14 +53,25 @@ class Gate:
         sign_in: knows people by their tokens.
         security: from `security_of`.
         ready: for /readyz.
+        authorization: signs people in with amoCRM; None where personal tokens are all that there is.
     """
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, security: TransportSecuritySettings, ready: Ready) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sign_in: SignIn,
+        security: TransportSecuritySettings,
+        ready: Ready,
+        authorization: AuthorizationServer | None = None,
+    ) -> None:
         self._app = app
         self._as_person = AsPerson(app)
         self._sign_in = sign_in
         self._refusal = TransportSecurityMiddleware(security).validate_request
         self._ready = ready
+        self._step_up = StepUp(catalog())
+        self._authorization = authorization
+        self._public_url = security.allowed_origins[0]
         # Which origins may come was looked at before.
         self._mcp = CORSMiddleware(
             self._signed_in,
@@ -71,14 +87,21 @@ class Gate:
         answer: ASGIApp = self._app
         if scope["type"] == "http":
             refusal = await self._refusal(Request(scope))
-            answer = refusal or (self._mcp if scope["path"] == PATH else await health(scope["path"], self._ready))
+            answer = refusal or await self._at(scope["path"])
         await answer(scope, receive, send)
+
+    async def _at(self, path: str) -> ASGIApp:
+        if path == PATH:
+            return self._mcp
+        if self._authorization and self._authorization.has(path):
+            return self._authorization
+        return await health(path, self._ready)
 
     async def _signed_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request as whoever sends it."""
         presented = Headers(scope=scope).getlist("authorization")
         if len(presented) != 1 or not presented[0].lower().startswith(_SCHEME):
-            await _unauthorized("A personal token is needed: `Authorization: Bearer …`.")(scope, receive, send)
+            await self._unauthorized("A token is needed: `Authorization: Bearer …`.")(scope, receive, send)
             return
         try:
             token = await self._sign_in.token(presented[0][len(_SCHEME) :].strip())
@@ -89,18 +112,33 @@ class Gate:
             # As nobody: what can be answered then is that nothing can be done now.
             await self._app(scope, receive, send)
         else:
-            if token is None:
-                refused = _unauthorized("The token is unknown, expired or revoked.", "invalid_token")
+            if token is None or token.resource not in (None, self._public_url + PATH):
+                refused = self._unauthorized("The token is unknown, expired or revoked.", "invalid_token")
                 await refused(scope, receive, send)
             else:
-                await self._sign_in.while_good(token, self._as_person, scope, receive, send)
+                await self._served(token, scope, receive, send)
 
+    async def _served(self, token: Token, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            needs_more, receive = await self._step_up.looked_at(token, receive)
+        except TimeoutError:
+            await Response(status_code=HTTPStatus.REQUEST_TIMEOUT)(scope, receive, send)
+            return
+        if needs_more:
+            said = {"error": "insufficient_scope", "error_description": "The client was allowed to read only."}
+            challenge = self._challenge(**said, scope=" ".join(SCOPES))
+            await JSONResponse(said, HTTPStatus.FORBIDDEN, challenge)(scope, receive, send)
+        else:
+            await self._sign_in.while_good(token, self._as_person, scope, receive, send)
 
-def _unauthorized(what: str, error: str = "") -> Response:
-    """Who sends the request is not known (RFC 6750, section 3)."""
-    answer = {"error_description": f"{what} Whoever runs this server makes one: `amo-mcp team token`."}
-    challenge = 'Bearer realm="amo-mcp"'
-    if error:
-        answer["error"] = error
-        challenge += f', error="{error}", error_description="{what}"'
-    return JSONResponse(answer, HTTPStatus.UNAUTHORIZED, {"www-authenticate": challenge})
+    def _unauthorized(self, what: str, error: str = "") -> Response:
+        """Who sends the request is not known (RFC 6750, section 3)."""
+        answer = {"error_description": f"{what} {_HINT}"} | ({"error": error} if error else {})
+        said = {"error": error, "error_description": what} if error else {}
+        return JSONResponse(answer, HTTPStatus.UNAUTHORIZED, self._challenge(**said, scope=READ))
+
+    def _challenge(self, scope: str, **said: str) -> dict[str, str]:
+        parts = ['realm="amo-mcp"', *(f'{name}="{value}"' for name, value in said.items())]
+        if self._authorization:
+            parts += [f'scope="{scope}"', self._authorization.challenge]
+        return {"www-authenticate": f"Bearer {', '.join(parts)}"}

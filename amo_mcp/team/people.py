@@ -21,6 +21,11 @@ gives roles and tokens.
 ROLES: tuple[Role, ...] = get_args(Role)
 """The roles, the least first."""
 
+READ = "segments:read"
+WRITE = "segments:write"
+SCOPES = (READ, WRITE)
+"""What a client may be allowed: to read, and beside that to change what the person's role lets them change."""
+
 _PREFIX = "amo"
 """How a token begins: scanners for secrets can know it by that."""
 
@@ -56,6 +61,9 @@ class Token:
         expires: None for a token that has no end.
         used: when it was used last, to about a minute.
         revoked: None while nobody has revoked it.
+        sign_in: the sign-in with amoCRM that a client has it from; None for a personal token.
+        scope: what it allows, space between each; None for all that its person may.
+        resource: the server that it is for; None for any that has it in its database.
     """
 
     id: str
@@ -64,6 +72,14 @@ class Token:
     expires: float | None = None
     used: float | None = None
     revoked: float | None = None
+    sign_in: str | None = None
+    scope: str | None = None
+    resource: str | None = None
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it allows more than to read, as far as its person may."""
+        return self.scope is None or WRITE in self.scope.split()
 
     def state(self, now: float) -> Literal["good", "expired", "revoked"]:
         """Whether it is good at a moment, and if not, why."""
@@ -111,7 +127,7 @@ class PeopleStore(Protocol):
         ...
 
     async def tokens(self) -> Sequence[Token]:
-        """All tokens, the newest first, also those that are no good any more."""
+        """All personal tokens, the newest first, also those that are no good any more."""
         ...
 
     async def revoke(self, token_id: str) -> bool:

@@ -14,7 +14,7 @@ from mcp_types.methods import serialize_server_result
 from amo_mcp.failures.failure import Failure
 from amo_mcp.protocol import Ctx
 from amo_mcp.team.people import Person, Role, includes
-from amo_mcp.team.signed_in import signed_in
+from amo_mcp.team.signed_in import may_write, signed_in
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import failed
 
@@ -82,8 +82,14 @@ class Rights:
         if not self._may_call(person, name):
             return Failure(
                 "forbidden",
-                f"Your role on this server is {person.role}, and {name} needs the role {self._needed(name)}.",
+                f"Your role on this server is {person.role}, and {name} needs the role {_needed(self._tools[name])}.",
                 "An admin of this server can change your role.",
+            )
+        if not may_write() and _needed(self._tools[name]) != "viewer":
+            return Failure(
+                "forbidden",
+                f"This client was allowed to read only, and {name} changes something.",
+                "Connect it to this server again, and let it change things.",
             )
         if self._dialog and self._tools[name].asks and not includes(person.role, "approver"):
             return Failure(
@@ -94,7 +100,14 @@ class Rights:
         return None
 
     def _may_call(self, person: Person, name: str) -> bool:
-        return includes(person.role, self._needed(name))
+        return includes(person.role, _needed(self._tools[name]))
 
-    def _needed(self, name: str) -> Role:
-        return "editor" if self._tools[name].writes or name in _PLANNING else "viewer"
+
+def needed(tools: Mapping[str, CatalogEntry], method: str, name: object) -> Role | None:
+    """The role that a request needs, a call by the name of its tool; None when there is no such method."""
+    entry = tools.get(name) if method == "tools/call" and isinstance(name, str) else None
+    return METHODS.get(method) if entry is None else _needed(entry)
+
+
+def _needed(entry: CatalogEntry) -> Role:
+    return "editor" if entry.writes or entry.listed.name in _PLANNING else "viewer"

@@ -15,6 +15,7 @@ class _PersonToken(AccessToken):
     """What the SDK is told of a token: the secret stays behind, since nothing that is reached from here needs it."""
 
     person: Person
+    may_write: bool
 
 
 class AsPerson:
@@ -26,13 +27,16 @@ class AsPerson:
     async def __call__(self, token: Token, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI, with the token."""
         person = token.person
+        # A client's access token changes by the hour, and what it has asked is still its own.
+        client = token.sign_in or token.id
         known = _PersonToken(
             token=token.id,
-            client_id=token.id,
+            client_id=client,
             scopes=[person.role],
             subject=person.id,
             claims={"name": person.name},
             person=person,
+            may_write=token.may_write,
         )
         await self._app({**scope, "user": AuthenticatedUser(known)}, receive, send)
 
@@ -41,3 +45,9 @@ def signed_in() -> Person | None:
     """Who makes the request; None outside of one, and where that could not be found out."""
     token = get_access_token()
     return token.person if isinstance(token, _PersonToken) else None
+
+
+def may_write() -> bool:
+    """Whether the token of the request allows more than to read."""
+    token = get_access_token()
+    return isinstance(token, _PersonToken) and token.may_write

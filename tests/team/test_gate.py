@@ -107,7 +107,7 @@ async def test_without_a_token_nobody_is_served(database: Database) -> None:
         refused = await at.post(INITIALIZE)
         assert (refused.status, refused.headers["www-authenticate"]) == (401, 'Bearer realm="amo-mcp"')
         assert json.loads(refused.body) == {
-            "error_description": "A personal token is needed: `Authorization: Bearer …`. "
+            "error_description": "A token is needed: `Authorization: Bearer …`. "
             "Whoever runs this server makes one: `amo-mcp team token`."
         }
     assert at.server.called == []

@@ -57,7 +57,9 @@ class SignIn:
         match query.get("sandbox_answer"):
             case "allow":
                 code = self.oauth.issue_code(self._user(query.get("sandbox_user")))
-                parameters = {"code": code, "referer": request.url.netloc, **state, "platform": "1"}
+                # The page is asked for at the vendor's own host, and the account has another one.
+                referer = request.url.netloc.replace("www.", f"{self.account.profile['subdomain']}.", 1)
+                parameters = {"code": code, "referer": referer, **state, "platform": "1"}
             case "deny":
                 parameters = {"error": "access_denied", **state}
             case _:

@@ -16,11 +16,13 @@ _DAY = 86_400.0
 
 _TOKENS = """
 SELECT t.id, t.digest, t.made, t.expires, t.used, coalesce(t.revoked, p.removed) AS revoked,
-    p.id AS person, p.name, p.role
-FROM tokens t JOIN people p ON p.id = t.person
+    t.sign_in, t.scope, s.resource, p.id AS person, p.name, p.role
+FROM tokens t JOIN people p ON p.id = t.person LEFT JOIN sign_ins s ON s.id = t.sign_in
 """
-_ALL = _TOKENS + " ORDER BY t.made DESC, t.id"
-_IS_GOOD = "t.revoked IS NULL AND p.removed IS NULL AND coalesce(t.expires > coalesce($2, unix_now()), true)"
+_ALL = _TOKENS + " WHERE t.sign_in IS NULL ORDER BY t.made DESC, t.id"
+_IS_GOOD = """
+t.revoked IS NULL AND p.removed IS NULL AND s.ended IS NULL AND coalesce(t.expires > coalesce($2, unix_now()), true)
+"""
 _GOOD = _TOKENS + f" WHERE t.id = $1 AND {_IS_GOOD}"
 # Of several who make the same person known at once one does; the update is there to have the row returned and locked.
 _KNOW = """
@@ -34,7 +36,7 @@ SELECT $1, $2, $3, now, now + $4 FROM (SELECT coalesce($5, unix_now()) AS now) A
 """
 _USE = "UPDATE tokens SET used = coalesce($2, unix_now()) WHERE id = $1"
 _REVOKE = """
-UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE id = $1 AND revoked IS NULL RETURNING id
+UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE id = $1 AND revoked IS NULL AND sign_in IS NULL RETURNING id
 """
 _PEOPLE = "SELECT id, name, role FROM people WHERE removed IS NULL ORDER BY name"
 _SET_ROLE = "UPDATE people SET role = $2 WHERE name = $1 AND removed IS NULL RETURNING id, name, role"
@@ -113,4 +115,5 @@ def _person(row: "Record") -> Person:
 
 def _token(row: "Record") -> Token:
     person = Person(row["person"], row["name"], row["role"])
-    return Token(row["id"], person, row["made"], row["expires"], row["used"], row["revoked"])
+    moments = row["made"], row["expires"], row["used"], row["revoked"]
+    return Token(row["id"], person, *moments, row["sign_in"], row["scope"], row["resource"])

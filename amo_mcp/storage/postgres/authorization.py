@@ -1,0 +1,263 @@
+"""Signing in with amoCRM, in the database of the replicas: any of them goes on with what another one began.
+
+What is good once is a row that is deleted by whoever uses it: of all who try at once, one finds it.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.team.authorization import store
+from amo_mcp.team.authorization.store import (
+    AuthorizationStore,
+    Client,
+    Grant,
+    NewToken,
+    Request,
+    Rotated,
+    SignedIn,
+    TooManyClients,
+    WasRemoved,
+)
+from amo_mcp.team.people import Person
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from amo_mcp.storage.postgres.database import Session
+
+_LOCK = 0x636C69656E7473
+"""The key of the advisory lock under which clients are counted: "clients"."""
+
+_NOW = "coalesce($1, unix_now())"
+_CLIENT = f"SELECT document, {_NOW} - made AS age FROM clients WHERE id = $2"
+_KEEP_CLIENT = f"""
+INSERT INTO clients (id, document, made) SELECT $2, $3, {_NOW} WHERE (SELECT count(*) FROM clients) < $4
+ON CONFLICT (id) DO UPDATE SET document = excluded.document, made = excluded.made
+"""
+_FORGET_CLIENTS = f"""
+DELETE FROM clients WHERE CASE WHEN used IS NULL THEN made < {_NOW} - 86400 ELSE used < {_NOW} - $2::float8 END
+"""
+_COUNT_CLIENTS = f"SELECT count(*) AS kept, count(*) FILTER (WHERE made > {_NOW} - 60) AS recent FROM clients"
+_USE_CLIENT = f"UPDATE clients SET used = {_NOW} WHERE id = $2"
+_FORGET_REQUESTS = f"""
+DELETE FROM sign_in_requests
+WHERE expires <= {_NOW} OR number IN (SELECT number FROM sign_in_requests ORDER BY number DESC OFFSET $2)
+"""
+_ASK = f"INSERT INTO sign_in_requests (id, content, expires) VALUES ($2, $3, {_NOW} + $4)"
+_WAITS = f"id = $2 AND state IS NULL AND expires > {_NOW}"
+_REQUEST = f"SELECT content FROM sign_in_requests WHERE {_WAITS}"
+_APPROVE = f"UPDATE sign_in_requests SET state = $3, browser = $4, admin = $5 WHERE {_WAITS} RETURNING number"
+_REFUSE = f"DELETE FROM sign_in_requests WHERE {_WAITS} RETURNING content"
+_TAKE = f"""
+DELETE FROM sign_in_requests WHERE state = $2 AND browser = $3 AND expires > {_NOW} RETURNING content, admin
+"""
+_KNOW = f"""
+INSERT INTO people (id, name, role, made) VALUES ($2, $3, $4, {_NOW})
+ON CONFLICT (id) DO UPDATE SET role = CASE WHEN $4 = 'admin' THEN 'admin' ELSE people.role END
+RETURNING id, name, role, removed
+"""
+_HAS_NAME = "SELECT 1 FROM people WHERE name = $1 AND removed IS NULL AND id != $2"
+_USE_BOOTSTRAP = f"UPDATE bootstrap SET used = {_NOW} WHERE digest = $2 AND used IS NULL RETURNING digest"
+_FORGET_CODES = f"DELETE FROM codes WHERE expires <= {_NOW}"
+_ADD_CODE = f"INSERT INTO codes (digest, content, expires) VALUES ($2, $3, {_NOW} + $4)"
+_CODE = f"SELECT content FROM codes WHERE digest = $2 AND expires > {_NOW}"
+_USE_CODE = f"DELETE FROM codes WHERE digest = $2 AND expires > {_NOW} RETURNING content"
+_FORGET_SIGN_INS = f"DELETE FROM sign_ins WHERE made < {_NOW} - $2::float8 - 86400"
+_BEGIN = f"""
+INSERT INTO sign_ins (id, person, client_id, client_name, scope, resource, made, used)
+VALUES ($2, $3, $4, $5, $6, $7, {_NOW}, {_NOW})
+"""
+_ADD_REFRESH = "INSERT INTO refresh_tokens (digest, sign_in) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_ADD_ACCESS = f"""
+INSERT INTO tokens (id, digest, person, made, expires, sign_in, scope)
+VALUES ($2, $3, $4, {_NOW}, {_NOW} + $5, $6, $7)
+"""
+_FORGET_ACCESS = f"DELETE FROM tokens WHERE sign_in = $2 AND expires <= {_NOW}"
+_LIVES = f"s.ended IS NULL AND p.removed IS NULL AND s.made > {_NOW} - $3::float8 AND s.used > {_NOW} - $4::float8"
+_OF_REFRESH = f"""
+SELECT s.id, s.client_id, s.scope, s.person, r.rotated, r.key_id, {_NOW} AS now, {_LIVES} AS lives
+FROM refresh_tokens r JOIN sign_ins s ON s.id = r.sign_in JOIN people p ON p.id = s.person WHERE r.digest = $2
+"""
+_ROTATE = f"UPDATE refresh_tokens SET rotated = {_NOW}, key_id = $3 WHERE digest = $2"
+_USE = f"UPDATE sign_ins SET used = {_NOW} WHERE id = $2"
+_END = f"UPDATE sign_ins SET ended = {_NOW} WHERE id = $2 AND ended IS NULL"
+_END_OF = f"""
+UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND (
+    EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.sign_in = s.id AND r.digest = $2)
+    OR EXISTS (SELECT 1 FROM tokens t WHERE t.sign_in = s.id AND t.digest = $2)
+)
+"""
+_END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING id"
+_SIGNED_IN = "SELECT DISTINCT person FROM sign_ins WHERE ended IS NULL ORDER BY person"
+_BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING digest"
+_BOOTSTRAP = "SELECT 1 FROM bootstrap WHERE used IS NULL"
+
+
+class PostgresAuthorizationStore(AuthorizationStore):
+    """The sign-ins of all replicas.
+
+    Args:
+        clock: gives Unix seconds; None for the database's clock.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
+        self._database = database
+        self._clock = clock
+
+    @override
+    async def client(self, client_id: str) -> Client | None:
+        row = await self._database.fetchrow(_CLIENT, self._now, storable(client_id))
+        return None if row is None else Client(row["document"], row["age"])
+
+    @override
+    async def keep_client(self, client_id: str, document: str) -> None:
+        await self._database.execute(_KEEP_CLIENT, self._now, client_id, document, store.MAX_CLIENTS)
+
+    @override
+    async def register_client(self, client_id: str, document: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            await session.execute(_FORGET_CLIENTS, self._now, store.CLIENT_SECONDS)
+            count = await session.fetchrow(_COUNT_CLIENTS, self._now)
+            assert count is not None, "a count is a row"
+            if count["kept"] >= store.MAX_CLIENTS or count["recent"] >= store.MAX_REGISTRATIONS:
+                raise TooManyClients
+            await session.execute(_KEEP_CLIENT, self._now, client_id, document, store.MAX_CLIENTS)
+
+    @override
+    async def ask(self, request_id: bytes, request: Request) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS)
+            content = request.model_dump_json()
+            await session.execute(_ASK, self._now, request_id, content, store.REQUEST_SECONDS)
+
+    @override
+    async def request(self, request_id: bytes) -> Request | None:
+        return _request(await self._database.fetchval(_REQUEST, self._now, request_id))
+
+    @override
+    async def approve(self, request_id: bytes, state: bytes, browser: bytes, admin: str) -> bool:
+        done = await self._database.fetchval(_APPROVE, self._now, request_id, state, browser, admin)
+        return done is not None
+
+    @override
+    async def refuse(self, request_id: bytes) -> Request | None:
+        return _request(await self._database.fetchval(_REFUSE, self._now, request_id))
+
+    @override
+    async def take(self, state: bytes, browser: bytes) -> Request | None:
+        row = await self._database.fetchrow(_TAKE, self._now, state, browser)
+        if row is None:
+            return None
+        return Request.model_validate_json(row["content"]).model_copy(update={"admin": row["admin"]})
+
+    @override
+    async def know(self, person_id: str, name: str, admin: str) -> Person:
+        async with self._database.transaction() as session:
+            is_admin = admin and await session.fetchval(_USE_BOOTSTRAP, self._now, admin)
+            if await session.fetchval(_HAS_NAME, name, person_id):
+                name = f"{name} ({person_id})"
+            row = await session.fetchrow(_KNOW, self._now, person_id, name, "admin" if is_admin else "viewer")
+            assert row is not None, "the row is returned in either case"
+            if row["removed"] is not None:
+                raise WasRemoved
+        return Person(row["id"], row["name"], row["role"])
+
+    @override
+    async def add_code(self, code: bytes, grant: Grant) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(_FORGET_CODES, self._now)
+            await session.execute(_ADD_CODE, self._now, code, grant.model_dump_json(), store.CODE_SECONDS)
+
+    @override
+    async def code(self, code: bytes) -> Grant | None:
+        content = await self._database.fetchval(_CODE, self._now, code)
+        return None if content is None else Grant.model_validate_json(content)
+
+    @override
+    async def begin(self, code: bytes, access: NewToken, refresh: bytes) -> SignedIn | None:
+        async with self._database.transaction() as session:
+            content = await session.fetchval(_USE_CODE, self._now, code)
+            if content is None:
+                return None
+            grant = Grant.model_validate_json(content)
+            asked = grant.request
+            await session.execute(_FORGET_SIGN_INS, self._now, store.MAX_SIGN_IN_SECONDS)
+            begun = SignedIn(secrets.token_hex(8), asked.client_id, asked.scope, grant.person)
+            names = asked.client_id, asked.client_name, asked.scope, asked.resource
+            await session.execute(_BEGIN, self._now, begun.id, grant.person, *names)
+            await session.execute(_USE_CLIENT, self._now, asked.client_id)
+            await session.execute(_ADD_REFRESH, refresh, begun.id)
+            await self._add_access(session, access, begun.id, grant.person)
+        return begun
+
+    @override
+    async def signed_in(self, refresh: bytes) -> SignedIn | None:
+        row = await self._database.fetchrow(_OF_REFRESH, self._now, refresh, *_LIMITS)
+        return None if row is None or not row["lives"] else _signed_in(row)
+
+    @override
+    async def rotate(self, refresh: bytes, access: NewToken, successors: Mapping[str, bytes]) -> Rotated:
+        async with self._database.transaction() as session:
+            row = await session.fetchrow(f"{_OF_REFRESH} FOR UPDATE OF s, r", self._now, refresh, *_LIMITS)
+            if row is None or not row["lives"]:
+                return Rotated("ended")
+            key_id, used, person = row["key_id"], row["rotated"], row["person"]
+            since = 0.0 if used is None else row["now"] - used
+            if since > store.LATE_SECONDS:
+                await session.execute(_END, self._now, row["id"])
+                return Rotated("reused", person=person)
+            if used is None:
+                key_id = next(iter(successors))
+                await session.execute(_ROTATE, self._now, refresh, key_id)
+                await session.execute(_ADD_REFRESH, successors[key_id], row["id"])
+            elif since > store.SAME_SECONDS or key_id not in successors:
+                key_id = None
+            await session.execute(_USE, self._now, row["id"])
+            await session.execute(_USE_CLIENT, self._now, row["client_id"])
+            await session.execute(_FORGET_ACCESS, self._now, row["id"])
+            await self._add_access(session, access, row["id"], person)
+        return Rotated("ok", key_id, person)
+
+    @override
+    async def end(self, token: bytes, client_id: str) -> None:
+        await self._database.execute(_END_OF, self._now, token, client_id)
+
+    @override
+    async def end_all(self, prefix: str) -> int:
+        return len(await self._database.fetch(_END_ALL, self._now, prefix))
+
+    @override
+    async def people_signed_in(self) -> list[str]:
+        return [row["person"] for row in await self._database.fetch(_SIGNED_IN)]
+
+    @override
+    async def begin_bootstrap(self, code: bytes) -> bool:
+        return await self._database.fetchval(_BEGIN_BOOTSTRAP, code.hex()) is not None
+
+    @override
+    async def bootstrap_is_open(self) -> bool:
+        return await self._database.fetchval(_BOOTSTRAP) is not None
+
+    @property
+    def _now(self) -> float | None:
+        return self._clock and self._clock()
+
+    async def _add_access(self, session: "Session", access: NewToken, sign_in_id: str, person: str) -> None:
+        kept = access.id, access.digest, person, float(store.ACCESS_SECONDS), sign_in_id, access.scope
+        await session.execute(_ADD_ACCESS, self._now, *kept)
+
+
+_LIMITS = store.MAX_SIGN_IN_SECONDS, store.MAX_IDLE_SECONDS
+
+
+def _request(content: str | None) -> Request | None:
+    return None if content is None else Request.model_validate_json(content)
+
+
+def _signed_in(row: "Record") -> SignedIn:
+    return SignedIn(row["id"], row["client_id"], row["scope"], row["person"])

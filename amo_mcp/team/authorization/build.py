@@ -1,0 +1,27 @@
+"""The authorization server of a team's server, put together."""
+
+from collections.abc import Awaitable, Callable
+
+from amo_mcp.keys import Keys
+from amo_mcp.team.authorization.app import AuthorizationServer
+from amo_mcp.team.authorization.clients import Clients
+from amo_mcp.team.authorization.consent import Consent
+from amo_mcp.team.authorization.fetch import fetch
+from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.authorization.provider import Provider
+from amo_mcp.team.authorization.store import AuthorizationStore
+from amo_mcp.transports.http import PATH
+
+
+def authorization_server(
+    store: AuthorizationStore,
+    integration: Integration,
+    public_url: str,
+    keys: Keys,
+    *,
+    fetch: Callable[[str], Awaitable[bytes]] = fetch,
+) -> AuthorizationServer:
+    """The authorization server of the server at `public_url`; clients' documents are fetched by `fetch`."""
+    provider = Provider(store, Clients(store, fetch), public_url, public_url + PATH, keys.refreshing)
+    consent = Consent(store, public_url, integration, keys.cookies)
+    return AuthorizationServer(provider, store, consent, public_url, PATH)
