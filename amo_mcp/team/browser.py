@@ -12,15 +12,29 @@ A form posts `browsers.form_token(request)` in a hidden field, and whatever chan
 wants to leave posts such a form to `SIGN_OUT_PATH`, with the token in the field `token`.
 """
 
+import hmac
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+from typing_extensions import override
 
-from amo_mcp.team.people import Person
+from amo_mcp.language import message
+from amo_mcp.pages.guard import HEADERS, new_secret
+from amo_mcp.team.page import page
+from amo_mcp.team.people import Person, digest_of
 
+SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
+
+SESSION_SECONDS = 12 * 3600.0
+"""Seconds for which a browser is signed in: a working day."""
+
+_SIGNED_OUT = message("You are signed out")
+_ELSEWHERE = message("Programs that you have connected go on working.")
 
 
 @dataclass(frozen=True)
@@ -58,3 +72,104 @@ class Browsers(Protocol):
     def is_ours(self, request: Request, token: str) -> bool:
         """Whether a request comes from a form of ours, in the browser that it was made for."""
         ...
+
+
+class BrowserStore(Protocol):
+    """Keeps who is signed in where; of a cookie only its SHA-256. Every method can raise `StorageUnavailable`."""
+
+    async def begin(self, cookie: bytes, person_id: str) -> None:
+        """Let somebody be signed in in a browser, for `SESSION_SECONDS`."""
+        ...
+
+    async def signed_in(self, cookie: bytes) -> SignedIn | None:
+        """Who is signed in in a browser; None also when they were removed since."""
+        ...
+
+    async def end(self, cookie: bytes) -> None:
+        """Let nobody be signed in in a browser."""
+        ...
+
+
+class Cookie:
+    """A secret that a browser keeps for one server alone.
+
+    Args:
+        issuer: the address of the server, without a path.
+    """
+
+    def __init__(self, name: str, issuer: str, seconds: float) -> None:
+        # Browsers take no `__Host-` cookie over plain http, which is for loopback alone.
+        self._is_secure = issuer.startswith("https:")
+        self._name = ("__Host-" if self._is_secure else "") + name
+        self._seconds = int(seconds)
+
+    def of(self, request: Request) -> str:
+        """What the browser has; empty when it has none."""
+        return request.cookies.get(self._name, "")
+
+    def keep(self, response: Response, value: str) -> None:
+        """Have the browser keep it. It also comes by links of other sites, with which a Strict one would not come."""
+        response.set_cookie(
+            self._name, value, self._seconds, path="/", secure=self._is_secure, httponly=True, samesite="lax"
+        )
+
+    def forget(self, response: Response) -> None:
+        """Have the browser keep it no longer."""
+        response.delete_cookie(self._name, path="/", secure=self._is_secure, httponly=True, samesite="lax")
+
+
+class CookieBrowsers(Browsers):
+    """The browsers of one server.
+
+    Args:
+        issuer: its address, without a path.
+        keys: sign the tokens of forms, the newest first.
+    """
+
+    def __init__(self, store: BrowserStore, issuer: str, keys: list[bytes]) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._keys = keys
+        self._cookie = Cookie("amo-session", issuer, SESSION_SECONDS)
+
+    @override
+    async def person(self, request: Request) -> SignedIn | None:
+        cookie = self._cookie.of(request)
+        return await self._store.signed_in(digest_of(cookie)) if cookie else None
+
+    @override
+    def sign_in(self, request: Request) -> Response:
+        to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{SIGN_IN_PATH}?{urlencode({'to': to})}", HTTPStatus.SEE_OTHER, HEADERS)
+
+    @override
+    def form_token(self, request: Request) -> str:
+        return _form_token(self._keys[0], self._cookie.of(request))
+
+    @override
+    def is_ours(self, request: Request, token: str) -> bool:
+        cookie, presented = self._cookie.of(request), token.encode("utf-8", "surrogatepass")
+        if not cookie or request.headers.get("origin") != self._issuer:
+            return False
+        return any(hmac.compare_digest(_form_token(key, cookie).encode(), presented) for key in self._keys)
+
+    async def begin(self, request: Request, response: Response, person: Person) -> None:
+        """Let somebody be signed in in the browser that asks, by a new cookie, whatever it had before."""
+        if before := self._cookie.of(request):
+            await self._store.end(digest_of(before))
+        cookie = new_secret()
+        await self._store.begin(digest_of(cookie), person.id)
+        self._cookie.keep(response, cookie)
+
+    async def sign_out(self, request: Request) -> Response:
+        """What a form that is sent to `SIGN_OUT_PATH` is answered."""
+        if not self.is_ours(request, str((await request.form()).get("token", ""))):
+            return Response(status_code=HTTPStatus.FORBIDDEN)
+        await self._store.end(digest_of(self._cookie.of(request)))
+        response = page(request, "told.html", heading=_SIGNED_OUT, text=_ELSEWHERE)
+        self._cookie.forget(response)
+        return response
+
+
+def _form_token(key: bytes, cookie: str) -> str:
+    return hmac.digest(key, f"form\n{cookie}".encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -6,7 +6,7 @@ one that the operator has named. A page gains little by that: no cookie counts a
 allows that a person has given it, and nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amo_mcp.changes.journal import StorageUnavailable
@@ -22,6 +23,7 @@ from amo_mcp.team.operations import Ready, health
 from amo_mcp.team.people import READ, SCOPES, Token
 from amo_mcp.team.sign_in import SignIn, TooManyFailures
 from amo_mcp.team.signed_in import AsPerson
+from amo_mcp.team.site import Site
 from amo_mcp.team.step_up import StepUp
 from amo_mcp.tools.runtime.catalog import catalog
 from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
@@ -54,6 +56,7 @@ class Gate:
         security: from `security_of`.
         ready: for /readyz.
         authorization: signs people in with amoCRM; None where personal tokens are all that there is.
+        pages: what browsers are shown.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Gate:
         security: TransportSecuritySettings,
         ready: Ready,
         authorization: AuthorizationServer | None = None,
+        pages: Sequence[BaseRoute] = (),
     ) -> None:
         self._app = app
         self._as_person = AsPerson(app)
@@ -71,6 +75,7 @@ class Gate:
         self._ready = ready
         self._step_up = StepUp(catalog())
         self._authorization = authorization
+        self._site = Site([*(authorization.routes if authorization else ()), *pages])
         self._public_url = security.allowed_origins[0]
         # Which origins may come was looked at before.
         self._mcp = CORSMiddleware(
@@ -87,15 +92,15 @@ class Gate:
         answer: ASGIApp = self._app
         if scope["type"] == "http":
             refusal = await self._refusal(Request(scope))
-            answer = refusal or await self._at(scope["path"])
+            answer = refusal or await self._at(scope)
         await answer(scope, receive, send)
 
-    async def _at(self, path: str) -> ASGIApp:
-        if path == PATH:
+    async def _at(self, scope: Scope) -> ASGIApp:
+        if scope["path"] == PATH:
             return self._mcp
-        if self._authorization and self._authorization.has(path):
-            return self._authorization
-        return await health(path, self._ready)
+        if self._site.has(scope):
+            return self._site
+        return await health(scope["path"], self._ready)
 
     async def _signed_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request as whoever sends it."""

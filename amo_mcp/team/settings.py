@@ -77,6 +77,8 @@ class TeamSettings(Settings):
             effect, such as delete=second,plan=second; as it was given, `policies` is what to use.
         allowed_origins: additional origins whose pages may call the server from a browser.
         metrics: host and port where this replica says what its operator watches; not for its clients.
+        client_id: the integration by which people sign in with amoCRM; so is `client_secret`, and the card has to name
+            /amocrm/callback after AMO_PUBLIC_URL as the redirect address.
     """
 
     confirm: Annotated[Literal["page", "dialog"], BeforeValidator(_confirm)] = "page"
@@ -89,6 +91,12 @@ class TeamSettings(Settings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = ()
     metrics: Annotated[str, Field(validate_default=True)] = "127.0.0.1:9464"
     base_url: Annotated[str, Field(validate_default=True)] = ""
+    client_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
+
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether people sign in with amoCRM."""
+        return self.client_id is not None
 
     @property
     @override
@@ -137,6 +145,16 @@ class TeamSettings(Settings):
             raise ValueError(
                 "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration, with which the server does "
                 "everybody's work; people cannot sign in with amoCRM yet"
+            )
+        return value
+
+    @field_validator("client_secret")
+    @classmethod
+    def _has_its_integration(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("client_id") is None):
+            raise ValueError(
+                "AMO_CLIENT_ID and AMO_CLIENT_SECRET are both needed for people to sign in with amoCRM: the "
+                "integration's card shows them"
             )
         return value
 

@@ -35,6 +35,7 @@ _SERVES = re.compile(
     rf"amo-mcp serves at (?P<url>\S+)/mcp for {re.escape(PUBLIC_URL)}/mcp "
     r"and for its operator at (?P<operator>\S+) \(Ctrl-C ends it\)\.\n"
 )
+_CODE = "Whoever signs in with this code becomes the first admin; it is shown only now: "
 
 
 @dataclass
@@ -44,19 +45,32 @@ class Replica:
     Attributes:
         url: where it listens; its clients call it by the name of the public address.
         operator: where its operator asks.
+        code: what makes the first admin, if it has told that before it listened.
         lines: what it has logged, once it has ended.
     """
 
     process: "subprocess.Popen[str]"
     url: str = ""
     operator: str = ""
+    code: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def wait_until_it_listens(self) -> None:
-        assert self.process.stdout
-        found = _SERVES.fullmatch(self.process.stdout.readline())
+        line = self._line()
+        if line.startswith(_CODE):
+            self.code = line.removeprefix(_CODE).strip()
+            line = self._line()
+        found = _SERVES.fullmatch(line)
         assert found
         self.url, self.operator = found["url"], found["operator"]
+
+    def told_code(self) -> str:
+        """What makes the first admin, of the replica that tells it."""
+        return self.code or self._line().removeprefix(_CODE).strip()
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline()
 
     def get(self, path: str) -> httpx2.Response:
         """What the operator is answered."""

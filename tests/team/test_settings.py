@@ -180,3 +180,18 @@ def test_origins_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reference_that_nothing_has_replaced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [told] = wrong(monkeypatch, AMO_SECRET_KEY="${AMO_KEYS}")
     assert told.startswith("AMO_SECRET_KEY is a reference that nothing has replaced")
+
+
+@pytest.mark.requirement("TEAM-2")
+def test_people_sign_in_with_amocrm_where_an_integration_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not loaded(monkeypatch).has_sign_in
+    assert loaded(monkeypatch, AMO_CLIENT_ID="id", AMO_CLIENT_SECRET="secret").has_sign_in
+
+
+@pytest.mark.requirement("TEAM-2")
+@pytest.mark.parametrize("given", ["AMO_CLIENT_ID", "AMO_CLIENT_SECRET"])
+def test_half_of_an_integration_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wrong(monkeypatch, **{given: "x"}) == [
+        "AMO_CLIENT_ID and AMO_CLIENT_SECRET are both needed for people to sign in with amoCRM: the integration's card "
+        "shows them"
+    ]

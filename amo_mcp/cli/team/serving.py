@@ -57,7 +57,10 @@ async def _serve(settings: "TeamSettings", listener: socket, operators: socket) 
     from amo_mcp.compose.team import open_replica
     from amo_mcp.transports.uvicorn import HttpServer, page_config, serving_beside
 
-    async with open_replica(settings) as replica, serving_beside(page_config(replica.operations), operators):
+    def announce(code: str) -> None:
+        click.echo(f"Whoever signs in with this code becomes the first admin; it is shown only now: {code}")
+
+    async with open_replica(settings, announce) as replica, serving_beside(page_config(replica.operations), operators):
         serving = HttpServer(replica.app, listener, replica.front)
 
         def started() -> None:

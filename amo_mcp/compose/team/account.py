@@ -7,6 +7,8 @@ from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.addresses import is_loopback
 from amo_mcp.amocrm.client import AmoClient
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.ratelimit import RateLimiter
 from amo_mcp.amocrm.session import Session
 from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.changes.runs import Runs
@@ -28,11 +30,15 @@ class TeamAccount:
         account: what its calls work on.
         runs: its changes that outlive their calls, while they are served.
         events: tell of changes, those of other replicas too, while they are heard.
+        http: how amoCRM is reached.
+        limiter: the pace of all replicas together.
     """
 
     account: AmoAccount
     runs: Runs
     events: PostgresChangeEvents
+    http: HttpTransport
+    limiter: RateLimiter
 
 
 def build_account(settings: TeamSettings, database: Database, metrics: Metrics, stack: AsyncExitStack) -> TeamAccount:
@@ -59,4 +65,4 @@ def build_account(settings: TeamSettings, database: Database, metrics: Metrics, 
         names_customers=settings.customers == "names",
     )
     runs = Runs(store, events, account.executor, account.stop)
-    return TeamAccount(replace(account, runs=runs), runs, events)
+    return TeamAccount(replace(account, runs=runs), runs, events, http, limiter)

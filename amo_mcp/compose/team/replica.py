@@ -1,7 +1,7 @@
 """One of any number of replicas that share a PostgreSQL database, from settings."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.compose.team.account import build_account
+from amo_mcp.compose.team.pages import page_routes
+from amo_mcp.compose.team.sign_in import Announce, TeamSignIn
 from amo_mcp.confirmation.ask import Asker
 from amo_mcp.confirmation.page import ApprovalPage
 from amo_mcp.listen import listen
@@ -52,8 +54,12 @@ class Replica:
 
 
 @asynccontextmanager
-async def open_replica(settings: TeamSettings) -> AsyncIterator[Replica]:
+async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncIterator[Replica]:
     """A replica, which works as long as the context; until the database is there, its calls answer `unavailable`.
+
+    Args:
+        settings: the same for every replica.
+        announce: is told the code that makes the first admin, if this is the first start of all.
 
     Raises:
         JournalUnusable: the database will not do, or a later release has written it.
@@ -79,15 +85,18 @@ async def open_replica(settings: TeamSettings) -> AsyncIterator[Replica]:
         _ = server.handlers
         security = security_of(settings.public_url, settings.allowed_origins)
         app = HttpApp(server, security=security, stateless=True)
-        sign_in = SignIn(PostgresPeopleStore(database))
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
-        group.start_soon(_open, database)
+        sign_in = SignIn(PostgresPeopleStore(database))
+        amocrm = TeamSignIn(settings, database, built.http, built.limiter) if settings.has_sign_in else None
+        server_pages = (amocrm.server, page_routes(amocrm.browsers)) if amocrm else ()
+        front = Gate(app, sign_in, security, ready, *server_pages)
+        group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)
         group.start_soon(built.runs.serve)
         group.start_soon(sign_in.watch)
         group.start_soon(_warm_up, built.account)
         figures = written and partial(_figures, database, metrics, written)
-        yield Replica(app, Gate(app, sign_in, security, ready), Operations(ready, figures))
+        yield Replica(app, front, Operations(ready, figures))
         group.cancel_scope.cancel()
 
 
@@ -100,15 +109,16 @@ async def _figures(database: Database, metrics: Metrics, written: Callable[[], b
     return written()
 
 
-async def _open(database: Database) -> None:
-    """Open the database as soon as it is there."""
-    while True:
-        try:
-            await database.open()
-        except StorageUnavailable:
-            await anyio.sleep(_RETRY_SECONDS)
-        else:
-            return
+async def _open(database: Database, then: Callable[[], Awaitable[None]] | None) -> None:
+    """Open the database as soon as it is there, and do what comes then."""
+    for step in (database.open, then):
+        while step is not None:
+            try:
+                await step()
+            except StorageUnavailable:
+                await anyio.sleep(_RETRY_SECONDS)
+            else:
+                break
 
 
 async def _warm_up(account: AmoAccount) -> None:

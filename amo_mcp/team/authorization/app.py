@@ -1,4 +1,4 @@
-"""The authorization server as an ASGI application: the SDK's handlers, and what is not left to them.
+"""The authorization server by its routes: the SDK's handlers, and what is not left to them.
 
 Its documents say what it does: documents of clients, public clients, `iss` in its answers. A person whose client is not
 known, or asks to be answered elsewhere, is told so on a page. A resource that is not this server's is refused.
@@ -7,7 +7,6 @@ known, or asks to be answered elsewhere, is told so on a page. A resource that i
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import anyio
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
 from mcp.server.auth.handlers.register import RegistrationHandler
 from mcp.server.auth.handlers.token import TokenHandler
@@ -15,32 +14,24 @@ from mcp.server.auth.middleware.client_auth import AuthenticationError, ClientAu
 from mcp.server.auth.provider import construct_redirect_uri
 from mcp.server.auth.routes import cors_middleware
 from mcp.server.auth.settings import ClientRegistrationOptions
-from mcp.server.transport_security import RequestBodyLimitMiddleware
 from mcp.shared.auth import InvalidRedirectUriError
 from pydantic import AnyUrl, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route
 
 from amo_mcp import pages
-from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.language import message
 from amo_mcp.team.authorization.consent import Consent, refusal
 from amo_mcp.team.authorization.provider import CONSENT_PATH, Provider, digest
 from amo_mcp.team.authorization.store import AuthorizationStore
+from amo_mcp.team.browser import SIGN_IN_PATH, SIGN_OUT_PATH, CookieBrowsers
 from amo_mcp.team.people import READ
 
 CALLBACK_PATH = "/amocrm/callback"
 """Where amoCRM sends people back to: the integration's card has to have it, after the server's address."""
 
 DISCONNECTED_PATH = "/amocrm/disconnected"
-
-MAX_BYTES = 64 * 1024
-"""Bytes of a request's body."""
-
-SECONDS = 20.0
-"""Seconds that a request may take, its body included."""
 
 UNKNOWN_CLIENT = message(
     "This server does not know the program that sent you here. Remove this server in the program, and connect it again."
@@ -49,7 +40,6 @@ WRONG_ADDRESS = message(
     "The program wants to be answered at an address that it has not registered. Remove this server in the program, and "
     "connect it again."
 )
-AWAY = message("The server cannot do this now. Try again in a minute.")
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -60,14 +50,24 @@ class AuthorizationServer:
     """The authorization server of one server.
 
     Args:
+        browsers: those that people sign in by.
         issuer: its address, without a path.
         path: where what its tokens are for is.
 
     Attributes:
+        routes: where it is asked.
         challenge: what a request without a good token is told (RFC 9728, section 5.1), to follow a scheme.
     """
 
-    def __init__(self, provider: Provider, store: AuthorizationStore, consent: Consent, issuer: str, path: str) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        store: AuthorizationStore,
+        consent: Consent,
+        browsers: CookieBrowsers,
+        issuer: str,
+        path: str,
+    ) -> None:
         self._provider = provider
         self._store = store
         self._issuer = issuer
@@ -81,7 +81,7 @@ class AuthorizationServer:
             methods = [method, "OPTIONS"]
             return Route(path, cors_middleware(handler, methods), methods=methods)
 
-        routes = [
+        self.routes = [
             open_to_pages("/.well-known/oauth-authorization-server", self._metadata, "GET"),
             *(open_to_pages(_RESOURCE + end, self._resource_metadata(path), "GET") for end in (path, "")),
             open_to_pages("/register", registration.handle, "POST"),
@@ -91,30 +91,11 @@ class AuthorizationServer:
             Route(CONSENT_PATH, consent.ask, methods=["GET"]),
             Route(CONSENT_PATH, consent.answer, methods=["POST"]),
             Route(CALLBACK_PATH, consent.callback, methods=["GET"]),
+            Route(SIGN_IN_PATH, consent.begin, methods=["GET"]),
+            Route(SIGN_OUT_PATH, browsers.sign_out, methods=["POST"]),
             Route(DISCONNECTED_PATH, consent.disconnected, methods=["GET"]),
             Route("/style.css", _style, methods=["GET"]),
         ]
-        self._paths = frozenset(route.path for route in routes)
-        self._app = RequestBodyLimitMiddleware(Router(routes, redirect_slashes=False), MAX_BYTES)
-
-    def has(self, path: str) -> bool:
-        """Whether a path is one of its own."""
-        return path in self._paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI."""
-        try:
-            with anyio.fail_after(SECONDS):
-                await self._app(scope, receive, send)
-        except ClientDisconnect:
-            return
-        except TimeoutError:
-            await Response(status_code=HTTPStatus.REQUEST_TIMEOUT)(scope, receive, send)
-        except StorageUnavailable:
-            is_page = scope["path"] in ("/authorize", CONSENT_PATH, CALLBACK_PATH)
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            gone = refusal(Request(scope), AWAY, status) if is_page else JSONResponse(_AWAY, status)
-            await gone(scope, receive, send)
 
     async def _authorize(self, request: Request) -> Response:
         query = request.query_params
@@ -194,7 +175,6 @@ class AuthorizationServer:
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _CACHED = {"cache-control": "public, max-age=3600"}
-_AWAY = {"error": "temporarily_unavailable", "error_description": "the server's database cannot be used now"}
 
 
 async def _style(_: Request) -> Response:

@@ -10,11 +10,13 @@ from amo_mcp.team.authorization.fetch import fetch
 from amo_mcp.team.authorization.identity import Integration
 from amo_mcp.team.authorization.provider import Provider
 from amo_mcp.team.authorization.store import AuthorizationStore
+from amo_mcp.team.browser import CookieBrowsers
 from amo_mcp.transports.http import PATH
 
 
 def authorization_server(
     store: AuthorizationStore,
+    browsers: CookieBrowsers,
     integration: Integration,
     public_url: str,
     keys: Keys,
@@ -23,5 +25,5 @@ def authorization_server(
 ) -> AuthorizationServer:
     """The authorization server of the server at `public_url`; clients' documents are fetched by `fetch`."""
     provider = Provider(store, Clients(store, fetch), public_url, public_url + PATH, keys.refreshing)
-    consent = Consent(store, public_url, integration, keys.cookies)
-    return AuthorizationServer(provider, store, consent, public_url, PATH)
+    consent = Consent(store, browsers, public_url, integration, keys.cookies)
+    return AuthorizationServer(provider, store, consent, browsers, public_url, PATH)

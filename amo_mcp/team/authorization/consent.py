@@ -15,29 +15,27 @@ from mcp.server.auth.provider import construct_redirect_uri
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from amo_mcp import pages
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.oauth import SignInFailed
-from amo_mcp.language import SOURCE, Message, known_language, message, texts
+from amo_mcp.language import Message, message
 from amo_mcp.pages.guard import HEADERS, new_secret
 from amo_mcp.team.authorization import addresses, store
 from amo_mcp.team.authorization.identity import Integration
 from amo_mcp.team.authorization.provider import CONSENT_PATH, digest
-from amo_mcp.team.authorization.store import AuthorizationStore, Grant, WasRemoved
+from amo_mcp.team.authorization.store import REQUEST_SECONDS, AuthorizationStore, Grant, WasRemoved, visit
+from amo_mcp.team.browser import Cookie, CookieBrowsers
+from amo_mcp.team.page import page
 from amo_mcp.team.people import WRITE
 
 logger = logging.getLogger(__name__)
 
-_POLICY = "default-src 'none'; style-src 'self'; form-action {}; frame-ancestors 'none'; base-uri 'none'"
-
-TOO_OLD = message(
-    "This sign-in is too old, was used already, or was begun in another browser. Begin it again in your program."
-)
-NOT_CONFIRMED = message("amoCRM did not confirm who you are. Begin again in your program.")
+TOO_OLD = message("This sign-in is too old, was used already, or was begun in another browser. Begin it again.")
+NOT_CONFIRMED = message("amoCRM did not confirm who you are. Begin again.")
 OTHER_ACCOUNT = message(
     "You are signed in to another account of amoCRM than the one that this server is for. Change to {account} there, "
-    "and begin again in your program."
+    "and begin again."
 )
+NOT_SIGNED_IN = message("You are not signed in")
 REMOVED = message("An administrator has removed you from this server, and only they can let you in again.")
 
 
@@ -50,15 +48,28 @@ class Consent:
         keys: sign the tokens of forms, the newest first.
     """
 
-    def __init__(self, store: AuthorizationStore, issuer: str, integration: Integration, keys: list[bytes]) -> None:
+    def __init__(
+        self,
+        store: AuthorizationStore,
+        browsers: CookieBrowsers,
+        issuer: str,
+        integration: Integration,
+        keys: list[bytes],
+    ) -> None:
         self._store = store
+        self._browsers = browsers
         self._issuer = issuer
         self._integration = integration
         self._keys = keys
-        # Browsers take no `__Host-` cookie over plain http, which is for loopback alone.
-        self._is_secure = issuer.startswith("https:")
-        prefix = "__Host-" if self._is_secure else ""
-        self._form_cookie, self._browser_cookie = f"{prefix}amo-consent", f"{prefix}amo-sign-in"
+        self._form_cookie = Cookie("amo-consent", issuer, REQUEST_SECONDS)
+        self._browser_cookie = Cookie("amo-sign-in", issuer, REQUEST_SECONDS)
+
+    async def begin(self, request: Request) -> Response:
+        """Keep what a browser wants that signs in for itself, a page of ours, and send it to the page that asks."""
+        to = request.query_params.get("to", "")
+        request_id = secrets.token_urlsafe(32)
+        await self._store.ask(digest(request_id), visit(to if to.startswith("/") else "/"))
+        return RedirectResponse(f"{CONSENT_PATH}?request={request_id}", HTTPStatus.SEE_OTHER, HEADERS)
 
     async def ask(self, request: Request) -> Response:
         """The page that asks."""
@@ -66,30 +77,35 @@ class Consent:
         asked = await self._store.request(digest(request_id))
         if asked is None:
             return refusal(request, TOO_OLD)
-        cookie = request.cookies.get(self._form_cookie) or new_secret()
-        site = self._integration.consent_page("")
-        sources = ["'self'", *map(addresses.source, (site, asked.redirect_uri))]
-        page = _page(
-            request,
-            "consent.html",
-            form_action=" ".join(sources),
-            client=asked.client_name,
-            # The id of a client that has registered itself says nothing to a person.
-            client_id=asked.client_id if asked.client_id.startswith("https:") else "",
-            destination=addresses.shown(asked.redirect_uri),
-            writes=WRITE in asked.scope.split(),
-            has_bootstrap=await self._store.bootstrap_is_open(),
-            action=CONSENT_PATH,
-            request_id=request_id,
-            token=_token(self._keys[0], cookie, request_id),
-        )
-        self._set(page, self._form_cookie, cookie)
-        return page
+        cookie = self._form_cookie.of(request) or new_secret()
+        form: dict[str, Any] = {
+            "has_bootstrap": await self._store.bootstrap_is_open(),
+            "action": CONSENT_PATH,
+            "request_id": request_id,
+            "token": _token(self._keys[0], cookie, request_id),
+        }
+        sources = ["'self'", addresses.source(self._integration.consent_page(""))]
+        if asked.is_visit:
+            response = page(request, "sign_in.html", form_action=" ".join(sources), **form)
+        else:
+            response = page(
+                request,
+                "consent.html",
+                form_action=" ".join([*sources, addresses.source(asked.redirect_uri)]),
+                client=asked.client_name,
+                # The id of a client that has registered itself says nothing to a person.
+                client_id=asked.client_id if asked.client_id.startswith("https:") else "",
+                destination=addresses.shown(asked.redirect_uri),
+                writes=WRITE in asked.scope.split(),
+                **form,
+            )
+        self._form_cookie.keep(response, cookie)
+        return response
 
     async def answer(self, request: Request) -> Response:
         """What the person has said there: on to amoCRM, or back to the client."""
         form = {name: str(value) for name, value in (await request.form()).items()}
-        request_id, cookie = form.get("request", ""), request.cookies.get(self._form_cookie, "")
+        request_id, cookie = form.get("request", ""), self._form_cookie.of(request)
         presented = form.get("token", "").encode("utf-8", "surrogatepass")
         is_form = any(
             hmac.compare_digest(_token(key, cookie, request_id).encode(), presented) for key in self._keys if cookie
@@ -98,25 +114,25 @@ class Consent:
             return refusal(request, TOO_OLD, HTTPStatus.FORBIDDEN)
         if form.get("answer") != "yes":
             refused = await self._store.refuse(digest(request_id))
-            return refusal(request, TOO_OLD) if refused is None else self._denied(refused)
-        browser, state = request.cookies.get(self._browser_cookie) or new_secret(), new_secret()
+            return refusal(request, TOO_OLD) if refused is None else self._denied(request, refused)
+        browser, state = self._browser_cookie.of(request) or new_secret(), new_secret()
         code = form.get("code", "").strip()
         admin = digest(code).hex() if code else ""
         if not await self._store.approve(digest(request_id), digest(state), digest(browser), admin):
             return refusal(request, TOO_OLD)
         response = RedirectResponse(self._integration.consent_page(state), HTTPStatus.SEE_OTHER, HEADERS)
-        self._set(response, self._browser_cookie, browser)
+        self._browser_cookie.keep(response, browser)
         return response
 
     async def callback(self, request: Request) -> Response:
-        """What amoCRM answers, on which the client gets its code."""
+        """What amoCRM answers, on which the browser is signed in, and the client gets its code."""
         query = request.query_params
-        browser = request.cookies.get(self._browser_cookie, "")
+        browser = self._browser_cookie.of(request)
         asked = await self._store.take(digest(query.get("state", "")), digest(browser)) if browser else None
         if asked is None:
             return refusal(request, TOO_OLD)
         if "error" in query:
-            return self._denied(asked)
+            return self._denied(request, asked)
         if not self._integration.is_account(query.get("referer", "")):
             return refusal(request, message(OTHER_ACCOUNT.text, account=urlsplit(self._integration.base_url).netloc))
         try:
@@ -127,9 +143,14 @@ class Consent:
             return refusal(request, NOT_CONFIRMED)
         except WasRemoved:
             return refusal(request, REMOVED, HTTPStatus.FORBIDDEN)
-        code = secrets.token_urlsafe(32)
-        await self._store.add_code(digest(code), Grant(request=asked, person=person.id))
-        return self._to_client(asked, code=code)
+        if asked.is_visit:
+            response: Response = RedirectResponse(self._issuer + asked.redirect_uri, HTTPStatus.SEE_OTHER, HEADERS)
+        else:
+            code = secrets.token_urlsafe(32)
+            await self._store.add_code(digest(code), Grant(request=asked, person=person.id))
+            response = self._to_client(asked, code=code)
+        await self._browsers.begin(request, response, person)
+        return response
 
     async def disconnected(self, request: Request) -> Response:
         """End every sign-in of an account that has switched the integration off, as amoCRM says."""
@@ -141,32 +162,19 @@ class Consent:
         logger.warning("the integration was switched off in amoCRM: %d sign-ins were ended", ended)
         return Response()
 
-    def _denied(self, asked: store.Request) -> Response:
+    def _denied(self, request: Request, asked: store.Request) -> Response:
+        if asked.is_visit:
+            return refusal(request, NOT_CONFIRMED)
         return self._to_client(asked, error="access_denied")
 
     def _to_client(self, asked: store.Request, **said: str) -> Response:
         location = construct_redirect_uri(asked.redirect_uri, **said, state=asked.state, iss=self._issuer)
         return RedirectResponse(location, HTTPStatus.SEE_OTHER, HEADERS)
 
-    def _set(self, response: Response, name: str, value: str) -> None:
-        """Keep something in the browser. It comes back by a link of amoCRM's page, with which Strict would not come."""
-        seconds = int(store.REQUEST_SECONDS)
-        response.set_cookie(name, value, seconds, path="/", secure=self._is_secure, httponly=True, samesite="lax")
-
 
 def refusal(request: Request, why: Message, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> Response:
     """A page that says what a person can do."""
-    return _page(request, "sign_in_refused.html", status, why=why)
-
-
-def _page(
-    request: Request, name: str, status: int = HTTPStatus.OK, form_action: str = "'none'", **values: Any
-) -> Response:
-    languages = request.headers.get("accept-language", "").split(",")
-    language = next(filter(None, (known_language(part.strip()) for part in languages)), SOURCE)
-    html = pages.render(name, texts=texts(language), **values)
-    headers = HEADERS | {"content-security-policy": _POLICY.format(form_action)}
-    return Response(html, status, headers, "text/html")
+    return page(request, "told.html", status, heading=NOT_SIGNED_IN, text=why)
 
 
 def _token(key: bytes, cookie: str, request_id: str) -> str:

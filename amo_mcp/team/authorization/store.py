@@ -43,9 +43,10 @@ CLIENT_SECONDS = 90 * 86_400.0
 
 
 class Request(BaseModel):
-    """What a client asks a person for.
+    """What a client asks a person for; or what a browser wants that signs in for itself, to see a page of ours.
 
     Attributes:
+        client_id: empty for a browser, which goes on to `redirect_uri`, a path of ours.
         client_name: what it calls itself.
         redirect_uri: where it is answered; `state` and `code_challenge` are its own too.
         given: whether it named `redirect_uri`, and has to name it again.
@@ -65,6 +66,25 @@ class Request(BaseModel):
     scope: str
     resource: str
     admin: str = ""
+
+    @property
+    def is_visit(self) -> bool:
+        """Whether it is a browser's own."""
+        return not self.client_id
+
+
+def visit(path: str) -> Request:
+    """What a browser wants that signs in for itself, to see what is at a path of ours."""
+    return Request(
+        client_id="",
+        client_name="",
+        redirect_uri=path,
+        given=False,
+        state=None,
+        code_challenge="",
+        scope="",
+        resource="",
+    )
 
 
 class Grant(BaseModel):

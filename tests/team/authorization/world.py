@@ -18,18 +18,23 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from amo_mcp.amocrm.http import HttpTransport
 from amo_mcp.keys import Keys
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.postgres.authorization import PostgresAuthorizationStore
+from amo_mcp.storage.postgres.browsers import PostgresBrowserStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.team.authorization.app import CALLBACK_PATH
 from amo_mcp.team.authorization.build import authorization_server
 from amo_mcp.team.authorization.fetch import CannotFetch
 from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.browser import CookieBrowsers
 from amo_mcp.team.gate import Gate, security_of
 from amo_mcp.team.people import Role
 from amo_mcp.team.sign_in import SignIn
@@ -216,7 +221,25 @@ async def open_world(database: Database) -> AsyncIterator[World]:
             app = HttpApp(TestServer(), security=security, stateless=True)
             await stack.enter_async_context(app.running())
             keys = Keys.parse(SecretStr(KEY))
-            server = authorization_server(store, integration, URL, keys, fetch=world.fetch)
-            gates.append(Gate(app, SignIn(people), security, ready, server))
+            browsers = CookieBrowsers(PostgresBrowserStore(database, clock=clock), URL, keys.cookies)
+            server = authorization_server(store, browsers, integration, URL, keys, fetch=world.fetch)
+            gates.append(Gate(app, SignIn(people), security, ready, server, _pages(browsers)))
         network[URL] = _Replicas(gates)
         yield world
+
+
+def _pages(browsers: CookieBrowsers) -> list[Route]:
+    """A page of somebody's own, with a form."""
+
+    async def own(request: Request) -> Response:
+        signed_in = await browsers.person(request)
+        if signed_in is None:
+            return browsers.sign_in(request)
+        if request.method == "POST":
+            token = str((await request.form()).get("token", ""))
+            return Response(status_code=200 if browsers.is_ours(request, token) else 403)
+        person = signed_in.person
+        said = {"id": person.id, "role": person.role, "token": browsers.form_token(request), "until": signed_in.expires}
+        return JSONResponse(said)
+
+    return [Route("/own/{name}", own, methods=["GET", "POST"])]

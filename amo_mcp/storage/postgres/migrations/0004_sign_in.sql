@@ -57,3 +57,12 @@ CREATE TABLE bootstrap (
     digest text NOT NULL,
     used double precision
 );
+
+-- Who is signed in in a browser, by the SHA-256 of its cookie.
+CREATE TABLE browsers (
+    digest bytea PRIMARY KEY,
+    person text NOT NULL REFERENCES people,
+    expires double precision NOT NULL
+);
+CREATE INDEX browsers_person ON browsers (person);
+CREATE INDEX browsers_expires ON browsers (expires);

@@ -1,0 +1,56 @@
+"""How people sign in to a team's server with amoCRM, from settings."""
+
+import secrets
+from collections.abc import Callable
+
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.ratelimit import RateLimiter
+from amo_mcp.storage.postgres.authorization import PostgresAuthorizationStore
+from amo_mcp.storage.postgres.browsers import PostgresBrowserStore
+from amo_mcp.storage.postgres.database import Database
+from amo_mcp.team.authorization.app import CALLBACK_PATH, AuthorizationServer
+from amo_mcp.team.authorization.build import authorization_server
+from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.browser import CookieBrowsers
+from amo_mcp.team.people import digest_of
+from amo_mcp.team.settings import TeamSettings
+
+Announce = Callable[[str], None]
+"""Tells the operator the code that makes the first admin."""
+
+
+class TeamSignIn:
+    """Signing in with amoCRM.
+
+    Attributes:
+        server: where clients and browsers come for it.
+        browsers: who is signed in in them.
+    """
+
+    def __init__(
+        self,
+        settings: TeamSettings,
+        database: Database,
+        http: HttpTransport,
+        limiter: RateLimiter,
+    ) -> None:
+        assert settings.client_id is not None and settings.client_secret is not None, "both are set, or neither"
+        self._store = PostgresAuthorizationStore(database)
+        integration = Integration(
+            settings.base_url,
+            settings.client_id,
+            settings.client_secret,
+            settings.public_url + CALLBACK_PATH,
+            http,
+            limiter,
+        )
+        self.browsers = CookieBrowsers(PostgresBrowserStore(database), settings.public_url, settings.keys.cookies)
+        self.server: AuthorizationServer = authorization_server(
+            self._store, self.browsers, integration, settings.public_url, settings.keys
+        )
+
+    async def announce(self, announce: Announce) -> None:
+        """Tell the code that makes the first admin, at the first start of all."""
+        code = secrets.token_urlsafe(16)
+        if await self._store.begin_bootstrap(digest_of(code)):
+            announce(code)

@@ -1,0 +1,49 @@
+"""Who is signed in in which browser, in the database of the replicas."""
+
+from collections.abc import Callable
+
+from typing_extensions import override
+
+from amo_mcp.storage.postgres.database import Database
+from amo_mcp.team.browser import SESSION_SECONDS, BrowserStore, SignedIn
+from amo_mcp.team.people import Person
+
+_NOW = "coalesce($1, unix_now())"
+_FORGET = f"DELETE FROM browsers WHERE expires <= {_NOW}"
+_BEGIN = f"INSERT INTO browsers (digest, person, expires) VALUES ($2, $3, {_NOW} + $4)"
+_SIGNED_IN = f"""
+SELECT p.id, p.name, p.role, b.expires FROM browsers b JOIN people p ON p.id = b.person
+WHERE b.digest = $2 AND b.expires > {_NOW} AND p.removed IS NULL
+"""
+_END = "DELETE FROM browsers WHERE digest = $1"
+
+
+class PostgresBrowserStore(BrowserStore):
+    """The browsers of all replicas.
+
+    Args:
+        clock: gives Unix seconds; None for the database's clock.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
+        self._database = database
+        self._clock = clock
+
+    @override
+    async def begin(self, cookie: bytes, person_id: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(_FORGET, self._now)
+            await session.execute(_BEGIN, self._now, cookie, person_id, SESSION_SECONDS)
+
+    @override
+    async def signed_in(self, cookie: bytes) -> SignedIn | None:
+        row = await self._database.fetchrow(_SIGNED_IN, self._now, cookie)
+        return None if row is None else SignedIn(Person(row["id"], row["name"], row["role"]), row["expires"])
+
+    @override
+    async def end(self, cookie: bytes) -> None:
+        await self._database.execute(_END, cookie)
+
+    @property
+    def _now(self) -> float | None:
+        return self._clock and self._clock()

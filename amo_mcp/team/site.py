@@ -1,0 +1,62 @@
+"""What a team's server has for browsers, and for clients that sign in: everything but /mcp."""
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import anyio
+from mcp.server.transport_security import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.language import message
+from amo_mcp.team.page import page
+
+MAX_BYTES = 64 * 1024
+"""Bytes of a request's body."""
+
+SECONDS = 20.0
+"""Seconds from a request to the beginning of its answer."""
+
+_AWAY = {"error": "temporarily_unavailable", "error_description": "the server's database cannot be used now"}
+_AWAY_HEADING = message("The server cannot do this now")
+_AWAY_TEXT = message("Try again in a minute.")
+
+
+class Site:
+    """The ASGI application of some routes."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes = routes
+        self._app = RequestBodyLimitMiddleware(Router(routes, redirect_slashes=False), MAX_BYTES)
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the path of a request is one of its own."""
+        return any(route.matches(scope)[0] is not Match.NONE for route in self._routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI."""
+        try:
+            with anyio.fail_after(SECONDS) as limit:
+
+                async def begun(message: Message) -> None:
+                    limit.deadline = math.inf
+                    await send(message)
+
+                await self._app(scope, receive, begun)
+        except ClientDisconnect:
+            return
+        except TimeoutError:
+            await Response(status_code=HTTPStatus.REQUEST_TIMEOUT)(scope, receive, send)
+        except StorageUnavailable:
+            await _away(Request(scope))(scope, receive, send)
+
+
+def _away(request: Request) -> Response:
+    """A page for a person; a program, whose requests ask for no page, is told as OAuth does."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(_AWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+    return page(request, "told.html", HTTPStatus.SERVICE_UNAVAILABLE, heading=_AWAY_HEADING, text=_AWAY_TEXT)
