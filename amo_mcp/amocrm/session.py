@@ -32,6 +32,7 @@ from amo_mcp.amocrm.responses import data_of, error_of, may_have_moved
 from amo_mcp.amocrm.round_trip import RoundTrip
 from amo_mcp.amocrm.tokens import TokenSource
 from amo_mcp.language import message
+from amo_mcp.logs import on_one_line
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
@@ -43,6 +44,9 @@ MAX_ATTEMPTS = 4
 
 MAX_RETRYING = 45.0
 """Seconds after which no new attempt begins."""
+
+_MAX_REQUEST_ID = 80
+"""Characters of amoCRM's id of a request that are kept; that it is in the header X-Request-Id is assumed."""
 
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 
@@ -58,11 +62,13 @@ class Hooks(NamedTuple):
             have been made, that is `OutcomeUnknown` to the caller.
         before_sending: called right before each sending of what writes, in its slot, with the seconds within which it
             is answered or given up; what it raises keeps it from being sent.
+        on_answer: called with amoCRM's id of a request that writes, when it was answered.
     """
 
     on_wait: OnWait | None = None
     before_retry: Callable[[], Awaitable[None]] | None = None
     before_sending: Callable[[float], Awaitable[None]] | None = None
+    on_answer: Callable[[str], None] | None = None
 
 
 NO_HOOKS = Hooks()
@@ -240,6 +246,8 @@ class Session:
             raise OutcomeUnknown(lost.reason, transient=True, settled=lost.settled) from lost
         took, request_id = (self._clock() - started) * 1e3, response.headers.get("x-request-id")
         logger.info("%s %s -> %d in %d ms, X-Request-Id %s", method, path, response.status, took, request_id)
+        if method != "GET" and request.hooks.on_answer is not None and request_id:
+            request.hooks.on_answer(on_one_line(request_id, _MAX_REQUEST_ID))
         return _Exchanged(response, token, base_url)
 
     def _retrying(self, request: _Request, until: float) -> "AsyncRetrying":

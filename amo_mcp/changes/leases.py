@@ -24,11 +24,15 @@ class Asked:
         owner: names the caller; only the same caller is told of the run and can stop it.
         by: what the others call them.
         approval_id: the approval that was used up, by which `confirm_change` finds the run again.
+        person: the id of who asked, where people sign in.
+        client: what they asked with, in its own words.
     """
 
     owner: str = ""
     by: str | None = None
     approval_id: str | None = None
+    person: str | None = None
+    client: str = ""
 
 
 NOBODY = Asked()

@@ -57,6 +57,8 @@ def overall_status(steps: Iterable[Step]) -> ChangeStatus:
 def to_record(step: Step) -> dict[str, Any]:
     """A step as JSON, losing nothing: moments are Unix seconds, as the API tells them."""
     record: dict[str, Any] = {"action": step.action, "kind": step.kind, "outcome": step.outcome, "undoes": step.undoes}
+    if step.request_id is not None:
+        record["request_id"] = step.request_id
     if isinstance(step, Move):
         return record | _move_to_record(step)
     if not isinstance(step, Create):
@@ -76,7 +78,7 @@ def to_record(step: Step) -> dict[str, Any]:
 def from_record(record: Mapping[str, Any]) -> Step:
     """The step of a record that `to_record` made."""
     entity, draft, patch = _MODELS[record["kind"]]
-    known = {"outcome": record["outcome"], "undoes": record["undoes"]}
+    known = {"outcome": record["outcome"], "undoes": record["undoes"], "request_id": record.get("request_id")}
     if record["action"] == "move":
         return _move_from_record(record, entity, known)
     if record["action"] == "delete":

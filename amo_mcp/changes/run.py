@@ -148,9 +148,11 @@ class Run:
                 self.steps[span.start : span.stop] = pending
             batch = self.steps[span.start : span.stop]
             self.is_sent = False
+            request_ids: list[str] = []
             try:
                 with self.means.stop.sending() as sending:
-                    batch, is_answered = await deliver(self._client_for(batch), batch, self._beside)
+                    client = self._client_for(batch).hooked(on_answer=request_ids.append)
+                    batch, is_answered = await deliver(client, batch, self._beside)
                 failure = Stopped(sent=True) if sending.cancelled_caught else nobody_moved(batch[0])
             except (Refused, Unavailable, TargetChanged) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
@@ -161,6 +163,7 @@ class Run:
                 if self.is_sent:
                     await self._note_late(span, batch, is_answered=False)
                 raise
+            batch = [replace(step, request_id=request_ids[-1] if request_ids else None) for step in batch]
             self.steps[span.start : span.stop] = batch
             try:
                 # Recorded before the event is published: who hears of a change can read it in the journal.

@@ -1,7 +1,7 @@
 """The steps of a change: each is one action on one entity, and knows what came of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.errors import ModeDisabled
@@ -41,11 +41,14 @@ class _Step:
     Attributes:
         outcome: what is known of it.
         undoes: the position, in the change that is taken back, of the step that this one takes back.
+        request_id: what amoCRM calls the request that it was sent with, the last one where there were several; None
+            where it was not answered.
     """
 
     action: ClassVar[Action]
     outcome: Outcome = "planned"
     undoes: int | None = None
+    request_id: str | None = field(default=None, compare=False)
 
     def with_outcome(self, outcome: Outcome) -> Self:
         """The step with what came of it."""

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 
+from amo_mcp.logs import on_one_line
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
+
+_MAX_CLIENT = 80
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ def name_of_caller() -> str | None:
     """What the others call who makes this call; None where nobody signs in."""
     token = get_access_token()
     return None if token is None or token.claims is None else token.claims.get("name")
+
+
+def client_of_caller(ctx: Ctx) -> str:
+    """The program that makes this call, in its own words; empty where it says nothing.
+
+    It says so by the protocol, or in the older era, where that has no session, by HTTP.
+    """
+    if params := ctx.session.client_params:
+        said = f"{params.client_info.name} {params.client_info.version}"
+    else:
+        said = (getattr(ctx.request, "headers", None) or {}).get("user-agent", "")
+    return on_one_line(said, _MAX_CLIENT)
 
 
 def caller_of(ctx: Ctx) -> Caller:

@@ -3,12 +3,14 @@
 No secret is in it: of a token its public id, of a question the id of the change that came of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, get_args
 
 from amo_mcp.amocrm.models import iso_utc
+from amo_mcp.changes.records import entity_to_record
+from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, payload_of
 
 Kind = Literal["sign_in", "refusal", "person", "token", "approval", "change"]
 """What an entry is about: somebody signed in or out; somebody was refused; who is known here, and with which role; a
@@ -138,6 +140,27 @@ class Only:
 ALL = Only()
 
 
+def touched_by(step: Step) -> Touched:
+    """What a step of a change does, or did."""
+    target = None if step.target_id is None else str(step.target_id)
+    told = target, *_before_and_after(step), step.outcome, step.request_id
+    return Touched(step.action, step.kind, *told)
+
+
+def _before_and_after(step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
+    match step:
+        case Create():
+            return {}, payload_of(step) if step.after is None else entity_to_record(step.after)
+        case Update():
+            before = entity_to_record(step.before)
+            return before, before | payload_of(step) if step.after is None else entity_to_record(step.after)
+        case Delete():
+            return entity_to_record(step.before), {}
+        case Move():
+            into, out_of = ([one.id for one in places] for places in (step.into, step.out_of))
+            return {"customers": step.customers}, {"customers": step.found, "into": into, "out_of": out_of}
+
+
 class Audit(Protocol):
     """Keeps the audit. Every method can raise `StorageUnavailable`."""
 
@@ -148,3 +171,12 @@ class Audit(Protocol):
     async def page(self, limit: int, before: int | None = None, only: Only = ALL) -> Sequence[Recorded]:
         """The newest entries first, at most `limit`; those before the number `before`, where one is given."""
         ...
+
+
+async def everything(audit: Audit, only: Only = ALL) -> AsyncIterator[Recorded]:
+    """Every entry that is looked for, the newest first, read page by page."""
+    before: int | None = None
+    while page := await audit.page(MAX_PAGE, before, only):
+        for recorded in page:
+            yield recorded
+        before = page[-1].number

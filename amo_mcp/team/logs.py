@@ -9,6 +9,7 @@ from mcp.server.context import CallNext, HandlerResult
 from opentelemetry.trace import format_trace_id, get_current_span
 from typing_extensions import override
 
+from amo_mcp.confirmation.caller import client_of_caller
 from amo_mcp.logs import exception_name, on_one_line
 from amo_mcp.protocol import Ctx
 from amo_mcp.team.signed_in import signed_in
@@ -16,22 +17,13 @@ from amo_mcp.team.signed_in import signed_in
 _MAX_MESSAGE = 600
 """Characters: with everything else and in UTF-8, a line is within what a pipe takes whole or not at all (4096 B)."""
 
-_MAX_CLIENT = 80
-
 _client: ContextVar[str] = ContextVar("_client", default="")
 """The client whose request is being answered. The logs alone read it."""
 
 
 async def remember_client(ctx: Ctx, call_next: CallNext) -> HandlerResult:
-    """As middleware: let the logs know which client a request is of.
-
-    It says so by the protocol, or in the older era, which has no session here, by HTTP.
-    """
-    if params := ctx.session.client_params:
-        said = f"{params.client_info.name} {params.client_info.version}"
-    else:
-        said = (getattr(ctx.request, "headers", None) or {}).get("user-agent", "")
-    _client.set(on_one_line(said, _MAX_CLIENT))
+    """As middleware: let the logs know which client a request is of."""
+    _client.set(client_of_caller(ctx))
     return await call_next(ctx)
 
 

@@ -10,8 +10,10 @@ import pytest
 from amo_mcp.amocrm.inputs import SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import AT_REST, Journal, JournalUnusable, Retention, UndoneMeanwhile
+from amo_mcp.changes.leases import Asked
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
 from amo_mcp.changes.steps import Outcome, Step, Update
+from amo_mcp.storage.postgres.journal import PostgresJournal
 from tests.clock import Clock
 from tests.storage.backends import Open
 from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created, deleted, updated
@@ -56,6 +58,16 @@ async def test_a_change_that_is_begun_is_answered_and_kept_as_it_was_given(journ
     assert re.fullmatch("c[0-9a-f]{12}", lease.id)
     assert lease.record == ChangeRecord(lease.id, clock.now, "update_segment", (PENDING, RENAME), "running")
     assert await journal.change(lease.id) == lease.record
+
+
+@pytest.mark.requirement("TEAM-42")
+async def test_who_asked_is_told_where_several_people_share_the_journal_and_nowhere_else(journal: Journal) -> None:
+    lease = await journal.begin("update_segment", change_of([PENDING]), Asked("owner", "Анна"))
+    await journal.note(lease, {0: DONE}, "done")
+    [(_, told)] = await journal.changes(10)
+    assert (
+        told.by == (await read(journal, lease.record)).by == ("Анна" if isinstance(journal, PostgresJournal) else None)
+    )
 
 
 async def test_an_unknown_change_is_none(journal: Journal) -> None:

@@ -8,7 +8,7 @@ command = Commands(
         "token": "Make, list and revoke personal tokens.",
         "people": "List people, change a role, remove somebody.",
         "keys": "Make a key, see which are in use, encrypt anew.",
-        "audit": "Print what was changed, a JSON object on each line.",
+        "audit": "Print who did what, a JSON object on each line.",
         "doctor": "Check whether serving would work.",
     },
     name="team",

@@ -1,30 +1,38 @@
-"""`amo-mcp team audit`: what was changed through a team's server, by whom, and what came of it."""
+"""`amo-mcp team audit`: who did what on a team's server, and what came of it."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from amo_mcp.changes.records import ChangeRecord
-from amo_mcp.changes.steps import Step
-from amo_mcp.changes.titles import summary_of
-from amo_mcp.cli.team.desk import at_desk, moment
+from amo_mcp.cli.team.desk import at_desk
+from amo_mcp.text import escape_invisible
 
 if TYPE_CHECKING:
     from amo_mcp.compose.team import Office
+    from amo_mcp.team.audit import Kind
 
-_PAGE = 100
+_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
 
 @click.command("audit")
+@click.option("--who", default="", help="Only of whoever has that id or name, or has said yes.")
+@click.option(
+    "--kind",
+    type=click.Choice(["sign_in", "refusal", "person", "token", "approval", "change"]),
+    help="Only of that kind.",
+)
+@click.option("--since", type=_DAY, help="Not before that moment (UTC).")
+@click.option("--until", type=_DAY, help="Only before that moment (UTC).")
 @click.option("--limit", type=click.IntRange(1), help="Only the newest so many.")
-def command(limit: int | None) -> None:
-    """Print what was changed, newest first, a JSON object on each line: who, what, and what came of it."""
+def command(who: str, kind: str | None, since: datetime | None, until: datetime | None, limit: int | None) -> None:
+    """Print what everybody did, newest first, a JSON object on each line: who, what, before and after, who agreed."""
 
     async def work(office: "Office") -> None:
         number = 0
-        async for record in office.changes():
-            click.echo(json.dumps(_line(record), ensure_ascii=False))
+        async for told in office.audited(who, cast("Kind | None", kind), _seconds(since), _seconds(until)):
+            click.echo(escape_invisible(json.dumps(told, ensure_ascii=False)))
             number += 1
             if number == limit:
                 return
@@ -32,23 +40,5 @@ def command(limit: int | None) -> None:
     at_desk(work)
 
 
-def _line(record: ChangeRecord) -> dict[str, Any]:
-    return {
-        "at": moment(record.at, ""),
-        "change_id": record.id,
-        "by": record.by,
-        "tool": record.tool,
-        "status": record.status,
-        **({"undoes": record.undoes} if record.undoes else {}),
-        "steps": [_step(step) for step in record.steps],
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {
-        "action": step.action,
-        "kind": step.kind,
-        "id": step.target_id,
-        "status": step.outcome,
-        "summary": str(summary_of(step)),
-    }
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()

@@ -3,27 +3,26 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from opentelemetry.metrics import get_meter
 
 from amo_mcp.accounts.account import AmoAccount
-from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.compose.team.account import build_account
 from amo_mcp.keys import Keys
+from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.storage.postgres.counts import key_use
 from amo_mcp.storage.postgres.credentials import reencrypt
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.storage.postgres.state import State, look
+from amo_mcp.team.audit import Audit, Kind, Only, everything
 from amo_mcp.team.metrics import Metrics
 from amo_mcp.team.people import HasOtherRole, PeopleStore, Person, Role, UnknownPerson, new_token
 from amo_mcp.team.settings import TeamSettings
 
 KeyState = Literal["newest", "older", "missing"]
 """What a key does: it makes everything new; it reads what it made; or what it made cannot be read without it."""
-
-_PAGE = 100
 
 
 class Problem(Exception):
@@ -41,6 +40,7 @@ class Office:
     database: Database
     keys: Keys
     people: PeopleStore
+    audit: Audit
     account: AmoAccount
 
     async def make_token(self, name: str, role: Role, days: float | None) -> str:
@@ -83,13 +83,12 @@ class Office:
         """Encrypt everything with the newest key: how much was encrypted anew, and how much cannot be read."""
         return await reencrypt(self.database, self.keys)
 
-    async def changes(self) -> AsyncIterator[ChangeRecord]:
-        """Every change, newest first; raises `AmoError` where the account's id cannot be found out."""
-        before: int | None = None
-        while page := await self.account.journal.changes(_PAGE, before):
-            for _, record in page:
-                yield record
-            before, _ = page[-1]
+    async def audited(
+        self, who: str = "", kind: Kind | None = None, since: float | None = None, until: float | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What somebody did, of a kind, between two moments, as JSON; the newest first."""
+        async for recorded in everything(self.audit, Only(who, kind, since, until)):
+            yield recorded.as_json()
 
 
 def _nobody(name: str) -> Problem:
@@ -108,7 +107,7 @@ async def open_office(settings: TeamSettings) -> AsyncIterator[Office]:
         stack.push_async_callback(database.close)
         await database.open()
         built = build_account(settings, database, Metrics(get_meter(__name__), {}), stack)
-        yield Office(database, settings.keys, PostgresPeopleStore(database), built.account)
+        yield Office(database, settings.keys, PostgresPeopleStore(database), PostgresAudit(database), built.account)
 
 
 async def look_at(settings: TeamSettings) -> State:

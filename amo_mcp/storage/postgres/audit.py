@@ -1,13 +1,17 @@
 """The audit in the database of the replicas, where it can be written in one transaction with what it tells of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from amo_mcp.changes.leases import Asked
+from amo_mcp.changes.records import ChangeRecord
+from amo_mcp.changes.steps import Step
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump, load
-from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Only, Recorded, Touched
+from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Only, Recorded, Touched, touched_by
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -27,6 +31,11 @@ WHERE ($1::bigint IS NULL OR number < $1)
     AND ($5::double precision IS NULL OR at < $5)
 ORDER BY number DESC LIMIT $6
 """
+
+_AGREED = """
+SELECT channel, people.name FROM approvals LEFT JOIN people ON people.id = answered_by WHERE digest = $1
+"""
+_BEGUN = "SELECT * FROM audit WHERE subject = $1 AND kind = 'change' ORDER BY number LIMIT 1"
 
 
 class PostgresAudit(Audit):
@@ -58,6 +67,32 @@ async def record(session: "Session", entry: Entry, now: float | None = None) -> 
     texts = entry.kind, entry.what, entry.outcome, by.person, by.name, by.client, entry.subject
     rest = entry.approved_by, entry.approved_how, touched
     await session.execute(_ADD, now, *(text and storable(text) for text in (*texts, *rest)))
+
+
+async def begun(session: "Session", change: ChangeRecord, asked: Asked, approval: bytes | None) -> None:
+    """Record that a change begins, of which the approval with a digest was used up."""
+    agreed = approval and await session.fetchrow(_AGREED, approval)
+    entry = Entry(
+        kind="change",
+        what=change.tool,
+        outcome="begun",
+        by=Actor(asked.person, asked.by or "", asked.client),
+        subject=change.id,
+        # A dialog asks nobody but who calls.
+        approved_by=(agreed["name"] or asked.by or "") if agreed else "",
+        approved_how=agreed["channel"] if agreed else "",
+        touched=[*map(touched_by, change.steps)],
+    )
+    await record(session, entry, change.at)
+
+
+async def went_on(
+    session: "Session", change_id: str, outcome: str, steps: Iterable[Step], now: float | None = None
+) -> None:
+    """Record what came of a change, whoever carried it out in the end; nothing, where its beginning is not there."""
+    if row := await session.fetchrow(_BEGUN, change_id):
+        entry = replace(_recorded(row).entry, outcome=outcome, touched=[*map(touched_by, steps)])
+        await record(session, entry, now)
 
 
 def _recorded(row: "Record") -> Recorded:

@@ -28,6 +28,7 @@ from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.pending import PendingChange, pending_to_record
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, overall_status
 from amo_mcp.changes.steps import Step
+from amo_mcp.storage.postgres import audit
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, put_steps, recorded_steps, recreated_ids, row_of
 from amo_mcp.storage.postgres.plans import free, use_up
@@ -35,8 +36,6 @@ from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from amo_mcp.storage.records import dump
 
 if TYPE_CHECKING:
-    from asyncpg import Record
-
     from amo_mcp.storage.postgres.database import Session
 
 _BEGIN = """
@@ -123,13 +122,14 @@ class PostgresJournal(Journal):
                 )
                 assert row is not None
                 await put_steps(session, account, change_id, steps, 1)
+                record = ChangeRecord(change_id, row["at"], tool, change.steps, "running", change.undoes, asked.by)
+                await audit.begun(session, record, asked, approval)
                 await self._forget(session, account, row["number"], row["at"])
                 is_written = True
         except StorageUnavailable as error:
             if is_written and not await self._is_withdrawn(account, change_id, change.plan_id):
                 raise StorageUnavailable(error.reason, begun=True) from error
             raise
-        record = ChangeRecord(change_id, row["at"], tool, change.steps, "running", change.undoes, asked.by)
         return self._runs.held(AccountLease(record, change, shared=self._runs, account=account))
 
     @override
@@ -154,8 +154,8 @@ class PostgresJournal(Journal):
                         raise JournalUnusable("the change that is being made is not in it any more", begun=True)
                     raise LeaseLost
                 await put_steps(session, account, lease.id, rows, lease.epoch)
-                if status == "failed":
-                    await _free_plan(session, account, lease.id)
+                if status is not None:
+                    await self._ended(session, account, lease.id, status)
         except StorageUnavailable as error:
             raise StorageUnavailable(error.reason, begun=True) from error
         if status is not None:
@@ -175,8 +175,7 @@ class PostgresJournal(Journal):
                 await session.execute(_SETTLE, account, row["id"], status)
                 if new:
                     await session.execute(_SETTLED, account, row["id"], self._now)
-                    if status == "failed":
-                        await _free_plan(session, account, row["id"])
+                    await self._ended(session, account, row["id"], status)
 
     @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
@@ -242,9 +241,18 @@ class PostgresJournal(Journal):
                 is_withdrawn = await session.fetchval(_WITHDRAW, account, change_id) is not None
                 if is_withdrawn:
                     await free(session, account, plan_id)
+                    await audit.went_on(session, change_id, "withdrawn", (), self._now)
                 return is_withdrawn
         except StorageUnavailable:
             return False
+
+    async def _ended(self, session: "Session", account: int, change_id: str, status: ChangeStatus) -> None:
+        """Tell the audit what a change ended with; its plan, if nothing came of it, can be applied again."""
+        for row, entry in await entries(session, _ONE, account, change_id):
+            steps = entry.record.steps
+            await audit.went_on(session, change_id, status, steps, self._now)
+            if status == "failed" and not any(step.outcome == "done" for step in steps):
+                await free(session, account, row["plan"])
 
     async def _forget(self, session: "Session", account: int, last: int, now: float) -> None:
         """Drop some of the changes that are over, and count those that could still have been undone."""
@@ -269,11 +277,3 @@ async def _check_undoable(session: "Session", account: int, undo: PendingChange)
     found = await entries(session, _ONE, account, undo.undoes)
     if not any(can_be_undone(entry, undo.steps, recreated) for _, entry in found):
         raise UndoneMeanwhile
-
-
-async def _free_plan(session: "Session", account: int, change_id: str) -> None:
-    """Let the plan of a change that failed be applied again, if nothing came of it."""
-    row: Record | None
-    for row, entry in await entries(session, _ONE, account, change_id):
-        if not any(step.outcome == "done" for step in entry.record.steps):
-            await free(session, account, row["plan"])

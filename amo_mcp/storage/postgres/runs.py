@@ -19,6 +19,7 @@ from amo_mcp.changes.leases import Lease, LeaseLost, Others, RunState, RunStore
 from amo_mcp.changes.pending import PendingChange, pending_from_record
 from amo_mcp.changes.records import from_record, to_record
 from amo_mcp.changes.steps import Create, Kind, Step
+from amo_mcp.storage.postgres.audit import went_on
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, record_of, recorded_steps, recreated_ids
 from amo_mcp.storage.records import dump, load
@@ -171,6 +172,7 @@ class PostgresRunStore(RunStore):
                         late = json.loads(await session.fetchval(_LATE, account, lease.id, position))
                         late += [(lease.epoch, to_record(step)) for step in steps]
                         await session.execute(_PUT_LATE, account, lease.id, position, dump(late))
+                        await went_on(session, lease.id, "late", steps)
             except StorageUnavailable:
                 # Nobody else knows of it.
                 logger.warning("What was made late for the change %s waits for the database", lease.id)

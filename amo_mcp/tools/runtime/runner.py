@@ -19,7 +19,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.ask import Asker
-from amo_mcp.confirmation.caller import caller_of, name_of_caller
+from amo_mcp.confirmation.caller import caller_of, client_of_caller, name_of_caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures.explain import explain
@@ -94,7 +94,8 @@ class Runner:
             )
         progress = CallProgress(ctx, self.account.profile.language)
         caller = caller_of(ctx)
-        account = self.account.for_call(progress.report, Asked(caller.digest, name_of_caller()))
+        asked = Asked(caller.digest, name_of_caller(), person=caller.person, client=client_of_caller(ctx))
+        account = self.account.for_call(progress.report, asked)
         definition = entry.definition
         arguments = validated(params.arguments or {}, definition.arguments, entry.listed.input_schema)
         if params.request_state is not None:
