@@ -38,7 +38,7 @@ def replicas(rounds: int) -> Iterator[Figure]:
                 _, whole = at_once(urls, "list_changes", _AT_ONCE, _EACH, headers)
                 ratios[count].append(sqlite / whole)
     for count, found in ratios.items():
-        several = "one replica" if count == 1 else f"{count} replicas"
+        several = {1: "one replica", 2: "two replicas"}[count]
         yield figure(f"calls per second over HTTP by {several}, relative to one process over SQLite", found, "×")
 
 
