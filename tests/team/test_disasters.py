@@ -56,7 +56,7 @@ class TestDatabaseAway:
                 for client in (new, old):
                     for name in ("list_segments", "create_segment", "delete_segment", "list_changes"):
                         assert error(await client.call_tool(name, {"name": "Новые", "segment_id": 51})) == AWAY
-                assert team.sandbox.requests == []
+                assert team.writes() == []
                 assert replica.post(INITIALIZE, "amo_000000000000_guess").status_code == 200
                 cluster.start()
                 await until_ready(replica)
