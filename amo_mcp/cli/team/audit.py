@@ -10,8 +10,7 @@ from amo_mcp.cli.team.desk import at_desk
 from amo_mcp.text import escape_invisible
 
 if TYPE_CHECKING:
-    from amo_mcp.compose.team import Office
-    from amo_mcp.team.audit import Kind
+    from amo_mcp.compose.team import Kind, Office
 
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 

@@ -3,12 +3,14 @@
 from amo_mcp.compose.team.office import Office, Problem, look_at, open_office
 from amo_mcp.compose.team.replica import Replica, open_replica
 from amo_mcp.storage.postgres.state import State
+from amo_mcp.team.audit import Kind
 from amo_mcp.team.logs import JsonFormatter
 from amo_mcp.team.people import Person, Role, Token
 from amo_mcp.team.settings import TeamSettings
 
 __all__ = [
     "JsonFormatter",
+    "Kind",
     "Office",
     "Person",
     "Problem",
