@@ -12,10 +12,12 @@ from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReac
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.moving import in_batches, with_members
+from amo_mcp.changes.membership import with_members
+from amo_mcp.changes.moving import in_batches
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
+from amo_mcp.changes.room import exceeds_limit
 from amo_mcp.changes.run import Run
 from amo_mcp.changes.snapshot import (
     Snapshot,
@@ -25,7 +27,7 @@ from amo_mcp.changes.snapshot import (
     is_of_another_account,
     read_targets,
 )
-from amo_mcp.changes.steps import Create, Step, exceeds_limit
+from amo_mcp.changes.steps import Create, Step
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import message
 
@@ -75,7 +77,7 @@ class Executor(Means):
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
-                planned = [*in_batches(change.steps)]
+                planned = await in_batches(self.client, change.steps)
                 await self.report_step(0, planned)
                 first = next(spans(planned)).stop
                 pending = await with_members(self.client, as_pending(planned[:first], snapshot))

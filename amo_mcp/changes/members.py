@@ -82,3 +82,35 @@ class Placement:
         if self.out_of & now and self.into <= now and was != now:
             return "stays"
         return "ignored" if was == now else "elsewhere"
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """All customers, as far as they were looked through.
+
+    Attributes:
+        members: where each is, after the page that it was on.
+        pages: how many pages were read.
+        is_complete: whether these are all.
+    """
+
+    members: tuple[tuple[int, Member], ...] = ()
+    pages: int = 0
+    is_complete: bool = False
+
+    def to_move(self, placement: Placement, source_id: int) -> list[tuple[int, Member]]:
+        """Those of a segment or a status who are not where they are put."""
+        is_status = placement.status_id is not None
+        return [
+            (page, one)
+            for page, one in self.members
+            if source_id in ((one.status_id,) if is_status else (one.segments or ())) and not placement.is_reached(one)
+        ]
+
+    def count(self, place_id: int, *, is_status: bool) -> int:
+        """How many are in a segment or have a status."""
+        return sum(place_id in ((one.status_id,) if is_status else (one.segments or ())) for _, one in self.members)
+
+
+NOBODY = Crowd()
+"""Where nobody was looked for."""

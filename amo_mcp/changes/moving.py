@@ -5,70 +5,63 @@ are added to them is not documented, so all of them are sent, those that were ju
 reading that replaces takes nothing away, and what it came to is read.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 
 from amo_mcp.amocrm.client import AmoClient
-from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Rejected
+from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, Rejected, Unavailable
 from amo_mcp.amocrm.inputs import CustomerPatch
-from amo_mcp.amocrm.look_through import MAX_PAGES, LookThrough
-from amo_mcp.amocrm.models import Customer
 from amo_mcp.changes.members import Member
+from amo_mcp.changes.membership import MAX_MERGE_PAGES, find_customers, read_members, where_they_are
 from amo_mcp.changes.steps import Move, Step
 
 BATCH = 50
 """Customers in one request (the vendor's advice; it takes 250)."""
 
-_FEW = 5
-"""Customers that are read one by one: looking through may take more requests."""
 
-_POOR = 3
-"""Pages without anybody that is looked for, after which the rest is read one by one."""
+async def in_batches(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
+    """The steps as they are sent: customers in batches, the first of them alone, to see whether it has an effect.
 
+    A batch is of one page of all customers, so that it is read and read back with one request each.
 
-async def read_customers(client: AmoClient, ids: Collection[int]) -> dict[int, Customer]:
-    """Those of the customers that the account has, by id.
-
-    Many are looked for on the pages of all customers, as long as that takes fewer requests. One that is there and
-    cannot be read is a customer of which nothing but the id is known.
+    Raises:
+        Unavailable: whose customers are to be moved has more than can be looked through.
+        AmoError: they cannot be read.
     """
-    found: dict[int, Customer] = {}
-    looking = LookThrough(client)
-    while (
-        len(ids) > _FEW
-        and len(found) < len(ids)
-        and not looking.ended
-        and looking.requests < min(MAX_PAGES, len(found) + _POOR)
-    ):
-        page = await looking.read()
-        hidden = (Customer(id=one) for one in page.unreadable if one is not None)
-        found |= {customer.id: customer for customer in (*hidden, *page) if customer.id in ids}
-    for customer_id in [one for one in ids if one not in found]:
-        with suppress(NotFound):
-            found[customer_id] = await client.customer(customer_id)
-    return found
-
-
-async def with_members(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
-    """The steps with their customers as they are now; of one that is gone nothing is known."""
-    return [await _with_members(client, step) if isinstance(step, Move) else step for step in steps]
-
-
-async def _with_members(client: AmoClient, step: Move) -> Move:
-    found = await _read(client, step)
-    return replace(step, customers=tuple(found.get(member.id, Member(member.id)) for member in step.customers))
-
-
-def in_batches(steps: Iterable[Step]) -> Iterator[Step]:
-    """The steps as they are sent: customers in batches, the first of them alone, to see whether it has an effect."""
+    batches: list[Step] = []
     for step in steps:
-        if not isinstance(step, Move):
-            yield step
-            continue
-        yield replace(step, customers=step.customers[:1])
-        for start in range(1, len(step.customers), BATCH):
-            yield replace(step, customers=step.customers[start : start + BATCH])
+        if isinstance(step, Move):
+            located = await _located(client, step)
+            batches += [
+                replace(step, customers=tuple(batch), page=page)
+                for page, batch in batched(located, alone=1, most=BATCH)
+            ]
+        else:
+            batches.append(step)
+    return batches
+
+
+async def _located(client: AmoClient, step: Move) -> list[tuple[int, Member]]:
+    """The customers of a move, each after the page that it is on; of a merge those who are not there yet."""
+    if step.source is None:
+        pages = (await find_customers(client, [member.id for member in step.customers])).pages
+        return [(pages.get(member.id, 0), member) for member in step.customers]
+    members = await read_members(client, step.source, MAX_MERGE_PAGES, filtered=False)
+    if members is None:
+        raise Unavailable("has more customers than can be looked through")
+    return [(page, member) for page, member in members if not step.placement.is_reached(member)]
+
+
+def batched(located: Sequence[tuple[int, Member]], *, alone: int, most: int) -> Iterator[tuple[int, list[Member]]]:
+    """The customers in batches of at most `most`, each of one page; the first `alone` of them by themselves."""
+    first, rest = located[:alone], sorted(located[alone:], key=lambda item: item[0])
+    for part in (first, rest):
+        for page, group in groupby(part, key=lambda item: item[0]):
+            members = [member for _, member in group]
+            for start in range(0, len(members), most):
+                yield page, members[start : start + most]
 
 
 def in_parts(steps: Sequence[Step]) -> Iterator[tuple[int, Step]]:
@@ -90,6 +83,8 @@ def _joined(one: Step, other: Step) -> Step | None:
     if not (isinstance(one, Move) and isinstance(other, Move)):
         return None
     if (one.placement, one.outcome, one.undoes) != (other.placement, other.outcome, other.undoes):
+        return None
+    if one.source != other.source:
         return None
     return replace(
         one,
@@ -124,7 +119,7 @@ async def verify_move(client: AmoClient, step: Move) -> Move | None:
 
     It may also be that nothing can be said: then the fates of the step that is returned have nobody who was moved.
     """
-    found = await _read(client, step)
+    found = await where_they_are(client, step)
     verified = step.read_back(found.values(), {})
     fates = {verified.fates[member.id] for member in step.sent}
     return None if fates and fates <= {"ignored", "gone"} else verified
@@ -170,11 +165,6 @@ def _once_more(step: Move, found: Mapping[int, Member]) -> dict[int, CustomerPat
 
 async def _read_back(client: AmoClient, step: Move) -> dict[int, Member]:
     try:
-        return await _read(client, step)
+        return await where_they_are(client, step)
     except AmoError as error:
         raise OutcomeUnknown("took the change, and the customers could not be read back", settled=True) from error
-
-
-async def _read(client: AmoClient, step: Move) -> dict[int, Member]:
-    found = await read_customers(client, [member.id for member in step.customers])
-    return {customer_id: Member.of(customer) for customer_id, customer in found.items()}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from amo_mcp.changes.positions import Place, can_be_told, position_back
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, on_account
-from amo_mcp.changes.steps import Create, Delete, Step, Update, moves_status
+from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, moves_status
 from amo_mcp.text import quote
 
 MAX_SNAPSHOT_AGE = 2.0
@@ -31,7 +31,9 @@ def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step
     created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
     pending: list[Step] = []
     for step in on_account(batch, snapshot):
-        if isinstance(step, Create):
+        if isinstance(step, Move) and step.recreated is not None:
+            pending.append(_into_recreated(step, earlier).with_outcome("pending"))
+        elif isinstance(step, Create):
             hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
             existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
             pending.append(replace(step, existing_ids=existing, outcome="pending"))
@@ -40,6 +42,15 @@ def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step
         else:
             pending.append(step.with_outcome("pending"))
     return pending
+
+
+def _into_recreated(step: Move, earlier: Sequence[Step]) -> Move:
+    """The move into what an earlier step has created again."""
+    creations = (one for one in earlier if isinstance(one, Create) and one.undoes == step.recreated)
+    created = next((one.after for one in creations if one.after is not None), None)
+    if created is None:
+        raise TargetChanged(reason=f"{quote(step.name)} was not created again, so nobody can be put back into it.")
+    return replace(step, into=(created,), recreated=None)
 
 
 def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:

@@ -63,7 +63,9 @@ def to_record(step: Step) -> dict[str, Any]:
         return record | _move_to_record(step)
     if not isinstance(step, Create):
         record["before"] = entity_to_record(step.before)
-    if not isinstance(step, Delete):
+    if isinstance(step, Delete):
+        record |= _members_to_record(step)
+    else:
         record["after"] = None if step.after is None else entity_to_record(step.after)
         record["payload"] = payload_of(step)
     if isinstance(step, Create):
@@ -82,7 +84,7 @@ def from_record(record: Mapping[str, Any]) -> Step:
     if record["action"] == "move":
         return _move_from_record(record, entity, known)
     if record["action"] == "delete":
-        return Delete(entity.model_validate(record["before"]), **known)
+        return _delete_from_record(record, entity, known)
     after = None if record.get("after") is None else entity.model_validate(record["after"])
     if record["action"] == "create":
         existing = tuple(record["existing_ids"])
@@ -93,6 +95,27 @@ def from_record(record: Mapping[str, Any]) -> Step:
     return Update(before, patch.model_validate(record["payload"]), places, place, after=after, **known)
 
 
+def _members_to_record(step: Delete) -> dict[str, Any]:
+    """What a deletion knows of the customers in it; nothing where it does not ask for them."""
+    record: dict[str, Any] = {"reads_members": True} if step.reads_members else {}
+    if step.merged_into is not None:
+        record["merged_into"] = entity_to_record(step.merged_into)
+    if step.members is not None:
+        record["members"] = [list(member) for member in step.members]
+    return record
+
+
+def _delete_from_record(record: Mapping[str, Any], entity: type[Entity], known: Mapping[str, Any]) -> Delete:
+    merged_into, members = record.get("merged_into"), record.get("members")
+    return Delete(
+        entity.model_validate(record["before"]),
+        record.get("reads_members", False),
+        None if merged_into is None else entity.model_validate(merged_into),
+        None if members is None else tuple(map(_member, members)),
+        **known,
+    )
+
+
 def _move_to_record(step: Move) -> dict[str, Any]:
     return {
         "customers": [list(member) for member in step.customers],
@@ -101,6 +124,10 @@ def _move_to_record(step: Move) -> dict[str, Any]:
         "found": None if step.found is None else [list(member) for member in step.found],
         "refused": [list(refusal) for refusal in step.refused],
         "missed": list(step.missed),
+        "source": None if step.source is None else entity_to_record(step.source),
+        "count": step.count,
+        "page": step.page,
+        "recreated": step.recreated,
     }
 
 
@@ -113,6 +140,10 @@ def _move_from_record(record: Mapping[str, Any], entity: type[Entity], known: Ma
         None if record["found"] is None else tuple(map(_member, record["found"])),
         tuple((customer_id, detail) for customer_id, detail in record["refused"]),
         tuple(record["missed"]),
+        None if record["source"] is None else entity.model_validate(record["source"]),
+        record["count"],
+        record["page"],
+        record["recreated"],
         **known,
     )
 

@@ -22,7 +22,7 @@ from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, n
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.moving import with_members
+from amo_mcp.changes.membership import check_members, with_members
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
 from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
@@ -245,8 +245,7 @@ class Run:
         snapshot = await read_targets(self.means.client, batch)
         if differences := drift(batch, snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
-        if await with_members(self.means.client, batch) != [*batch]:
-            raise TargetChanged(reason="Customers that were to be moved have been moved meanwhile.")
+        await check_members(self.means.client, batch)
 
     async def _note(self, span: range, steps: Sequence[Step]) -> None:
         self.is_to_stop = await self.means.journal.note(self.lease, dict(zip(span, steps, strict=True)))

@@ -131,12 +131,25 @@ def on_account(steps: Iterable[Step], snapshot: Snapshot) -> tuple[Step, ...]:
 
 
 def _on_account(step: Step, snapshot: Snapshot) -> Step:
-    if isinstance(step, Create | Move):
+    if isinstance(step, Create):
         return step
+    if isinstance(step, Move):
+        return _move_on_account(step, snapshot)
     before = snapshot.target(step) or step.before
     if isinstance(step, Update) and moves_status(step):
         return replace(step, before=before, places=snapshot.places)
     return replace(step, before=before)
+
+
+def _move_on_account(step: Move, snapshot: Snapshot) -> Move:
+    """The move with what a merge is from and into as it is now."""
+    if step.source is None:
+        return step
+    entities = snapshot.entities.get(step.kind, {})
+    source = entities.get(step.source.id, step.source)
+    into = tuple(entities.get(one.id, one) for one in step.into)
+    count = source.customers_count if isinstance(source, Segment) else step.count
+    return replace(step, source=source, into=into, count=count)
 
 
 def drift(

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from amo_mcp.amocrm.errors import ModeDisabled
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
-from amo_mcp.amocrm.limits import MAX_SEGMENTS, MAX_STATUSES
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.members import Fate, Member, Placement
 from amo_mcp.changes.positions import Place, Places
@@ -17,11 +16,6 @@ Outcome = Literal["planned", "pending", "done", "failed", "unknown", "undone"]
 """What is known of a step: not sent yet, about to be sent, made, surely not made, undeterminable, or taken back."""
 
 Entity = Segment | Status
-
-LIMITS: Mapping[Kind, int] = {"segment": MAX_SEGMENTS, "status": MAX_STATUSES}
-"""How many of a kind one account holds."""
-
-PLURALS: Mapping[Kind, str] = {"segment": "segments", "status": "statuses"}
 
 MODES: Mapping[Kind, str] = {"segment": "segments", "status": "periodicity"}
 """The customers mode in which an account has entities of a kind."""
@@ -145,9 +139,18 @@ class Update(_Writes, _Existing):
 
 @dataclass(frozen=True)
 class Delete(_Existing):
-    """Delete a segment or a status."""
+    """Delete a segment or a status.
+
+    Attributes:
+        reads_members: whether the customers in it are read right before the write, so that an undo brings them back.
+        merged_into: where all of them have to be by then; else nothing is deleted.
+        members: the customers in it, as they were read then; None when they were not.
+    """
 
     action: ClassVar[Action] = "delete"
+    reads_members: bool = False
+    merged_into: Entity | None = None
+    members: tuple[Member, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,18 @@ class Move(_Step):
 
     Attributes:
         kind: whether they are moved between segments or between statuses.
-        customers: who, each as it was read right before it was sent; until then as a person was shown it.
+        customers: who, each as it was read right before it was sent; until then as a person was shown it. Nobody while
+            it is only known that they are the customers of `source`.
         into: the segments that they are put into, or the one status that they are to have.
         out_of: the segments that they are taken out of.
         found: the same customers as they were read afterwards, without those that are gone; None until then.
         refused: what the API said of those that it refused, by id.
         missed: the ids of those who were missing somewhere that they were to stay in, and were put back there.
+        source: the segment or the status whose customers are moved, all of them, by a merge.
+        count: how many these are, as far as a person was told.
+        page: the page of all customers on which these were; 0 where that is not known.
+        recreated: the position, in the change that is taken back, of the deletion whose entity they go back into: its
+            id is another one once it was created again.
     """
 
     action: ClassVar[Action] = "move"
@@ -172,6 +181,10 @@ class Move(_Step):
     found: tuple[Member, ...] | None = None
     refused: tuple[tuple[int, str], ...] = ()
     missed: tuple[int, ...] = ()
+    source: Entity | None = None
+    count: int | None = None
+    page: int = 0
+    recreated: int | None = None
 
     @property
     def name(self) -> str:
@@ -185,8 +198,9 @@ class Move(_Step):
 
     @property
     def places(self) -> tuple[Entity, ...]:
-        """All that customers come into, or out of."""
-        return (*self.into, *self.out_of)
+        """All that customers come into, or out of, and that is there."""
+        source = () if self.source is None else (self.source,)
+        return (*(self.into if self.recreated is None else ()), *self.out_of, *source)
 
     @property
     def placement(self) -> Placement:
@@ -247,9 +261,14 @@ def label_of(setting: str) -> str:
 
 
 def customers_affected(steps: Iterable[Step]) -> int:
-    """Customers of the segments that the steps delete."""
-    deleted = [step.before for step in steps if isinstance(step, Delete)]
-    return sum(entity.customers_count or 0 for entity in deleted if isinstance(entity, Segment))
+    """Customers of the segments that the steps delete, and of the statuses that they merge."""
+    return sum(_affected(step) or 0 for step in steps)
+
+
+def _affected(step: Step) -> int | None:
+    if isinstance(step, Delete):
+        return step.before.customers_count if isinstance(step.before, Segment) else 0
+    return step.count if isinstance(step, Move) and step.kind == "status" else 0
 
 
 def payload_of(step: Step) -> dict[str, Any]:
@@ -278,13 +297,3 @@ def fields_of(steps: Iterable[Step], definitions: Iterable[CustomField]) -> tupl
 def moves_status(step: Step) -> bool:
     """Whether the step gives a status another position."""
     return isinstance(step, Update) and isinstance(step.patch, StatusPatch) and step.patch.sort is not None
-
-
-def exceeds_limit(kind: Kind, count: int, steps: Iterable[Step]) -> bool:
-    """Whether the steps, in this order, would at any point create more of a kind than an account holds."""
-    for step in steps:
-        if step.kind == kind:
-            count += {"create": 1, "delete": -1}.get(step.action, 0)
-            if step.action == "create" and count > LIMITS[kind]:
-                return True
-    return False

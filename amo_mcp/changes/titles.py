@@ -30,6 +30,8 @@ def title_of(step: Step) -> Message:
 
 
 def _title_of_move(step: Move) -> Message:
+    if step.source is not None:
+        return _title_of_merge(step, shown_name(step.source.name), len(step.customers) or step.count)
     count, into, out_of = len(step.customers), _names(step.into), _names(step.out_of)
     if step.kind == "status":
         return counted_message(
@@ -49,6 +51,18 @@ def _title_of_move(step: Move) -> Message:
         count,
         into=into,
         out_of=out_of,
+    )
+
+
+def _title_of_merge(step: Move, source: str | Message, count: int | None) -> Message:
+    if count is None:
+        return message("Move the customers of {source} to {into}", source=source, into=shown_name(step.name))
+    return counted_message(
+        "Move {count} customer of {source} to {into}",
+        "Move {count} customers of {source} to {into}",
+        count,
+        source=source,
+        into=shown_name(step.name),
     )
 
 

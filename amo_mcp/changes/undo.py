@@ -1,18 +1,17 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch, writable_name
-from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
-from amo_mcp.amocrm.models import FieldValues, Status
+from amo_mcp.amocrm.inputs import SegmentPatch, StatusDraft, StatusPatch
+from amo_mcp.amocrm.models import Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
+from amo_mcp.changes.again import draft_again, settable, title_of_entity, writable
 from amo_mcp.changes.differences import readable_setting, sentence, unordered
-from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values, values_to_send
+from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.moving import in_parts
-from amo_mcp.changes.moving_back import moved_back
+from amo_mcp.changes.moving_back import members_back, moved_back
 from amo_mcp.changes.positions import (
     Place,
     Places,
@@ -28,9 +27,8 @@ from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
 from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update, field_ids, label_of
-from amo_mcp.changes.titles import shown_name, summary_of
+from amo_mcp.changes.titles import summary_of
 from amo_mcp.language import Message, counted_message, message
-from amo_mcp.text import quote, quote_unless_code
 
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
@@ -63,14 +61,36 @@ def invert(record: ChangeRecord, account: Snapshot, recreated: RecreatedIds, zon
         zone: where the account's days begin.
     """
     undo = Undo()
-    places = account.places
+    places, made = account.places, _Made(recreated, _created_by(record))
     for position, step in reversed([*in_parts(record.steps)]):
-        part = _inverse(step, account, places, recreated, Reader(zone=zone))
+        part = _inverse(position, step, account, places, made, Reader(zone=zone))
+        if isinstance(step, Delete) and any(isinstance(inverse, Create) for inverse in part.steps):
+            made.coming[step.before.id] = position, step.before
         for inverse in part.steps:
             places = _places_after(inverse, places)
         steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
         undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
     return undo
+
+
+@dataclass
+class _Made:
+    """What comes, or has come, under another id.
+
+    Attributes:
+        recreated: under which ids came back what had been deleted.
+        created: the ids of what the change itself created.
+        coming: what the undo creates again, by its old id: the position of its deletion, and what it was.
+    """
+
+    recreated: RecreatedIds
+    created: frozenset[int]
+    coming: dict[int, tuple[int, Entity]] = field(default_factory=dict)
+
+
+def _created_by(record: ChangeRecord) -> frozenset[int]:
+    creations = (step for step in record.steps if isinstance(step, Create) and step.outcome == "done")
+    return frozenset(step.after.id for step in creations if step.after is not None)
 
 
 def _places_after(step: Step, places: Places) -> Places:
@@ -85,13 +105,17 @@ def _places_after(step: Step, places: Places) -> Places:
     return places
 
 
-def _inverse(step: Step, account: Snapshot, places: Places, recreated: RecreatedIds, reader: Reader) -> Undo:
+def _inverse(position: int, step: Step, account: Snapshot, places: Places, made: _Made, reader: Reader) -> Undo:
     if step.outcome not in ("pending", "unknown", "done"):
         return Undo()
+    recreated = made.recreated
     if isinstance(step, Move):
         if step.outcome != "done":
             return _unclear(step)
-        moves, not_restored = moved_back(step, account, recreated)
+        if {one.id for one in step.into} & made.created:
+            # They leave it with what the same undo deletes.
+            return Undo()
+        moves, not_restored = moved_back(step, account, recreated, made.coming)
         return Undo(tuple(moves), tuple(not_restored))
     known = step.before if isinstance(step, Delete) else step.after
     if step.outcome != "done" or known is None:
@@ -102,14 +126,14 @@ def _inverse(step: Step, account: Snapshot, places: Places, recreated: Recreated
     # An entry without an id may be what is looked for; what was deleted is not looked for among those.
     hidden = (known.id, current_id) if isinstance(step, Delete) else (known.id, current_id, None)
     if current is None and account.is_unreadable(step.kind, *hidden):
-        return Undo(conflicts=(f"{_title(step)} cannot be read, so it is left as it is.",))
+        return Undo(conflicts=(f"{title_of_entity(step)} cannot be read, so it is left as it is.",))
     match step:
         case Create():
             return _remove(step, known, current, account, reader)
         case Update():
             return _restore(step, known, current, account, places, reader)
         case Delete():
-            return _recreate(step, current, account)
+            return _recreate(step, current, account, position)
 
 
 def _unclear(step: Step) -> Undo:
@@ -127,7 +151,7 @@ def _unclear(step: Step) -> Undo:
 def _remove(step: Create, left: Entity, current: Entity | None, account: Snapshot, reader: Reader) -> Undo:
     """Delete what was created, as it is now."""
     if current is None:
-        gone = message("{title} is no longer there; there is nothing to delete.", title=_title(step))
+        gone = message("{title} is no longer there; there is nothing to delete.", title=title_of_entity(step))
         return Undo(not_restored=(gone,))
     names = ("name", "color", _PRICES, "conditions")
     fields = filter(account.defines, {*fields_by_id(left), *fields_by_id(current)})
@@ -139,7 +163,7 @@ def _restore(
 ) -> Undo:
     """Give the settings that were changed their values from before."""
     if current is None:
-        return Undo(conflicts=(f"{_title(step)} is no longer there; it cannot be changed back.",))
+        return Undo(conflicts=(f"{title_of_entity(step)} is no longer there; it cannot be changed back.",))
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
     conflicts = tuple(_conflicts(step, left, current, names, filter(account.defines, field_ids([step])), reader))
     patch, not_restored = _patch_back(step, account)
@@ -150,10 +174,14 @@ def _restore(
         place = place_left(step.places, step.before.id, left.sort, others)
         if not is_between(places, current.id, place):
             now = account.worded(place_in(places, current.id, others))
-            conflicts += (sentence(str(_title(step)), label_of("sort"), account.worded(place), now, left=True),)
+            conflicts += (
+                sentence(str(title_of_entity(step)), label_of("sort"), account.worded(place), now, left=True),
+            )
         was = place_in(step.places, step.before.id, others)
         if not can_be_told(places, was):
-            conflicts += (f"{_title(step)}: what stood around it was moved or deleted, so its old place is unknown.",)
+            conflicts += (
+                f"{title_of_entity(step)}: what stood around it was moved or deleted, so its old place is unknown.",
+            )
         patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
     steps = (Update(current, patch, place=was),) if patch.to_payload() else ()
     return Undo(steps, not_restored, conflicts)
@@ -163,20 +191,20 @@ def _patch_back(step: Update, account: Snapshot) -> tuple[SegmentPatch | StatusP
     """The patch that restores what a step changed, and what of it cannot be written."""
     before = step.before
     settings = {name: getattr(before, name) for name in step.patch.to_payload() if name != _FIELDS}
-    writable, unwritable = _writable(step, settings)
+    back, unwritable = writable(step, settings)
     if isinstance(before, Status):
-        return StatusPatch(**writable), unwritable
+        return StatusPatch(**back), unwritable
     fields = fields_by_id(before)
     if changed := field_ids([step]):
-        back, lost = _settable(step, {field_id: fields.get(field_id) for field_id in changed}, account)
-        writable |= {_FIELDS: back} if back else {}
+        values, lost = settable(step, {field_id: fields.get(field_id) for field_id in changed}, account)
+        back |= {_FIELDS: values} if values else {}
         unwritable += lost
-    return SegmentPatch(**writable), unwritable
+    return SegmentPatch(**back), unwritable
 
 
-def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
-    """Create what was deleted once more, unless another change has brought it back."""
-    title = _title(step)
+def _recreate(step: Delete, current: Entity | None, account: Snapshot, position: int) -> Undo:
+    """Create what was deleted once more, unless another change has brought it back, and let its customers come back."""
+    title = title_of_entity(step)
     if current is not None:
         if current.id == step.before.id:
             there = message("{title} is there already; there is nothing to create.", title=title)
@@ -184,89 +212,34 @@ def _recreate(step: Delete, current: Entity | None, account: Snapshot) -> Undo:
             there = message(
                 "{title} is there already as id {id}; there is nothing to create.", title=title, id=current.id
             )
-        return Undo(not_restored=(there,))
-    before = step.before
-    settings, unwritable = _writable(step, {"name": before.name, "color": before.color or None})
-    draft: SegmentDraft | StatusDraft
-    lost: tuple[Message, ...]
-    if isinstance(before, Status):
-        draft = StatusDraft(sort=before.sort, **settings)
-        back = message(
+        moves, gone = members_back(step, current, account, None)
+        return Undo(tuple(moves), (there, *gone))
+    draft, unwritable = draft_again(step, account)
+    moves, gone = members_back(step, step.before, account, position)
+    return Undo((Create(draft), *moves), (*_lost(step), *gone, *unwritable))
+
+
+def _lost(step: Delete) -> Iterator[Message]:
+    """What does not come back with an entity that is created again."""
+    title, before = title_of_entity(step), step.before
+    is_status = isinstance(before, Status)
+    count = 0 if step.members is not None or isinstance(before, Status) else before.customers_count or 0
+    if is_status and step.members is None:
+        yield message(
             "{title} comes back with a new id and without its conditions; its customers were moved to other statuses.",
             title=title,
         )
-        lost = (back, message("{title}: the position may be another one.", title=title))
-    else:
-        fields, gone = _settable(
-            step, {key: field for key, field in fields_by_id(before).items() if field["values"]}, account
-        )
-        unwritable += gone
-        draft = SegmentDraft(
-            custom_fields_values=fields or None,
-            available_products_price_types=before.available_products_price_types or None,
-            **settings,
-        )
-        members = counted_message(
+    elif count:
+        yield counted_message(
             "{title} comes back with a new id, without its conditions and its members ({count} customer).",
             "{title} comes back with a new id, without its conditions and its members ({count} customers).",
-            before.customers_count or 0,
+            count,
             title=title,
         )
-        bare = message("{title} comes back with a new id and without its conditions.", title=title)
-        lost = (members if before.customers_count else bare,)
-    return Undo((Create(draft),), (*lost, *unwritable))
-
-
-def _settable(
-    step: Update | Delete, fields: Mapping[int, FieldValues | None], account: Snapshot
-) -> tuple[list[dict[str, Any]], tuple[Message, ...]]:
-    """What can be set of custom fields again, by id: not what somebody removed from their definitions since."""
-    settable, lost = [], list[Message]()
-    for field_id, field in fields.items():
-        values = values_to_send(field)
-        offered = [value for value in values or () if account.offers(field_id, value.get("enum_id"))]
-        shown = quote((field and field.get("field_name")) or str(field_id))
-        if not account.defines(field_id):
-            lost.append(
-                message("{title}: the custom field {field} is no longer there.", title=_title(step), field=shown)
-            )
-            continue
-        if len(offered) != len(values or ()):
-            gone = message(
-                "{title}: a choice of the field {field} is no longer there.", title=_title(step), field=shown
-            )
-            lost.append(gone)
-        if offered or not values:
-            settable.append({"field_id": field_id, "values": offered or None})
-    return settable, tuple(lost)
-
-
-def _writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Message, ...]]:
-    """What can be written of settings: an account may have names and colours that the API does not take."""
-    writable, unwritable = {**settings}, []
-    name, color = settings.get("name"), settings.get("color")
-    if name is not None:
-        writable["name"] = _writable_name(name, step)
-        if writable["name"] != name:
-            unwritable.append(
-                message(
-                    "{title}: the name cannot be set as it was; it becomes {name}.",
-                    title=_title(step),
-                    name=quote(writable["name"]),
-                )
-            )
-    if color is not None and color not in (SEGMENT_COLORS if step.kind == "segment" else STATUS_COLORS):
-        del writable["color"]
-        shown = quote_unless_code(color)
-        unwritable.append(
-            message("{title}: the colour {color} cannot be set through the API.", title=_title(step), color=shown)
-        )
-    return writable, tuple(unwritable)
-
-
-def _writable_name(name: str, step: Update | Delete) -> str:
-    """The name without the characters that a name may not have; when nothing is left, what it is."""
-    return writable_name(name) or f"{step.kind} {step.target_id}"
+    else:
+        yield message("{title} comes back with a new id and without its conditions.", title=title)
+    if is_status:
+        yield message("{title}: the position may be another one.", title=title)
 
 
 def _conflicts(
@@ -277,7 +250,11 @@ def _conflicts(
         was, now = getattr(left, name, None), getattr(current, name, None)
         if name in left.model_fields_set and unordered(name, was) != unordered(name, now):
             yield sentence(
-                str(_title(step)), label_of(name), readable_setting(name, was), readable_setting(name, now), left=True
+                str(title_of_entity(step)),
+                label_of(name),
+                readable_setting(name, was),
+                readable_setting(name, now),
+                left=True,
             )
     if _FIELDS in left.model_fields_set:
         before, after = fields_by_id(left), fields_by_id(current)
@@ -286,13 +263,9 @@ def _conflicts(
             if not same_values(was, now):
                 label = field_label(field_id, now, was)
                 yield sentence(
-                    str(_title(step)), label, readable_values(was, reader), readable_values(now, reader), left=True
+                    str(title_of_entity(step)),
+                    label,
+                    readable_values(was, reader),
+                    readable_values(now, reader),
+                    left=True,
                 )
-
-
-def _title(step: Step) -> Message:
-    name, is_segment = shown_name(step.name), step.kind == "segment"
-    if step.target_id is None:
-        return message("segment {name}", name=name) if is_segment else message("status {name}", name=name)
-    values = {"name": name, "id": step.target_id}
-    return message("segment {name} (id {id})", **values) if is_segment else message("status {name} (id {id})", **values)

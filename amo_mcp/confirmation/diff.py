@@ -66,6 +66,8 @@ class Setting:
 def headline(step: Step, texts: Texts) -> str:
     """What a step does to what: `Change segment «VIP» (id 51)`; of a deletion also how many customers it affects."""
     summary = summary_of(step)
+    if isinstance(step, Delete) and step.merged_into is not None:
+        return texts("{summary}, once they are all there", summary=summary)
     if isinstance(step, Delete) and isinstance(step.before, Segment):
         count = step.before.customers_count
         if count is None:

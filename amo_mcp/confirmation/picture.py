@@ -16,8 +16,8 @@ MAX_BYTES = 50_000
 
 
 def plan_picture(change: PendingChange, reader: Reader) -> dict[str, Any]:
-    """What a plan will do: what is lost by it, and its steps, those first that delete."""
-    ordered = sorted(enumerate(change.steps, 1), key=lambda item: item[1].action != "delete")
+    """What a plan will do: what is lost by it, and its steps, those first that delete, after the moves of a merge."""
+    ordered = sorted(enumerate(change.steps, 1), key=lambda item: item[1].action not in ("delete", "move"))
     drawn = [_drawn(number, step, change, reader) for number, step in ordered]
     return {"losses": [*question_of(change, reader).losses], "steps": _that_fit(drawn)}
 

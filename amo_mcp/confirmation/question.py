@@ -4,15 +4,16 @@ Names come from the CRM and may be hostile: they are quoted, stripped of invisib
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, customers_affected, kind_of
+from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, customers_affected
 from amo_mcp.changes.titles import title_of
 from amo_mcp.confirmation.diff import Setting, color_of_deleted, headline, settings_of
+from amo_mcp.confirmation.losses import losses, segment_count
 from amo_mcp.confirmation.whom import settings_of_move
 from amo_mcp.language import Texts
 from amo_mcp.text import quote, sanitize
@@ -79,8 +80,8 @@ class Question:
 def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None = MAX_SHOWN_STEPS) -> Question:
     """The question about a change, with as many of its steps as are to be shown; with None all of them."""
     texts = reader.texts
-    losses = tuple(line[:1].upper() + line[1:] for line in _losses(change, texts, max_steps))
-    losses, facts = (tuple(sanitize(line, _MAX_LINE) for line in lines) for lines in (losses, _facts(change, reader)))
+    sentences = (line[:1].upper() + line[1:] for line in losses(change, texts, max_steps))
+    lost, facts = (tuple(sanitize(line, _MAX_LINE) for line in lines) for lines in (sentences, _facts(change, reader)))
     settings: tuple[Setting, ...] = ()
     steps: tuple[ShownStep, ...] = ()
     more = ""
@@ -100,7 +101,7 @@ def question_of(change: PendingChange, reader: Reader, *, max_steps: int | None 
         else:
             settings = tuple(settings_of(step, change.fields, reader)) or tuple(color_of_deleted(step, reader))
     title = sanitize(title, _MAX_LINE)
-    return Question(title, texts("{title}?", title=title), verb, refusal, losses, facts, settings, steps, more)
+    return Question(title, texts("{title}?", title=title), verb, refusal, lost, facts, settings, steps, more)
 
 
 def _verbs(step: Step, texts: Texts) -> tuple[str, str]:
@@ -115,75 +116,13 @@ def _verbs(step: Step, texts: Texts) -> tuple[str, str]:
             return texts("Move"), texts("Do not move")
 
 
-def _losses(change: PendingChange, texts: Texts, max_lines: int | None) -> Iterator[str]:
-    """What is lost by a change, or stops: first what an undo cannot restore."""
-    for left_out in change.not_restored[:max_lines]:
-        yield texts.of(left_out)
-    if more := len(change.not_restored[max_lines:] if max_lines else ()):
-        yield texts("and {count} more that cannot be restored", count=more)
-    if any(isinstance(step, Move) and change.undoes is None for step in change.steps):
-        yield texts("Triggers and mailings of what the customers come into, or leave, may start.")
-    deleted = [step.before for step in change.steps if isinstance(step, Delete)]
-    match deleted:
-        case []:
-            return
-        case [Segment(customers_count=0)] if len(change.steps) == 1:
-            yield texts("The conditions of the segment cannot be restored.")
-        case [Segment() as segment] if len(change.steps) == 1:
-            count = _count(segment, texts)
-            yield texts(
-                "Customers in the segment: {count}. They stay in the account, without this segment.", count=count
-            )
-            yield texts("The members and conditions of the segment cannot be restored.")
-        case [Status() as status] if len(change.steps) == 1:
-            yield texts(
-                "The customers of the status will be moved to other statuses by their conditions, within some time; "
-                "how many is not known."
-            )
-            if any(status.conditions):
-                yield texts("The conditions of the status cannot be set again through the API.")
-        case _:
-            yield from _losses_of_many(change.steps, texts)
-    if len(change.steps) == 1:
-        yield texts(
-            "Triggers, mailings, filters and integrations that use the id {id} stop working. "
-            "What an undo brings back has another id.",
-            id=deleted[0].id,
-        )
-    else:
-        yield texts(
-            "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
-            "What an undo brings back has another id."
-        )
-
-
-def _losses_of_many(steps: Iterable[Step], texts: Texts) -> Iterator[str]:
-    deleted = [step.before for step in steps if isinstance(step, Delete)]
-    kinds = {*map(kind_of, deleted)}
-    unknown = any(isinstance(gone, Segment) and gone.customers_count is None for gone in deleted)
-    if (count := customers_affected(steps)) or unknown:
-        yield texts(
-            "Customers of the deleted segments: {count}. Their members and conditions cannot be restored.", count=count
-        )
-    elif "segment" in kinds:
-        yield texts("The conditions of the deleted segments cannot be restored.")
-    if unknown:
-        yield texts("Of some of these segments the number of customers is unknown.")
-    if "status" in kinds:
-        yield texts(
-            "The customers of the deleted statuses will be moved to other statuses by their conditions; "
-            "how many is not known."
-        )
-    if any(isinstance(one, Status) and any(one.conditions) for one in deleted):
-        yield texts("The conditions of the deleted statuses cannot be set again through the API.")
-
-
 def _facts(change: PendingChange, reader: Reader) -> Iterator[str]:
     """What the change is about, and in which account."""
     texts = reader.texts
     if change.plan_id is not None:
         counts = Counter(step.action for step in change.steps)
         parts = (
+            (counts["move"], texts("{count} to move", count=counts["move"])),
             (counts["delete"], texts("{count} to delete", count=counts["delete"])),
             (counts["update"], texts("{count} to update", count=counts["update"])),
             (counts["create"], texts("{count} to create", count=counts["create"])),
@@ -203,7 +142,7 @@ def _about(step: Step, texts: Texts) -> Iterator[str]:
     match step:
         case Delete(before=Segment() as segment):
             filled = len([field for field in segment.custom_fields_values if field["values"]])
-            count = _count(segment, texts)
+            count = segment_count(segment, texts)
             yield texts(
                 "Segment id {id}, customers: {count}, filled fields: {filled}.",
                 id=segment.id,
@@ -213,7 +152,7 @@ def _about(step: Step, texts: Texts) -> Iterator[str]:
         case Delete(before=Status() as status):
             yield texts("Status id {id}, position {sort}.", id=status.id, sort=status.sort)
         case Update(before=Segment() as segment):
-            yield texts("Segment id {id}, customers: {count}.", id=segment.id, count=_count(segment, texts))
+            yield texts("Segment id {id}, customers: {count}.", id=segment.id, count=segment_count(segment, texts))
         case Update():
             yield texts("Status id {id}.", id=step.before.id)
         case Move(kind="segment"):
@@ -236,7 +175,3 @@ def shown_step(number: int, step: Step, change: PendingChange, reader: Reader) -
     """A step of `change`, with its place in it."""
     settings = tuple(settings_of(step, change.fields, reader))
     return ShownStep(number, step.action, headline(step, reader.texts), settings)
-
-
-def _count(segment: Segment, texts: Texts) -> str:
-    return texts("unknown") if segment.customers_count is None else str(segment.customers_count)

@@ -12,8 +12,8 @@ from amo_mcp.changes.execution import CreatedTwice, Execution, LimitReached, Nob
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable, UndoneMeanwhile
 from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.plan import PlanUsed
+from amo_mcp.changes.room import LIMITS, PLURALS
 from amo_mcp.changes.snapshot import TargetChanged
-from amo_mcp.changes.steps import LIMITS, PLURALS
 from amo_mcp.changes.titles import summary_of
 from amo_mcp.confirmation import errors as confirmation
 from amo_mcp.failures.failure import (

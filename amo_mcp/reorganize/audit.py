@@ -95,7 +95,8 @@ def audit_statuses(statuses: Sequence[Status]) -> list[Finding]:
 def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding]:
     """Names that are one, and then names that read alike, each group with the one to keep.
 
-    Of names that are one a deletion is suggested. Names that read alike are reported with the one that each stands for.
+    Of names that are one a merge is suggested, or a deletion where nobody is in it. Names that read alike are reported
+    with the one that each stands for.
     """
     groups: dict[str, list[Entity]] = defaultdict(list)
     for entity in entities:
@@ -128,15 +129,22 @@ def _alike(readings: Sequence[Reading]) -> Iterator[tuple[int, ...]]:
 
 def _same(kind: Kind, same: Sequence[Entity]) -> Finding:
     kept = _kept(same)
-    empty = [entity for entity in same if entity is not kept and _is_deletable(entity)]
+    others = [entity for entity in same if entity is not kept and not _is_system(entity)]
     return Finding(
         "near_duplicate_names",
         kind,
         _ids(same),
         f"{_names(same)} are one name; {quote(kept.name)} (id {kept.id}) is the one to keep.",
         "high",
-        tuple({"action": "delete", "kind": kind, "id": entity.id} for entity in empty),
+        tuple(_away_with(kind, entity, kept) for entity in others),
     )
+
+
+def _away_with(kind: Kind, entity: Entity, kept: Entity) -> Mapping[str, Any]:
+    """What is suggested for one of several names: a deletion where nobody is in it, else a merge."""
+    if isinstance(entity, Segment) and entity.customers_count == 0:
+        return {"action": "delete", "kind": kind, "id": entity.id}
+    return {"action": "merge", "kind": kind, "id": entity.id, "into": kept.id}
 
 
 def _perhaps_same(kind: Kind, alike: Sequence[Entity]) -> Finding:

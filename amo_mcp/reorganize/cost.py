@@ -1,12 +1,14 @@
 """How many requests a plan takes, and how long they take at an account's pace."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amo_mcp.amocrm.ratelimit import REUSE_AFTER
 from amo_mcp.changes.delivery import spans
+from amo_mcp.changes.members import NOBODY, Crowd
+from amo_mcp.changes.moving import BATCH, batched
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, is_read_before
-from amo_mcp.changes.steps import Create, Step, field_ids
+from amo_mcp.changes.steps import Create, Delete, Move, Step, field_ids
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,45 @@ class Pace:
         )
 
 
-def cost_of(steps: Sequence[Step], pace: Pace) -> tuple[int, float]:
+def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[int, float]:
     """How many requests carrying the steps out takes, with those for the question, and how many seconds they take.
 
     The account is read for the question, before the first write, before every later deletion and move, and whenever
     what was read has grown too old; the definitions of custom fields are read for the question and before the first
-    write, where the steps set any; statuses that were created are read back.
+    write, where the steps set any; statuses that were created are read back. The customers of a merge are looked
+    through, and each batch of them is read before and after; so are those of what is deleted.
+
+    Args:
+        steps: the steps.
+        pace: how fast requests go.
+        crowd: the customers, where any are moved, or may be in what is deleted.
     """
     asking = len({step.kind for step in steps}) + bool(field_ids(steps))
-    sent, read_at = asking, 0.0
-    for span in spans(steps):
-        step, now = steps[span.start], pace.seconds(sent)
-        if is_read_before(steps, span) or now - read_at > MAX_SNAPSHOT_AGE:
-            sent, read_at = sent + len({step.kind for step in steps[span.start :]}), now
-        sent += 2 if isinstance(step, Create) and step.kind == "status" else 1
+    merges = [step for step in steps if isinstance(step, Move)]
+    batches = [batch for step in steps for batch in _in_batches(step, crowd)]
+    sent, read_at = asking + crowd.pages * len(merges), 0.0
+    for span in spans(batches):
+        step, now = batches[span.start], pace.seconds(sent)
+        if is_read_before(batches, span) or now - read_at > MAX_SNAPSHOT_AGE:
+            sent, read_at = sent + len({step.kind for step in batches[span.start :]}), now
+        sent += _requests(step, crowd.pages)
     return asking + sent, pace.seconds(asking) + pace.seconds(sent)
+
+
+def _in_batches(step: Step, crowd: Crowd) -> list[Step]:
+    """A step as it is sent."""
+    if not isinstance(step, Move) or step.source is None:
+        return [step]
+    located = crowd.to_move(step.placement, step.source.id)
+    return [replace(step, customers=tuple(batch)) for _, batch in batched(located, alone=1, most=BATCH)]
+
+
+def _requests(step: Step, pages: int) -> int:
+    match step:
+        case Move():
+            return 3
+        case Delete():
+            return 1 + pages * (step.reads_members or step.merged_into is not None)
+        case Create(kind="status"):
+            return 2
+    return 1

@@ -5,6 +5,7 @@ Pure functions over what was read; nothing here asks the account or changes it.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -28,21 +29,11 @@ from amo_mcp.amocrm.inputs import (
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_VALUES, segment_color, status_color
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
+from amo_mcp.changes.members import NOBODY, Crowd
 from amo_mcp.changes.plan import Plan
+from amo_mcp.changes.room import LIMITS, PLURALS, exceeds_limit
 from amo_mcp.changes.snapshot import Snapshot, on_account
-from amo_mcp.changes.steps import (
-    LIMITS,
-    PLURALS,
-    Create,
-    Delete,
-    Entity,
-    Kind,
-    Step,
-    Update,
-    exceeds_limit,
-    fields_of,
-    payload_of,
-)
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, fields_of, payload_of
 from amo_mcp.text import counted, fold, quote
 
 MAX_CHANGES = 130
@@ -52,9 +43,12 @@ MAX_CHANGES = 130
 class PlannedChange(StrictInput):
     """One change of a plan, flat: what applies depends on `action` and `kind`."""
 
-    action: Annotated[Literal["create", "update", "delete"], Field(description="create, update or delete")]
+    action: Annotated[
+        Literal["create", "update", "delete", "merge"], Field(description="create, update, delete or merge")
+    ]
     kind: Annotated[Literal["segment", "status"], Field(description="segment or status")]
-    id: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="For update and delete")] = None
+    id: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="For all but create")] = None
+    into: Annotated[EntityId | None, ZERO_IS_NONE, Field(description="Merge: moves all customers here")] = None
     name: Annotated[Name | None, Field(description="Name")] = None
     sort: Annotated[Sort | None, BLANK_IS_NONE, Field(description="Position of a status")] = None
     color: Annotated[Text | None, BLANK_IS_NONE, Field(description="Colour, as in the create tools")] = None
@@ -67,7 +61,14 @@ class PlannedChange(StrictInput):
 
 
 def make_plan(
-    changes: Sequence[PlannedChange], account: Snapshot, *, plan_id: str, made: float, owner: str, zone: Zone = UNKNOWN
+    changes: Sequence[PlannedChange],
+    account: Snapshot,
+    *,
+    plan_id: str,
+    made: float,
+    owner: str,
+    zone: Zone = UNKNOWN,
+    crowd: Crowd = NOBODY,
 ) -> tuple[Plan, list[str]]:
     """The plan of `changes` in an account that is as it was read, and what a person should know of it.
 
@@ -78,12 +79,17 @@ def make_plan(
         made: the present, in Unix seconds.
         owner: whose plan it is.
         zone: where the account's days begin.
+        crowd: how many customers are where, when anything that has some is deleted (`loses_customers`).
 
     Raises:
         InvalidValues: a change does not fit the account, or two change one entity.
     """
     problems: list[Problem] = []
-    steps = [_step(f"changes.{index}", change, account, problems, zone) for index, change in enumerate(changes)]
+    steps = [
+        step
+        for index, change in enumerate(changes)
+        for step in _steps(f"changes.{index}", change, account, problems, zone, crowd)
+    ]
     seen: set[tuple[Kind, int]] = set()
     for index, change in enumerate(changes):
         if change.id is not None:
@@ -92,18 +98,67 @@ def make_plan(
                     Problem(f"changes.{index}.id", f"{change.id} is changed by another change of this plan")
                 )
             seen.add((change.kind, change.id))
-    sound = [step for step in steps if step is not None]
+    gone = {(change.kind, change.id) for change in changes if change.action in ("delete", "merge")}
+    problems += [
+        Problem(f"changes.{index}.into", f"{change.into} is deleted by another change of this plan")
+        for index, change in enumerate(changes)
+        if (change.kind, change.into) in gone and change.into != change.id
+    ]
     if not problems:
-        problems += _beyond_limits(sound, account)
+        problems += _beyond_limits(steps, account)
     if problems:
         raise InvalidValues(problems)
-    ordered = _ordered(sound, account)
+    ordered = _ordered(steps, account)
     plan = Plan(plan_id, made, owner, on_account(ordered, account), fields_of(ordered, account.fields))
     return plan, [*_warnings(ordered), *_namesakes(ordered, account)]
 
 
+def loses_customers(changes: Sequence[PlannedChange], account: Snapshot) -> bool:
+    """Whether a change deletes what has customers, or may have some."""
+    gone = [account.entities[one.kind].get(one.id or 0) for one in changes if one.action in ("delete", "merge")]
+    return any(entity is not None and getattr(entity, "customers_count", None) != 0 for entity in gone)
+
+
+def _steps(
+    path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone, crowd: Crowd
+) -> list[Step]:
+    """The steps of one change; none when there is a problem with it, which is added to `problems`."""
+    step = _step(path, change, account, problems, zone)
+    into = _into(path, change, account, problems)
+    if not isinstance(step, Delete):
+        return [] if step is None else [step]
+    before = step.before
+    count = before.customers_count if isinstance(before, Segment) else None
+    if change.action == "delete":
+        return [replace(step, reads_members=crowd.is_complete and count != 0)]
+    if into is None:
+        return []
+    if crowd.is_complete:
+        count = crowd.count(before.id, is_status=change.kind == "status")
+    move = Move(change.kind, (), (into,), source=before, count=count)
+    return [move, replace(step, merged_into=into)]
+
+
+def _into(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem]) -> Entity | None:
+    """What a merge is into; None for any other change, and where there is a problem with it."""
+    if change.action != "merge":
+        if change.into is not None:
+            problems.append(Problem(f"{path}.into", "is only for a merge"))
+        return None
+    into = account.entities[change.kind].get(change.into or 0)
+    if change.into is None:
+        problems.append(Problem(f"{path}.into", "is required to merge"))
+    elif change.into == change.id:
+        problems.append(Problem(f"{path}.into", f"{change.into} is what is merged"))
+    elif into is None:
+        hidden = account.is_unreadable(change.kind, change.into)
+        what = "cannot be read" if hidden else f"is no {change.kind} of this account"
+        problems.append(Problem(f"{path}.into", f"{change.into} {what}"))
+    return into
+
+
 def _step(path: str, change: PlannedChange, account: Snapshot, problems: list[Problem], zone: Zone) -> Step | None:
-    """The step of one change; None when there is a problem with it, which is added to `problems`."""
+    """The step of one change, of a merge the deletion; None when there is a problem with it."""
     count = len(problems)
     before = _target(path, change, account, problems)
     values = _values(path, change, account, problems, zone)
@@ -148,9 +203,9 @@ def _values(path: str, change: PlannedChange, account: Snapshot, problems: list[
     names = ("name", "sort", "color", "available_products_price_types")
     # Not by `model_dump`, whose serializer would take 10 ms of the first plan to build.
     values: dict[str, Any] = {name: value for name in names if (value := getattr(change, name)) is not None}
-    if change.action == "delete":
+    if change.action in ("delete", "merge"):
         if values or change.custom_fields_values:
-            problems.append(Problem(path, "delete takes no fields"))
+            problems.append(Problem(path, f"{change.action} takes no fields"))
         return {}
     foreign = ("custom_fields_values", "available_products_price_types") if change.kind == "status" else ("sort",)
     problems += [
@@ -186,7 +241,7 @@ def _beyond_limits(steps: Sequence[Step], account: Snapshot) -> list[Problem]:
 def _ordered(steps: Sequence[Step], account: Snapshot) -> list[Step]:
     """The given order; deletions go first where creations would go over a limit on the way."""
     tight = {kind for kind in account.entities if exceeds_limit(kind, account.count(kind), steps)}
-    return sorted(steps, key=lambda step: not (step.kind in tight and step.action == "delete"))
+    return sorted(steps, key=lambda step: not (step.kind in tight and step.action in ("delete", "move")))
 
 
 def _warnings(steps: Sequence[Step]) -> Iterator[str]:
@@ -194,10 +249,17 @@ def _warnings(steps: Sequence[Step]) -> Iterator[str]:
     for step in steps:
         name = quote(step.name)
         match step:
+            case Move(source=source, count=count) if source is not None:
+                who = "The customers" if count is None else f"All {counted(count, 'customer')}"
+                yield f"{who} of {quote(source.name)} move to {name}; it is deleted only once all of them are there."
+            case Delete(merged_into=into) if into is not None:
+                pass
             case Delete(before=Segment(customers_count=count)) if count:
-                yield f"{name} has {counted(count, 'customer')}; its members cannot be restored."
+                back = "an undo brings its members back" if step.reads_members else "its members cannot be restored"
+                yield f"{name} has {counted(count, 'customer')}; {back}."
             case Delete(before=Status()):
-                yield f"The customers of the status {name} will move to others by their conditions."
+                back = "; an undo brings them back" if step.reads_members else ""
+                yield f"The customers of the status {name} will move to others by their conditions{back}."
             case Update() if _changes_nothing(step):
                 yield f"{name} already has these values; nothing would change."
 

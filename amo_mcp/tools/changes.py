@@ -14,7 +14,9 @@ from amo_mcp.amocrm.models import Timestamp
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.executor import check_room
 from amo_mcp.changes.field_values import fields_by_id
-from amo_mcp.changes.moving import in_parts, read_customers
+from amo_mcp.changes.members import Member
+from amo_mcp.changes.membership import read_customers, remembering
+from amo_mcp.changes.moving import in_parts
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import on_account, read_snapshot
@@ -153,8 +155,8 @@ async def undo_change(
     )
     kinds = sorted({step.kind for step in record.steps})
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
-    moved = [member.id for step in record.steps if isinstance(step, Move) for member in step.customers]
-    snapshot = replace(snapshot, customers=await read_customers(account.client, moved))
+    concerned = {member.id for step in record.steps for member in _members(step)}
+    snapshot = replace(snapshot, customers=await read_customers(account.client, concerned))
     undo = invert(record, snapshot, await account.journal.recreated_ids(), await account.profile.zone())
     if record.status == "running" or not (undo.steps or undo.conflicts):
         raise Failure(
@@ -172,13 +174,23 @@ async def undo_change(
     check_room(undo.steps, snapshot)
     return Confirm(
         PendingChange(
-            on_account(undo.steps, snapshot),
+            await remembering(account.client, on_account(undo.steps, snapshot)),
             fields_of(undo.steps, snapshot.fields),
             undoes=record.id,
             undone_at=record.at,
             not_restored=undo.not_restored,
         )
     )
+
+
+def _members(step: Step) -> Sequence[Member]:
+    """The customers that are put back where they were when a step is taken back."""
+    match step:
+        case Move():
+            return step.customers
+        case Delete():
+            return step.members or ()
+    return ()
 
 
 def _sentences(key: str, sentences: Sequence[str | Message]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from amo_mcp.amocrm.look_through import MAX_PAGES, LookThrough
 from amo_mcp.amocrm.models import Customer
 from amo_mcp.amocrm.reading import PAGE_SIZE
 from amo_mcp.changes.members import Member
-from amo_mcp.changes.moving import read_customers
+from amo_mcp.changes.membership import read_customers
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import read_all
 from amo_mcp.changes.steps import Entity, Kind, Move

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from amo_mcp.amocrm.inputs import Text
 from amo_mcp.amocrm.models import iso_utc
+from amo_mcp.changes.members import NOBODY
+from amo_mcp.changes.membership import read_crowd
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import LIFETIME, new_id
 from amo_mcp.changes.snapshot import TargetChanged, drift, on_account, read_snapshot
@@ -16,7 +18,7 @@ from amo_mcp.confirmation.diff import on_one_line
 from amo_mcp.confirmation.picture import plan_picture
 from amo_mcp.failures.failure import Failure
 from amo_mcp.reorganize.cost import Pace, cost_of
-from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, make_plan
+from amo_mcp.reorganize.plan import MAX_CHANGES, PlannedChange, loses_customers, make_plan
 from amo_mcp.text import quote_given, sanitize
 from amo_mcp.tools.runtime.answers import Applied
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentCall, Output, Watched, tool
@@ -43,7 +45,7 @@ async def plan_changes(
     ],
     call: CurrentCall,
 ) -> PlanAnswer:
-    """Plan many changes at once, in bulk (rename, move, delete) for apply_plan: the diff, warnings and cost.
+    """Plan many changes at once, in bulk (rename, merge, delete) for apply_plan: the diff, warnings and cost.
 
     Changes nothing.
     """
@@ -54,12 +56,13 @@ async def plan_changes(
         check_mode(kind, mode)
     with_fields = any(change.custom_fields_values for change in changes)
     snapshot = await read_snapshot(account.client, kinds, with_fields=with_fields)
+    crowd = await read_crowd(account.client) if loses_customers(changes, snapshot) else NOBODY
     reader = await account.profile.reader()
     plan, warnings = make_plan(
-        changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest, zone=reader.zone
+        changes, snapshot, plan_id=new_id(), made=time.time(), owner=call.caller.digest, zone=reader.zone, crowd=crowd
     )
     await account.plans.keep(plan)
-    requests, seconds = cost_of(plan.steps, Pace(account.requests_per_second, account.client.round_trip))
+    requests, seconds = cost_of(plan.steps, Pace(account.requests_per_second, account.client.round_trip), crowd)
     answer = PlanAnswer(
         plan_id=plan.id,
         steps=[f"{number}. {on_one_line(step, plan.fields, reader)}" for number, step in enumerate(plan.steps, 1)],

@@ -23,6 +23,7 @@ from amo_mcp.amocrm.inputs import (
 from amo_mcp.amocrm.limits import MAX_SEGMENT_FIELDS, MAX_SEGMENTS, MAX_VALUES, SEGMENT_COLORS
 from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import CustomField, Segment
+from amo_mcp.changes.membership import remembering
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures.failure import invalid_arguments
@@ -128,7 +129,7 @@ async def create_segment(
     custom_fields_values: Fields = None,
     available_products_price_types: PriceTypes = None,
 ) -> CreatedSegment:
-    """Create (add) a customer segment; an account holds at most 100. Conditions and members cannot be set here."""
+    """Create (add) a customer segment; an account holds at most 100. move_customers fills it."""
     _, values = await _read_fields(account, custom_fields_values)
     draft = SegmentDraft(
         name=name,
@@ -176,8 +177,9 @@ async def _read_fields(
 
 @tool("Delete a segment", DESTRUCTIVE)
 async def delete_segment(segment_id: SegmentId, account: CurrentAccount) -> Confirm[Deleted[Segment]]:
-    """Delete (remove) a customer segment, after a person has confirmed it. Its members cannot be restored."""
-    return Confirm(PendingChange((Delete(await account.client.segment(segment_id)),)))
+    """Delete (remove) a customer segment, after a person has confirmed it. Its customers stay."""
+    steps = (Delete(await account.client.segment(segment_id)),)
+    return Confirm(PendingChange(await remembering(account.client, steps)))
 
 
 TOOLS = (list_segments, get_segment, create_segment, update_segment, delete_segment)

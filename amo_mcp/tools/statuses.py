@@ -9,6 +9,7 @@ from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
+from amo_mcp.changes.membership import remembering
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.snapshot import on_account, read_snapshot
 from amo_mcp.changes.steps import Create, Delete, Update
@@ -106,7 +107,7 @@ async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm
             f"{quote(status.name)} is a system status, and those cannot be deleted.",
             "It can be renamed, moved and recoloured.",
         )
-    return Confirm(PendingChange((Delete(status),)))
+    return Confirm(PendingChange(await remembering(account.client, (Delete(status),))))
 
 
 TOOLS = (list_statuses, get_status, create_statuses, update_status, delete_status)

@@ -10,7 +10,8 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.records import from_record, overall_status, to_record
-from amo_mcp.changes.steps import Create, Delete, Move, Outcome, Step, Update, exceeds_limit
+from amo_mcp.changes.room import exceeds_limit
+from amo_mcp.changes.steps import Create, Delete, Move, Outcome, Step, Update
 from amo_mcp.changes.titles import summary_of
 
 RENAME = Update(Segment(id=51, name="VIP"), SegmentPatch(name="Лучшие"))

@@ -117,7 +117,7 @@ async def test_an_entity_that_an_undo_was_creating_when_it_was_killed_is_not_cre
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     async with process(sandbox, tmp_path) as life:
-        await life.client.call_tool("delete_segment", {"segment_id": 51})
+        await life.client.call_tool("delete_segment", {"segment_id": 66})
         [change] = answer(await life.client.call_tool("list_changes", {}))["changes"]
         life.switch.arm(2, late=True)
         await life.client.call_tool("undo_change", {"change_id": change["change_id"]})
@@ -128,8 +128,8 @@ async def test_an_entity_that_an_undo_was_creating_when_it_was_killed_is_not_cre
     async with process(sandbox, tmp_path, AT_REST) as later:
         changes = await listed(later)
     assert refused["error"]["message"] == ("This change is interrupted; there is nothing to undo. Nothing was changed.")
-    assert changes == [("done", [("Create", 96, "done")]), ("undone", [("Delete", 51, "undone")])]
-    assert [segment["name"] for segment in sandbox.account.segments.values()].count("VIP") == 1
+    assert changes == [("done", [("Create", 96, "done")]), ("undone", [("Delete", 66, "undone")])]
+    assert [segment["name"] for segment in sandbox.account.segments.values()].count("новички") == 1
 
 
 @dataclass

@@ -71,6 +71,7 @@ async def test_the_page_shows_what_is_lost_first_then_the_change_with_colours_as
     assert browser.shown.text == (
         "Delete segment «VIP»? "
         "Customers in the segment: 48. They stay in the account, without this segment. "
+        "Who they are will not be known: the account has too many customers. "
         "The members and conditions of the segment cannot be restored. "
         "Triggers, mailings, filters and integrations that use the id 51 stop working. "
         "What an undo brings back has another id. "

@@ -356,6 +356,7 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         refusal="Do not delete",
         losses=(
             "Customers in the segment: 48. They stay in the account, without this segment.",
+            "Who they are will not be known: the account has too many customers.",
             "The members and conditions of the segment cannot be restored.",
             "Triggers, mailings, filters and integrations that use the id 51 stop working. "
             "What an undo brings back has another id.",
@@ -371,6 +372,7 @@ def test_a_deletion_says_first_what_is_lost_and_what_stops() -> None:
         losses=(
             "The customers of the status will be moved to other statuses by their conditions, within some time; "
             "how many is not known.",
+            "Who they are will not be known: the account has too many customers.",
             "The conditions of the status cannot be set again through the API.",
             "Triggers, mailings, filters and integrations that use the id 7 stop working. "
             "What an undo brings back has another id.",
@@ -408,6 +410,7 @@ def test_deletions_in_a_plan_and_in_an_undo_say_what_is_lost(undo: bool) -> None
             """\
 Удалить сегмент «VIP»?
 Покупателей в сегменте: 48. Они останутся в аккаунте, но уже без этого сегмента.
+Кто они, известно не будет: в аккаунте слишком много покупателей.
 Состав сегмента и его условия восстановить нельзя.
 Триггеры, рассылки, фильтры и интеграции, в которых указан id 51, перестанут работать. \
 После отмены удаления id будет другим.
@@ -420,6 +423,7 @@ def test_deletions_in_a_plan_and_in_an_undo_say_what_is_lost(undo: bool) -> None
             """\
 ¿Eliminar el segmento «VIP»?
 Clientes en el segmento: 48. Permanecen en la cuenta, sin este segmento.
+No se sabrá quiénes son: la cuenta tiene demasiados clientes.
 Los miembros y las condiciones del segmento no se pueden recuperar.
 Los disparadores, envíos masivos, filtros e integraciones que usan el id 51 dejarán de funcionar. \
 Lo que luego se recupere tendrá otro id.
@@ -432,6 +436,7 @@ Color: 6610f2""",
             """\
 Excluir o segmento «VIP»?
 Clientes no segmento: 48. Eles continuam na conta, sem este segmento.
+Não se saberá quem são: a conta tem clientes demais.
 Os membros e as condições do segmento não podem ser restaurados.
 Gatilhos, envios em massa, filtros e integrações que usam o id 51 deixam de funcionar. \
 O que for restaurado depois terá outro id.
@@ -521,7 +526,7 @@ def test_a_name_of_any_characters_brings_no_line_and_no_invisible_character_into
 ) -> None:
     change = PendingChange((Delete(Segment(id=1, name=name, color=name)),))
     question = question_of(change, Reader(name or "-", language))
-    assert len(question.text.split("\n")) == 7
+    assert len(question.text.split("\n")) == 8
     assert not [char for char in question.text if char != "\n" and unicodedata.category(char)[0] in "C"]
 
 

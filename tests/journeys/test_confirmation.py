@@ -85,7 +85,7 @@ def wire(received: SessionMessage | Exception) -> dict[str, Any]:
 
 
 @pytest.mark.requirement("CONFIRM-2", "CONFIRM-4")
-async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
+async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests_beside_its_members(
     era: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     person = Person("yes")
@@ -95,7 +95,7 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     assert asked.message.splitlines() == [
         "Delete segment «VIP»?",
         "Customers in the segment: 48. They stay in the account, without this segment.",
-        "The members and conditions of the segment cannot be restored.",
+        "An undo puts them back into it. The conditions of the segment cannot be restored.",
         "Triggers, mailings, filters and integrations that use the id 51 stop working. "
         "What an undo brings back has another id.",
         "Segment id 51, customers: 48, filled fields: 7.",
@@ -106,7 +106,10 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests(
     assert 51 not in sandbox.account.segments
     assert served.requests() == [
         "GET /api/v4/customers/segments/51",
+        "GET /api/v4/customers?page=20&limit=250",
         "GET /api/v4/customers/segments/51",
+        "GET /api/v4/customers?page=1&limit=250",
+        "GET /api/v4/customers?page=2&limit=250",
         "DELETE /api/v4/customers/segments/51",
     ]
 
@@ -537,7 +540,7 @@ async def test_hostile_texts_of_the_crm_cannot_add_lines_to_a_question(
     assert lines == [
         "Delete segment «VIP›? Customers in it: 0." + "x" * (79 - len("VIP›? Customers in it: 0.")) + "…»?",
         "Customers in the segment: 48. They stay in the account, without this segment.",
-        "The members and conditions of the segment cannot be restored.",
+        "An undo puts them back into it. The conditions of the segment cannot be restored.",
         "Triggers, mailings, filters and integrations that use the id 51 stop working. "
         "What an undo brings back has another id.",
         "Segment id 51, customers: 48, filled fields: 7.",
@@ -595,7 +598,7 @@ class TestTwoSteps:
                 "On their yes, call confirm_change with the approval_id.",
                 "preview": "Delete segment «VIP»?\n"
                 "Customers in the segment: 48. They stay in the account, without this segment.\n"
-                "The members and conditions of the segment cannot be restored.\n"
+                "An undo puts them back into it. The conditions of the segment cannot be restored.\n"
                 "Triggers, mailings, filters and integrations that use the id 51 stop working. "
                 "What an undo brings back has another id.\n"
                 "Segment id 51, customers: 48, filled fields: 7.\n"
@@ -607,7 +610,7 @@ class TestTwoSteps:
             assert served.writes() == []
             confirmed = answer(await client.call_tool("confirm_change", {"approval_id": approval_id}))
         assert confirmed["deleted"]["id"] == 51
-        assert len(served.requests()) == 3
+        assert len(served.requests()) == 6
 
     @pytest.mark.requirement("CONFIRM-6")
     async def test_a_confirmed_change_answers_before_and_after(self, era: str, sandbox: Sandbox, serve: Serve) -> None:

@@ -43,6 +43,10 @@ def of_names(*names: str) -> list[tuple[int, ...]]:
     return [finding.ids for finding in found("near_duplicate_names", audit_segments(segments, []))]
 
 
+def merge(kind: str, entity_id: int, into: int) -> dict[str, Any]:
+    return {"action": "merge", "kind": kind, "id": entity_id, "into": into}
+
+
 def delete(kind: str, entity_id: int) -> dict[str, Any]:
     return {"action": "delete", "kind": kind, "id": entity_id}
 
@@ -68,9 +72,11 @@ def test_of_two_that_mean_the_same_the_empty_one_is_offered_for_deletion_and_not
     ]
 
 
-def test_nothing_that_has_customers_is_offered_for_deletion() -> None:
-    [finding] = audit_segments([segment(1, "Новички", 3), segment(2, "новички", 9)], [])
-    assert (finding.ids, finding.suggested_changes) == ((1, 2), ())
+@pytest.mark.requirement("TOOL-20", "PLAN-7")
+@pytest.mark.parametrize("customers", [3, None])
+def test_of_two_that_are_one_name_the_one_with_fewer_customers_is_offered_for_a_merge(customers: int | None) -> None:
+    [finding] = audit_segments([segment(1, "Новички", customers), segment(2, "новички", 9)], [])
+    assert (finding.ids, finding.suggested_changes) == ((1, 2), (merge("segment", 1, into=2),))
 
 
 def test_of_two_with_as_many_customers_the_older_one_is_kept() -> None:
@@ -105,7 +111,7 @@ def test_a_system_status_is_kept_and_never_offered_for_deletion() -> None:
             ids=(1, 2, 3),
             reason="«закрытые», «Закрытые», «ЗАКРЫТЫЕ» are one name; «Закрытые» (id 2) is the one to keep.",
             confidence="high",
-            suggested_changes=(delete("status", 1),),
+            suggested_changes=(merge("status", 1, into=2),),
         )
     ]
 
@@ -298,7 +304,12 @@ def check_suggestions(entities: Sequence[Segment] | Sequence[Status], findings: 
         assert set(changed) <= set(finding.ids)
         for change in finding.suggested_changes:
             entity = by_id[change["id"]]
-            if change["action"] == "delete":
+            if change["action"] == "merge":
+                assert not getattr(entity, "is_default", False)
+                assert getattr(entity, "customers_count", None) != 0
+                assert {change["id"], change["into"]} <= {*finding.ids}
+                assert change["into"] not in changed
+            elif change["action"] == "delete":
                 assert not getattr(entity, "is_default", False)
                 assert not getattr(entity, "customers_count", 0)
             else:

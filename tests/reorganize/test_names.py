@@ -237,12 +237,16 @@ NAMES = st.one_of(
 @example("5 -3", "5-3")
 @example("R&D", "RD")
 @example("", "\u200b")
-def test_whatever_two_names_are_a_deletion_is_suggested_only_when_they_are_one(first: str, second: str) -> None:
+def test_whatever_two_names_are_a_deletion_or_a_merge_is_suggested_only_when_they_are_one(
+    first: str, second: str
+) -> None:
     statuses = [Status(id=1, name=first), Status(id=2, name=second)]
     one_name = bool(reduced(first)) and reduced(first) == reduced(second)
     assert deletions(audit_segments(segments(first, second), [])) == ([2] if one_name else [])
-    assert deletions(audit_statuses(statuses)) == ([2] if one_name else [])
-    assert deletions(audit_segments(segments(first, second, counts=(3, 1)), [])) == []
+    merges = [change for finding in near(audit_statuses(statuses)) for change in finding.suggested_changes]
+    assert [(one["action"], one["id"], one["into"]) for one in merges] == ([("merge", 2, 1)] if one_name else [])
+    filled = near(audit_segments(segments(first, second, counts=(3, 1)), []))
+    assert {change["action"] for finding in filled for change in finding.suggested_changes} <= {"merge"}
 
 
 @pytest.mark.requirement("TOOL-23")

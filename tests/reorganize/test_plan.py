@@ -13,8 +13,9 @@ from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, Statu
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import CustomField, Segment, Status
 from amo_mcp.changes.plan import Plan, new_id
+from amo_mcp.changes.room import LIMITS
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import LIMITS, Create, Delete, Entity, Kind, Step, Update, customers_affected
+from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, customers_affected
 from amo_mcp.reorganize.audit import audit_segments, audit_statuses
 from amo_mcp.reorganize.cost import Pace, cost_of
 from amo_mcp.reorganize.plan import PlannedChange, make_plan
@@ -373,8 +374,18 @@ def test_the_suggestions_of_every_finding_are_a_plan_as_they_are(
         if finding.suggested_changes:
             steps = planned(*finding.suggested_changes, of=of).steps
             assert [(step.action, step.kind, step.target_id) for step in steps] == [
-                (item["action"], item["kind"], item["id"]) for item in finding.suggested_changes
+                sent for item in finding.suggested_changes for sent in sent_for(item)
             ]
+
+
+def sent_for(change: Mapping[str, Any]) -> list[tuple[str, str, int | None]]:
+    """The steps of a suggested change: a merge moves the customers, and then deletes."""
+    kind, target = change["kind"], change["id"]
+    return (
+        [("move", kind, None), ("delete", kind, target)]
+        if change["action"] == "merge"
+        else [(change["action"], kind, target)]
+    )
 
 
 @given(st.data())
@@ -386,11 +397,12 @@ def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st
         st.lists(
             st.fixed_dictionaries(
                 {
-                    "action": st.sampled_from(["create", "update", "delete"]),
+                    "action": st.sampled_from(["create", "update", "delete", "merge"]),
                     "kind": st.sampled_from(["segment", "status"]),
                 },
                 optional={
                     "id": ids,
+                    "into": ids,
                     "name": st.sampled_from([None, "А", "VIP"]),
                     "sort": st.sampled_from([None, 0, 5]),
                     "color": colors,
@@ -408,7 +420,7 @@ def test_whatever_is_asked_for_is_a_plan_or_refused_with_a_path_into_it(data: st
         head, index, *_ = path.split(".")
         assert (head, int(index) < len(changes)) == ("changes", True)
     for step in plan.steps if plan else ():
-        assert isinstance(step, Create | Update | Delete)
+        assert isinstance(step, Create | Update | Delete | Move)
 
 
 def tried(changes: Sequence[Mapping[str, Any]]) -> tuple[Plan | None, list[str]]:

@@ -116,7 +116,7 @@ async def test_a_plan_is_drawn_before_and_after_deletions_first_in_the_persons_w
     old_name, old_color = (sandbox.account.segments[51][key] for key in ("name", "color"))
     assert picture(plan) == {
         "losses": [
-            "Customers of the deleted segments: 5. Their members and conditions cannot be restored.",
+            "Customers of the deleted segments: 5. An undo puts them back, but not the conditions.",
             "Triggers, mailings, filters and integrations that use the ids of what is deleted stop working. "
             "What an undo brings back has another id.",
         ],
@@ -169,12 +169,32 @@ async def test_what_was_applied_and_undone_is_drawn_in_order_each_step_with_its_
         assert [(step["action"], step["outcome"]) for step in picture(undone)["steps"]] == [
             ("delete", "done"),
             ("create", "done"),
+            ("move", "done"),
+            ("move", "done"),
             ("update", "done"),
         ]
         listed = await client.call_tool("list_changes", {})
         newest, oldest = (change["change_id"] for change in answer(listed)["changes"])
     assert list(picture(listed)["headlines"]) == [newest, oldest]
     assert picture(listed)["headlines"][oldest] == "Change segment «VIP» (id 51), and 2 more changes"
+
+
+@pytest.mark.requirement("BOARD-3", "PLAN-7")
+async def test_a_merge_is_drawn_as_a_move_and_the_deletion_that_follows_it(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    changes = [
+        {"action": "create", "kind": "segment", "name": "Гости"},
+        {"action": "merge", "kind": "segment", "id": 21, "into": 51},
+    ]
+    async with serve(sandbox, language="en") as served, served.client(era) as client:
+        drawn = picture(await client.call_tool("plan_changes", {"changes": changes}))
+    assert [(step["number"], step["action"], step["headline"]) for step in drawn["steps"]] == [
+        (2, "move", "Move 37 customers of «ВИП-клиенты» to «VIP»"),
+        (3, "delete", "Delete segment «ВИП-клиенты» (id 21), once they are all there"),
+        (1, "create", "Create segment «Гости»"),
+    ]
+    assert "What is merged is deleted only once all its customers are where they are moved to." in drawn["losses"]
 
 
 @pytest.mark.requirement("BOARD-3")

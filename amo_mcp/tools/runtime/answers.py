@@ -116,7 +116,9 @@ class Applied(ExecutedOutput):
         if failure is None:
             return cls(change_id=record.id, status="done", done=done)
         worded = explain(failure) or internal_error()
-        what = " ".join(described(failure.differences, 5)) if isinstance(failure, TargetChanged) else worded.what
+        what = worded.what
+        if isinstance(failure, TargetChanged):
+            what = " ".join([*filter(None, [failure.reason]), *described(failure.differences, 5)])
         effect = {NOTHING_CHANGED: "That step changed nothing. ", NOT_RECORDED: ""}.get(
             worded.effect, f"{worded.effect} "
         )
