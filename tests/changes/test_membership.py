@@ -7,7 +7,8 @@ from typing_extensions import override
 
 from amo_mcp.amocrm.client import AmoClient, CustomerPage
 from amo_mcp.amocrm.errors import NotFound, Unavailable
-from amo_mcp.amocrm.models import Customer, Listing, Segment, Status
+from amo_mcp.amocrm.listing import Listing
+from amo_mcp.amocrm.models import Customer, Segment, Status
 from amo_mcp.amocrm.session import Session
 from amo_mcp.changes.members import Member
 from amo_mcp.changes.membership import MAX_MERGE_PAGES, find_customers, read_crowd, read_members, remembering
