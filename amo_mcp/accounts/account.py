@@ -43,6 +43,7 @@ class AmoAccount:
         runs: the runs of this process, where plans and undos outlive their calls; None where they end with them.
         asked: who makes the current call.
         names_customers: whether names of customers are shown, to models and people.
+        whose: gives the account as who calls works on it, where each has rights of their own.
     """
 
     client: AmoClient
@@ -59,6 +60,7 @@ class AmoAccount:
     runs: "Runs | None" = None
     asked: Asked = NOBODY
     names_customers: bool = True
+    whose: "Callable[[], AmoAccount] | None" = None
 
     @classmethod
     def of(
@@ -93,6 +95,11 @@ class AmoAccount:
     def host(self) -> str:
         """The account's host, such as `example.amocrm.ru`."""
         return urlsplit(self.client.base_url).netloc
+
+    @property
+    def of_caller(self) -> "AmoAccount":
+        """The account as who calls works on it."""
+        return self if self.whose is None else self.whose()
 
     def for_call(self, report: Report, asked: Asked) -> Self:
         """The account for one call of somebody: `report` is called when it waits, and when it goes on."""

@@ -41,10 +41,9 @@ class OAuthTokenSource(TokenSource):
         store: where the tokens are kept.
         http: how the token endpoint is reached.
         allowed: gives back an address that a token may be sent to, and raises ValueError for any other.
+        hint: what a person has to do to sign in again.
         clock: gives Unix seconds.
     """
-
-    hint = LOGIN_HINT
 
     def __init__(
         self,
@@ -52,16 +51,23 @@ class OAuthTokenSource(TokenSource):
         http: HttpTransport,
         *,
         allowed: Callable[[str], str],
+        hint: str = LOGIN_HINT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._http = http
         self._allowed = allowed
+        self._hint = hint
         self._clock = clock
         self._refreshing = anyio.Lock()
         self._current: Credentials | None = None
         self._unsaved: Credentials | None = None
         self._asked_at: float | None = None
+
+    @property
+    @override
+    def hint(self) -> str:
+        return self._hint
 
     @property
     @override
@@ -100,7 +106,7 @@ class OAuthTokenSource(TokenSource):
         async with self._refreshing, self._store.exclusive():
             kept = await self._kept()
             if kept is None:
-                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT)
+                raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=self._hint)
             if kept.expires - _EARLY > self._clock() and kept.access_token != refused:
                 self._current = kept
                 return kept
@@ -153,7 +159,7 @@ class OAuthTokenSource(TokenSource):
             )
         except SignInFailed as error:
             logger.warning("The sign-in could not be refreshed: %s", error)
-            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=LOGIN_HINT) from error
+            raise Unauthorized(HTTPStatus.UNAUTHORIZED, hint=self._hint) from error
         return kept.model_copy(update=tokens)
 
     async def _relocated(self, kept: Credentials) -> Credentials | None:

@@ -48,12 +48,14 @@ class Lease:
         change: the same as it was asked for, with the steps of the record.
         epoch: how many processes have had it by now, this one included.
         shared: where the lease has to be renewed; None where it lasts as long as the process.
+        person: with whose rights it is carried out; None where everybody has the same.
     """
 
     record: ChangeRecord
     change: PendingChange
     epoch: int = 1
     shared: "RunStore | None" = None
+    person: str | None = None
 
     @property
     def id(self) -> str:

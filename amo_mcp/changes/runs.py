@@ -47,7 +47,7 @@ class Runs:
     Args:
         store: the runs of all processes.
         events: tell when a run has come further, or is free.
-        executor: gives what carries out a change that another process began.
+        executor: gives what carries out a change that another process began, by its lease.
         stop: requested when the server ends: nothing more is taken over then.
         watch_seconds: see `WATCH_SECONDS`.
     """
@@ -56,7 +56,7 @@ class Runs:
         self,
         store: RunStore,
         events: ChangeEvents,
-        executor: Callable[[], Awaitable[Executor]],
+        executor: Callable[[Lease], Awaitable[Executor]],
         stop: Stop,
         *,
         watch_seconds: float = WATCH_SECONDS,
@@ -183,7 +183,7 @@ class Runs:
         with self._stop.interruptible():
             while executor is None:
                 try:
-                    executor = await self._executor()
+                    executor = await self._executor(lease)
                 except AmoError as error:
                     logger.warning("The run %s waits: the account cannot be read (%s)", lease.id, type(error).__name__)
                     await self._wait_for_news()

@@ -147,11 +147,11 @@ class AmoServer(McpServer):
         self._subscriptions.close()
         # Without them no call has worked on the account.
         if "handlers" in vars(self):
-            self.handlers.account.stop.request(seconds)
+            self.handlers.shared.stop.request(seconds)
 
     @override
     async def at_rest(self) -> None:
-        if "handlers" in vars(self) and (runs := self.handlers.account.runs) is not None:
+        if "handlers" in vars(self) and (runs := self.handlers.shared.runs) is not None:
             await runs.at_rest()
 
     async def _list_tools(self, _: Ctx, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:

@@ -31,6 +31,7 @@ from amo_mcp.transports.http import LOOPBACK_HOSTS, PATH
 _PREFLIGHT_SECONDS = 600
 
 _SCHEME = "bearer "
+_SIGN_IN = "Clients that know OAuth let their person sign in with amoCRM."
 _HINT = "Whoever runs this server makes one: `amo-mcp team token`."
 
 
@@ -138,7 +139,8 @@ class Gate:
 
     def _unauthorized(self, what: str, error: str = "") -> Response:
         """Who sends the request is not known (RFC 6750, section 3)."""
-        answer = {"error_description": f"{what} {_HINT}"} | ({"error": error} if error else {})
+        hint = _SIGN_IN if self._authorization else _HINT
+        answer = {"error_description": f"{what} {hint}"} | ({"error": error} if error else {})
         said = {"error": error, "error_description": what} if error else {}
         return JSONResponse(answer, HTTPStatus.UNAUTHORIZED, self._challenge(**said, scope=READ))
 

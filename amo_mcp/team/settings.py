@@ -12,6 +12,8 @@ from amo_mcp.addresses import is_address, is_loopback
 from amo_mcp.keys import InvalidKeys, Keys
 from amo_mcp.settings import Settings
 
+CALLBACK_PATH = "/amocrm/callback"
+
 MAX_LEASE = 3600
 """Seconds of a lease that an operator can choose."""
 
@@ -94,6 +96,16 @@ class TeamSettings(Settings):
     client_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
 
     @property
+    def callback(self) -> str:
+        """Where amoCRM sends people's browsers back to, which the integration's card has to name."""
+        return self.public_url + CALLBACK_PATH
+
+    @property
+    def is_per_person(self) -> bool:
+        """Whether everybody works with their own rights in amoCRM; else one token does everybody's work."""
+        return self.access_token is None
+
+    @property
     def has_sign_in(self) -> bool:
         """Whether people sign in with amoCRM."""
         return self.client_id is not None
@@ -138,19 +150,15 @@ class TeamSettings(Settings):
             )
         return value
 
-    @field_validator("access_token")
-    @classmethod
-    def _is_service(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            raise ValueError(
-                "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration, with which the server does "
-                "everybody's work; people cannot sign in with amoCRM yet"
-            )
-        return value
-
     @field_validator("client_secret")
     @classmethod
     def _has_its_integration(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("client_id") is None and info.data.get("access_token", "") is None:
+            raise ValueError(
+                "AMO_CLIENT_ID and AMO_CLIENT_SECRET are needed: the integration with which people sign in with "
+                "amoCRM, each to work with their own rights; or AMO_ACCESS_TOKEN, a long-lived token with which the "
+                "server does everybody's work"
+            )
         if (value is None) != (info.data.get("client_id") is None):
             raise ValueError(
                 "AMO_CLIENT_ID and AMO_CLIENT_SECRET are both needed for people to sign in with amoCRM: the "

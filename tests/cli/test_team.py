@@ -413,7 +413,7 @@ class TestServing:
     def test_everything_wrong_in_the_environment_is_told_at_once(self) -> None:
         assert [problem.split()[0] for problem in self.told("--team")] == [
             "AMO_BASE_URL",
-            "AMO_ACCESS_TOKEN",
+            "AMO_CLIENT_ID",
             "AMO_PUBLIC_URL",
             "AMO_DATABASE_URL",
             "AMO_SECRET_KEY",

@@ -148,7 +148,7 @@ async def replica(
     journal = PostgresJournal(database, profile.account_id, store)
     plans = PostgresPlanStore(database, profile.account_id)
     account = AmoAccount.of(client, journal, plans, events, profile, clock=clock)
-    runs = Runs(store, events, account.executor, account.stop, watch_seconds=watch_seconds)
+    runs = Runs(store, events, lambda _: account.executor(), account.stop, watch_seconds=watch_seconds)
     try:
         yield Replica(replace(account, runs=runs), store, runs, sandbox)
     finally:

@@ -9,8 +9,8 @@ from tests.team.environment import ENVIRONMENT, KEY, OLD_KEY
 
 NEEDED = [
     "AMO_BASE_URL (such as https://example.amocrm.ru or https://example.kommo.com) or AMO_SUBDOMAIN is needed",
-    "AMO_ACCESS_TOKEN is needed: a long-lived token of a private integration, with which the server does everybody's "
-    "work; people cannot sign in with amoCRM yet",
+    "AMO_CLIENT_ID and AMO_CLIENT_SECRET are needed: the integration with which people sign in with amoCRM, each to "
+    "work with their own rights; or AMO_ACCESS_TOKEN, a long-lived token with which the server does everybody's work",
     "AMO_PUBLIC_URL is needed: the server's address as its clients have it, such as https://crm.example.org, with "
     "nothing after the host",
     "AMO_DATABASE_URL is needed: a PostgreSQL database, as postgresql://user:password@host:port/name",
@@ -184,8 +184,10 @@ def test_a_reference_that_nothing_has_replaced_is_named(monkeypatch: pytest.Monk
 
 @pytest.mark.requirement("TEAM-2")
 def test_people_sign_in_with_amocrm_where_an_integration_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not loaded(monkeypatch).has_sign_in
-    assert loaded(monkeypatch, AMO_CLIENT_ID="id", AMO_CLIENT_SECRET="secret").has_sign_in
+    both = {"AMO_CLIENT_ID": "id", "AMO_CLIENT_SECRET": "secret"}
+    modes = [loaded(monkeypatch, **given) for given in ({}, both, {**both, "AMO_ACCESS_TOKEN": ""})]
+    assert [(mode.has_sign_in, mode.is_per_person) for mode in modes] == [(False, False), (True, False), (True, True)]
+    assert modes[1].callback == "https://crm.example.org/amocrm/callback"
 
 
 @pytest.mark.requirement("TEAM-2")

@@ -4,7 +4,7 @@ It changes nothing, neither in the database nor in the account.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -47,8 +47,8 @@ async def checks(settings: "TeamSettings") -> AsyncIterator[Line]:
     lines, is_reached = await doctor.reached(settings)
     for line in lines:
         yield line
-    assert settings.access_token is not None, "without it there are no settings"
-    yield doctor.long_lived(settings.access_token)
+    for line in _sign_in(settings):
+        yield line
     try:
         state = await look_at(settings)
     except JournalUnusable as error:
@@ -60,8 +60,8 @@ async def checks(settings: "TeamSettings") -> AsyncIterator[Line]:
         return
     async with open_office(settings) as office:
         yield await _keys(office)
-        yield _tokens(await office.people.tokens())
-        if is_reached:
+        yield _tokens(await office.people.tokens(), settings)
+        if is_reached and not settings.is_per_person:
             async for line in _account(office.account.client):
                 yield line
 
@@ -72,6 +72,16 @@ async def _account(client: AmoClient) -> AsyncIterator[Line]:
     if account is not None:
         async for line in doctor.rights_and_limits(client, account):
             yield line
+
+
+def _sign_in(settings: "TeamSettings") -> Iterator[Line]:
+    """Whose rights count in amoCRM, and how people are known here."""
+    if settings.access_token is None:
+        yield Line("rights", "each works with their own in amoCRM")
+    else:
+        yield doctor.long_lived(settings.access_token)
+    if settings.has_sign_in:
+        yield Line("sign-in", f"with amoCRM; the integration's card has to name {settings.callback}")
 
 
 def _confirmation(settings: "TeamSettings") -> Line:
@@ -107,9 +117,11 @@ async def _keys(office: "Office") -> Line:
     return Line("keys", f"{ids}, and everything that is encrypted can be read")
 
 
-def _tokens(tokens: Sequence["Token"]) -> Line:
+def _tokens(tokens: Sequence["Token"], settings: "TeamSettings") -> Line:
     now = time.time()
     good = [token for token in tokens if token.state(now) == "good"]
+    if not good and settings.has_sign_in:
+        return Line("tokens", "no personal ones: people sign in with amoCRM")
     if not good:
         return Line("tokens", "nobody can sign in", "Make one: amo-mcp team token --name NAME --role ROLE")
     ending = [token for token in good if token.expires is not None and token.expires - now < doctor.EXPIRES_SOON]

@@ -35,6 +35,7 @@ class Office:
 
     Attributes:
         keys: the ring of AMO_SECRET_KEY.
+        is_per_person: whether everybody works with their own rights in amoCRM.
     """
 
     database: Database
@@ -42,13 +43,19 @@ class Office:
     people: PeopleStore
     audit: Audit
     account: AmoAccount
+    is_per_person: bool = False
 
     async def make_token(self, name: str, role: Role, days: float | None) -> str:
         """A new token, whole; of what is kept it cannot be made again.
 
         Raises:
-            Problem: whoever has the name has another role.
+            Problem: whoever has the name has another role; or nobody of amoCRM would be behind the token.
         """
+        if self.is_per_person:
+            raise Problem(
+                "a token by command has nobody of amoCRM behind it, and here each works with their own rights there: "
+                "people sign in with amoCRM; or set AMO_ACCESS_TOKEN, with which the server does everybody's work"
+            )
         token_id, token, digest = new_token()
         try:
             await self.people.add_token(token_id, digest, name, role, days)
@@ -107,7 +114,14 @@ async def open_office(settings: TeamSettings) -> AsyncIterator[Office]:
         stack.push_async_callback(database.close)
         await database.open()
         built = build_account(settings, database, Metrics(get_meter(__name__), {}), stack)
-        yield Office(database, settings.keys, PostgresPeopleStore(database), PostgresAudit(database), built.account)
+        yield Office(
+            database,
+            settings.keys,
+            PostgresPeopleStore(database),
+            PostgresAudit(database),
+            built.accounts.shared,
+            settings.is_per_person,
+        )
 
 
 async def look_at(settings: TeamSettings) -> State:

@@ -73,7 +73,7 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         asker = Asker(PostgresApprovalStore(database), _no_page(), settings.confirm, "remote")
         rights = Rights(tools, dialog=settings.confirm == "dialog")
         server = AmoServer(
-            lambda: (built.account, asker),
+            lambda: (built.accounts.shared, asker),
             read_only=settings.read_only,
             has_customers=settings.customers != "off",
             sealing_keys=settings.keys.sealing,
@@ -87,14 +87,14 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         app = HttpApp(server, security=security, stateless=True)
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
-        amocrm = TeamSignIn(settings, database, built.http, built.limiter) if settings.has_sign_in else None
+        amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
         server_pages = (amocrm.server, page_routes(amocrm.browsers)) if amocrm else ()
         front = Gate(app, sign_in, security, ready, *server_pages)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)
         group.start_soon(built.runs.serve)
         group.start_soon(sign_in.watch)
-        group.start_soon(_warm_up, built.account)
+        group.start_soon(_warm_up, built.accounts.shared)
         figures = written and partial(_figures, database, metrics, written)
         yield Replica(app, front, Operations(ready, figures))
         group.cancel_scope.cancel()

@@ -3,14 +3,13 @@
 import secrets
 from collections.abc import Callable
 
-from amo_mcp.amocrm.http import HttpTransport
-from amo_mcp.amocrm.ratelimit import RateLimiter
+from amo_mcp.compose.team.account import TeamAccount
 from amo_mcp.storage.postgres.authorization import PostgresAuthorizationStore
 from amo_mcp.storage.postgres.browsers import PostgresBrowserStore
 from amo_mcp.storage.postgres.database import Database
-from amo_mcp.team.authorization.app import CALLBACK_PATH, AuthorizationServer
+from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.authorization.build import authorization_server
-from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.browser import CookieBrowsers
 from amo_mcp.team.people import digest_of
 from amo_mcp.team.settings import TeamSettings
@@ -31,8 +30,7 @@ class TeamSignIn:
         self,
         settings: TeamSettings,
         database: Database,
-        http: HttpTransport,
-        limiter: RateLimiter,
+        built: TeamAccount,
     ) -> None:
         assert settings.client_id is not None and settings.client_secret is not None, "both are set, or neither"
         self._store = PostgresAuthorizationStore(database)
@@ -40,13 +38,19 @@ class TeamSignIn:
             settings.base_url,
             settings.client_id,
             settings.client_secret,
-            settings.public_url + CALLBACK_PATH,
-            http,
-            limiter,
+            settings.callback,
+            built.http,
+            built.limiter,
         )
+        people = built.people
+
+        async def keep(identity: Identity) -> None:
+            if settings.is_per_person:
+                await people.keep(identity.id, identity.account_id, identity.credentials)
+
         self.browsers = CookieBrowsers(PostgresBrowserStore(database), settings.public_url, settings.keys.cookies)
         self.server: AuthorizationServer = authorization_server(
-            self._store, self.browsers, integration, settings.public_url, settings.keys
+            self._store, self.browsers, integration, settings.public_url, settings.keys, keep
         )
 
     async def announce(self, announce: Announce) -> None:

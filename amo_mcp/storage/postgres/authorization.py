@@ -92,6 +92,7 @@ UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND 
 )
 """
 _END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING id"
+_FORGET_CREDENTIALS = "DELETE FROM credentials WHERE starts_with(split_part(owner, '/', 2), $1)"
 _END_BROWSERS = "DELETE FROM browsers WHERE starts_with(person, $1)"
 _SIGNED_IN = "SELECT DISTINCT person FROM sign_ins WHERE ended IS NULL ORDER BY person"
 _BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING digest"
@@ -231,6 +232,7 @@ class PostgresAuthorizationStore(AuthorizationStore):
     @override
     async def end_all(self, prefix: str) -> int:
         async with self._database.transaction() as session:
+            await session.execute(_FORGET_CREDENTIALS, prefix)
             await session.execute(_END_BROWSERS, prefix)
             return len(await session.fetch(_END_ALL, self._now, prefix))
 

@@ -40,7 +40,7 @@ class PostgresCredentialStore(CredentialStore):
     Every method raises `Unavailable` while the database is away.
 
     Args:
-        owner: whose they are, such as `account_id:user_id`.
+        owner: whose they are, such as `host/account_id:user_id`.
     """
 
     place = "the server's database"
@@ -52,7 +52,7 @@ class PostgresCredentialStore(CredentialStore):
 
     @override
     async def load(self) -> Credentials | None:
-        with _nothing_sent():
+        with nothing_sent():
             row = await self._database.fetchrow(_LOAD, self._owner)
         if row is None:
             return None
@@ -66,19 +66,19 @@ class PostgresCredentialStore(CredentialStore):
     @override
     async def save(self, credentials: Credentials) -> None:
         encrypted = self._keys.encrypt(credentials.model_dump_json().encode(), _place(self._owner))
-        with _nothing_sent():
+        with nothing_sent():
             await self._database.execute(_SAVE, self._owner, encrypted.key_id, encrypted.ciphertext)
 
     @override
     async def delete(self) -> bool:
-        with _nothing_sent():
+        with nothing_sent():
             return await self._database.fetchval(_DELETE, self._owner) is not None
 
     @override
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            with _nothing_sent():
+            with nothing_sent():
                 connection = await stack.enter_async_context(self._database.direct())
                 with unavailable():
                     await connection.execute(_MAKE_LOCK, self._owner)
@@ -116,7 +116,8 @@ def _place(owner: str) -> str:
 
 
 @contextmanager
-def _nothing_sent() -> Iterator[None]:
+def nothing_sent() -> Iterator[None]:
+    """A database that is away, as what it means for a request that needs a token: nothing of it was sent."""
     try:
         yield
     except StorageUnavailable as error:

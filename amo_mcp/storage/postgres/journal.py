@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 _BEGIN = """
 INSERT INTO changes (account, id, at, tool, status, undoes, plan, noted, noted_after,
-    request, owner, asked_by, approval, holder, lease_until)
+    request, owner, asked_by, person, approval, holder, lease_until)
 VALUES ($1, $2, coalesce($3, unix_now()), $4, 'running', $5, $6, coalesce($3, unix_now()),
     (SELECT coalesce(max(number), 0) + 1 FROM changes WHERE account = $1),
-    $7, $8, $9, $10, $11, unix_now() + $12)
+    $7, $8, $9, $10, $11, $12, unix_now() + $13)
 RETURNING number, at
 """
 _NOTE = """
@@ -118,7 +118,7 @@ class PostgresJournal(Journal):
                 row = await session.fetchrow(
                     _BEGIN,
                     *(account, change_id, self._now, tool, change.undoes, change.plan_id, request),
-                    *(asked.owner, asked.by, approval, self._runs.holder, self._runs.seconds),
+                    *(asked.owner, asked.by, asked.person, approval, self._runs.holder, self._runs.seconds),
                 )
                 assert row is not None
                 await put_steps(session, account, change_id, steps, 1)
@@ -130,7 +130,7 @@ class PostgresJournal(Journal):
             if is_written and not await self._is_withdrawn(account, change_id, change.plan_id):
                 raise StorageUnavailable(error.reason, begun=True) from error
             raise
-        return self._runs.held(AccountLease(record, change, shared=self._runs, account=account))
+        return self._runs.held(AccountLease(record, change, shared=self._runs, person=asked.person, account=account))
 
     @override
     async def note(

@@ -41,7 +41,12 @@ UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE id = $1 AND revoked I
 _PEOPLE = "SELECT id, name, role FROM people WHERE removed IS NULL ORDER BY name"
 _SET_ROLE = "UPDATE people SET role = $2 WHERE name = $1 AND removed IS NULL RETURNING id, name, role"
 _REMOVE = """
-UPDATE people SET removed = coalesce($2, unix_now()) WHERE name = $1 AND removed IS NULL RETURNING id, name, role
+WITH gone AS (
+    UPDATE people SET removed = coalesce($2, unix_now()) WHERE name = $1 AND removed IS NULL RETURNING id, name, role
+), forgotten AS (
+    DELETE FROM credentials USING gone WHERE split_part(owner, '/', 2) = gone.id
+)
+SELECT id, name, role FROM gone
 """
 
 

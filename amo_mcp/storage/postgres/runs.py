@@ -118,7 +118,7 @@ class PostgresRunStore(RunStore):
         async with self._database.transaction() as session:
             [(row, _)] = await entries(session, _ONE, account, claimed)
         steps = recorded_steps(row)
-        lease = AccountLease(record_of(row, steps), _request_of(row, steps), row["epoch"], self, account)
+        lease = AccountLease(record_of(row, steps), _request_of(row, steps), row["epoch"], self, row["person"], account)
         return self.held(lease)
 
     @override

@@ -27,9 +27,7 @@ from amo_mcp.team.authorization.provider import CONSENT_PATH, Provider, digest
 from amo_mcp.team.authorization.store import AuthorizationStore
 from amo_mcp.team.browser import SIGN_IN_PATH, SIGN_OUT_PATH, CookieBrowsers
 from amo_mcp.team.people import READ
-
-CALLBACK_PATH = "/amocrm/callback"
-"""Where amoCRM sends people back to: the integration's card has to have it, after the server's address."""
+from amo_mcp.team.settings import CALLBACK_PATH
 
 DISCONNECTED_PATH = "/amocrm/disconnected"
 

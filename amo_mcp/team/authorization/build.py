@@ -7,7 +7,7 @@ from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.authorization.clients import Clients
 from amo_mcp.team.authorization.consent import Consent
 from amo_mcp.team.authorization.fetch import fetch
-from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.authorization.provider import Provider
 from amo_mcp.team.authorization.store import AuthorizationStore
 from amo_mcp.team.browser import CookieBrowsers
@@ -20,10 +20,14 @@ def authorization_server(
     integration: Integration,
     public_url: str,
     keys: Keys,
+    keep: Callable[[Identity], Awaitable[None]],
     *,
     fetch: Callable[[str], Awaitable[bytes]] = fetch,
 ) -> AuthorizationServer:
-    """The authorization server of the server at `public_url`; clients' documents are fetched by `fetch`."""
+    """The authorization server of the server at `public_url`; clients' documents are fetched by `fetch`.
+
+    What a person has allowed it is given to `keep`.
+    """
     provider = Provider(store, Clients(store, fetch), public_url, public_url + PATH, keys.refreshing)
-    consent = Consent(store, browsers, public_url, integration, keys.cookies)
+    consent = Consent(store, browsers, public_url, integration, keep, keys.cookies)
     return AuthorizationServer(provider, store, consent, browsers, public_url, PATH)

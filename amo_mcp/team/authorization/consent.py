@@ -7,6 +7,7 @@ once. Whoever lets somebody else follow a link of theirs gets nothing by that.
 import hmac
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from amo_mcp.amocrm.oauth import SignInFailed
 from amo_mcp.language import Message, message
 from amo_mcp.pages.guard import HEADERS, new_secret
 from amo_mcp.team.authorization import addresses, store
-from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.authorization.provider import CONSENT_PATH, digest
 from amo_mcp.team.authorization.store import REQUEST_SECONDS, AuthorizationStore, Grant, WasRemoved, visit
 from amo_mcp.team.browser import Cookie, CookieBrowsers
@@ -45,6 +46,7 @@ class Consent:
     Args:
         issuer: its address, without a path.
         integration: by which amoCRM says who somebody is.
+        keep: keeps what they have allowed this server, where it works with the rights of each.
         keys: sign the tokens of forms, the newest first.
     """
 
@@ -54,12 +56,14 @@ class Consent:
         browsers: CookieBrowsers,
         issuer: str,
         integration: Integration,
+        keep: Callable[[Identity], Awaitable[None]],
         keys: list[bytes],
     ) -> None:
         self._store = store
         self._browsers = browsers
         self._issuer = issuer
         self._integration = integration
+        self._keep = keep
         self._keys = keys
         self._form_cookie = Cookie("amo-consent", issuer, REQUEST_SECONDS)
         self._browser_cookie = Cookie("amo-sign-in", issuer, REQUEST_SECONDS)
@@ -138,6 +142,7 @@ class Consent:
         try:
             identity = await self._integration.identify(query.get("code", ""))
             person = await self._store.know(identity.id, identity.name, asked.admin)
+            await self._keep(identity)
         except (SignInFailed, AmoError) as error:
             logger.warning("amoCRM did not say who somebody is: %s", type(error).__name__)
             return refusal(request, NOT_CONFIRMED)

@@ -22,14 +22,21 @@ class Identity:
     """Somebody whom amoCRM knows.
 
     Attributes:
-        id: `account_id:user_id`.
+        account_id: the account that they are of.
+        user_id: who they are there.
         name: their name in amoCRM where their own token can read it, which only an administrator's can; else made up.
         credentials: what they have allowed this server.
     """
 
-    id: str
+    account_id: int
+    user_id: int
     name: str
     credentials: Credentials
+
+    @property
+    def id(self) -> str:
+        """By which they are known here."""
+        return f"{self.account_id}:{self.user_id}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Integration:
             name = sanitize((await client.user(user_id)).name)
         except AmoError:
             name = ""
-        return Identity(f"{account.id}:{user_id}", name or f"user {user_id}", credentials)
+        return Identity(account.id, user_id, name or f"user {user_id}", credentials)
 
     def is_hook(self, account_id: str, client_uuid: str, signature: str) -> bool:
         """Whether amoCRM itself says that the integration was switched off in an account."""

@@ -38,12 +38,21 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs the tools of one server, which are here by name; with `read_only` those that write are refused."""
+    """Runs the tools of one server, which are here by name; with `read_only` those that write are refused.
 
-    account: AmoAccount
+    Attributes:
+        shared: the account as it is for everybody.
+    """
+
+    shared: AmoAccount
     asker: Asker
     tools: Mapping[str, CatalogEntry]
     read_only: bool = False
+
+    @property
+    def account(self) -> AmoAccount:
+        """The account as who calls works on it."""
+        return self.shared.of_caller
 
     async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult | RunState:
         """Answer `tools/call`, with one log line; whatever happens in the tool, the caller gets a closed code.

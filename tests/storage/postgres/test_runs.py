@@ -82,7 +82,7 @@ async def test_a_lease_that_is_over_is_taken_over_with_all_that_carrying_on_need
     lease = await other.claimed()
     steps = (DONE, DONE, RENAME)
     assert lease == AccountLease(
-        replace(begun.record, steps=steps), replace(change, steps=steps), 2, other.runs, await account_id()
+        replace(begun.record, steps=steps), replace(change, steps=steps), 2, other.runs, account=await account_id()
     )
     assert await other.runs.claim() is None
 

@@ -30,13 +30,13 @@ from amo_mcp.storage.postgres.authorization import PostgresAuthorizationStore
 from amo_mcp.storage.postgres.browsers import PostgresBrowserStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
-from amo_mcp.team.authorization.app import CALLBACK_PATH
 from amo_mcp.team.authorization.build import authorization_server
 from amo_mcp.team.authorization.fetch import CannotFetch
-from amo_mcp.team.authorization.identity import Integration
+from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.browser import CookieBrowsers
 from amo_mcp.team.gate import Gate, security_of
 from amo_mcp.team.people import Role
+from amo_mcp.team.settings import CALLBACK_PATH
 from amo_mcp.team.sign_in import SignIn
 from amo_mcp.transports.http import HttpApp
 from tests.clock import Clock
@@ -75,6 +75,7 @@ class World:
     Attributes:
         documents: what is at the addresses of clients.
         fetched: the addresses that were asked for.
+        kept: who has allowed what.
     """
 
     sandbox: Sandbox
@@ -85,10 +86,14 @@ class World:
     network: dict[str, httpx2.AsyncBaseTransport]
     documents: dict[str, bytes] = field(default_factory=lambda: {CIMD: json.dumps(DOCUMENT).encode()})
     fetched: list[str] = field(default_factory=list)
+    kept: list[Identity] = field(default_factory=list)
 
     def browser(self, **headers: str) -> httpx2.AsyncClient:
         """A browser, or a client, with cookies of its own."""
         return httpx2.AsyncClient(mounts=self.network, headers=headers, base_url=URL)
+
+    async def keep(self, identity: Identity) -> None:
+        self.kept.append(identity)
 
     async def fetch(self, url: str) -> bytes:
         self.fetched.append(url)
@@ -222,7 +227,7 @@ async def open_world(database: Database) -> AsyncIterator[World]:
             await stack.enter_async_context(app.running())
             keys = Keys.parse(SecretStr(KEY))
             browsers = CookieBrowsers(PostgresBrowserStore(database, clock=clock), URL, keys.cookies)
-            server = authorization_server(store, browsers, integration, URL, keys, fetch=world.fetch)
+            server = authorization_server(store, browsers, integration, URL, keys, world.keep, fetch=world.fetch)
             gates.append(Gate(app, SignIn(people), security, ready, server, _pages(browsers)))
         network[URL] = _Replicas(gates)
         yield world
