@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -139,6 +140,21 @@ async def test_a_run_that_is_taken_over_goes_on_with_the_rights_of_who_asked(own
         assert change["status"] != "done"
         assert made < 8
     assert 403 not in statuses(team)
+
+
+@pytest.mark.requirement("TEAM-25")
+async def test_of_whoever_is_removed_amocrm_s_tokens_are_forgotten(team: Team, database_url: SecretStr) -> None:
+    two = team.started(2)
+    await known(team, two)
+    boris = await known(team, two, USER)
+    team.run("people", "--name", NAMES[ADMIN], "--remove")
+    connection = await asyncpg.connect(database_url.get_secret_value())
+    try:
+        kept = [row["owner"] for row in await connection.fetch("SELECT owner FROM credentials")]
+    finally:
+        await connection.close()
+    assert [owner.rpartition("/")[2] for owner in kept] == [f"28805383:{USER}"]
+    assert two[0].post(INITIALIZE, boris.access).status_code == 200
 
 
 @pytest.mark.requirement("TEAM-25")

@@ -24,6 +24,7 @@ def migrations() -> dict[int, tuple[str, str]]:
     """Name and text of every file of `migrations/`, by number, in order. A file that was released never changes."""
     found = [file for file in files(__package__).joinpath("migrations").iterdir() if file.name.endswith(".sql")]
     named = {int(file.name.partition("_")[0]): (file.name, file.read_text("utf-8")) for file in found}
+    assert len(named) == len(found), "no two files have the same number"
     return dict(sorted(named.items()))
 
 
