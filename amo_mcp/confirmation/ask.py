@@ -1,7 +1,5 @@
 """From a pending change to a person's yes, in the way that the client, the machine and the operator allow."""
 
-import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,13 +9,15 @@ from typing import Any
 
 import anyio
 from mcp_types import InputRequiredResult
+from typing_extensions import override
 
 from amo_mcp.changes.execution import Execution
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
 from amo_mcp.confirmation.approvals import NOT_PENDING, TOO_LATE, Approval, ApprovalStore
-from amo_mcp.confirmation.caller import Caller, caller_of
+from amo_mcp.confirmation.caller import Caller, caller_of, digest_of_call
+from amo_mcp.confirmation.confirmation import WAIT_SECONDS, Confirmation
 from amo_mcp.confirmation.errors import (
     ConfirmationExpired,
     ConfirmationPending,
@@ -31,15 +31,12 @@ from amo_mcp.confirmation.waiting import PageQuestion, outcome_of
 from amo_mcp.confirmation.ways import Carrier, Choice, Ways
 from amo_mcp.protocol import STATELESS_SINCE, Ctx
 
-WAIT_SECONDS = 45.0
-"""Seconds that a call waits for the person's answer on the page."""
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Asks a person before a change is carried out.
+class Asker(Confirmation):
+    """Asks the person who calls.
 
     Attributes:
         approvals: the pending questions.
@@ -60,19 +57,14 @@ class Asker:
         """The ways that there are now."""
         return Ways(self.choice, self.carrier, self.page.opens)
 
+    @override
     def check_can_ask(self, ctx: Ctx) -> None:
-        """Raise CannotAsk when there is no way to ask the person behind this call."""
         self.ways.channel(dialog.client_of(ctx))
 
+    @override
     async def ask(
         self, ctx: Ctx, progress: CallProgress, tool: str, change: PendingChange, reader: Reader
     ) -> Approval | InputRequiredResult:
-        """Ask about a change: the consumed approval of a yes, or the question that ends the call (2026-07-28).
-
-        Raises:
-            ConfirmationRequired: the change waits for `confirm_change`.
-            NotConfirmed: anything but a yes.
-        """
         progress.texts = reader.texts
         return await self._ask(ctx, progress, self.ways, tool, change, reader)
 
@@ -80,7 +72,7 @@ class Asker:
         self, ctx: Ctx, progress: CallProgress, ways: Ways, tool: str, change: PendingChange, reader: Reader
     ) -> Approval | InputRequiredResult:
         client, caller = dialog.client_of(ctx), caller_of(ctx)
-        channel, asked = ways.channel(client), (caller, tool, _digest(ctx), change)
+        channel, asked = ways.channel(client), (caller, tool, digest_of_call(ctx), change)
         approval = None if channel != "page" or client.url else await self._asked_before(*asked)
         if approval is None:
             approval = await self.approvals.open(channel, *asked, reader)
@@ -102,20 +94,14 @@ class Asker:
             dialog.check_answer(answer, self._age(approval), self.ways.way_out)
             return await self.approvals.consume(approval.id, channel, caller)
 
+    @override
     async def resume(
         self, ctx: Ctx, progress: CallProgress, state: str, responses: dict[str, Any] | None
     ) -> Approval | InputRequiredResult:
-        """Go on with a call that comes again with an answer (2026-07-28); without one it is asked again.
-
-        `state` is the one of the result that asked, unsealed.
-
-        Raises:
-            NotConfirmed: anything but a yes, or the question is no longer pending.
-        """
         caller, question = caller_of(ctx), self.page.questions.of(state)
         approval = await self.approvals.pending(state, "page" if question else "dialog", caller)
         progress.texts = approval.reader.texts
-        if approval.request_digest != _digest(ctx):
+        if approval.request_digest != digest_of_call(ctx):
             raise ConfirmationExpired(NOT_PENDING)
         answer = dialog.answer_in(responses)
         if answer is None and question is not None:
@@ -129,14 +115,8 @@ class Asker:
             dialog.check_answer(answer, self._age(approval), self.ways.way_out)
             return await self.approvals.consume(approval.id, "dialog", caller)
 
+    @override
     async def confirm(self, ctx: Ctx, progress: CallProgress, approval_id: str) -> Approval:
-        """Consume the approval that waits for `confirm_change`; one of the page once the person has said yes there.
-
-        Raises:
-            ConfirmationPending: the person has not answered.
-            Declined: the person said no.
-            ConfirmationExpired: no such question of this caller is pending.
-        """
         caller, question = caller_of(ctx), self.page.questions.of(approval_id)
         if question is None:
             approval = await self.approvals.consume(approval_id, "chat", caller)
@@ -145,8 +125,8 @@ class Asker:
         await self.approvals.pending(approval_id, "page", caller)
         return await self._collected(progress, question, question.answered.wait)
 
+    @override
     async def settle(self, approval: Approval, result: Execution | BaseException) -> None:
-        """Let the page show what came of a yes, or why nothing did."""
         is_under_way = isinstance(result, Execution) and result.record.status == "running"
         if not is_under_way and (question := self.page.questions.of(approval.id)):
             sent = (len(result.done), len(result.record.steps)) if isinstance(result, Execution) else ()
@@ -262,10 +242,3 @@ class Asker:
 
 def _waiting(approval: Approval) -> tuple[str, str, float, str]:
     return approval.question.text, approval.id, approval.expires, approval.channel
-
-
-def _digest(ctx: Ctx) -> str:
-    """The tool and its arguments, digested."""
-    params = ctx.params or {}
-    text = json.dumps([params.get("name"), params.get("arguments")], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -58,6 +58,13 @@ def client_of_caller(ctx: Ctx) -> str:
     return on_one_line(said, _MAX_CLIENT)
 
 
+def digest_of_call(ctx: Ctx) -> str:
+    """The tool of this call and its arguments, digested."""
+    params = ctx.params or {}
+    text = json.dumps([params.get("name"), params.get("arguments")], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def caller_of(ctx: Ctx) -> Caller:
     """Who makes this call."""
     if (token := get_access_token()) and token.subject:

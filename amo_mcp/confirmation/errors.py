@@ -44,16 +44,29 @@ class Waits(NotConfirmed):
         approval_id: what `confirm_change` takes.
         expires: when the answer comes too late, in Unix seconds.
         way: how the person is asked, `page` or `chat`.
+        page_url: where to answer, for a page that everybody may be told of: on a team's server; else empty.
+        by_another: whether somebody else has to answer there than who asked.
     """
 
     what = ""
 
-    def __init__(self, preview: str, approval_id: str, expires: float, way: str) -> None:
+    def __init__(
+        self,
+        preview: str,
+        approval_id: str,
+        expires: float,
+        way: str,
+        page_url: str = "",
+        *,
+        by_another: bool = False,
+    ) -> None:
         super().__init__(self.what)
         self.preview = preview
         self.approval_id = approval_id
         self.expires = expires
         self.way = way
+        self.page_url = page_url
+        self.by_another = by_another
 
 
 class ConfirmationRequired(Waits):

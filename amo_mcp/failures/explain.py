@@ -76,6 +76,12 @@ _ASKED: Mapping[str, str] = {
 }
 """What to do about a question that waits, by how it was asked; a dialog waits by itself."""
 
+_ON_SERVER = (
+    "Give page_url to the person, and say that {who} there, signed in to this server. Then call confirm_change with "
+    "the approval_id at once: it waits for the answer."
+)
+"""The same for a page of a team's server."""
+
 
 def explain(error: Exception) -> Failure | None:
     """The failure that `error` means to the caller; None when it is a mistake of our own."""
@@ -115,7 +121,7 @@ def explain(error: Exception) -> Failure | None:
         case amo.Refused():
             return _rejected(error)
         case confirmation.ConfirmationRequired():
-            return _waits("confirmation_required", error, _ASKED[error.way])
+            return _waits("confirmation_required", error, _hint_of(error))
         case confirmation.ConfirmationPending():
             hint = "Call confirm_change with the approval_id: it goes on waiting for the person's answer."
             return _waits("confirmation_pending", error, hint, retryable=True)
@@ -196,7 +202,16 @@ def _waits(code: Code, error: confirmation.Waits, hint: str, *, retryable: bool 
         "expires_at": iso_utc(datetime.fromtimestamp(error.expires, UTC)),
         "way": error.way,
     }
+    if error.page_url:
+        extra["page_url"] = error.page_url
     return Failure(code, str(error), hint, retryable=retryable, extra=extra)
+
+
+def _hint_of(error: confirmation.Waits) -> str:
+    """What to do about a question that was just asked."""
+    if not error.page_url:
+        return _ASKED[error.way]
+    return _ON_SERVER.format(who="an approver other than them has to answer" if error.by_another else "they can answer")
 
 
 def _mode(mode: str) -> str:

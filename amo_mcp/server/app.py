@@ -24,7 +24,7 @@ from amo_mcp.tools.runtime.catalog import CatalogEntry, catalog
 
 if TYPE_CHECKING:
     from amo_mcp.accounts.account import AmoAccount
-    from amo_mcp.confirmation.ask import Asker
+    from amo_mcp.confirmation.confirmation import Confirmation
     from amo_mcp.server.handlers import Handlers
 
 INSTRUCTIONS = """\
@@ -72,7 +72,7 @@ class AmoServer(McpServer):
 
     def __init__(
         self,
-        connect: Callable[[], "tuple[AmoAccount, Asker]"],
+        connect: Callable[[], "tuple[AmoAccount, Confirmation]"],
         *,
         read_only: bool,
         has_customers: bool = True,

@@ -55,7 +55,7 @@ WHERE page = $2 AND used_at IS NULL AND answer = 'yes'
     AND people.id = answered_by AND removed IS NULL AND role = ANY($3) RETURNING number
 """
 _CLOSE = """
-UPDATE approvals SET used_at = coalesce(used_at, $1, unix_now()), outcome = coalesce($3, outcome) WHERE page = $2
+UPDATE approvals SET used_at = coalesce(used_at, $1, unix_now()), outcome = coalesce($3, outcome) WHERE digest = $2
 """
 _APPROVING = ROLES[ROLES.index("approver") :]
 
@@ -126,8 +126,8 @@ class PostgresQuestionStore(QuestionStore):
         return used is not None
 
     @override
-    async def close(self, question: Question, outcome: Outcome | None) -> None:
-        await self._database.execute(_CLOSE, self._clock.given, question.page, outcome)
+    async def close(self, approval_id: str, outcome: Outcome | None) -> None:
+        await self._database.execute(_CLOSE, self._clock.given, digest_of(approval_id), outcome)
 
     async def _one(self, query: str, *named: object) -> Question | None:
         row = await self._database.fetchrow(query, self._clock.given, *named)

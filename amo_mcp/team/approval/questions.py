@@ -108,8 +108,8 @@ class QuestionStore(Protocol):
         """
         ...
 
-    async def close(self, question: Question, outcome: Outcome | None) -> None:
-        """Note that nothing (more) comes of a question, and with an outcome what came of it."""
+    async def close(self, approval_id: str, outcome: Outcome | None) -> None:
+        """Note that a question waits no longer, and with an outcome what came of it."""
         ...
 
 

@@ -18,8 +18,8 @@ from amo_mcp.changes.leases import Asked, RunState
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
-from amo_mcp.confirmation.ask import Asker
 from amo_mcp.confirmation.caller import caller_of, client_of_caller, name_of_caller
+from amo_mcp.confirmation.confirmation import Confirmation
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.failures.explain import explain
@@ -45,7 +45,7 @@ class Runner:
     """
 
     shared: AmoAccount
-    asker: Asker
+    asker: Confirmation
     tools: Mapping[str, CatalogEntry]
     read_only: bool = False
 

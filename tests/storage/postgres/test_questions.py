@@ -176,7 +176,7 @@ async def test_what_came_of_a_question_is_kept(
     used = await questions.on_page(question.page)
     assert used is not None
     assert used.stage(clock.now + 700) == "agreed"
-    await questions.close(question, "changed")
+    await questions.close(question.approval.id, "changed")
     closed = await questions.on_page(question.page)
     assert closed is not None
     assert closed.stage(clock.now) == "changed"
