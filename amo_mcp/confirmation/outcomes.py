@@ -1,14 +1,14 @@
 """What the page says of a question that is no longer open: in a few words what became of it, and what that means."""
 
-from amo_mcp.confirmation.waiting import PageQuestion, Stage
+from amo_mcp.confirmation.waiting import Stage
 from amo_mcp.language import Texts
 
 HARMLESS: frozenset[Stage] = frozenset({"refused", "expired", "uncollected", "changed", "failed", "withdrawn"})
 """Where a question has ended, and nothing is lost."""
 
 
-def outcome_words(item: PageQuestion, stage: Stage, texts: Texts) -> tuple[str, str]:
-    """A heading, and what is to be said below it."""
+def outcome_words(stage: Stage, texts: Texts, done: int = 0, total: int = 0) -> tuple[str, str]:
+    """A heading, and what is to be said below it; of a change that stopped, how many of its steps were made."""
     match stage:
         case "agreed":
             return texts("Your yes is recorded."), texts(
@@ -20,8 +20,8 @@ def outcome_words(item: PageQuestion, stage: Stage, texts: Texts) -> tuple[str, 
         case "stopped":
             made = texts(
                 "Steps that were made: {done} of {total}. The assistant has the reason.",
-                done=item.done,
-                total=item.total,
+                done=done,
+                total=total,
             )
             return texts("It stopped part-way."), made
         case "unknown":

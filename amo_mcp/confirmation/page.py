@@ -220,7 +220,7 @@ class ApprovalPage:
             following.wants_tab = False
         ended = [item for item in others if item.taken and item.stage(now) != "waiting"][:MAX_OTHERS]
         stages = {item: self.questions.was_shown(item) for item in [question, *ended]}
-        words = {item: outcome_words(item, shown, self._texts) for item, shown in stages.items()}
+        words = {item: outcome_words(shown, self._texts, item.done, item.total) for item, shown in stages.items()}
         values: dict[str, Any] = {"item": question, "stages": stages, "words": words, "following": following}
         body = pages.render("approval.html", texts=self._texts, harmless=HARMLESS, **values)
         question.too_soon = False

@@ -68,6 +68,8 @@ class Ways:
     @property
     def _missing(self) -> str:
         no_dialog, no_page = "the client cannot show a dialog", "no browser can be opened from this server"
+        if self.carrier == "remote":
+            no_page = "nobody can sign in to a page of this server"
         return {"dialog": no_dialog, "page": no_page}.get(self.choice, f"{no_dialog}, and {no_page}") + "."
 
     @property
@@ -75,7 +77,10 @@ class Ways:
         """What helps where a client shows no dialog, or answers it by itself."""
         if self.carrier == "remote":
             client = "a client of the protocol revision 2026-07-28 that shows dialogs (elicitation)"
-            asked = f"The operator can set AMO_CONFIRM=dialog: {client} is then asked."
+            asked = (
+                "The operator can let people sign in with amoCRM (AMO_CLIENT_ID): a page of this server then asks "
+                f"them; or set AMO_CONFIRM=dialog: {client} is then asked."
+            )
             return asked if self.choice == "page" else f"Use {client}."
         if self.opens and self.choice != "page":
             return "The operator can set AMO_CONFIRM=page: the person is then asked in their own browser."

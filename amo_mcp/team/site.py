@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import anyio
 from mcp.server.transport_security import RequestBodyLimitMiddleware
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Router
@@ -49,6 +50,8 @@ class Site:
                 await self._app(scope, receive, begun)
         except ClientDisconnect:
             return
+        except MultiPartException:
+            await Response(status_code=HTTPStatus.BAD_REQUEST)(scope, receive, send)
         except TimeoutError:
             await Response(status_code=HTTPStatus.REQUEST_TIMEOUT)(scope, receive, send)
         except StorageUnavailable:

@@ -320,13 +320,20 @@ class TestDoctor:
         )
         assert self.seen(shell)[1]["keys"] == told
 
-    def test_a_page_on_which_nobody_can_agree_yet_is_told(self, shell: Shell) -> None:
+    def test_who_answers_on_the_page_is_told(self, shell: Shell) -> None:
+        shell.token()
+        asked = {"AMO_CONFIRM": "page", "AMO_CLIENT_ID": "id", "AMO_CLIENT_SECRET": "secret"}
+        _, lines = self.seen(shell, AMO_APPROVAL="delete=second", **asked)
+        told = "ok page: an approver or an admin answers on it (AMO_APPROVAL=delete=second)"
+        assert lines["confirmation"] == told
+
+    def test_a_page_to_which_nobody_can_sign_in_is_told(self, shell: Shell) -> None:
         shell.token()
         code, lines = self.seen(shell, AMO_CONFIRM="page")
         assert (code, lines["confirmation"]) == (
             1,
-            "!! page: nothing can be changed or deleted. Set AMO_CONFIRM=dialog: until people sign in with amoCRM, "
-            "there is no page on which somebody can agree.",
+            "!! page: nothing can be changed or deleted. Set AMO_CLIENT_ID and AMO_CLIENT_SECRET, so that people can "
+            "sign in to the page, or AMO_CONFIRM=dialog.",
         )
 
     def test_a_database_that_is_away_is_told_and_the_account_s_host_is_checked_all_the_same(self, shell: Shell) -> None:

@@ -220,15 +220,16 @@ async def test_an_approver_is_asked_in_a_dialog_of_the_newer_era_and_nobody_can_
             assert at.writes() == []
 
 
-async def test_where_a_page_is_to_ask_nobody_can_be_asked_yet(
+async def test_where_a_page_is_to_ask_and_nobody_can_sign_in_to_it_nobody_can_be_asked(
     era: str, sandbox: Sandbox, store: PostgresPeopleStore
 ) -> None:
     async with office(sandbox, store, "page") as at, at.client(era, "editor", Person()) as client:
         refused = error(await client.call_tool("delete_segment", {"segment_id": 51}))
         assert (refused["code"], refused["hint"]) == (
             "cannot_ask",
-            "The operator can set AMO_CONFIRM=dialog: a client of the protocol revision 2026-07-28 that shows dialogs "
-            "(elicitation) is then asked.",
+            "The operator can let people sign in with amoCRM (AMO_CLIENT_ID): a page of this server then asks them; or "
+            "set AMO_CONFIRM=dialog: a client of the protocol revision 2026-07-28 that shows dialogs (elicitation) is "
+            "then asked.",
         )
     assert at.writes() == []
 

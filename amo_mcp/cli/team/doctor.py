@@ -87,7 +87,9 @@ def _sign_in(settings: "TeamSettings") -> Iterator[Line]:
 def _confirmation(settings: "TeamSettings") -> Line:
     if settings.confirm == "dialog":
         return Line("confirmation", "dialog: asks who calls, an approver whose client speaks 2026-07-28")
-    advice = "Set AMO_CONFIRM=dialog: until people sign in with amoCRM, there is no page on which somebody can agree."
+    if settings.has_sign_in:
+        return Line("confirmation", f"page: an approver or an admin answers on it (AMO_APPROVAL={settings.approval})")
+    advice = "Set AMO_CLIENT_ID and AMO_CLIENT_SECRET, so that people can sign in to the page, or AMO_CONFIRM=dialog."
     return Line("confirmation", "page: nothing can be changed or deleted", advice)
 
 

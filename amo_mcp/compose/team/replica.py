@@ -1,6 +1,5 @@
 """One of any number of replicas that share a PostgreSQL database, from settings."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,14 +12,11 @@ from starlette.types import ASGIApp
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.compose.team.account import build_account
+from amo_mcp.compose.team.approval import build_approvals, build_asker
 from amo_mcp.compose.team.pages import page_routes
 from amo_mcp.compose.team.sign_in import Announce, TeamSignIn
-from amo_mcp.confirmation.ask import Asker
-from amo_mcp.confirmation.page import ApprovalPage
-from amo_mcp.listen import listen
 from amo_mcp.server.app import AmoServer
 from amo_mcp.server.warmup import call_models, warm_up
-from amo_mcp.storage.postgres.approvals import PostgresApprovalStore
 from amo_mcp.storage.postgres.counts import counts
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
@@ -70,7 +66,8 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         built = build_account(settings, database, metrics, stack)
-        asker = Asker(PostgresApprovalStore(database), _no_page(), settings.confirm, "remote")
+        approvals = build_approvals(settings, database)
+        asker = build_asker(settings, database, approvals)
         rights = Rights(tools, dialog=settings.confirm == "dialog")
         server = AmoServer(
             lambda: (built.accounts.shared, asker),
@@ -88,7 +85,7 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
-        server_pages = (amocrm.server, page_routes(amocrm.browsers)) if amocrm else ()
+        server_pages = (amocrm.server, page_routes(amocrm.browsers, approvals, built.runs)) if amocrm else ()
         front = Gate(app, sign_in, security, ready, *server_pages)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)
@@ -125,12 +122,3 @@ async def _warm_up(account: AmoAccount) -> None:
     """Bring in what the first calls need."""
     tools = [entry.prepare for entry in catalog().values()]
     await warm_up([account.client.prepare, *tools, *call_models()])
-
-
-def _no_page() -> ApprovalPage:
-    """A page that nobody is shown: no browser is beside a team's server."""
-
-    async def open_nothing(_: str) -> bool:
-        return False
-
-    return ApprovalPage(partial(listen, "127.0.0.1", 0), open_nothing, opens=False, clock=time.time)
