@@ -7,6 +7,7 @@ another page could have opened this one under a finger that was about to press.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.runs import Runs
 from amo_mcp.confirmation.outcomes import HARMLESS
 from amo_mcp.confirmation.waiting import SETTLE, Answer
@@ -133,7 +135,11 @@ class ApprovalPages:
         self, request: Request, person: Person, question: Question, status: int = HTTPStatus.OK, note: str = ""
     ) -> Response:
         now, language = self._store.clock(), language_of(request)
-        state = None if question.change_id is None else await self._runs.state(question.change_id)
+        state = None
+        if question.change_id is not None:
+            # While amoCRM cannot be asked which account this is, the page says what it knows.
+            with suppress(AmoError):
+                state = await self._runs.state(question.change_id)
         found = where(question, None if state is None else state.record, now)
         reader = replace(question.approval.reader, language=language)
         shown: dict[str, Any] = {
