@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
+from amo_mcp.team.audit import OPERATOR, Actor
+
 Role = Literal["viewer", "editor", "approver", "admin"]
 """What somebody may do; each may also do what the ones before it may.
 
@@ -25,6 +27,15 @@ READ = "segments:read"
 WRITE = "segments:write"
 SCOPES = (READ, WRITE)
 """What a client may be allowed: to read, and beside that to change what the person's role lets them change."""
+
+MAX_OWN_TOKENS = 50
+"""Good personal tokens of one person."""
+
+MAX_LISTED_TOKENS = 200
+"""Personal tokens of one person that are shown, also those that are no good any more."""
+
+MAX_REMOVED = 200
+"""People who were removed that are shown."""
 
 _PREFIX = "amo"
 """How a token begins: scanners for secrets can know it by that."""
@@ -64,6 +75,7 @@ class Token:
         sign_in: the sign-in with amoCRM that a client has it from; None for a personal token.
         scope: what it allows, space between each; None for all that its person may.
         resource: the server that it is for; None for any that has it in its database.
+        label: what its person calls it; empty where they have said nothing.
     """
 
     id: str
@@ -75,6 +87,7 @@ class Token:
     sign_in: str | None = None
     scope: str | None = None
     resource: str | None = None
+    label: str = ""
 
     @property
     def may_write(self) -> bool:
@@ -88,8 +101,36 @@ class Token:
         return "good" if self.expires is None or self.expires > now else "expired"
 
 
+@dataclass(frozen=True)
+class Known:
+    """Somebody who is known here, or was; moments are Unix seconds.
+
+    Attributes:
+        made: when they became known.
+        used: when a program of theirs called last, to about a minute; None when none has.
+        removed: None while nobody has removed them.
+    """
+
+    person: Person
+    made: float
+    used: float | None = None
+    removed: float | None = None
+
+
 class UnknownPerson(Exception):
-    """Nobody has that name."""
+    """Nobody has that name, or that id."""
+
+
+class LastAdmin(Exception):
+    """Without them nobody would be an admin."""
+
+
+class NameTaken(Exception):
+    """Somebody else has that name by now."""
+
+
+class TooManyTokens(Exception):
+    """Somebody has as many good personal tokens as they may."""
 
 
 class HasOtherRole(Exception):
@@ -107,14 +148,28 @@ class HasOtherRole(Exception):
 class PeopleStore(Protocol):
     """Keeps people and their tokens. Every method can raise `StorageUnavailable`.
 
-    What is written is durable when a method returns, and every process sees it with its next look.
+    What is written is durable when a method returns, and every process sees it with its next look. What somebody does
+    to people and tokens is in the audit, in the same transaction.
     """
 
-    async def add_token(self, token_id: str, digest: bytes, name: str, role: Role, days: float | None) -> Token:
+    async def add_token(
+        self, token_id: str, digest: bytes, name: str, role: Role, days: float | None, by: Actor = OPERATOR
+    ) -> Token:
         """A new token for somebody; whoever has the name, or somebody new.
 
         Raises:
             HasOtherRole: whoever has the name has another role.
+        """
+        ...
+
+    async def add_own_token(
+        self, token_id: str, digest: bytes, by: Actor, *, label: str, scope: str, days: float
+    ) -> Token:
+        """A new token of who makes it.
+
+        Raises:
+            UnknownPerson: they are known no longer.
+            TooManyTokens: they have `MAX_OWN_TOKENS` good ones.
         """
         ...
 
@@ -130,15 +185,50 @@ class PeopleStore(Protocol):
         """All personal tokens, the newest first, also those that are no good any more."""
         ...
 
-    async def revoke(self, token_id: str) -> bool:
-        """Let a token be good no longer; whether it was good until now."""
+    async def tokens_of(self, person_id: str) -> Sequence[Token]:
+        """The personal tokens of somebody, the newest first, at most `MAX_LISTED_TOKENS`."""
+        ...
+
+    async def revoke(self, token_id: str, by: Actor = OPERATOR, *, of: str | None = None) -> bool:
+        """Let a token be good no longer, where it is that person's or none is named; whether it was good until now."""
         ...
 
     async def people(self) -> Sequence[Person]:
         """Everybody, by name."""
         ...
 
-    async def set_role(self, name: str, role: Role) -> Person:
+    async def everybody(self) -> Sequence[Known]:
+        """Everybody who is known, by name, and then who was removed, the last ones first, at most `MAX_REMOVED`."""
+        ...
+
+    async def give_role(self, person_id: str, role: Role, by: Actor) -> None:
+        """Give somebody another role: their next request has it.
+
+        Raises:
+            UnknownPerson: nobody who is known has that id.
+            LastAdmin: nobody would be an admin.
+        """
+        ...
+
+    async def shut_out(self, person_id: str, by: Actor) -> None:
+        """As `remove`, by the id.
+
+        Raises:
+            UnknownPerson: nobody who is known has that id.
+            LastAdmin: nobody would be an admin.
+        """
+        ...
+
+    async def let_in(self, person_id: str, by: Actor) -> None:
+        """Let somebody be known again who was removed, with the role that they had; what was ended stays ended.
+
+        Raises:
+            UnknownPerson: nobody who was removed has that id.
+            NameTaken: somebody else has their name.
+        """
+        ...
+
+    async def set_role(self, name: str, role: Role, by: Actor = OPERATOR) -> Person:
         """Give somebody another role: their next request has it.
 
         Raises:
@@ -146,8 +236,8 @@ class PeopleStore(Protocol):
         """
         ...
 
-    async def remove(self, name: str) -> Person:
-        """Let somebody be known no longer, and none of their tokens be good.
+    async def remove(self, name: str, by: Actor = OPERATOR) -> Person:
+        """Let somebody be known no longer; their tokens, their sign-ins and what their browsers know end.
 
         Raises:
             UnknownPerson: nobody has that name.

@@ -4,12 +4,21 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 
-from amo_mcp.changes.runs import Runs
+from amo_mcp.compose.team.account import TeamAccount
+from amo_mcp.storage.postgres.audit import PostgresAudit
+from amo_mcp.storage.postgres.database import Database
+from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.team.approval.pages import ApprovalPages
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.browser import Browsers
+from amo_mcp.team.pages.routes import Parts, routes
+from amo_mcp.team.settings import TeamSettings
 
 
-def page_routes(browsers: Browsers, approvals: Approvals, runs: Runs) -> Sequence[BaseRoute]:
+def page_routes(
+    settings: TeamSettings, database: Database, browsers: Browsers, approvals: Approvals, built: TeamAccount
+) -> Sequence[BaseRoute]:
     """What browsers are shown, to whoever is signed in in them."""
-    return ApprovalPages(approvals, browsers, runs).routes()
+    people, audit = PostgresPeopleStore(database), PostgresAudit(database)
+    parts = Parts(settings.public_url, settings.keys, browsers, people, audit, approvals.pending, built.accounts)
+    return [*ApprovalPages(approvals, browsers, built.runs).routes(), *routes(parts)]

@@ -85,7 +85,8 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
-        server_pages = (amocrm.server, page_routes(amocrm.browsers, approvals, built.runs)) if amocrm else ()
+        own = page_routes(settings, database, amocrm.browsers, approvals, built) if amocrm else ()
+        server_pages = (amocrm.server, own) if amocrm else ()
         front = Gate(app, sign_in, security, ready, *server_pages)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)

@@ -1,0 +1,131 @@
+"""A request for a page of somebody's, once it is known who they are, and that a form is one of ours."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from amo_mcp.amocrm.errors import AmoError
+from amo_mcp.amocrm.zones import UNKNOWN, Zone
+from amo_mcp.language import Message, message
+from amo_mcp.logs import on_one_line
+from amo_mcp.pages.guard import HEADERS
+from amo_mcp.team.accounts import Accounts
+from amo_mcp.team.audit import Actor
+from amo_mcp.team.browser import Browsers
+from amo_mcp.team.page import page
+from amo_mcp.team.people import Person, Role, includes
+
+MINE, PEOPLE, AUDIT, BOARD = "/mine", "/people", "/audit", "/board"
+
+_FORM = "application/x-www-form-urlencoded"
+_MAX_CLIENT = 80
+
+_NOT_DONE = message("Nothing was changed")
+_FOREIGN = message(
+    "The form did not come from a page of this server in this browser. Open the page again, and repeat it."
+)
+_NOT_YOURS = message("This page is for admins")
+_ROLE = message("An admin of this server can make you one.")
+
+Told = Mapping[str, Message]
+"""What a page can say of what was just done, by the word in its address."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request for a page.
+
+    Attributes:
+        person: who is signed in in the browser.
+        form: what a form of ours has sent; empty when none was.
+        token: what the forms of the page have.
+        zone: where the account's days begin.
+    """
+
+    request: Request
+    person: Person
+    form: Mapping[str, str]
+    token: str
+    zone: Zone
+
+    @property
+    def by(self) -> Actor:
+        """Them, as the audit tells of them."""
+        client = on_one_line(self.request.headers.get("user-agent", ""), _MAX_CLIENT)
+        return Actor(self.person.id, self.person.name, client)
+
+    def page(self, name: str, told: Told, **values: Any) -> Response:
+        """The page, which says what was just done where its address has a word for that."""
+        word = self.request.query_params.get("told", "")
+        shown: dict[str, Any] = {
+            "person": self.person,
+            "token": self.token,
+            "path": self.request.url.path,
+            "moment": self.moment,
+        }
+        return page(self.request, name, said=told.get(word), **shown, **values)
+
+    def to(self, path: str, told: str) -> Response:
+        """To a page by GET, so that nothing is sent again when that is loaded again."""
+        return RedirectResponse(f"{path}?told={told}", HTTPStatus.SEE_OTHER, HEADERS)
+
+    def moment(self, seconds: float) -> str:
+        """A moment in Unix seconds, as a person reads it."""
+        return self.zone.words(int(seconds) // 60 * 60)
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def visited(
+    path: str,
+    browsers: Browsers,
+    accounts: Accounts,
+    handler: Handler,
+    *,
+    needs: Role = "viewer",
+    posts: bool = False,
+) -> Route:
+    """A page for who is signed in and has a role.
+
+    Args:
+        path: where it is.
+        browsers: knows who is signed in.
+        accounts: tell where the account's days begin.
+        handler: answers.
+        needs: the role.
+        posts: whether the page has forms that change something, which are sent to its own path.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        signed_in = await browsers.person(request)
+        if signed_in is None:
+            return browsers.sign_in(request)
+        if not includes(signed_in.person.role, needs):
+            return _told(request, _NOT_YOURS, _ROLE)
+        form = {}
+        if request.method == "POST":
+            if request.headers.get("content-type", "").partition(";")[0] == _FORM:
+                form = {name: str(value) for name, value in (await request.form()).items()}
+            if not browsers.is_ours(request, form.get("token", "")):
+                return _told(request, _NOT_DONE, _FOREIGN)
+        zone = await _zone(accounts, signed_in.person)
+        return await handler(Visit(request, signed_in.person, form, browsers.form_token(request), zone))
+
+    return Route(path, endpoint, methods=["GET", "POST"] if posts else ["GET"])
+
+
+async def _zone(accounts: Accounts, person: Person) -> Zone:
+    try:
+        return await accounts.of(person.id).profile.zone()
+    except AmoError:
+        return UNKNOWN
+
+
+def _told(request: Request, heading: Message, text: Message) -> Response:
+    return page(request, "told.html", HTTPStatus.FORBIDDEN, heading=heading, text=text)

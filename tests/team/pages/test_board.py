@@ -1,0 +1,31 @@
+"""The board, for who is signed in."""
+
+import pytest
+
+from amo_mcp.sandbox import Fault
+from amo_mcp.server.board.live import read_answers
+from tests.team.pages.office import Office
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.requirement("TEAM-46")
+async def test_a_viewer_is_shown_the_board_and_what_it_draws(office: Office) -> None:
+    anna = await office.visitor("Анна", "viewer", **{"accept-language": "ru"})
+    page = await anna.get("/board")
+    assert page.status_code == 200
+    assert '"/board/answers"' in page.text
+    assert '<html lang="ru"' in page.text
+    answers = (await anna.get("/board/answers")).json()
+    assert answers == await read_answers(office.account)
+    assert {*answers} == {"list_segments", "audit_segments", "list_changes"}
+    assert [one.method for one in office.sandbox.requests if one.method != "GET"] == []
+
+
+@pytest.mark.requirement("TEAM-46")
+async def test_an_account_that_cannot_be_read_is_told(office: Office) -> None:
+    anna = await office.visitor("Анна")
+    office.sandbox.faults.add(Fault(status=402, times=0))
+    assert (await anna.get("/board")).status_code == 200
+    refused = await anna.get("/board/answers")
+    assert refused.status_code == 502
