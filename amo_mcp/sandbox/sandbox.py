@@ -40,7 +40,7 @@ class Sandbox:
         account: the account's state, free to be read and changed; a change made by hand is written to the
             `state_file` only together with the next change made through the API.
         faults: what goes wrong next.
-        unknowns: how it reads what the reference leaves open about customers.
+        unknowns: how it reads what the reference leaves open.
         oauth: the integration's sign-in: its codes and tokens.
         requests: the last 2,000 requests received under `/api/` and `/oauth2/`, in order.
 

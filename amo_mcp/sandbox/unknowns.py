@@ -1,4 +1,4 @@
-"""What the reference leaves open about customers, a switch for each reading."""
+"""What the reference leaves open about customers and the order of statuses, a switch for each reading."""
 
 from dataclasses import field
 from typing import Annotated, Literal
@@ -40,6 +40,8 @@ class Unknowns:
         rules: the account's own rules.
         status_deleted_after: seconds after which the customers of a deleted status are in another; the reference says
             "within some time".
+        taken_position: on which side of the status that has a position a new one stands that is given the same.
+        status_moves: whether a PATCH of a position moves the status (the response is the same).
     """
 
     api_filter: bool = False
@@ -48,3 +50,5 @@ class Unknowns:
     null: bool = True
     rules: list[Rule] = field(default_factory=list)
     status_deleted_after: Seconds = 30
+    taken_position: Literal["after", "before"] = "after"
+    status_moves: bool = True

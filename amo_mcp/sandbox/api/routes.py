@@ -172,14 +172,16 @@ class Api:
         return collection(request, "statuses", statuses.ordered(self.account))
 
     async def _create_statuses(self, request: Request) -> JsonObject:
-        return collection(request, "statuses", statuses.create(self.account, body.read(await request.body(), list)))
+        data = body.read(await request.body(), list)
+        return collection(request, "statuses", statuses.create(self.account, data, self.unknowns))
 
     async def _get_status(self, request: Request) -> JsonObject | None:
         return _known(request, self.account.statuses)
 
     async def _update_status(self, request: Request) -> JsonObject:
         status_id = _changed_id(request, self.account.statuses)
-        return linked(statuses.update(self.account, status_id, body.read(await request.body(), dict)), url_of(request))
+        data = body.read(await request.body(), dict)
+        return linked(statuses.update(self.account, status_id, data, self.unknowns), url_of(request))
 
     async def _delete_status(self, request: Request) -> None:
         status_id = request.path_params["id"]

@@ -6,9 +6,11 @@ from typing import Any
 from amo_mcp.sandbox.account import ID_STEP, Account, JsonObject
 from amo_mcp.sandbox.api.problems import ProblemError, empty_data, invalid_data
 from amo_mcp.sandbox.api.validation import Validation, unknown_id
+from amo_mcp.sandbox.unknowns import Unknowns
 
 MAX_STATUSES = 30
 MAX_BATCH = 250
+_USUAL = Unknowns()
 # Reference: «Доступные цвета статусов».
 # fmt: off
 STATUS_COLORS = (
@@ -24,8 +26,10 @@ def ordered(account: Account) -> list[JsonObject]:
     return sorted(account.statuses.values(), key=lambda status: status["sort"])
 
 
-def create(account: Account, data: list[Any]) -> list[JsonObject]:
+def create(account: Account, data: list[Any], unknowns: Unknowns = _USUAL) -> list[JsonObject]:
     """Create all the statuses of `data`, or none of them; `id` and `request_id` of each are returned.
+
+    Of several that are given one position, the first stands first (assumed).
 
     Raises:
         ProblemError: 422 for more than 250 entries or more than 30 statuses in all, 400 for anything else.
@@ -53,11 +57,13 @@ def create(account: Account, data: list[Any]) -> list[JsonObject]:
         account.statuses[status["id"]] = status
         account.next_status_id += ID_STEP
         created.append({"id": status["id"], "request_id": validation.request_id})
-    _renumber(ordered(account))
+    new = {status["id"] for status in created}
+    first = unknowns.taken_position == "before"
+    _renumber(sorted(ordered(account), key=lambda status: (status["sort"], first and status["id"] not in new)))
     return created
 
 
-def update(account: Account, status_id: int, data: JsonObject) -> JsonObject:
+def update(account: Account, status_id: int, data: JsonObject, unknowns: Unknowns = _USUAL) -> JsonObject:
     """Change a status and return it whole, with the `request_id` echoed.
 
     A system status may be changed like any other (assumed). A status moved to a `sort` that another one has takes
@@ -74,8 +80,12 @@ def update(account: Account, status_id: int, data: JsonObject) -> JsonObject:
     status = account.statuses[status_id]
     before = status["sort"]
     status.update(validation.values)
+    answer = {**status, "request_id": validation.request_id}
+    if not unknowns.status_moves:
+        status["sort"] = before
+        return answer
     _renumber(_with_moved(account, status, before))
-    return {**status, "request_id": validation.request_id}
+    return answer | {"sort": status["sort"]}
 
 
 def delete(account: Account, status_id: int) -> None:

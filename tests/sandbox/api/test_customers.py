@@ -252,6 +252,8 @@ async def test_the_switches_are_answered_whole_and_go_back_where_they_are_not_gi
         "null": True,
         "rules": [rule],
         "status_deleted_after": 30.0,
+        "taken_position": "after",
+        "status_moves": True,
     }
     assert shop.unknowns.rules == [Rule("segment", 51, 57, 5.0)]
     assert (await admin.put("/_sandbox/unknowns", json={"segments_patch": "adds"})).json()["rules"] == []

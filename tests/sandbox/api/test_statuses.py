@@ -219,6 +219,25 @@ async def test_a_moved_status_takes_the_requested_sort_and_the_others_are_renumb
     assert _order(periodic) == [*others[:place], 4740016, *others[place:]]
 
 
+@pytest.mark.parametrize("side", ["after", "before"])
+async def test_on_which_side_of_a_taken_position_new_statuses_stand_can_be_chosen(
+    side: Any, periodic: Sandbox, periodic_admin: AsyncClient
+) -> None:
+    periodic.unknowns.taken_position = side
+    made = await periodic_admin.post(STATUSES, json=[{"name": name, "sort": 2} for name in "АБ"])
+    new = [status["id"] for status in made.json()["_embedded"]["statuses"]]
+    first = 3 if side == "after" else 2
+    assert _order(periodic) == [*START[:first], *new, *START[first:]]
+
+
+async def test_a_move_can_be_answered_and_not_made(periodic: Sandbox, periodic_admin: AsyncClient) -> None:
+    periodic.unknowns.status_moves = False
+    answer = await periodic_admin.patch(f"{STATUSES}/4740016", json={"name": "Новое", "sort": 0})
+    assert (answer.status_code, answer.json()["sort"], answer.json()["name"]) == (200, 0, "Новое")
+    assert _order(periodic) == [*START]
+    assert periodic.account.statuses[4740016]["name"] == "Новое"
+
+
 async def test_a_system_status_can_be_updated(periodic: Sandbox, periodic_admin: AsyncClient) -> None:
     body = {"name": "Отказались", "color": "#ffdbdb", "sort": 0}
     answer = await periodic_admin.patch(f"{STATUSES}/4740028", json=body)
