@@ -1,6 +1,6 @@
 """What of an entity can be written again: settings and custom fields, and what of them cannot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amo_mcp.amocrm.inputs import SegmentDraft, StatusDraft, writable_name
@@ -8,9 +8,9 @@ from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import FieldValues, Status
 from amo_mcp.changes.field_values import fields_by_id, values_to_send
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import Delete, Step, Update
-from amo_mcp.changes.titles import shown_name
-from amo_mcp.language import Message, message
+from amo_mcp.changes.steps import Delete, Update
+from amo_mcp.changes.titles import title_of_entity
+from amo_mcp.language import Message, counted_message, message
 from amo_mcp.text import quote, quote_unless_code
 
 
@@ -28,6 +28,26 @@ def draft_again(step: Delete, account: Snapshot) -> tuple[SegmentDraft | StatusD
         **settings,
     )
     return draft, unwritable + gone
+
+
+def lost_of(step: Delete) -> Iterator[Message]:
+    """What does not come back with an entity that is created again."""
+    title, before = title_of_entity(step), step.before
+    count = 0 if step.members is not None or isinstance(before, Status) else before.customers_count or 0
+    if isinstance(before, Status) and step.members is None:
+        yield message(
+            "{title} comes back with a new id and without its conditions; its customers were moved to other statuses.",
+            title=title,
+        )
+    elif count:
+        yield counted_message(
+            "{title} comes back with a new id, without its conditions and its members ({count} customer).",
+            "{title} comes back with a new id, without its conditions and its members ({count} customers).",
+            count,
+            title=title,
+        )
+    else:
+        yield message("{title} comes back with a new id and without its conditions.", title=title)
 
 
 def settable(
@@ -84,12 +104,3 @@ def writable(step: Update | Delete, settings: Mapping[str, Any]) -> tuple[dict[s
 def _writable_name(name: str, step: Update | Delete) -> str:
     """The name without the characters that a name may not have; when nothing is left, what it is."""
     return writable_name(name) or f"{step.kind} {step.target_id}"
-
-
-def title_of_entity(step: Step) -> Message:
-    """The entity that a step is about: `segment «VIP» (id 51)`."""
-    name, is_segment = shown_name(step.name), step.kind == "segment"
-    if step.target_id is None:
-        return message("segment {name}", name=name) if is_segment else message("status {name}", name=name)
-    values = {"name": name, "id": step.target_id}
-    return message("segment {name} (id {id})", **values) if is_segment else message("status {name} (id {id})", **values)

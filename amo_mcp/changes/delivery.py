@@ -15,6 +15,7 @@ from amo_mcp.changes.differences import differing_settings, unordered
 from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.leases import Others
 from amo_mcp.changes.moving import send_move, verify_move
+from amo_mcp.changes.placing import as_made, as_moved, put_in_place, read_back
 from amo_mcp.changes.snapshot import read_all, read_one
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update
 
@@ -38,7 +39,8 @@ def spans(steps: Sequence[Step]) -> Iterator[range]:
 
 
 def _is_batched(step: Step) -> bool:
-    return isinstance(step, Create) and step.kind == "status"
+    """What comes back to its place stands beside what came back before it, so it goes alone."""
+    return isinstance(step, Create) and step.kind == "status" and step.place is None
 
 
 class Delivered(NamedTuple):
@@ -60,6 +62,8 @@ Beside = Callable[[Kind], Awaitable[Others]]
 async def deliver(client: AmoClient, steps: Sequence[Step], beside: Beside | None = None) -> Delivered:
     """Send the steps of one batch; a creation that was surely not made is sent once more.
 
+    A status that comes back at another place than its own, since an account may count otherwise than we do, is moved.
+
     Raises:
         OutcomeUnknown: whether it was made cannot be determined.
         Unavailable: it was surely not made.
@@ -69,14 +73,14 @@ async def deliver(client: AmoClient, steps: Sequence[Step], beside: Beside | Non
     while True:
         attempts -= 1
         try:
-            return Delivered(await _send(client, steps), answered=True)
+            return Delivered(await put_in_place(client, await _send(client, steps)), answered=True)
         except OutcomeUnknown as lost:
             try:
                 done = await verify_write(client, steps, beside)
             except AmoError as error:
                 raise lost from error
             if done is not None:
-                return Delivered(done, answered=False)
+                return Delivered(await put_in_place(client, done), answered=False)
             if not lost.settled:
                 raise
             if not attempts:
@@ -92,7 +96,7 @@ async def _send(client: AmoClient, steps: Sequence[Step]) -> list[Step]:
         case Update(before=Segment() as before, patch=SegmentPatch() as patch) as step:
             return [step.done(_changed(await client.update_segment(before.id, patch), step))]
         case Update(before=Status() as before, patch=StatusPatch() as patch) as step:
-            return [step.done(_changed(await client.update_status(before.id, patch), step))]
+            return [await as_moved(client, step.done(_changed(await client.update_status(before.id, patch), step)))]
         case Update() as step:
             raise TypeError(f"{type(step.patch).__name__} does not fit a {step.kind}")
         case Delete(before=before) as step:
@@ -111,11 +115,8 @@ async def _create_statuses(client: AmoClient, steps: Sequence[Create]) -> list[S
         for item, draft in zip(created, drafts, strict=True)
     ]
     _new_only(as_sent, steps[0])
-    try:
-        listed = {status.id: status for status in await client.statuses()}
-    except AmoError:
-        listed = {}
-    return [step.done(listed.get(status.id, status)) for step, status in zip(steps, as_sent, strict=True)]
+    listed = await read_back(client)
+    return [as_made(step, status, listed) for step, status in zip(steps, as_sent, strict=True)]
 
 
 def _new_only(created: Sequence[_EntityT], step: Create) -> Sequence[_EntityT]:
@@ -179,7 +180,7 @@ async def verify_write(client: AmoClient, steps: Sequence[Step], beside: Beside 
             return [first.with_outcome("done")]
         raise Indeterminate from None
     if isinstance(first, Update) and _became(now, first):
-        return [first.done(now)]
+        return [await as_moved(client, first.done(now))]
     return None
 
 
@@ -193,7 +194,8 @@ def _created(listed: Sequence[Entity], steps: Sequence[Create], others: Others) 
         raise Indeterminate
     if not all(_is_as_drafted(named[step.name], step) for step in steps):
         raise Indeterminate
-    return [step.done(named[step.name]) for step in steps]
+    by_id = {entity.id: entity for entity in listed}
+    return [as_made(step, named[step.name], by_id) for step in steps]
 
 
 def _is_as_drafted(made: Entity, step: Create) -> bool:

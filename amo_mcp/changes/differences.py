@@ -1,6 +1,6 @@
 """How an entity is no longer what it was, and what a model reads of that: a sentence for each setting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,18 @@ from amo_mcp.amocrm.models import comparable
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values
 from amo_mcp.changes.reader import Reader
-from amo_mcp.changes.steps import Entity, kind_of, label_of
+from amo_mcp.changes.steps import Entity, kind_of
 from amo_mcp.text import quote, quote_unless_code, sanitize
 
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
 _MAX_NAMED_FIELDS = 5
+_LABELS = {
+    "color": "colour",
+    "sort": "position",
+    "available_products_price_types": "price fields",
+    "customers_count": "customer count",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ def sentence(title: str, label: str, was: str, now: str, *, left: bool = False) 
     return f"{title}: {label} {verbs[0]} {'set to ' if left else ''}{was} and {verbs[1]} now {now}.{alike}"
 
 
+def label_of(setting: str) -> str:
+    """A setting of an entity as a person reads it: `colour`, `price fields`."""
+    return _LABELS.get(setting, setting)
+
+
 def readable_setting(name: str, setting: Any) -> str:
     """A setting, for a sentence."""
     if name == "customers_count":
@@ -77,6 +88,25 @@ def readable_setting(name: str, setting: Any) -> str:
     if isinstance(setting, list):
         return sanitize(", ".join(map(str, setting)))
     return quote_unless_code(setting) if name == "color" else quote(str(setting))
+
+
+def edited_since(
+    title: str, left: Entity, now: Entity, names: Iterable[str], field_ids: Iterable[int], reader: Reader
+) -> Iterator[str]:
+    """What is not as a change left it, of what is known of how it left it; a sentence each."""
+    for name in names:
+        was, is_now = getattr(left, name, None), getattr(now, name, None)
+        if name in left.model_fields_set and unordered(name, was) != unordered(name, is_now):
+            yield sentence(
+                title, label_of(name), readable_setting(name, was), readable_setting(name, is_now), left=True
+            )
+    if _FIELDS in left.model_fields_set:
+        before, after = fields_by_id(left), fields_by_id(now)
+        for field_id in field_ids:
+            one, other = before.get(field_id), after.get(field_id)
+            if not same_values(one, other):
+                label = field_label(field_id, other, one)
+                yield sentence(title, label, readable_values(one, reader), readable_values(other, reader), left=True)
 
 
 def described(differences: Iterable[Difference], limit: int) -> list[str]:

@@ -9,7 +9,8 @@ from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import TargetChanged
-from amo_mcp.changes.steps import Create, Kind, Move, Step
+from amo_mcp.changes.steps import Create, Kind, Move, Step, Update
+from amo_mcp.changes.titles import title_of_entity
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -86,9 +87,21 @@ class Execution:
         """The others: not sent, surely not made, or undeterminable, as the outcome of each says."""
         return [step for step in self.record.steps if step.outcome != "done"]
 
+    @property
+    def differences(self) -> list[str]:
+        """Where a status does not stand where a step was to put it, a sentence each."""
+        return [_misplaced(step) for step in self.done if isinstance(step, Create | Update) and step.misplaced]
+
     def created(self, model: type[_EntityT]) -> list[_EntityT]:
         """The segments or the statuses that were created."""
         return [step.after for step in self.done if isinstance(step, Create) and isinstance(step.after, model)]
+
+
+def _misplaced(step: Create | Update) -> str:
+    wanted = step.patch.to_payload().get("sort") if isinstance(step, Update) else None
+    if step.place is not None or not isinstance(step.after, Status):
+        return f"{title_of_entity(step)}: the position may be another one."
+    return f"{title_of_entity(step)}: position was to become {wanted} and is {step.after.sort}."
 
 
 class PartlyDone(Exception):

@@ -5,6 +5,7 @@ around it: the nearest statuses before and after, of those that are there in bot
 same change.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
@@ -42,11 +43,40 @@ def is_between(places: Places, status_id: int, place: Place) -> bool:
     return is_after and (place.before is None or mine < rank[place.before])
 
 
+def has_moved(then: Places, now: Places, status_id: int) -> bool:
+    """Whether a status may have been moved since: others that were moved around it do not count.
+
+    It was not where it still stands between its neighbours, nor where the others alone keep less of their order.
+    """
+    there = {one for one, _ in then} & {one for one, _ in now}
+    rank = {one: number for number, (one, _) in enumerate(now)}
+    kept = [rank[one] for one, _ in then if one in there]
+    if is_between(now, status_id, place_in(then, status_id, there - {status_id})):
+        return False
+    return _longest_rising(kept) == _longest_rising([number for number in kept if number != rank[status_id]])
+
+
+def _longest_rising(ranks: Iterable[int]) -> int:
+    """How many of the ranks, at most, follow each other in rising order."""
+    ends: list[int] = []
+    for rank in ranks:
+        index = bisect_left(ends, rank)
+        ends[index : index + 1] = [rank]
+    return len(ends)
+
+
 def can_be_told(places: Places, place: Place) -> bool:
     """Whether a place still is one: what stood around it is there, in the same order."""
     rank = {one: number for number, (one, _) in enumerate(places)}
     sides = [rank.get(one, -1) for one in place if one is not None]
     return -1 not in sides and sides == sorted(sides)
+
+
+def is_exact(places: Places, place: Place) -> bool:
+    """Whether nothing stands in a place that can be told."""
+    order = [one for one, _ in places]
+    first = 0 if place.after is None else order.index(place.after) + 1
+    return order[first : first + 1] == ([] if place.before is None else [place.before])
 
 
 def place_left(places: Places, status_id: int, position: int, among: Collection[int]) -> Place:
@@ -84,6 +114,13 @@ def with_placed(places: Places, status_id: int, position: int) -> Places:
     return _renumbered(order) if _is_without_gaps(places) else tuple(order)
 
 
+def with_inserted(places: Places, status_id: int, place: Place) -> Places:
+    """The places once a new status was put into its place."""
+    index = 0 if place.after is None else [one for one, _ in places].index(place.after) + 1
+    order = [*places[:index], (status_id, position_between(places, place)), *places[index:]]
+    return _renumbered(order) if _is_without_gaps(places) else tuple(order)
+
+
 def without(places: Places, status_id: int) -> Places:
     """The places once a status was deleted."""
     order = [place for place in places if place[0] != status_id]
@@ -98,7 +135,18 @@ def _renumbered(order: Iterable[tuple[int, int]]) -> Places:
     return tuple((one, number) for number, (one, _) in enumerate(order))
 
 
-def position_back(places: Places, status_id: int, was: Place, number: int) -> int:
+def position_between(places: Places, place: Place) -> int:
+    """The position that puts a new status into its place.
+
+    Where there is no number between those of its neighbours, that of the one before it (`with_placed`).
+    """
+    numbers = dict(places)
+    low = -1 if place.after is None else numbers[place.after]
+    high = low + 2 if place.before is None else numbers[place.before]
+    return max(0, (low + high) // 2)
+
+
+def position_back(places: Places, status_id: int, was: Place, number: int = -1) -> int:
     """The position that puts a status back to its place.
 
     Its old number is taken where that leads to the old place (`with_placed`), else the number of the neighbour there.
@@ -107,7 +155,7 @@ def position_back(places: Places, status_id: int, was: Place, number: int) -> in
         places: all statuses as they are.
         status_id: which one.
         was: between which ones it stood.
-        number: its position then.
+        number: its position then; -1 when that does not count.
     """
     numbers = dict(places)
     now = numbers[status_id]

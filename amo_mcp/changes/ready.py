@@ -1,15 +1,20 @@
 """Steps made ready to be sent: as they are recorded before it, on the account as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from amo_mcp.changes.positions import Place, can_be_told, position_back
+from amo_mcp.changes.positions import Place, can_be_told, position_back, position_between
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, on_account
 from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, moves_status
 from amo_mcp.text import quote
 
 MAX_SNAPSHOT_AGE = 2.0
 """Seconds after which the account is read again before the next step is compared with it."""
+
+
+def places_status(step: Step) -> bool:
+    """Whether the step puts a status somewhere among the others."""
+    return moves_status(step) or (isinstance(step, Create) and step.place is not None)
 
 
 def is_read_before(steps: Sequence[Step], span: range) -> bool:
@@ -19,7 +24,7 @@ def is_read_before(steps: Sequence[Step], span: range) -> bool:
     """
     step = steps[span.start]
     others = any(earlier.kind == "status" for earlier in steps[: span.start])
-    return span.start > 0 and (isinstance(step, Delete) or (moves_status(step) and others))
+    return span.start > 0 and (isinstance(step, Delete) or (places_status(step) and others))
 
 
 def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step] = ()) -> list[Step]:
@@ -28,7 +33,8 @@ def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step
     Raises:
         TargetChanged: where a status is to come back to cannot be told any more.
     """
-    created = [step.after.id for step in earlier if isinstance(step, Create) and step.after is not None]
+    created = {step.after.id: step.old_id for step in earlier if isinstance(step, Create) and step.after is not None}
+    new_ids = {old_id: new_id for new_id, old_id in created.items()}
     pending: list[Step] = []
     for step in on_account(batch, snapshot):
         if isinstance(step, Move) and step.recreated is not None:
@@ -36,9 +42,9 @@ def as_pending(batch: Sequence[Step], snapshot: Snapshot, earlier: Sequence[Step
         elif isinstance(step, Create):
             hidden = (one for one in snapshot.unreadable.get(step.kind, ()) if one is not None)
             existing = tuple({*snapshot.ids(step.kind), *hidden, *created})
-            pending.append(replace(step, existing_ids=existing, outcome="pending"))
-        elif isinstance(step, Update) and step.place is not None:
-            pending.append(_placed(step, snapshot, step.place).with_outcome("pending"))
+            pending.append(_placed(replace(step, existing_ids=existing, outcome="pending"), snapshot, new_ids))
+        elif isinstance(step, Update):
+            pending.append(_placed(step.with_outcome("pending"), snapshot, new_ids))
         else:
             pending.append(step.with_outcome("pending"))
     return pending
@@ -53,9 +59,21 @@ def _into_recreated(step: Move, earlier: Sequence[Step]) -> Move:
     return replace(step, into=(created,), recreated=None)
 
 
-def _placed(step: Update, snapshot: Snapshot, place: Place) -> Update:
-    """The step with the position that leads to its place among the statuses as they are."""
-    if not can_be_told(snapshot.places, place):
+def _placed(step: Create | Update, snapshot: Snapshot, new_ids: Mapping[int | None, int]) -> Create | Update:
+    """A step that puts a status back to its place with the position that leads there among the statuses as they are.
+
+    The place is named by the ids of today: `new_ids` has those that statuses got by the same change, by their old ones.
+    Where it cannot be told any more, a status is created all the same: that overwrites nothing.
+    """
+    if step.place is None:
+        return step
+    place, places = Place(*(one and new_ids.get(one, one) for one in step.place)), snapshot.places
+    if not can_be_told(places, place):
+        if isinstance(step, Create):
+            return replace(step, place=place)
         raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")
-    position = position_back(snapshot.places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
-    return replace(step, patch=step.patch.model_copy(update={"sort": position}))
+    if isinstance(step, Create):
+        draft = step.draft.model_copy(update={"sort": position_between(places, place)})
+        return replace(step, draft=draft, place=place)
+    position = position_back(places, step.before.id, place, getattr(step.patch, "sort", None) or 0)
+    return replace(step, patch=step.patch.model_copy(update={"sort": position}), place=place)

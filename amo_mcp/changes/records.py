@@ -8,7 +8,7 @@ from typing import Any, Literal
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.members import Member
-from amo_mcp.changes.positions import Place
+from amo_mcp.changes.positions import Place, Places
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, payload_of
 
 ChangeStatus = Literal["running", "done", "failed", "interrupted", "undone"]
@@ -70,29 +70,46 @@ def to_record(step: Step) -> dict[str, Any]:
         record["payload"] = payload_of(step)
     if isinstance(step, Create):
         record["existing_ids"] = list(step.existing_ids)
-    if isinstance(step, Update) and step.places:
-        record["places"] = [list(place) for place in step.places]
-    if isinstance(step, Update) and step.place:
-        record["place"] = list(step.place)
-    return record
+    return record | _places_to_record(step)
 
 
 def from_record(record: Mapping[str, Any]) -> Step:
     """The step of a record that `to_record` made."""
     entity, draft, patch = _MODELS[record["kind"]]
-    known = {"outcome": record["outcome"], "undoes": record["undoes"], "request_id": record.get("request_id")}
+    known: dict[str, Any] = {
+        "outcome": record["outcome"],
+        "undoes": record["undoes"],
+        "request_id": record.get("request_id"),
+    }
     if record["action"] == "move":
         return _move_from_record(record, entity, known)
     if record["action"] == "delete":
         return _delete_from_record(record, entity, known)
-    after = None if record.get("after") is None else entity.model_validate(record["after"])
+    known["after"] = None if record.get("after") is None else entity.model_validate(record["after"])
+    known["left"], known["misplaced"] = _places(record.get("left", ())), record.get("misplaced", False)
+    known["place"] = Place(*record["place"]) if "place" in record else None
     if record["action"] == "create":
         existing = tuple(record["existing_ids"])
-        return Create(draft.model_validate(record["payload"]), existing, after=after, **known)
-    before = entity.model_validate(record["before"])
-    places = tuple((status_id, position) for status_id, position in record.get("places", ()))
-    place = Place(*record["place"]) if "place" in record else None
-    return Update(before, patch.model_validate(record["payload"]), places, place, after=after, **known)
+        return Create(draft.model_validate(record["payload"]), existing, old_id=record.get("old_id"), **known)
+    before, places = entity.model_validate(record["before"]), _places(record.get("places", ()))
+    return Update(before, patch.model_validate(record["payload"]), places, **known)
+
+
+def _places_to_record(step: Create | Update | Delete) -> dict[str, Any]:
+    """Where the statuses stood and stand, as far as the step is about that."""
+    known: dict[str, Any] = {}
+    if not isinstance(step, Create):
+        known["places"] = [list(place) for place in step.places]
+    if not isinstance(step, Delete):
+        known |= {"left": [list(place) for place in step.left], "place": step.place and list(step.place)}
+        known["misplaced"] = step.misplaced
+    if isinstance(step, Create):
+        known["old_id"] = step.old_id
+    return {name: value for name, value in known.items() if value}
+
+
+def _places(record: Iterable[Sequence[int]]) -> Places:
+    return tuple((status_id, position) for status_id, position in record)
 
 
 def _members_to_record(step: Delete) -> dict[str, Any]:
@@ -112,6 +129,7 @@ def _delete_from_record(record: Mapping[str, Any], entity: type[Entity], known: 
         record.get("reads_members", False),
         None if merged_into is None else entity.model_validate(merged_into),
         None if members is None else tuple(map(_member, members)),
+        _places(record.get("places", ())),
         **known,
     )
 

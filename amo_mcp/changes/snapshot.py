@@ -9,7 +9,7 @@ from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import Customer, CustomField, Segment, Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.differences import Difference, differing_settings
-from amo_mcp.changes.positions import Place, Places, is_between, place_in, places_of
+from amo_mcp.changes.positions import Place, Places, has_moved, is_between, place_in, places_of
 from amo_mcp.changes.steps import Create, Delete, Entity, Kind, Move, Step, Update, moves_status
 from amo_mcp.text import quote
 
@@ -117,7 +117,7 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     # The target last: it is what has to be as fresh as can be.
     fields = await client.segment_fields() if with_fields else ()
     try:
-        if moves_status(step):
+        if _stands_in_order(step):
             return await read_snapshot(client, kinds)
         target = await read_one(client, step.kind, step.before.id)
     except NotFound:
@@ -136,7 +136,7 @@ def _on_account(step: Step, snapshot: Snapshot) -> Step:
     if isinstance(step, Move):
         return _move_on_account(step, snapshot)
     before = snapshot.target(step) or step.before
-    if isinstance(step, Update) and moves_status(step):
+    if _stands_in_order(step):
         return replace(step, before=before, places=snapshot.places)
     return replace(step, before=before)
 
@@ -150,6 +150,11 @@ def _move_on_account(step: Move, snapshot: Snapshot) -> Move:
     into = tuple(entities.get(one.id, one) for one in step.into)
     count = source.customers_count if isinstance(source, Segment) else step.count
     return replace(step, source=source, into=into, count=count)
+
+
+def _stands_in_order(step: Step) -> bool:
+    """Whether it counts where the status of the step stands: it moves that, or deletes it."""
+    return moves_status(step) or (isinstance(step, Delete) and step.kind == "status")
 
 
 def drift(
@@ -207,10 +212,11 @@ def _difference(
     if now is None:
         return Difference(step.before, None, is_unreadable=snapshot.is_unreadable(step.kind, step.before.id, None))
     names, places = [name for name in differing_settings(step.before, now) if name != "sort"], ("", "")
-    if isinstance(step, Update) and step.places:
+    if step.places:
         others = ({one for one, _ in step.places} & {*snapshot.ids("status")}) - {*moved, now.id}
         place = place_in(step.places, now.id, others)
-        if not is_between(snapshot.places, now.id, place):
+        is_there = is_between(snapshot.places, now.id, place)
+        if not is_there and (isinstance(step, Update) or has_moved(step.places, snapshot.places, now.id)):
             names.append("sort")
             places = snapshot.worded(place), snapshot.worded(place_in(snapshot.places, now.id, others))
     if customers and isinstance(step, Delete) and isinstance(step.before, Segment) and isinstance(now, Segment):

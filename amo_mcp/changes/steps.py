@@ -20,13 +20,6 @@ Entity = Segment | Status
 MODES: Mapping[Kind, str] = {"segment": "segments", "status": "periodicity"}
 """The customers mode in which an account has entities of a kind."""
 
-_LABELS = {
-    "color": "colour",
-    "sort": "position",
-    "available_products_price_types": "price fields",
-    "customers_count": "customer count",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
@@ -55,9 +48,13 @@ class _Writes(_Step):
 
     Attributes:
         after: the entity as the API answered it; None until the step is done.
+        left: of a status that was created or moved, all statuses as they were read back; empty where they were not.
+        misplaced: whether a status does not stand where the step was to put it, or nothing is known of that.
     """
 
     after: Entity | None = None
+    left: Places = ()
+    misplaced: bool = False
 
     def done(self, after: Entity) -> Self:
         """The step, done, with what it left behind."""
@@ -98,12 +95,16 @@ class Create(_Writes):
         draft: what is sent.
         existing_ids: all entities of the kind just before the creation; one that is not among them is new.
         also: what else it created, and nobody wanted: ids, None where there may be one (`history.with_late`).
+        place: where a status comes back to its place, that place; its position is told right before the write.
+        old_id: the id that it had before it was deleted, by which a `place` names it.
     """
 
     action: ClassVar[Action] = "create"
     draft: SegmentDraft | StatusDraft
     existing_ids: tuple[int, ...] = ()
     also: tuple[int | None, ...] = ()
+    place: Place | None = None
+    old_id: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -145,12 +146,14 @@ class Delete(_Existing):
         reads_members: whether the customers in it are read right before the write, so that an undo brings them back.
         merged_into: where all of them have to be by then; else nothing is deleted.
         members: the customers in it, as they were read then; None when they were not.
+        places: of a status, all statuses when `before` was read.
     """
 
     action: ClassVar[Action] = "delete"
     reads_members: bool = False
     merged_into: Entity | None = None
     members: tuple[Member, ...] | None = None
+    places: Places = ()
 
 
 @dataclass(frozen=True)
@@ -253,11 +256,6 @@ def check_mode(kind: Kind, mode: str) -> None:
 def kind_of(entity: Entity) -> Kind:
     """Whether it is a segment or a status."""
     return "segment" if isinstance(entity, Segment) else "status"
-
-
-def label_of(setting: str) -> str:
-    """A setting of an entity as a person reads it: `colour`, `price fields`."""
-    return _LABELS.get(setting, setting)
 
 
 def customers_affected(steps: Iterable[Step]) -> int:

@@ -75,6 +75,15 @@ def _names(entities: Sequence[Entity]) -> str | Message:
     return f"{shown} (+{more})" if more > 0 else shown
 
 
+def title_of_entity(step: Step) -> Message:
+    """The entity that a step is about: `segment «VIP» (id 51)`."""
+    name, is_segment = shown_name(step.name), step.kind == "segment"
+    if step.target_id is None:
+        return message("segment {name}", name=name) if is_segment else message("status {name}", name=name)
+    values = {"name": name, "id": step.target_id}
+    return message("segment {name} (id {id})", **values) if is_segment else message("status {name} (id {id})", **values)
+
+
 def summary_of(step: Step) -> Message:
     """What a step does, and to which id, where that is known: `Change segment «VIP» (id 51)`."""
     title, also = title_of(step), step.also if isinstance(step, Create) else ()

@@ -7,7 +7,8 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from amo_mcp.changes.steps import Delete, Kind, Move, Step, Update, moves_status
+from amo_mcp.changes.ready import places_status
+from amo_mcp.changes.steps import Delete, Kind, Move, Step, Update
 
 _Key = tuple[Kind | Literal["customers"], int]
 _ORDER: _Key = ("status", 0)
@@ -35,7 +36,7 @@ class Turns:
         """
         steps = [*steps]
         keys: set[_Key] = {(step.kind, step.before.id) for step in steps if isinstance(step, Update | Delete)}
-        if any(map(moves_status, steps)):
+        if any(map(places_status, steps)):
             keys.add(_ORDER)
         if moves := [step for step in steps if isinstance(step, Move)]:
             keys |= {(step.kind, place.id) for step in moves for place in step.places} | {_CUSTOMERS}

@@ -1,14 +1,13 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.inputs import SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.models import Status
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
-from amo_mcp.changes.again import draft_again, settable, title_of_entity, writable
-from amo_mcp.changes.differences import readable_setting, sentence, unordered
-from amo_mcp.changes.field_values import field_label, fields_by_id, readable_values, same_values
+from amo_mcp.changes.again import draft_again, lost_of, settable, writable
+from amo_mcp.changes.differences import edited_since, label_of, sentence
+from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.moving import in_parts
 from amo_mcp.changes.moving_back import members_back, moved_back
@@ -16,24 +15,25 @@ from amo_mcp.changes.positions import (
     Place,
     Places,
     can_be_told,
+    has_moved,
     is_between,
+    is_exact,
     place_in,
     place_left,
     position_back,
+    with_inserted,
     with_placed,
     without,
 )
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import Snapshot
-from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update, field_ids, label_of
-from amo_mcp.changes.titles import summary_of
-from amo_mcp.language import Message, counted_message, message
+from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update, field_ids
+from amo_mcp.changes.titles import summary_of, title_of_entity
+from amo_mcp.language import Message, message
 
 _FIELDS = "custom_fields_values"
 _PRICES = "available_products_price_types"
-_NEW = 0
-"""Stands for the id of a status that an undo is about to create."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,54 @@ def _created_by(record: ChangeRecord) -> frozenset[int]:
 
 
 def _places_after(step: Step, places: Places) -> Places:
-    """The places of the statuses once a step of the undo is done."""
+    """The places of the statuses once a step of the undo is done; one that it creates again has its old id there."""
     match step:
-        case Create(draft=StatusDraft(sort=sort)):
-            return with_placed(places, _NEW, sort)
+        case Create(place=Place() as place, old_id=int() as status_id):
+            return with_inserted(places, status_id, place)
+        case Create(draft=StatusDraft(sort=sort), old_id=int() as status_id):
+            return with_placed(places, status_id, sort)
         case Update(before=before, patch=StatusPatch(sort=int() as sort)):
             return with_placed(places, before.id, sort)
         case Delete(before=Status(id=status_id)):
             return without(places, status_id)
     return places
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What a step is taken back in.
+
+    Attributes:
+        account: as it is.
+        places: the order of the statuses once the later steps are taken back.
+        then: the order that the step found, by the ids that the statuses have by now.
+        left: the order that it left, where that is known.
+        target_id: the id that the target of the step has by now.
+        reader: who reads what somebody has changed since.
+    """
+
+    account: Snapshot
+    places: Places
+    then: Places
+    left: Places
+    target_id: int
+    reader: Reader
+
+    @property
+    def others(self) -> set[int]:
+        """The statuses that the target stood among, and stands among."""
+        known = {one for one, _ in self.then or self.left}
+        return known & {one for one, _ in self.places} - {self.target_id}
+
+    @property
+    def known_others(self) -> set[int]:
+        """Those of the others that are there already, so that they have a name."""
+        return self.others & {*self.account.ids("status")}
+
+    def moved_on(self, step: Step, place: Place) -> str:
+        """That a status does not stand any more where the step left it."""
+        now = self.account.worded(place_in(self.places, self.target_id, self.known_others))
+        return sentence(str(title_of_entity(step)), label_of("sort"), self.account.worded(place), now, left=True)
 
 
 def _inverse(position: int, step: Step, account: Snapshot, places: Places, made: _Made, reader: Reader) -> Undo:
@@ -127,13 +166,23 @@ def _inverse(position: int, step: Step, account: Snapshot, places: Places, made:
     hidden = (known.id, current_id) if isinstance(step, Delete) else (known.id, current_id, None)
     if current is None and account.is_unreadable(step.kind, *hidden):
         return Undo(conflicts=(f"{title_of_entity(step)} cannot be read, so it is left as it is.",))
+    target_id = known.id if known.id in entities else current_id
+    then = _renamed(() if isinstance(step, Create) else step.places, places, recreated)
+    left = _renamed(() if isinstance(step, Delete) else step.left, places, recreated)
+    context = _Context(account, places, then, left, target_id, reader)
     match step:
         case Create():
-            return _remove(step, known, current, account, reader)
+            return _remove(step, known, current, context)
         case Update():
-            return _restore(step, known, current, account, places, reader)
+            return _restore(step, known, current, context)
         case Delete():
-            return _recreate(step, current, account, position)
+            return _recreate(step, current, context, position)
+
+
+def _renamed(known: Places, places: Places, recreated: RecreatedIds) -> Places:
+    """Places by the ids that the statuses have by now."""
+    there = dict(places)
+    return tuple((one if one in there else recreated.current_id("status", one), position) for one, position in known)
 
 
 def _unclear(step: Step) -> Undo:
@@ -148,43 +197,44 @@ def _unclear(step: Step) -> Undo:
     return Undo(not_restored=(unclear,))
 
 
-def _remove(step: Create, left: Entity, current: Entity | None, account: Snapshot, reader: Reader) -> Undo:
+def _remove(step: Create, left: Entity, current: Entity | None, context: _Context) -> Undo:
     """Delete what was created, as it is now."""
     if current is None:
         gone = message("{title} is no longer there; there is nothing to delete.", title=title_of_entity(step))
         return Undo(not_restored=(gone,))
     names = ("name", "color", _PRICES, "conditions")
-    fields = filter(account.defines, {*fields_by_id(left), *fields_by_id(current)})
-    return Undo((Delete(current),), conflicts=tuple(_conflicts(step, left, current, names, fields, reader)))
+    fields = filter(context.account.defines, {*fields_by_id(left), *fields_by_id(current)})
+    conflicts = [*edited_since(str(title_of_entity(step)), left, current, names, fields, context.reader)]
+    if current.id in dict(context.left) and has_moved(context.left, context.places, current.id):
+        conflicts.append(context.moved_on(step, place_in(context.left, current.id, context.known_others)))
+    return Undo((Delete(current),), conflicts=tuple(conflicts))
 
 
-def _restore(
-    step: Update, left: Entity, current: Entity | None, account: Snapshot, places: Places, reader: Reader
-) -> Undo:
+def _restore(step: Update, left: Entity, current: Entity | None, context: _Context) -> Undo:
     """Give the settings that were changed their values from before."""
     if current is None:
         return Undo(conflicts=(f"{title_of_entity(step)} is no longer there; it cannot be changed back.",))
     names = [name for name in step.patch.to_payload() if name not in ("sort", _FIELDS)]
-    conflicts = tuple(_conflicts(step, left, current, names, filter(account.defines, field_ids([step])), reader))
+    account, places, then = context.account, context.places, context.then
+    fields = filter(account.defines, field_ids([step]))
+    conflicts = [*edited_since(str(title_of_entity(step)), left, current, names, fields, context.reader)]
     patch, not_restored = _patch_back(step, account)
     was: Place | None = None
-    if isinstance(left, Status) and isinstance(step.before, Status) and step.places:
+    if isinstance(left, Status) and isinstance(step.before, Status) and then:
         # The account renumbers positions: what counts is between which other statuses one stands.
-        others = {one for one, _ in step.places} & {*account.ids("status")} & {*dict(places)} - {current.id}
-        place = place_left(step.places, step.before.id, left.sort, others)
+        if context.left:
+            place = place_in(context.left, current.id, context.known_others)
+        else:
+            place = place_left(then, current.id, left.sort, context.known_others)
         if not is_between(places, current.id, place):
-            now = account.worded(place_in(places, current.id, others))
-            conflicts += (
-                sentence(str(title_of_entity(step)), label_of("sort"), account.worded(place), now, left=True),
-            )
-        was = place_in(step.places, step.before.id, others)
+            conflicts.append(context.moved_on(step, place))
+        was = place_in(then, current.id, context.others)
         if not can_be_told(places, was):
-            conflicts += (
-                f"{title_of_entity(step)}: what stood around it was moved or deleted, so its old place is unknown.",
-            )
+            around = "what stood around it was moved or deleted, so its old place is unknown."
+            conflicts.append(f"{title_of_entity(step)}: {around}")
         patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
     steps = (Update(current, patch, place=was),) if patch.to_payload() else ()
-    return Undo(steps, not_restored, conflicts)
+    return Undo(steps, not_restored, tuple(conflicts))
 
 
 def _patch_back(step: Update, account: Snapshot) -> tuple[SegmentPatch | StatusPatch, tuple[Message, ...]]:
@@ -202,7 +252,7 @@ def _patch_back(step: Update, account: Snapshot) -> tuple[SegmentPatch | StatusP
     return SegmentPatch(**back), unwritable
 
 
-def _recreate(step: Delete, current: Entity | None, account: Snapshot, position: int) -> Undo:
+def _recreate(step: Delete, current: Entity | None, context: _Context, position: int) -> Undo:
     """Create what was deleted once more, unless another change has brought it back, and let its customers come back."""
     title = title_of_entity(step)
     if current is not None:
@@ -212,60 +262,21 @@ def _recreate(step: Delete, current: Entity | None, account: Snapshot, position:
             there = message(
                 "{title} is there already as id {id}; there is nothing to create.", title=title, id=current.id
             )
-        moves, gone = members_back(step, current, account, None)
+        moves, gone = members_back(step, current, context.account, None)
         return Undo(tuple(moves), (there, *gone))
-    draft, unwritable = draft_again(step, account)
-    moves, gone = members_back(step, step.before, account, position)
-    return Undo((Create(draft), *moves), (*_lost(step), *gone, *unwritable))
+    draft, unwritable = draft_again(step, context.account)
+    moves, gone = members_back(step, step.before, context.account, position)
+    create, unsure = Create(draft), tuple[Message, ...]()
+    if isinstance(draft, StatusDraft):
+        create = replace(create, place=_old_place(context), old_id=context.target_id)
+        if create.place is None or not is_exact(context.places, create.place):
+            unsure = (message("{title}: the position may be another one.", title=title),)
+    return Undo((create, *moves), (*lost_of(step), *unsure, *gone, *unwritable))
 
 
-def _lost(step: Delete) -> Iterator[Message]:
-    """What does not come back with an entity that is created again."""
-    title, before = title_of_entity(step), step.before
-    is_status = isinstance(before, Status)
-    count = 0 if step.members is not None or isinstance(before, Status) else before.customers_count or 0
-    if is_status and step.members is None:
-        yield message(
-            "{title} comes back with a new id and without its conditions; its customers were moved to other statuses.",
-            title=title,
-        )
-    elif count:
-        yield counted_message(
-            "{title} comes back with a new id, without its conditions and its members ({count} customer).",
-            "{title} comes back with a new id, without its conditions and its members ({count} customers).",
-            count,
-            title=title,
-        )
-    else:
-        yield message("{title} comes back with a new id and without its conditions.", title=title)
-    if is_status:
-        yield message("{title}: the position may be another one.", title=title)
-
-
-def _conflicts(
-    step: Step, left: Entity, current: Entity, names: Iterable[str], field_ids: Iterable[int], reader: Reader
-) -> Iterator[str]:
-    """What is not as the step left it, of what is known of how it left it."""
-    for name in names:
-        was, now = getattr(left, name, None), getattr(current, name, None)
-        if name in left.model_fields_set and unordered(name, was) != unordered(name, now):
-            yield sentence(
-                str(title_of_entity(step)),
-                label_of(name),
-                readable_setting(name, was),
-                readable_setting(name, now),
-                left=True,
-            )
-    if _FIELDS in left.model_fields_set:
-        before, after = fields_by_id(left), fields_by_id(current)
-        for field_id in field_ids:
-            was, now = before.get(field_id), after.get(field_id)
-            if not same_values(was, now):
-                label = field_label(field_id, now, was)
-                yield sentence(
-                    str(title_of_entity(step)),
-                    label,
-                    readable_values(was, reader),
-                    readable_values(now, reader),
-                    left=True,
-                )
+def _old_place(context: _Context) -> Place | None:
+    """Where a deleted status stood, where that can still be told."""
+    if not context.then:
+        return None
+    place = place_in(context.then, context.target_id, context.others)
+    return place if can_be_told(context.places, place) else None

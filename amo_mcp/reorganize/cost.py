@@ -8,7 +8,7 @@ from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.members import NOBODY, Crowd
 from amo_mcp.changes.moving import BATCH, batched
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, is_read_before
-from amo_mcp.changes.steps import Create, Delete, Move, Step, field_ids
+from amo_mcp.changes.steps import Create, Delete, Move, Step, field_ids, moves_status
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[i
 
     The account is read for the question, before the first write, before every later deletion and move, and whenever
     what was read has grown too old; the definitions of custom fields are read for the question and before the first
-    write, where the steps set any; statuses that were created are read back. The customers of a merge are looked
-    through, and each batch of them is read before and after; so are those of what is deleted.
+    write, where the steps set any; statuses that were created or moved are read back. The customers of a merge are
+    looked through, and each batch of them is read before and after; so are those of what is deleted.
 
     Args:
         steps: the steps.
@@ -73,4 +73,4 @@ def _requests(step: Step, pages: int) -> int:
             return 1 + pages * (step.reads_members or step.merged_into is not None)
         case Create(kind="status"):
             return 2
-    return 1
+    return 1 + moves_status(step)

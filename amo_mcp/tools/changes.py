@@ -75,8 +75,10 @@ class Undone(Applied):
     @classmethod
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
+        applied = super().of(execution, change)
         not_restored = [sanitize(str(sentence), 300) for sentence in change.not_restored]
-        return super().of(execution, change).model_copy(update={"not_restored": not_restored or None})
+        not_restored += applied.differences or []
+        return applied.model_copy(update={"not_restored": not_restored or None, "differences": None})
 
 
 @tool("List changes", READ, on_board=True)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, EntityId, Name, Sort, StatusColor, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import MAX_STATUSES
 from amo_mcp.amocrm.listing import Listing
@@ -11,7 +12,7 @@ from amo_mcp.amocrm.models import Status
 from amo_mcp.changes.delivery import was_read_back
 from amo_mcp.changes.membership import remembering
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.snapshot import on_account, read_snapshot
+from amo_mcp.changes.snapshot import Snapshot, on_account, read_snapshot
 from amo_mcp.changes.steps import Create, Delete, Update
 from amo_mcp.failures.failure import Failure, invalid_arguments
 from amo_mcp.text import quote
@@ -91,23 +92,28 @@ async def update_status(
         raise invalid_arguments([(", ".join(StatusPatch.model_fields), "at least one of them is required")])
     if sort is None:
         return Confirm(PendingChange((Update(await account.client.status(status_id), patch),)))
-    # A position means something only beside those of the others.
-    snapshot = await read_snapshot(account.client, ["status"])
-    status = snapshot.entities["status"].get(status_id) or await account.client.status(status_id)
+    status, snapshot = await _among_the_others(account, status_id)
     return Confirm(PendingChange(on_account([Update(status, patch)], snapshot)))
 
 
 @tool("Delete a status", DESTRUCTIVE)
 async def delete_status(status_id: StatusId, account: CurrentAccount) -> Confirm[Deleted[Status]]:
     """Delete (remove) a customer status, after a person has confirmed it. Its customers move to other statuses."""
-    status = await account.client.status(status_id)
+    status, snapshot = await _among_the_others(account, status_id)
     if status.is_default:
         raise Failure(
             "rejected",
             f"{quote(status.name)} is a system status, and those cannot be deleted.",
             "It can be renamed, moved and recoloured.",
         )
-    return Confirm(PendingChange(await remembering(account.client, (Delete(status),))))
+    return Confirm(PendingChange(await remembering(account.client, on_account([Delete(status)], snapshot))))
+
+
+async def _among_the_others(account: AmoAccount, status_id: int) -> tuple[Status, Snapshot]:
+    """A status, and all of them: a position means something only beside those of the others."""
+    snapshot = await read_snapshot(account.client, ["status"])
+    status = snapshot.entities["status"].get(status_id)
+    return (status if isinstance(status, Status) else await account.client.status(status_id)), snapshot
 
 
 TOOLS = (list_statuses, get_status, create_statuses, update_status, delete_status)

@@ -1,7 +1,7 @@
 """What came of a write whose answer was lost: the account shows that it was made, that it was not, or neither."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -16,6 +16,7 @@ from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import Segment, Status, comparable
 from amo_mcp.changes.delivery import Indeterminate, deliver, spans, verify_write, was_read_back
 from amo_mcp.changes.leases import Others
+from amo_mcp.changes.positions import places_of
 from amo_mcp.changes.steps import Create, Delete, Entity, Step, Update
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import session_at
@@ -62,7 +63,7 @@ async def verified(account: Account, *steps: Step) -> Any:
         return "indeterminate"
 
 
-def done(*steps: Create | Update, after: Sequence[Entity]) -> list[Step]:
+def done(*steps: Create | Update, after: Sequence[Entity]) -> list[Create | Update]:
     """The steps, done, each with what it left behind."""
     return [step.done(entity) for step, entity in zip(steps, after, strict=True)]
 
@@ -150,7 +151,9 @@ async def test_what_other_changes_create_at_the_same_time_is_theirs() -> None:
 async def test_several_statuses_are_found_together_in_the_order_in_which_they_were_sent() -> None:
     one, two = Status(id=10, name="Один", color="#fffeb2"), Status(id=13, name="Два", color="#fff000")
     steps = create_status("Один"), create_status("Два", "#fff000")
-    assert await verified(Account(WARM, two, one), *steps) == done(*steps, after=[one, two])
+    places = places_of((WARM, two, one))
+    found = [replace(step, left=places) for step in done(*steps, after=[one, two])]
+    assert await verified(Account(WARM, two, one), *steps) == found
     assert await verified(Account(WARM), *steps) is None
     assert await verified(Account(WARM, one), *steps) == "indeterminate"
     assert await verified(Account(one, two, Status(id=16, name="Чужой")), *steps) == "indeterminate"

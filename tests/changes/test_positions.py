@@ -8,11 +8,15 @@ from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.positions import (
     Place,
     Places,
+    has_moved,
     is_between,
+    is_exact,
     place_in,
     place_left,
     places_of,
     position_back,
+    position_between,
+    with_inserted,
 )
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.sandbox.api import statuses
@@ -62,6 +66,62 @@ def test_a_place_is_told_by_the_nearest_of_those_that_count(among: set[int], pla
 )
 def test_a_status_has_moved_when_it_is_no_longer_between_its_neighbours(now: Places, stays: bool) -> None:
     assert is_between(now, 3, place_in(FOUR, 3, IDS - {3})) == stays
+
+
+@pytest.mark.parametrize(
+    ("now", "moved"),
+    [
+        (in_order(1, 2, 3, 4, 5), False),
+        (in_order(3, 1, 2, 4, 5), True),
+        (in_order(1, 2, 4, 5, 3), True),
+        (in_order(2, 4, 3, 1, 5), True),
+        (in_order(1, 3, 4, 5, 2), False),
+        (in_order(4, 1, 2, 3, 5), False),
+        (in_order(4, 1, 5, 3, 2), True),
+        (in_order(3, 4, 5, 9), False),
+        (in_order(3), False),
+    ],
+)
+def test_a_status_counts_as_moved_by_somebody_only_where_the_others_alone_do_not_account_for_the_order(
+    now: Places, moved: bool
+) -> None:
+    assert has_moved(in_order(1, 2, 3, 4, 5), now, 3) == moved
+
+
+@pytest.mark.parametrize(
+    ("place", "exact"),
+    [
+        (Place(1, 2), True),
+        (Place(1, 3), False),
+        (Place(None, 1), True),
+        (Place(None, 2), False),
+        (Place(4, None), True),
+        (Place(3, None), False),
+        (Place(None, None), False),
+    ],
+)
+def test_a_place_is_exact_when_nothing_else_stands_in_it(place: Place, exact: bool) -> None:
+    assert is_exact(FOUR, place) == exact
+    assert is_exact((), Place(None, None))
+
+
+@pytest.mark.parametrize(
+    ("places", "place", "position", "order"),
+    [
+        (FOUR, Place(2, 3), 1, [1, 2, 9, 3, 4]),
+        (FOUR, Place(None, 1), 0, [9, 1, 2, 3, 4]),
+        (FOUR, Place(4, None), 4, [1, 2, 3, 4, 9]),
+        (SPARSE, Place(2, 3), 25, [1, 2, 9, 3, 4]),
+        (SPARSE, Place(None, 1), 4, [9, 1, 2, 3, 4]),
+        (SPARSE, Place(4, None), 41, [1, 2, 3, 4, 9]),
+        ((), Place(None, None), 0, [9]),
+    ],
+)
+def test_a_new_status_is_given_a_number_between_those_of_its_neighbours_where_there_is_one(
+    places: Places, place: Place, position: int, order: list[int]
+) -> None:
+    assert position_between(places, place) == position
+    assert [one for one, _ in with_inserted(places, 9, place)] == order
 
 
 def test_where_the_account_numbers_without_gaps_a_position_says_between_which_others_a_status_stands() -> None:

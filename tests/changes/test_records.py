@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch, StatusDraft, StatusPatch
 from amo_mcp.amocrm.limits import SEGMENT_COLORS, STATUS_COLORS
 from amo_mcp.amocrm.models import Segment, Status
+from amo_mcp.changes.positions import Place
 from amo_mcp.changes.records import from_record, overall_status, to_record
 from amo_mcp.changes.room import exceeds_limit
 from amo_mcp.changes.steps import Create, Delete, Move, Outcome, Step, Update
@@ -84,6 +86,8 @@ status_patches = st.fixed_dictionaries(
 )
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["planned", "pending", "done", "failed", "unknown"])
 undone = st.none() | st.integers(0, 129)
+positions = st.lists(st.tuples(ids, st.integers(0, 99)), max_size=3).map(tuple)
+places = st.none() | st.builds(Place, st.none() | ids, st.none() | ids)
 
 
 def creations(of_segments: bool) -> st.SearchStrategy[Create]:
@@ -94,7 +98,16 @@ def creations(of_segments: bool) -> st.SearchStrategy[Create]:
     )
     existing = st.lists(ids, max_size=3).map(tuple)
     after = st.none() | (segments if of_segments else statuses)
-    return st.builds(Create, drafts, existing, after=after, outcome=outcomes, undoes=undone)
+    known: dict[str, Any] = {"outcome": outcomes, "undoes": undone, "misplaced": st.booleans(), "left": positions}
+    return st.builds(
+        Create,
+        drafts,
+        existing,
+        after=after,
+        place=places,
+        old_id=st.none() | ids,
+        **known,
+    )
 
 
 def updates(of_segments: bool) -> st.SearchStrategy[Update]:
@@ -104,7 +117,8 @@ def updates(of_segments: bool) -> st.SearchStrategy[Update]:
         if of_segments
         else status_patches.map(lambda patch: StatusPatch(**patch))
     )
-    return st.builds(Update, entities, patches, after=st.none() | entities, outcome=outcomes, undoes=undone)
+    known: dict[str, Any] = {"outcome": outcomes, "undoes": undone, "misplaced": st.booleans(), "left": positions}
+    return st.builds(Update, entities, patches, positions, places, after=st.none() | entities, **known)
 
 
 steps: st.SearchStrategy[Step] = st.one_of(
@@ -112,7 +126,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     creations(of_segments=False),
     updates(of_segments=True),
     updates(of_segments=False),
-    st.builds(Delete, segments | statuses, outcome=outcomes, undoes=undone),
+    st.builds(Delete, segments | statuses, places=positions, outcome=outcomes, undoes=undone),
 )
 
 

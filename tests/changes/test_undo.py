@@ -400,9 +400,9 @@ def test_a_bare_segment_comes_back_bare() -> None:
     )
 
 
-def test_a_deleted_status_comes_back_in_its_place() -> None:
+def test_a_deleted_status_whose_neighbours_are_not_known_comes_back_at_its_old_number() -> None:
     assert undone(deleted(WARM), current=(SYSTEM,)) == Told(
-        (Create(StatusDraft(name="Тёплые", sort=2, color="#fff000"), undoes=0),),
+        (Create(StatusDraft(name="Тёплые", sort=2, color="#fff000"), old_id=7, undoes=0),),
         (
             "status «Тёплые» (id 7) comes back with a new id and without its conditions; "
             "its customers were moved to other statuses.",

@@ -537,13 +537,20 @@ async def test_a_status_that_a_colleague_renames_while_a_plan_runs_is_not_delete
     assert periodicity.account.statuses[4740019]["name"] == "Чужое"
 
 
-async def test_statuses_that_move_while_a_plan_of_them_runs_do_not_stop_it(era: str, periodicity: Sandbox) -> None:
+@pytest.mark.requirement("PLAN-5")
+@pytest.mark.parametrize(
+    ("moved", "count", "last"), [(4740025, 4, "deleted"), (4740016, 4, "deleted"), (4740019, 3, "kept")]
+)
+async def test_of_the_statuses_that_are_moved_while_a_plan_runs_only_those_that_it_deletes_stop_it(
+    moved: int, count: int, last: str, era: str, periodicity: Sandbox
+) -> None:
     colleague = Colleague(periodicity)
-    colleague.after(1, lambda: periodicity.account.statuses[4740019].update(sort=9))
+    colleague.after(1, moves(periodicity, moved, 6))
     async with shared(periodicity, era, colleague, seconds=SLOW) as (_, client):
         applied = answer(await apply(client, await plan(client, STATUS_CHANGES)))
-    assert applied["status"] == "done"
-    assert len(applied["done"]) == 4
+    assert len(applied["done"]) == count
+    assert applied["status"] == ("stopped" if last == "kept" else "done")
+    assert (4740019 in periodicity.account.statuses) == (last == "kept")
 
 
 async def test_an_account_that_cannot_be_read_between_two_steps_stops_the_plan_and_what_was_done_stays(

@@ -348,11 +348,11 @@ def test_every_deletion_but_the_first_step_costs_one_more_reading() -> None:
     assert cost(change("delete segment 54"), change("delete status 10")) == 4 + 1 + 1 + 1
 
 
-def test_every_move_after_another_change_of_statuses_costs_one_more_reading() -> None:
+def test_every_move_costs_a_reading_and_after_another_change_of_statuses_one_more() -> None:
     moves = [change(f"update status {number}", sort=5) for number in (10, 13)]
-    assert cost(moves[0]) == 2 + 1
-    assert cost(*moves) == 2 + 1 + 2
-    assert cost(moves[0], change("update status 13", name="A")) == 2 + 2
+    assert cost(moves[0]) == 2 + 2
+    assert cost(*moves) == 2 + 2 + 3
+    assert cost(moves[0], change("update status 13", name="A")) == 2 + 3
 
 
 def test_a_long_plan_costs_one_more_reading_every_two_seconds() -> None:

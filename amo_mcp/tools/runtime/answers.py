@@ -20,7 +20,7 @@ from amo_mcp.changes.steps import Delete, Update
 from amo_mcp.confirmation.picture import outcome_picture
 from amo_mcp.failures.explain import done_and_not_done, explain
 from amo_mcp.failures.failure import NOT_RECORDED, NOTHING_CHANGED, internal_error
-from amo_mcp.text import escape_invisible
+from amo_mcp.text import escape_invisible, sanitize
 from amo_mcp.tools.runtime.tool import ExecutedOutput
 
 
@@ -67,18 +67,23 @@ EntityT = TypeVar("EntityT", Segment, Status)
 
 
 class Updated(ExecutedOutput, Generic[EntityT]):
-    """An entity before and after; the schema has its properties once, for the list of tools is bounded in bytes."""
+    """An entity before and after; the schema has its properties once, for the list of tools is bounded in bytes.
+
+    `differences` says what amoCRM has made otherwise than it was asked.
+    """
 
     before: Annotated[EntityT, WithJsonSchema({"type": "object"})]
     after: EntityT
     change_id: str
+    differences: list[str] | None = None
 
     @classmethod
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         [step] = execution.record.steps
         assert isinstance(step, Update)
-        return cls.model_validate({"before": step.before, "after": step.after, "change_id": execution.record.id})
+        told = {"before": step.before, "after": step.after, "change_id": execution.record.id}
+        return cls.model_validate(told | {"differences": execution.differences or None})
 
 
 class Deleted(ExecutedOutput, Generic[EntityT]):
@@ -96,12 +101,13 @@ class Deleted(ExecutedOutput, Generic[EntityT]):
 
 
 class Applied(ExecutedOutput):
-    """What was done, what was not, and why."""
+    """What was done, what was not, and why; `differences` says what amoCRM has made otherwise than it was asked."""
 
     change_id: str
     status: Literal["done", "stopped", "running"]
     done: list[str]
     not_done: list[str] | None = None
+    differences: list[str] | None = None
     reason: str | None = None
     message: str | None = None
 
@@ -110,11 +116,12 @@ class Applied(ExecutedOutput):
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         record, failure = execution.record, execution.failure
         done, not_done = done_and_not_done(execution)
+        differences = [sanitize(sentence, 300) for sentence in execution.differences] or None
         if record.status == "running":
             goes_on = "It goes on without this call. Call again with the same arguments to wait for its end."
             return cls(change_id=record.id, status="running", done=done, message=goes_on)
         if failure is None:
-            return cls(change_id=record.id, status="done", done=done)
+            return cls(change_id=record.id, status="done", done=done, differences=differences)
         worded = explain(failure) or internal_error()
         what = worded.what
         if isinstance(failure, TargetChanged):
@@ -135,6 +142,7 @@ class Applied(ExecutedOutput):
             status="stopped",
             done=done,
             not_done=not_done or None,
+            differences=differences,
             reason=worded.code,
             message=f"{stopped}{what} {effect}What was done stays; {rest}.",
         )
