@@ -32,6 +32,10 @@ const actions = {
     for (const key of keys.slice(0, -1)) await page.keyboard.press(key);
     await Promise.all([page.waitForEvent("load"), page.keyboard.press(keys.at(-1))]);
   },
+  // The end of what a link leads to may be several redirects away.
+  follow: (page, { link }) =>
+    Promise.all([page.waitForEvent("load"), page.getByRole("link", { name: link }).first().click()]),
+  fill: (page, { label, text }) => page.getByLabel(label).fill(text),
   await: (page, { text }) => page.getByText(text).first().waitFor({ timeout: 20000 }),
   scroll: (page, { by }) => page.mouse.wheel(0, by),
   tamper: (page, { selector }) => page.locator(selector).first().evaluate((found) => found.remove()),
@@ -89,7 +93,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     const page = await pageOf(request);
     page.scheme = request.scheme ?? page.scheme;
     const act = () => actions[request.do](page, request);
-    const result = await (["press", "keys", "resend"].includes(request.do) ? act() : again(act));
+    const result = await (["press", "keys", "resend", "follow"].includes(request.do) ? act() : again(act));
     answer = {
       ...(await again(() => shown(page))), cookies: await page.context().cookies(),
       ...(["axe", "place"].includes(request.do) ? result : {}),

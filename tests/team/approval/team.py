@@ -15,6 +15,7 @@ from mcp.client.session import ElicitationFnT
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import Implementation
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from amo_mcp.compose.team import Replica, TeamSettings, open_replica
 from amo_mcp.confirmation.waiting import SETTLE
@@ -37,12 +38,16 @@ class Team:
     """The replicas, and what is behind them.
 
     Attributes:
+        fronts: what clients and browsers come to, of each replica.
         networks: a network for each replica, and one in which each request reaches the next of them.
+        url: the server's address.
     """
 
     sandbox: Sandbox
     database: Database
     people: PostgresPeopleStore
+    url: str = URL
+    fronts: list[ASGIApp] = field(default_factory=list)
     networks: list[httpx2.AsyncBaseTransport] = field(default_factory=list)
 
     @property
@@ -71,7 +76,7 @@ class Team:
         async with (
             httpx2.AsyncClient(transport=self.networks[replica], headers=headers) as http,
             Client(
-                streamable_http_client(f"{URL}/mcp", http_client=http),
+                streamable_http_client(f"{self.url}/mcp", http_client=http),
                 mode=ERAS[era],
                 elicitation_callback=cast("ElicitationFnT | None", dialog),
                 client_info=Implementation(name=client, version="1.0"),
@@ -96,7 +101,9 @@ class Team:
             yield Browser(http)
 
     def writes(self) -> list[str]:
-        return [f"{item.method} {item.path}" for item in self.sandbox.requests if item.method != "GET"]
+        """The requests that have changed something in the account."""
+        sent = [item for item in self.sandbox.requests if item.path.startswith("/api/")]
+        return [f"{item.method} {item.path}" for item in sent if item.method != "GET"]
 
 
 @dataclass
@@ -163,10 +170,12 @@ class _Next(httpx2.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def open_team(database: Database, url: SecretStr, approval: str = "self", **settings: Any) -> AsyncIterator[Team]:
+async def open_team(
+    database: Database, url: SecretStr, approval: str = "self", count: int = 2, **settings: Any
+) -> AsyncIterator[Team]:
     """The replicas, as long as the context."""
     sandbox = Sandbox(mode="segments")
-    team = Team(sandbox, database, PostgresPeopleStore(database))
+    team = Team(sandbox, database, PostgresPeopleStore(database), settings.get("public_url", URL))
     async with AsyncExitStack() as stack:
         amo = stack.enter_context(running(sandbox))
         given: dict[str, Any] = {
@@ -179,10 +188,11 @@ async def open_team(database: Database, url: SecretStr, approval: str = "self", 
             "client_secret": SecretStr(sandbox.oauth.client_secret),
             "approval": approval,
         }
-        for _ in range(2):
+        for _ in range(count):
             replica = await stack.enter_async_context(_serving(TeamSettings(**{**given, **settings})))
-            team.networks.append(httpx2.ASGITransport(app=replica.front))
-        team.networks.append(_Next(team.networks[:2]))
+            team.fronts.append(replica.front)
+        team.networks += [httpx2.ASGITransport(app=front) for front in team.fronts]
+        team.networks.append(_Next([*team.networks]))
         yield team
 
 
