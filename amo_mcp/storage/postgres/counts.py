@@ -5,7 +5,7 @@ from typing import NamedTuple
 from amo_mcp.storage.postgres.database import Database
 
 _COUNTS = """
-SELECT (SELECT count(*) FROM approvals WHERE used_at IS NULL AND expires > unix_now()) AS pending,
+SELECT (SELECT count(*) FROM approvals WHERE used_at IS NULL AND answer IS NULL AND expires > unix_now()) AS pending,
     (SELECT count(*) FROM changes WHERE status = 'running') AS running
 """
 _KEY_USE = "SELECT key_id, count(*) AS count FROM credentials GROUP BY key_id ORDER BY key_id"
