@@ -121,6 +121,10 @@ class AmoClient:
         """One user (`GET /users/{id}`)."""
         return reading.one(User, await self._request("GET", f"{_USERS}/{user_id}"))
 
+    async def users(self) -> Listing[User]:
+        """All users; for administrators alone (`GET /users`)."""
+        return await self._all_pages(User, _USERS, "users")
+
     async def statuses(self) -> Listing[Status]:
         """All the statuses, in the order of the API (reference: "Список статусов покупателей"; not paged)."""
         response = await self._request("GET", _STATUSES)

@@ -144,9 +144,10 @@ class Account(ApiEntity):
 
 
 class Rights(ApiModel):
-    """What a user may do."""
+    """What a user may do; `is_active` is None where the API does not say whether they are a user still."""
 
     is_admin: BoolOrNull = False
+    is_active: bool | None = None
 
 
 class User(ApiEntity):

@@ -30,6 +30,9 @@ from amo_mcp.team.people import Person, digest_of
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
 
+VISITOR = "browser"
+"""What the audit has in the place of a client."""
+
 SESSION_SECONDS = 12 * 3600.0
 """Seconds for which a browser is signed in: a working day."""
 
@@ -77,8 +80,8 @@ class Browsers(Protocol):
 class BrowserStore(Protocol):
     """Keeps who is signed in where; of a cookie only its SHA-256. Every method can raise `StorageUnavailable`."""
 
-    async def begin(self, cookie: bytes, person_id: str) -> None:
-        """Let somebody be signed in in a browser, for `SESSION_SECONDS`."""
+    async def begin(self, cookie: bytes, person_id: str, before: bytes = b"") -> None:
+        """Let somebody be signed in in a browser, for `SESSION_SECONDS`, in place of who was by the cookie `before`."""
         ...
 
     async def signed_in(self, cookie: bytes) -> SignedIn | None:
@@ -155,10 +158,8 @@ class CookieBrowsers(Browsers):
 
     async def begin(self, request: Request, response: Response, person: Person) -> None:
         """Let somebody be signed in in the browser that asks, by a new cookie, whatever it had before."""
-        if before := self._cookie.of(request):
-            await self._store.end(digest_of(before))
         cookie = new_secret()
-        await self._store.begin(digest_of(cookie), person.id)
+        await self._store.begin(digest_of(cookie), person.id, digest_of(self._cookie.of(request)))
         self._cookie.keep(response, cookie)
 
     async def sign_out(self, request: Request) -> Response:

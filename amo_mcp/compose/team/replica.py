@@ -92,6 +92,8 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         group.start_soon(built.events.hear)
         group.start_soon(built.runs.serve)
         group.start_soon(sign_in.watch)
+        if amocrm:
+            group.start_soon(amocrm.comparison.serve)
         group.start_soon(_warm_up, built.accounts.shared)
         figures = written and partial(_figures, database, metrics, written)
         yield Replica(app, front, Operations(ready, figures))

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from amo_mcp.compose.team.account import TeamAccount
 from amo_mcp.storage.postgres.authorization import PostgresAuthorizationStore
 from amo_mcp.storage.postgres.browsers import PostgresBrowserStore
+from amo_mcp.storage.postgres.comparison import PostgresComparisonStore
 from amo_mcp.storage.postgres.database import Database
+from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.authorization.build import authorization_server
 from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.browser import CookieBrowsers
+from amo_mcp.team.comparison import Comparison
 from amo_mcp.team.people import digest_of
 from amo_mcp.team.settings import TeamSettings
 
@@ -24,6 +27,7 @@ class TeamSignIn:
     Attributes:
         server: where clients and browsers come for it.
         browsers: who is signed in in them.
+        comparison: removes who is not in the account any more.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class TeamSignIn:
         self.server: AuthorizationServer = authorization_server(
             self._store, self.browsers, integration, settings.public_url, settings.keys, keep
         )
+
+        comparisons = PostgresComparisonStore(database, PostgresPeopleStore(database))
+        self.comparison = Comparison(comparisons, lambda person_id: built.accounts.of(person_id).client)
 
     async def announce(self, announce: Announce) -> None:
         """Tell the code that makes the first admin, at the first start of all."""

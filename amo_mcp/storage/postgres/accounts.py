@@ -8,11 +8,15 @@ from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.keys import Keys
 from amo_mcp.storage.postgres.credentials import PostgresCredentialStore, nothing_sent
 from amo_mcp.storage.postgres.database import Database
+from amo_mcp.team.authorization.store import MAX_SIGN_IN_SECONDS
 
 _ACCOUNT = "SELECT id FROM accounts WHERE host = $1"
+_MAKE = "UPDATE credentials SET made = unix_now() WHERE owner = $1"
 _NOTE = "INSERT INTO accounts (host, id) VALUES ($1, $2) ON CONFLICT (host) DO UPDATE SET id = excluded.id"
 _MAY_WORK = """
-SELECT 1 FROM credentials, people WHERE credentials.owner = $1 AND people.id = $2 AND people.removed IS NULL
+SELECT 1 FROM credentials, people
+WHERE credentials.owner = $1 AND credentials.made > unix_now() - $3::float8
+    AND people.id = $2 AND people.removed IS NULL
 """
 _ENDED = """
 WITH gone AS (DELETE FROM credentials WHERE owner = $1)
@@ -45,12 +49,14 @@ class PeopleOfAccount:
         store = self.store(person_id)
         async with store.exclusive():
             await store.save(credentials)
+            await self._database.execute(_MAKE, self._owner(person_id))
         await self._database.execute(_NOTE, self._host, account_id)
 
     async def may_work(self, person_id: str) -> bool:
-        """Whether somebody is known here, and amoCRM's tokens of theirs are kept."""
+        """Whether somebody is known here, and has signed in in the last 90 days."""
         with nothing_sent():
-            return await self._database.fetchval(_MAY_WORK, self._owner(person_id), person_id) is not None
+            asked = self._owner(person_id), person_id, MAX_SIGN_IN_SECONDS
+            return await self._database.fetchval(_MAY_WORK, *asked) is not None
 
     async def ended(self, person_id: str) -> None:
         """Forget the tokens of a person, and end their sign-ins, so that their clients let them sign in again."""

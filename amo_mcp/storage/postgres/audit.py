@@ -11,7 +11,7 @@ from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.steps import Step
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump, load
-from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Only, Recorded, Touched, touched_by
+from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Kind, Only, Recorded, Touched, touched_by
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -32,6 +32,7 @@ WHERE ($1::bigint IS NULL OR number < $1)
 ORDER BY number DESC LIMIT $6
 """
 
+_NAME = "SELECT name FROM people WHERE id = $1"
 _AGREED = """
 SELECT channel, people.name FROM approvals LEFT JOIN people ON people.id = answered_by WHERE digest = $1
 """
@@ -67,6 +68,21 @@ async def record(session: "Session", entry: Entry, now: float | None = None) -> 
     texts = entry.kind, entry.what, entry.outcome, by.person, by.name, by.client, entry.subject
     rest = entry.approved_by, entry.approved_how, touched
     await session.execute(_ADD, now, *(text and storable(text) for text in (*texts, *rest)))
+
+
+async def signed(
+    session: "Session",
+    what: str,
+    person: str,
+    client: str,
+    *,
+    kind: Kind = "sign_in",
+    outcome: str = "done",
+    now: float | None = None,
+) -> None:
+    """Record what became of a sign-in of somebody, with a client."""
+    name = await session.fetchval(_NAME, person) or ""
+    await record(session, Entry(kind=kind, what=what, outcome=outcome, by=Actor(person, name, client)), now)
 
 
 async def begun(session: "Session", change: ChangeRecord, asked: Asked, approval: bytes | None) -> None:

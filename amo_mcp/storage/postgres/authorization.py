@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from amo_mcp.storage.postgres.audit import signed
 from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.team.audit import Kind
 from amo_mcp.team.authorization import store
 from amo_mcp.team.authorization.store import (
     AuthorizationStore,
@@ -79,7 +81,7 @@ VALUES ($2, $3, $4, {_NOW}, {_NOW} + $5, $6, $7)
 _FORGET_ACCESS = f"DELETE FROM tokens WHERE sign_in = $2 AND expires <= {_NOW}"
 _LIVES = f"s.ended IS NULL AND p.removed IS NULL AND s.made > {_NOW} - $3::float8 AND s.used > {_NOW} - $4::float8"
 _OF_REFRESH = f"""
-SELECT s.id, s.client_id, s.scope, s.person, r.rotated, r.key_id, {_NOW} AS now, {_LIVES} AS lives
+SELECT s.id, s.client_id, s.client_name, s.scope, s.person, r.rotated, r.key_id, {_NOW} AS now, {_LIVES} AS lives
 FROM refresh_tokens r JOIN sign_ins s ON s.id = r.sign_in JOIN people p ON p.id = s.person WHERE r.digest = $2
 """
 _ROTATE = f"UPDATE refresh_tokens SET rotated = {_NOW}, key_id = $3 WHERE digest = $2"
@@ -89,9 +91,9 @@ _END_OF = f"""
 UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND (
     EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.sign_in = s.id AND r.digest = $2)
     OR EXISTS (SELECT 1 FROM tokens t WHERE t.sign_in = s.id AND t.digest = $2)
-)
+) RETURNING person, client_name
 """
-_END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING id"
+_END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING person"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE starts_with(split_part(owner, '/', 2), $1)"
 _END_BROWSERS = "DELETE FROM browsers WHERE starts_with(person, $1)"
 _SIGNED_IN = "SELECT DISTINCT person FROM sign_ins WHERE ended IS NULL ORDER BY person"
@@ -158,15 +160,19 @@ class PostgresAuthorizationStore(AuthorizationStore):
         return Request.model_validate_json(row["content"]).model_copy(update={"admin": row["admin"]})
 
     @override
-    async def know(self, person_id: str, name: str, admin: str) -> Person:
+    async def know(self, person_id: str, name: str, admin: str, client: str) -> Person:
         async with self._database.transaction() as session:
             is_admin = admin and await session.fetchval(_USE_BOOTSTRAP, self._now, admin)
             if await session.fetchval(_HAS_NAME, name, person_id):
                 name = f"{name} ({person_id})"
             row = await session.fetchrow(_KNOW, self._now, person_id, name, "admin" if is_admin else "viewer")
             assert row is not None, "the row is returned in either case"
-            if row["removed"] is not None:
-                raise WasRemoved
+            was_removed = row["removed"] is not None
+            kind: Kind = "refusal" if was_removed else "sign_in"
+            outcome = "removed" if was_removed else "done"
+            await signed(session, "signed_in", person_id, client, kind=kind, outcome=outcome, now=self._now)
+        if was_removed:
+            raise WasRemoved
         return Person(row["id"], row["name"], row["role"])
 
     @override
@@ -212,6 +218,7 @@ class PostgresAuthorizationStore(AuthorizationStore):
             since = 0.0 if used is None else row["now"] - used
             if since > store.LATE_SECONDS:
                 await session.execute(_END, self._now, row["id"])
+                await signed(session, "reuse", person, row["client_name"], outcome="ended", now=self._now)
                 return Rotated("reused", person=person)
             if used is None:
                 key_id = next(iter(successors))
@@ -227,14 +234,19 @@ class PostgresAuthorizationStore(AuthorizationStore):
 
     @override
     async def end(self, token: bytes, client_id: str) -> None:
-        await self._database.execute(_END_OF, self._now, token, client_id)
+        async with self._database.transaction() as session:
+            for row in await session.fetch(_END_OF, self._now, token, client_id):
+                await signed(session, "signed_out", row["person"], row["client_name"], now=self._now)
 
     @override
     async def end_all(self, prefix: str) -> int:
         async with self._database.transaction() as session:
             await session.execute(_FORGET_CREDENTIALS, prefix)
             await session.execute(_END_BROWSERS, prefix)
-            return len(await session.fetch(_END_ALL, self._now, prefix))
+            ended = await session.fetch(_END_ALL, self._now, prefix)
+            for person in dict.fromkeys(row["person"] for row in ended):
+                await signed(session, "ended", person, "amoCRM", now=self._now)
+            return len(ended)
 
     @override
     async def people_signed_in(self) -> list[str]:

@@ -4,18 +4,19 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
+from amo_mcp.storage.postgres.audit import signed
 from amo_mcp.storage.postgres.database import Database
-from amo_mcp.team.browser import SESSION_SECONDS, BrowserStore, SignedIn
+from amo_mcp.team.browser import SESSION_SECONDS, VISITOR, BrowserStore, SignedIn
 from amo_mcp.team.people import Person
 
 _NOW = "coalesce($1, unix_now())"
-_FORGET = f"DELETE FROM browsers WHERE expires <= {_NOW}"
+_FORGET = f"DELETE FROM browsers WHERE expires <= {_NOW} OR digest = $2"
 _BEGIN = f"INSERT INTO browsers (digest, person, expires) VALUES ($2, $3, {_NOW} + $4)"
 _SIGNED_IN = f"""
 SELECT p.id, p.name, p.role, b.expires FROM browsers b JOIN people p ON p.id = b.person
 WHERE b.digest = $2 AND b.expires > {_NOW} AND p.removed IS NULL
 """
-_END = "DELETE FROM browsers WHERE digest = $1"
+_END = "DELETE FROM browsers WHERE digest = $1 RETURNING person"
 
 
 class PostgresBrowserStore(BrowserStore):
@@ -30,9 +31,9 @@ class PostgresBrowserStore(BrowserStore):
         self._clock = clock
 
     @override
-    async def begin(self, cookie: bytes, person_id: str) -> None:
+    async def begin(self, cookie: bytes, person_id: str, before: bytes = b"") -> None:
         async with self._database.transaction() as session:
-            await session.execute(_FORGET, self._now)
+            await session.execute(_FORGET, self._now, before)
             await session.execute(_BEGIN, self._now, cookie, person_id, SESSION_SECONDS)
 
     @override
@@ -42,7 +43,9 @@ class PostgresBrowserStore(BrowserStore):
 
     @override
     async def end(self, cookie: bytes) -> None:
-        await self._database.execute(_END, cookie)
+        async with self._database.transaction() as session:
+            if person := await session.fetchval(_END, cookie):
+                await signed(session, "signed_out", person, VISITOR, now=self._now)
 
     @property
     def _now(self) -> float | None:

@@ -37,7 +37,7 @@ OTHER_ACCOUNT = message(
     "and begin again."
 )
 NOT_SIGNED_IN = message("You are not signed in")
-REMOVED = message("An administrator has removed you from this server, and only they can let you in again.")
+REMOVED = message("You were removed from this server, and only an administrator of it can let you in again.")
 
 
 class Consent:
@@ -141,7 +141,7 @@ class Consent:
             return refusal(request, message(OTHER_ACCOUNT.text, account=urlsplit(self._integration.base_url).netloc))
         try:
             identity = await self._integration.identify(query.get("code", ""))
-            person = await self._store.know(identity.id, identity.name, asked.admin)
+            person = await self._store.know(identity.id, identity.name, asked.admin, asked.client_name)
             await self._keep(identity)
         except (SignInFailed, AmoError) as error:
             logger.warning("amoCRM did not say who somebody is: %s", type(error).__name__)

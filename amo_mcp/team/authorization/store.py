@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from amo_mcp.team.browser import VISITOR
 from amo_mcp.team.people import Person
 
 REQUEST_SECONDS = 900.0
@@ -77,7 +78,7 @@ def visit(path: str) -> Request:
     """What a browser wants that signs in for itself, to see what is at a path of ours."""
     return Request(
         client_id="",
-        client_name="",
+        client_name=VISITOR,
         redirect_uri=path,
         given=False,
         state=None,
@@ -190,8 +191,10 @@ class AuthorizationStore(Protocol):
         """Use a request up that was approved in a browser."""
         ...
 
-    async def know(self, person_id: str, name: str, admin: str) -> Person:
-        """Let somebody be known; who is new is a viewer, or an admin with the bootstrap code, which is used up.
+    async def know(self, person_id: str, name: str, admin: str, client: str) -> Person:
+        """Let somebody be known who signs in with a client, or in a browser for themselves.
+
+        Who is new is a viewer, or an admin with the bootstrap code, which is used up.
 
         Raises:
             WasRemoved: they are not to be known any more.

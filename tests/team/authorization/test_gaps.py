@@ -1,4 +1,4 @@
-"""What the SDK's own authorization server leaves open, closed: each of these fails on it."""
+"""What the SDK leaves open to attackers and takes from people, closed in every respect; see also `test_bare_sdk`."""
 
 from typing import Any
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.team.authorization.provider import digest
+from amo_mcp.team.authorization.store import LATE_SECONDS
 from tests.team.authorization.world import ADMIN, CALLBACK, CIMD, URL, USER, Attempt, World, form_of, query_of
 
 pytestmark = pytest.mark.anyio
@@ -126,3 +128,32 @@ async def test_the_first_admin_is_whoever_signs_in_with_the_code(world: World) -
         roles.append({person.id: person.role for person in await world.people.people()})
     assert roles == [{USER: "viewer"}, {ADMIN: "admin", USER: "viewer"}, {ADMIN: "admin", USER: "viewer"}]
     assert offered == [True, True, False]
+
+
+@pytest.mark.requirement("TEAM-40")
+async def test_the_audit_tells_who_signed_in_and_out_and_how(world: World) -> None:
+    tokens = await world.signed_in()
+    first = tokens.refresh_token
+    await tokens.refresh()
+    world.clock.now += LATE_SECONDS + 1
+    await tokens.refresh(first)
+    revoked = await world.signed_in()
+    async with world.browser() as client:
+        await client.post("/revoke", data={"token": revoked.access_token, "client_id": CIMD})
+        await world.signed_in()
+        await client.get("/amocrm/disconnected", params=world.sandbox.oauth.disconnect())
+    await world.people.remove("Анна Зёрнова")
+    async with world.browser() as browser:
+        await Attempt(browser).back()
+    told = [recorded.entry for recorded in await PostgresAudit(world.database).page(100)]
+    shown = [(e.kind, e.what, e.outcome, e.by.client) for e in reversed(told) if e.kind in ("sign_in", "refusal")]
+    assert shown == [
+        ("sign_in", "signed_in", "done", "Claude Code"),
+        ("sign_in", "reuse", "ended", "Claude Code"),
+        ("sign_in", "signed_in", "done", "Claude Code"),
+        ("sign_in", "signed_out", "done", "Claude Code"),
+        ("sign_in", "signed_in", "done", "Claude Code"),
+        ("sign_in", "ended", "done", "amoCRM"),
+        ("refusal", "signed_in", "removed", "Claude Code"),
+    ]
+    assert {(entry.by.person, entry.by.name) for entry in told if entry.kind == "sign_in"} == {(ADMIN, "Анна Зёрнова")}
