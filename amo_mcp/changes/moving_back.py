@@ -20,7 +20,8 @@ class _Back:
 
     Attributes:
         coming: what the same undo creates again, by its old id: the position of its deletion, and what it was.
-        groups: those who go the same way.
+        groups: those who go the same way. Into and out of are ways of their own: an API that only adds segments brings
+            everybody back into what they were in, though nobody out of what they were put into.
         gone: how many are not in the account any more.
         moved_on: how many were moved since, by the account's rules or by somebody.
         missing: how many cannot go back into something, by its id, since it is not there any more.
@@ -77,8 +78,12 @@ class _Back:
         self.moved_on += now.segments is None or not left - was <= current or bool((was - left) & current)
         out_of = tuple(sorted((left - was) & self.step.placement.into & current))
         into = tuple(one for one in self.into((was - left) - current) if one not in current)
-        if now.segments is not None and (into or out_of):
-            self.groups[into, out_of].append(now)
+        if now.segments is None:
+            return
+        if into:
+            self.groups[into, ()].append(now)
+        if out_of:
+            self.groups[(), out_of].append(now)
 
 
 def moved_back(
@@ -98,7 +103,9 @@ def moved_back(
         if was.id in left:
             customer = account.customers.get(was.id)
             back.add(was, left[was.id], None if customer is None else Member.of(customer))
-    return [back.move(places, members) for places, members in sorted(back.groups.items())], [*_not_restored(back)]
+    # First into everything, so that nobody is in less meanwhile.
+    ways = sorted(back.groups.items(), key=lambda way: (not way[0][0], way[0]))
+    return [back.move(places, members) for places, members in ways], [*_not_restored(back)]
 
 
 def members_back(

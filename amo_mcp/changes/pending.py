@@ -10,7 +10,7 @@ from typing import Any
 
 from amo_mcp.amocrm.models import CustomField
 from amo_mcp.changes.records import from_record, to_record
-from amo_mcp.changes.steps import Step
+from amo_mcp.changes.steps import Move, Step
 from amo_mcp.language import Message
 
 
@@ -38,8 +38,12 @@ class PendingChange:
 
     @property
     def is_run(self) -> bool:
-        """Whether it outlives its call where processes share the journal: a plan or an undo; else it is one request."""
-        return self.plan_id is not None or self.undoes is not None
+        """Whether it outlives its call where processes share the journal: a plan, an undo, or several customers moved.
+
+        Anything else is one request.
+        """
+        moved = sum(len(step.customers) for step in self.steps if isinstance(step, Move))
+        return self.plan_id is not None or self.undoes is not None or moved > 1
 
 
 def pending_to_record(change: PendingChange) -> dict[str, Any]:

@@ -25,8 +25,10 @@ _REASONS: Mapping[Fate, str] = {
     "elsewhere": "It is neither where it was nor where it was to be: a rule of the account, or somebody, moved it on.",
 }
 
+_NOT_YET = "Its turn has not come yet."
+_GOES_ON = "It goes on without this call: list_changes shows when it has ended, and list_customers who is where."
+
 _UNREAD: Mapping[Outcome, str] = {
-    "planned": "It was not sent.",
     "pending": "It was sent, and what came of it is not known.",
     "unknown": "It was sent, and what came of it is not known.",
 }
@@ -51,21 +53,22 @@ class MovedCustomers(ExecutedOutput):
     @override
     def of(cls, execution: Execution, change: PendingChange) -> Self:
         steps = [step for step in execution.record.steps if isinstance(step, Move)]
+        goes_on = execution.record.status == "running"
         moved, not_moved = list[int](), list[NotMoved]()
         for step in steps:
-            for customer_id, reason in _reasons(step):
+            for customer_id, reason in _reasons(step, _NOT_YET if goes_on else "It was not sent."):
                 if reason:
                     not_moved.append(NotMoved(id=customer_id, reason=reason))
                 else:
                     moved.append(customer_id)
-        told = " ".join([*_stopped(execution), *_missed(steps)])
+        told = " ".join([*([_GOES_ON] if goes_on else []), *_stopped(execution), *_missed(steps)])
         return cls(moved=moved, not_moved=not_moved, change_id=execution.record.id, message=told or None)
 
 
-def _reasons(step: Move) -> Iterator[tuple[int, str]]:
-    """Why each customer is not where it was to be; empty when it is."""
+def _reasons(step: Move, unsent: str) -> Iterator[tuple[int, str]]:
+    """Why each customer is not where it was to be, `unsent` where nothing was sent for it; empty when it is."""
     if step.found is None:
-        reason = _UNREAD.get(step.outcome, "It was not moved.")
+        reason = unsent if step.outcome == "planned" else _UNREAD.get(step.outcome, "It was not moved.")
         yield from ((member.id, reason) for member in step.customers)
         return
     refused = dict(step.refused)

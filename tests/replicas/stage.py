@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.changes.records import ChangeRecord
-from amo_mcp.changes.steps import Create
+from amo_mcp.changes.steps import Create, Move
 from amo_mcp.keys import new_key
 from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
@@ -33,13 +33,20 @@ AT_ONCE = 4
 
 SEGMENTS = "/api/v4/customers/segments"
 
+MAX_CHANGES = 7
+"""Changes of one plan."""
+
+_FIRST = 1000
+_MEMBERS = 3
+"""Customers of each segment that a story is about."""
+
 
 @dataclass
 class Stage:
     """Everything that takes part.
 
     Attributes:
-        before: what is set in the account, to which every undo leads back.
+        before: the account (`as_it_is`), to which every undo leads back.
     """
 
     world: World
@@ -72,8 +79,13 @@ async def staged(url: SecretStr, size: int, folder: Path, seed: int) -> AsyncIte
     sandbox = Sandbox()
     world = World(sandbox)
     model = next(iter(sandbox.account.segments.values()))
-    for number in range(1000, 1000 + 8 * AT_ONCE):
-        sandbox.account.segments[number] = {**model, "id": number, "name": f"Сегмент {number}", "customers_count": 0}
+    somebody = next(iter(sandbox.account.customers.values()))
+    sandbox.account.customers.clear()
+    for number in range(_FIRST, _FIRST + 2 * MAX_CHANGES * AT_ONCE):
+        name = f"Сегмент {number}"
+        sandbox.account.segments[number] = {**model, "id": number, "name": name, "customers_count": _MEMBERS}
+        for one in range(number * 10, number * 10 + _MEMBERS):
+            sandbox.account.customers[one] = {**somebody, "id": one, "segments": [number]}
     async with AsyncExitStack() as stack:
         amo = stack.enter_context(running(sandbox))
         env = {
@@ -106,7 +118,7 @@ async def staged(url: SecretStr, size: int, folder: Path, seed: int) -> AsyncIte
             token_id, token, digest = new_token()
             await PostgresPeopleStore(database).add_token(token_id, digest, "Anna", "admin", None)
             people = [Person(fleet, token, HOST, next(chance)) for _ in range(AT_ONCE)]
-            stage = Stage(world, fleet, fury, watch, journal, database, people, settings(sandbox))
+            stage = Stage(world, fleet, fury, watch, journal, database, people, as_it_is(sandbox))
             async with anyio.create_task_group() as group:
                 group.start_soon(fury.keep_complete)
                 group.start_soon(fury.strike_at_random)
@@ -132,16 +144,33 @@ class Story:
         """A plan for those of the segments that no other story of the same time touches."""
         chance, own = person.chance, iter(segments[place::AT_ONCE])
         changes: list[Json] = []
-        for step in range(chance.randint(3, 7)):
+        for step in range(chance.randint(3, MAX_CHANGES)):
             name = f"{number}.{place}.{step}"
-            match chance.choice(["create", "update", "update", "delete"]):
+            match chance.choice(["create", "update", "update", "delete", "merge"]):
                 case "create":
                     changes.append({"action": "create", "kind": "segment", "name": name})
                 case "update":
                     changes.append({"action": "update", "kind": "segment", "id": next(own), "name": name})
+                case "merge":
+                    changes.append({"action": "merge", "kind": "segment", "id": next(own), "into": next(own)})
                 case _:
                     changes.append({"action": "delete", "kind": "segment", "id": next(own)})
         return cls(changes)
+
+
+def own_segments(sandbox: Sandbox) -> list[int]:
+    """The segments that stories are about: whose customers are in no other, so that no story touches another's."""
+    return sorted(number for number in sandbox.account.segments if number >= _FIRST)
+
+
+def as_it_is(sandbox: Sandbox) -> list[Json]:
+    """What is set in the account, and in which segments, by their names, every customer is."""
+    names = {number: segment["name"] for number, segment in sandbox.account.segments.items()}
+    members = {
+        str(one["id"]): sorted(names[number] for number in one["segments"])
+        for one in sandbox.account.customers.values()
+    }
+    return [*settings(sandbox), members]
 
 
 async def told(stage: Stage, person: Person, story: Story) -> ChangeRecord:
@@ -160,13 +189,21 @@ async def told(stage: Stage, person: Person, story: Story) -> ChangeRecord:
 
 
 def check(stage: Stage, story: Story, record: ChangeRecord, since: float) -> None:
-    """Every change and deletion had its effect once, and every creation was made once, or is told to be doubled."""
+    """Every change and deletion had its effect once, and every creation was made once, or is told to be doubled.
+
+    Of what is merged everybody is in the other one by then.
+    """
     made = [effect for effect in stage.world.effects if effect.at >= since and effect.changed]
-    for change, step in zip(story.changes, record.steps, strict=True):
+    moves = [step for step in record.steps if isinstance(step, Move)]
+    for move in moves:
+        places = [stage.world.sandbox.account.customers[member.id]["segments"] for member in move.customers]
+        assert (move.outcome, places) == ("done", [[into.id for into in move.into]] * len(places)), move
+    steps = [step for step in record.steps if step not in moves]
+    for change, step in zip(story.changes, steps, strict=True):
         match change:
             case {"action": "update", "id": number, "name": name}:
                 count = sum(one.method == "PATCH" and one.path == f"{SEGMENTS}/{number}" for one in made)
-            case {"action": "delete", "id": number}:
+            case {"action": "delete" | "merge", "id": number}:
                 count = sum(one.method == "DELETE" and one.path == f"{SEGMENTS}/{number}" for one in made)
             case {"name": name}:
                 count = sum(one.method == "POST" and name in str(one.body) for one in made)

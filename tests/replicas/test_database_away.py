@@ -12,10 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from scripts.postgres import Cluster
-from tests.journeys.lives import settings
 from tests.replicas.conftest import SEED
 from tests.replicas.crowd import Json, Person
-from tests.replicas.stage import SEGMENTS, Stage, lived, staged
+from tests.replicas.stage import SEGMENTS, Stage, as_it_is, lived, own_segments, staged
 
 pytestmark = pytest.mark.anyio
 
@@ -68,12 +67,11 @@ async def test_while_the_database_is_away_calls_say_so_and_change_nothing_and_wh
         renaming = Renaming(
             Person(stage.fleet, stage.people[0].token, stage.people[0].host, stage.people[0].chance), 51
         )
-        segments = sorted(number for number in stage.world.sandbox.account.segments if number >= 1000)
         away = []
         async with anyio.create_task_group() as others:
             others.start_soon(renaming.go_on)
             for number, leave in enumerate([cluster.stop, cluster.kill, cluster.stop, cluster.kill]):
-                segments = sorted(one for one in stage.world.sandbox.account.segments if one not in (51, 54, 66))
+                segments = own_segments(stage.world.sandbox)
                 async with anyio.create_task_group() as group:
                     for place, person in enumerate(stage.people):
                         person.said.clear()
@@ -88,7 +86,7 @@ async def test_while_the_database_is_away_calls_say_so_and_change_nothing_and_wh
         codes = renaming.check(stage)
         model = stage.world.sandbox.account.segments[51]
         model["name"] = "VIP"
-        assert settings(stage.world.sandbox) == stage.before
+        assert as_it_is(stage.world.sandbox) == stage.before
         ready = [one.lives for one in stage.fleet.replicas]
     say(f"away for {away} s: {len(renaming.answers)} renamings, {len(codes)} refused")
     assert "unavailable" in codes

@@ -9,9 +9,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from tests.journeys.lives import settings
 from tests.replicas.conftest import KILLS, SEED
-from tests.replicas.stage import AT_ONCE, lived, staged
+from tests.replicas.stage import AT_ONCE, as_it_is, lived, own_segments, staged
 from tests.replicas.struck import MAX_TAKE_OVER
 
 pytestmark = pytest.mark.anyio
@@ -27,12 +26,12 @@ async def test_whatever_strikes_the_replicas_every_run_is_carried_out_once_and_i
         number = 0
         while stage.fury.killed < KILLS:
             number += 1
-            segments = sorted(stage.world.sandbox.account.segments)
+            segments = own_segments(stage.world.sandbox)
             async with anyio.create_task_group() as group:
                 for place, person in enumerate(stage.people):
                     person.said.clear()
                     group.start_soon(lived, stage, person, number, place, segments)
-            assert settings(stage.world.sandbox) == stage.before
+            assert as_it_is(stage.world.sandbox) == stage.before
         taken = sorted(stage.watch.taken)
     figures: dict[str, Any] = {
         "replicas": size,

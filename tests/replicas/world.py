@@ -92,8 +92,9 @@ class World:
 
     def _state(self) -> str:
         """Everything but when it was changed last."""
-        segments = self.sandbox.account.segments.values()
-        return json.dumps([{**one, "updated_at": None} for one in segments], sort_keys=True)
+        account = self.sandbox.account
+        entities = [*account.segments.values(), *account.customers.values()]
+        return json.dumps([{**one, "updated_at": None} for one in entities], sort_keys=True)
 
 
 def sender(port: int, processes: Collection[int]) -> int | None:
