@@ -6,7 +6,7 @@ BIN := .venv/bin
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
 
-team-demo: .venv/catalogues ## two replicas of a team's server here, and one killed in the middle of a plan
+team-demo: .venv/catalogues ## two replicas of a team's server here: people sign in, one approves a plan, and a replica is killed in the middle
 	@$(BIN)/python -m scripts.team_demo
 
 test: .venv/catalogues ## install everything and pass the tests
