@@ -11,9 +11,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
 from mcp_types.methods import serialize_server_result
 
+from amo_mcp.confirmation.caller import client_of_caller
 from amo_mcp.failures.failure import Failure
 from amo_mcp.protocol import Ctx
+from amo_mcp.team.audit import Actor
 from amo_mcp.team.people import Person, Role, includes
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.team.signed_in import may_write, signed_in
 from amo_mcp.tools.runtime.catalog import CatalogEntry
 from amo_mcp.tools.runtime.runner import failed
@@ -50,17 +53,22 @@ class Rights:
 
     Args:
         tools: every tool by name.
+        refusals: are told what a role did not allow.
         dialog: whether a dialog asks.
     """
 
-    def __init__(self, tools: Mapping[str, CatalogEntry], *, dialog: bool) -> None:
+    def __init__(self, tools: Mapping[str, CatalogEntry], refusals: Refusals, *, dialog: bool) -> None:
         self._tools = tools
+        self._refusals = refusals
         self._dialog = dialog
 
     async def __call__(self, ctx: Ctx, call_next: CallNext) -> HandlerResult:
         """Pass a message on, or refuse it: a call of a tool by its answer, any other request by an error."""
         person = signed_in()
         if ctx.method == "tools/call" and (failure := self._refusal(person, (ctx.params or {}).get("name"))):
+            if person is not None and failure.code == "forbidden":
+                by = Actor(person.id, person.name, client_of_caller(ctx))
+                await self._refusals.note(by, str((ctx.params or {})["name"]))
             answer = failed(failure).model_dump(mode="json", by_alias=True, exclude_none=True)
             return serialize_server_result(ctx.method, ctx.protocol_version, answer)
         if person is None:

@@ -27,8 +27,10 @@ from amo_mcp.server.app import AmoServer
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
+from amo_mcp.team.audit import ALL, Audit, Entry, Only, Recorded
 from amo_mcp.team.gate import Gate, security_of
 from amo_mcp.team.people import ROLES, Role, new_token
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.team.rights import METHODS, Rights
 from amo_mcp.team.sign_in import SignIn
 from amo_mcp.tools.runtime.catalog import catalog
@@ -77,6 +79,7 @@ class Office:
     store: PostgresPeopleStore
     sign_in: SignIn
     app: Gate
+    audit: "Remembered"
 
     @asynccontextmanager
     async def client(
@@ -103,6 +106,19 @@ class Office:
         return [f"{item.method} {item.path}" for item in self.sandbox.requests if item.method != "GET"]
 
 
+class Remembered(Audit):
+    """An audit that nobody reads but tests."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    async def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    async def page(self, limit: int, before: int | None = None, only: Only = ALL) -> list[Recorded]:
+        raise NotImplementedError
+
+
 @pytest.fixture
 async def store(database_url: SecretStr) -> AsyncIterator[PostgresPeopleStore]:
     database = Database(database_url)
@@ -117,12 +133,13 @@ async def office(sandbox: Sandbox, store: PostgresPeopleStore, confirm: Choice =
     account = account_on(session_at("http://sandbox.localhost", http))
     page = ApprovalPage(partial(listen, "127.0.0.1", 0), no_tab, opens=False, clock=account.clock)
     asker = Asker(MemoryApprovalStore(), page, confirm, "remote")
-    rights = Rights(catalog(), dialog=confirm == "dialog")
+    audit = Remembered()
+    rights = Rights(catalog(), Refusals(audit), dialog=confirm == "dialog")
     server = AmoServer(lambda: (account, asker), read_only=False, stateless=True, middleware=[rights])
     security, people = security_of(URL, ()), SignIn(store)
     app = HttpApp(server, security=security, stateless=True)
     async with app.running():
-        yield Office(sandbox, store, people, Gate(app, people, security, _ready))
+        yield Office(sandbox, store, people, Gate(app, people, security, _ready), audit)
 
 
 async def _ready() -> str:
@@ -146,7 +163,7 @@ async def test_the_tools_that_are_listed_are_those_of_the_role(
         )
 
 
-@pytest.mark.requirement("TEAM-3")
+@pytest.mark.requirement("TEAM-3", "TEAM-47")
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_viewer_who_calls_a_writing_tool_by_its_name_is_refused(
     name: str, era: str, sandbox: Sandbox, store: PostgresPeopleStore
@@ -158,6 +175,10 @@ async def test_a_viewer_who_calls_a_writing_tool_by_its_name_is_refused(
             "retryable": False,
             "hint": "An admin of this server can change your role.",
         }
+        [told] = at.audit.entries
+        assert (told.kind, told.what, told.outcome) == ("refusal", name, "forbidden")
+        assert told.by.name == "viewer"
+        assert told.by.client
     assert sandbox.requests == []
 
 

@@ -12,13 +12,27 @@ from amo_mcp.team.approval.pages import ApprovalPages
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.browser import Browsers
 from amo_mcp.team.pages.routes import Parts, routes
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.team.settings import TeamSettings
 
 
 def page_routes(
-    settings: TeamSettings, database: Database, browsers: Browsers, approvals: Approvals, built: TeamAccount
+    settings: TeamSettings,
+    database: Database,
+    browsers: Browsers,
+    approvals: Approvals,
+    refusals: Refusals,
+    built: TeamAccount,
 ) -> Sequence[BaseRoute]:
     """What browsers are shown, to whoever is signed in in them."""
-    people, audit = PostgresPeopleStore(database), PostgresAudit(database)
-    parts = Parts(settings.public_url, settings.keys, browsers, people, audit, approvals.pending, built.accounts)
+    parts = Parts(
+        settings.public_url,
+        settings.keys,
+        browsers,
+        PostgresPeopleStore(database),
+        PostgresAudit(database),
+        refusals,
+        approvals.pending,
+        built.accounts,
+    )
     return [*ApprovalPages(approvals, browsers, built.runs).routes(), *routes(parts)]

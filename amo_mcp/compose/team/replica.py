@@ -17,6 +17,7 @@ from amo_mcp.compose.team.pages import page_routes
 from amo_mcp.compose.team.sign_in import Announce, TeamSignIn
 from amo_mcp.server.app import AmoServer
 from amo_mcp.server.warmup import call_models, warm_up
+from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.storage.postgres.counts import counts
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
@@ -24,6 +25,7 @@ from amo_mcp.team.gate import Gate, security_of
 from amo_mcp.team.logs import remember_client
 from amo_mcp.team.metrics import Metrics, collect
 from amo_mcp.team.operations import Operations, Readiness
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.team.rights import Rights
 from amo_mcp.team.settings import TeamSettings
 from amo_mcp.team.sign_in import SignIn
@@ -68,7 +70,8 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         built = build_account(settings, database, metrics, stack)
         approvals = build_approvals(settings, database)
         asker = build_asker(settings, database, approvals)
-        rights = Rights(tools, dialog=settings.confirm == "dialog")
+        refusals = Refusals(PostgresAudit(database))
+        rights = Rights(tools, refusals, dialog=settings.confirm == "dialog")
         server = AmoServer(
             lambda: (built.accounts.shared, asker),
             read_only=settings.read_only,
@@ -85,7 +88,7 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
-        own = page_routes(settings, database, amocrm.browsers, approvals, built) if amocrm else ()
+        own = page_routes(settings, database, amocrm.browsers, approvals, refusals, built) if amocrm else ()
         server_pages = (amocrm.server, own) if amocrm else ()
         front = Gate(app, sign_in, security, ready, *server_pages)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)

@@ -22,6 +22,7 @@ from amo_mcp.team.pages.mine import Mine, new_token_cookie
 from amo_mcp.team.pages.people import People
 from amo_mcp.team.pages.visit import AUDIT, BOARD, MINE, PEOPLE, visited
 from amo_mcp.team.people import PeopleStore, Person
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.transports.http import PATH
 
 
@@ -41,6 +42,7 @@ class Parts:
     browsers: Browsers
     people: PeopleStore
     audit: Audit
+    refusals: Refusals
     pending: Callable[[Person], Awaitable[list[Question]]]
     accounts: Accounts
     clock: Callable[[], float] = time.time
@@ -48,7 +50,7 @@ class Parts:
 
 def routes(parts: Parts) -> list[Route]:
     """Every page, for whoever may see it."""
-    at = partial(visited, browsers=parts.browsers, accounts=parts.accounts)
+    at = partial(visited, browsers=parts.browsers, refusals=parts.refusals, accounts=parts.accounts)
     cookie = new_token_cookie(parts.issuer)
     mine = Mine(parts.people, parts.pending, parts.issuer + PATH, parts.keys, cookie, parts.clock)
     audit, board = AuditPage(parts.audit), Board(parts.accounts)

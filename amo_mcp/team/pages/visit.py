@@ -19,6 +19,7 @@ from amo_mcp.team.audit import Actor
 from amo_mcp.team.browser import Browsers
 from amo_mcp.team.page import page
 from amo_mcp.team.people import Person, Role, includes
+from amo_mcp.team.refusals import Refusals
 
 MINE, PEOPLE, AUDIT, BOARD = "/mine", "/people", "/audit", "/board"
 
@@ -56,8 +57,7 @@ class Visit:
     @property
     def by(self) -> Actor:
         """Them, as the audit tells of them."""
-        client = on_one_line(self.request.headers.get("user-agent", ""), _MAX_CLIENT)
-        return Actor(self.person.id, self.person.name, client)
+        return _actor(self.request, self.person)
 
     def page(self, name: str, told: Told, **values: Any) -> Response:
         """The page, which says what was just done where its address has a word for that."""
@@ -85,6 +85,7 @@ Handler = Callable[[Visit], Awaitable[Response]]
 def visited(
     path: str,
     browsers: Browsers,
+    refusals: Refusals,
     accounts: Accounts,
     handler: Handler,
     *,
@@ -96,6 +97,7 @@ def visited(
     Args:
         path: where it is.
         browsers: knows who is signed in.
+        refusals: are told who came without the role.
         accounts: tell where the account's days begin.
         handler: answers.
         needs: the role.
@@ -107,6 +109,7 @@ def visited(
         if signed_in is None:
             return browsers.sign_in(request)
         if not includes(signed_in.person.role, needs):
+            await refusals.note(_actor(request, signed_in.person), path)
             return _told(request, _NOT_YOURS, _ROLE)
         form = {}
         if request.method == "POST":
@@ -118,6 +121,11 @@ def visited(
         return await handler(Visit(request, signed_in.person, form, browsers.form_token(request), zone))
 
     return Route(path, endpoint, methods=["GET", "POST"] if posts else ["GET"])
+
+
+def _actor(request: Request, person: Person) -> Actor:
+    client = on_one_line(request.headers.get("user-agent", ""), _MAX_CLIENT)
+    return Actor(person.id, person.name, client)
 
 
 async def _zone(accounts: Accounts, person: Person) -> Zone:

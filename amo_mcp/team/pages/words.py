@@ -50,6 +50,9 @@ _OUTCOMES: Mapping[str, Message] = {
     "undone": message("undone"),
     "withdrawn": message("withdrawn"),
     "late": message("found out later"),
+    "ended": message("ended"),
+    "removed": message("was removed from this server"),
+    "forbidden": message("the role does not allow it"),
 }
 
 _ACTIONS: Mapping[tuple[str, str], str] = {
@@ -103,6 +106,8 @@ def told(entry: Entry, texts: Texts, moment: Any) -> Told:
     """An entry in the words of a language; `moment` words Unix seconds."""
     what = _WHAT.get(entry.what)
     headline = texts.of(what) if what else sanitize(entry.what, 60)
+    if entry.kind == "refusal":
+        headline = texts("Refused: {what}", what=headline)
     outcome = _OUTCOMES.get(entry.outcome)
     things = [
         (_title(one, texts), [*_settings(one, texts, moment)], sanitize(one.request_id or "", 80))

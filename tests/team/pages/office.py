@@ -26,6 +26,7 @@ from amo_mcp.team.browser import CookieBrowsers
 from amo_mcp.team.gate import Gate, security_of
 from amo_mcp.team.pages.routes import Parts, routes
 from amo_mcp.team.people import Person, Role, digest_of, new_token
+from amo_mcp.team.refusals import Refusals
 from amo_mcp.team.sign_in import SignIn
 from amo_mcp.transports.http import HttpApp
 from tests.clock import Clock
@@ -152,7 +153,9 @@ async def open_office(database: Database) -> AsyncIterator[Office]:
             app = HttpApp(TestServer(), security=security, stateless=True)
             await stack.enter_async_context(app.running())
             own = CookieBrowsers(browsers, URL, keys.cookies)
-            parts = Parts(URL, keys, own, people, audit, approvals.pending, Accounts(account), clock)
+            parts = Parts(
+                URL, keys, own, people, audit, Refusals(audit, clock), approvals.pending, Accounts(account), clock
+            )
             gates.append(Gate(app, SignIn(people), security, ready, None, routes(parts)))
         replicas = _Replicas(gates)
         yield Office(database, people, audit, questions, clock, sandbox, account, replicas, browsers, stack)
