@@ -27,7 +27,7 @@ from amo_mcp.failures.failure import Failure
 from amo_mcp.language import Message, Texts, texts
 from amo_mcp.text import quote, sanitize
 from amo_mcp.tools.runtime.answers import Applied
-from amo_mcp.tools.runtime.paging import Cursor, cursor_after, parse_cursor
+from amo_mcp.tools.runtime.paging import Cursor, cursor_after, first_that_fit, parse_cursor
 from amo_mcp.tools.runtime.tool import DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, Watched, tool
 
 MAX_PAGE_SIZE = 100
@@ -98,11 +98,11 @@ async def list_changes(
 async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, before: int | None = None) -> ChangeList:
     """One page of the changes, newest first."""
     found, dropped = await account.journal.page(limit + 1, before)
-    page = [change_of(record, account.journal.kept_until(record)) for _, record in found[:limit]]
-    next_cursor = cursor_after(found[limit - 1][0]) if len(found) > limit else None
-    answer = ChangeList(changes=page, next_cursor=next_cursor, dropped=dropped or None)
+    page = first_that_fit([change_of(record, account.journal.kept_until(record)) for _, record in found[:limit]])
+    next_cursor = cursor_after(found[len(page) - 1][0]) if len(found) > len(page) else None
+    answer = ChangeList(changes=list(page), next_cursor=next_cursor, dropped=dropped or None)
     words = texts(account.profile.language)
-    return answer.drawn({"headlines": {record.id: _headline(record, words) for _, record in found[:limit]}})
+    return answer.drawn({"headlines": {record.id: _headline(record, words) for _, record in found[: len(page)]}})
 
 
 def _headline(record: ChangeRecord, texts: Texts) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import ResourceTemplateReference, TextContent
+from mcp_types import CallToolResult, ResourceTemplateReference, TextContent, TextResourceContents
 
 from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer, error
@@ -224,7 +224,7 @@ async def full_pages(client: Client, sandbox: Sandbox, between: Callable[[], Non
         result = await client.call_tool("list_segments", {"detail": "full", "cursor": cursor})
         page, [block] = answer(result), result.content
         assert isinstance(block, TextContent)
-        assert len(block.text.encode()) <= 50_000 or len(page["segments"]) == 1
+        assert len(block.text.encode()) <= 50_000
         assert page["total"] == len(sandbox.account.segments)
         pages.append(ids(page))
         cursor = page.get("next_cursor")
@@ -250,6 +250,41 @@ async def test_a_full_list_is_cut_into_pages_by_its_size(era: str, sandbox: Sand
         assert (ids(first), "next_cursor" in first) == ([1, 2, 3], True)
         concise = answer(await client.call_tool("list_segments", {}))
         assert (len(concise["segments"]), "next_cursor" in concise) == (100, False)
+
+
+@pytest.mark.requirement("ANSWER-7")
+async def test_an_answer_about_one_segment_is_bounded_and_says_what_it_leaves_out(
+    era: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    filled(sandbox, 2)
+    described = {"field_id": 272439, "field_name": "Описание сегмента", "field_type": "textarea"}
+    for segment_id, size in ((1, 40_000), (2, 480_000)):
+        sandbox.account.segments[segment_id]["custom_fields_values"] = [described | {"values": [{"value": "x" * size}]}]
+    calls: list[tuple[str, dict[str, Any], dict[str | None, int]]] = [
+        ("get_segment", {"segment_id": 1}, {None: 1}),
+        ("get_segment", {"segment_id": 2}, {None: 0}),
+        ("update_segment", {"segment_id": 1, "name": "А"}, {"before": 0, "after": 0}),
+        ("update_segment", {"segment_id": 2, "name": "Б"}, {"before": 0, "after": 0}),
+        ("delete_segment", {"segment_id": 2}, {"deleted": 0}),
+    ]
+    async with serve(sandbox) as served, served.client(era, Person()) as client:
+        [resource] = (await client.read_resource("amo://segments/2")).contents
+        assert isinstance(resource, TextResourceContents)
+        assert resource.text == served_text(await client.call_tool("get_segment", {"segment_id": 2}))
+        for tool, arguments, kept in calls:
+            result = await client.call_tool(tool, arguments)
+            told = answer(result)
+            assert len(served_text(result).encode()) <= 50_000
+            for key, count in kept.items():
+                entity = told if key is None else told[key]
+                assert len(entity["custom_fields_values"]) == count, (tool, key)
+                assert entity.get("left_out") == (None if count else {"custom_fields_values": 1})
+
+
+def served_text(result: CallToolResult) -> str:
+    [block] = result.content
+    assert isinstance(block, TextContent)
+    return block.text
 
 
 @pytest.mark.requirement("TOOL-13")

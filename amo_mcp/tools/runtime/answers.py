@@ -21,6 +21,7 @@ from amo_mcp.confirmation.picture import outcome_picture
 from amo_mcp.failures.explain import done_and_not_done, explain
 from amo_mcp.failures.failure import NOT_RECORDED, NOTHING_CHANGED, internal_error
 from amo_mcp.text import escape_invisible, sanitize
+from amo_mcp.tools.runtime.fitting import fitted
 from amo_mcp.tools.runtime.tool import ExecutedOutput
 
 
@@ -47,7 +48,9 @@ def unreadable_in(listing: Listing[Any]) -> Unreadable | None:
 
 
 async def dumped(answer: BaseModel, profile: AccountProfile) -> dict[str, Any]:
-    """An answer as JSON data; days in it are those of the account, whose zone is asked for when there are any.
+    """An answer as JSON data that fits (`fitting`).
+
+    Days in it are those of the account, whose zone is asked for when there are any.
 
     A zone that cannot be found out now must not hide what was done: days are answered as moments then.
     """
@@ -60,7 +63,7 @@ async def dumped(answer: BaseModel, profile: AccountProfile) -> dict[str, Any]:
     if "needs_zone" in context:
         with suppress(AmoError):
             data = dump({"zone": await profile.zone()})
-    return data
+    return fitted(data)
 
 
 EntityT = TypeVar("EntityT", Segment, Status)

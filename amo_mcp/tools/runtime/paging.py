@@ -16,9 +16,7 @@ from amo_mcp.amocrm.inputs import BLANK_IS_NONE, Text
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import quote_given
 from amo_mcp.tools.runtime.answers import as_json
-
-MAX_PAGE_BYTES = 50_000
-"""Bytes of an answer that is cut into pages by its size; a client may cut a longer one anywhere."""
+from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES
 
 _ENVELOPE_BYTES = 200
 """Bytes of such an answer beside its entities, at most."""
@@ -34,7 +32,7 @@ _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
 def first_that_fit(entities: Sequence[ModelT]) -> Sequence[ModelT]:
     """As many of the first entities as one page can hold, written whole; one at least, so that paging goes on."""
     sizes = accumulate(len(as_json(entity).encode()) + 1 for entity in entities)
-    count = sum(1 for _ in takewhile(lambda size: size <= MAX_PAGE_BYTES - _ENVELOPE_BYTES, sizes))
+    count = sum(1 for _ in takewhile(lambda size: size <= MAX_ANSWER_BYTES - _ENVELOPE_BYTES, sizes))
     return entities[: max(1, count)]
 
 

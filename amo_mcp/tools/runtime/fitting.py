@@ -1,0 +1,79 @@
+"""Answers made to fit: of entities that are too large, the largest parts are left out and counted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from amo_mcp.text import escape_invisible
+
+MAX_ANSWER_BYTES = 50_000
+"""Bytes of an answer with entities; a client may cut a longer one anywhere."""
+
+_MAX_CUT_TEXT = 200
+"""Characters that are left of a text that is cut."""
+
+_Json = dict[str, Any]
+
+
+def bytes_of(value: Any) -> int:
+    """How many bytes a value takes in an answer, as text."""
+    return len(escape_invisible(to_json(value).decode()).encode())
+
+
+def fitted(answer: _Json) -> _Json:
+    """An answer in which the entities have equal shares of `MAX_ANSWER_BYTES`, where it would take more than that.
+
+    An entity has an `id`; it is the answer itself, or a value in it, or an entry of a list in it. One that is larger
+    than its share gets a key `left_out`: of which keys how much is left out, entries of lists or characters of texts.
+    """
+    whole = bytes_of(answer)
+    if whole <= MAX_ANSWER_BYTES:
+        return answer
+    if "id" in answer:
+        return _cut(answer, MAX_ANSWER_BYTES)
+    found = [one for value in answer.values() for one in _entities(value)]
+    share = (MAX_ANSWER_BYTES - whole + sum(map(bytes_of, found))) // max(1, len(found))
+    return {key: _with_cut(value, share) for key, value in answer.items()}
+
+
+def _entities(value: Any) -> Sequence[_Json]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict) and "id" in one]
+
+
+def _with_cut(value: Any, most: int) -> Any:
+    if isinstance(value, list):
+        return [_with_cut(one, most) for one in value]
+    return _cut(value, most) if _entities(value) else value
+
+
+def _cut(entity: _Json, most: int) -> _Json:
+    """An entity without the largest entries of its largest values, as many as are too many."""
+    cut, left_out = {**entity}, dict[str, int]()
+    for key in sorted(entity.keys() - {"id"}, key=lambda key: bytes_of(entity[key]), reverse=True):
+        if bytes_of(cut) <= most:
+            break
+        value = cut.pop(key)
+        # What the rest leaves to it; its count has no more digits than its bytes.
+        room = most - bytes_of(cut | {key: "", "left_out": left_out | {key: bytes_of(value)}})
+        if isinstance(value, list):
+            cut[key] = _smallest(value, room)
+            left_out[key] = len(value) - len(cut[key])
+        elif isinstance(value, str):
+            cut[key] = value[:_MAX_CUT_TEXT]
+            left_out[key] = len(value) - len(cut[key])
+        else:
+            left_out[key] = 1
+        cut["left_out"] = left_out
+    return {key: cut[key] for key in (*entity, "left_out") if key in cut}
+
+
+def _smallest(entries: Sequence[Any], most: int) -> list[Any]:
+    """The smallest of the entries that fit, in their order."""
+    kept: set[int] = set()
+    for place in sorted(range(len(entries)), key=lambda place: bytes_of(entries[place])):
+        most -= bytes_of(entries[place]) + 1
+        if most < 0:
+            break
+        kept.add(place)
+    return [entry for place, entry in enumerate(entries) if place in kept]
