@@ -179,13 +179,16 @@ class Runs:
                     self._group.start_soon(self._taken_over, lease)
 
     async def _taken_over(self, lease: Lease) -> None:
-        executor = None
+        executor, is_told = None, False
         with self._stop.interruptible():
             while executor is None:
                 try:
                     executor = await self._executor(lease)
                 except AmoError as error:
-                    logger.warning("The run %s waits: the account cannot be read (%s)", lease.id, type(error).__name__)
+                    if not is_told:
+                        name = type(error).__name__
+                        logger.warning("The run %s waits: the account cannot be read (%s)", lease.id, name)
+                    is_told = True
                     await self._wait_for_news()
         if executor is not None:
             await self._run(executor.take_over(lease))

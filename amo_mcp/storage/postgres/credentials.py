@@ -15,7 +15,7 @@ from amo_mcp.amocrm.credentials import Credentials, CredentialStore
 from amo_mcp.amocrm.errors import Unavailable
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.keys import CannotDecrypt, Encrypted, Keys
-from amo_mcp.storage.postgres.database import Database, unavailable
+from amo_mcp.storage.postgres.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class PostgresCredentialStore(CredentialStore):
         async with AsyncExitStack() as stack:
             with nothing_sent():
                 connection = await stack.enter_async_context(self._database.direct())
-                with unavailable():
+                with self._database.unavailable():
                     await connection.execute(_MAKE_LOCK, self._owner)
                     await connection.execute(f"BEGIN; {_MAX_LOCKED}")
                     await connection.execute(_LOCK, self._owner)

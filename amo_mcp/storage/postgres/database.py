@@ -61,6 +61,7 @@ class Database:
         self._timeout = timeout
         self._direct = anyio.Semaphore(_MAX_DIRECT)
         self._pool: Pool[Record] | None = None
+        self._is_away = False
 
     async def open(self) -> None:
         """Connect, check that the database will do, and bring its tables up to date.
@@ -69,11 +70,11 @@ class Database:
             JournalUnusable: its version or its encoding will not do, or a later release has written it.
         """
         async with self.direct() as connection:
-            with unavailable():
+            with self.unavailable():
                 await check(connection)
                 await upgrade(connection)
         limits = {"statement_timeout": self._timeout, "idle_in_transaction_session_timeout": 2 * self._timeout}
-        with unavailable():
+        with self.unavailable():
             self._pool = await asyncpg.create_pool(
                 self._url.get_secret_value(),
                 min_size=0,
@@ -96,7 +97,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Session"]:
         """A transaction: committed, and durable, at the end of the context; undone when an exception leaves it."""
-        with anyio.CancelScope(shield=True), unavailable():
+        with anyio.CancelScope(shield=True), self.unavailable():
             if self._pool is None:
                 raise asyncpg.InterfaceError("the database is not open")
             async with self._pool.acquire(timeout=self._timeout) as connection, connection.transaction():
@@ -129,7 +130,7 @@ class Database:
         What it is used for belongs into `unavailable()`.
         """
         async with self._direct:
-            with unavailable():
+            with self.unavailable():
                 connection: Connection[Record] = await asyncpg.connect(
                     self._url.get_secret_value(),
                     timeout=self._timeout,
@@ -140,9 +141,27 @@ class Database:
             finally:
                 connection.terminate()
 
+    @contextmanager
+    def unavailable(self) -> Iterator[None]:
+        """Whatever the database or the way to it does, as the one exception that it means to us.
+
+        That it is away, and that it is back, is logged once.
+        """
+        try:
+            yield
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            # The library's texts can name the host, the user and the data.
+            if not self._is_away:
+                logger.warning("The database cannot be used: %s", type(error).__name__)
+            self._is_away = True
+            raise StorageUnavailable(type(error).__name__) from error
+        if self._is_away:
+            logger.warning("The database can be used again")
+            self._is_away = False
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["Session"]:
-        with anyio.CancelScope(shield=True), unavailable():
+        with anyio.CancelScope(shield=True), self.unavailable():
             if self._pool is None:
                 raise asyncpg.InterfaceError("the database is not open")
             async with self._pool.acquire(timeout=self._timeout) as connection:
@@ -165,14 +184,3 @@ async def check(connection: "Connection[Record]") -> None:
 
 async def _keep(_: "Connection[Record]") -> None:
     """Give a connection back as it is: nothing in it outlives a transaction."""
-
-
-@contextmanager
-def unavailable() -> Iterator[None]:
-    """Whatever the database or the way to it does, as the one exception that it means to us."""
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        # The library's texts can name the host, the user and the data.
-        logger.warning("the database: %s", type(error).__name__)
-        raise StorageUnavailable(type(error).__name__) from error

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from amo_mcp.changes.events import ANYTHING, ChangeEvent, ChangeEvents, Listener
 from amo_mcp.changes.journal import StorageUnavailable
-from amo_mcp.storage.postgres.database import Database, unavailable
+from amo_mcp.storage.postgres.database import Database
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -100,14 +100,14 @@ class PostgresChangeEvents(ChangeEvents):
         with send, receive:
             async with self._database.direct() as connection:
                 connection.add_termination_listener(lambda _: send.close())
-                with unavailable():
+                with self._database.unavailable():
                     await connection.add_listener(_CHANNEL, hear)
                 yield connection, receive
 
     async def _pass_on(self, connection: "Connection[Record]", heard: MemoryObjectReceiveStream[str]) -> None:
         """Tell what is heard until no more can be."""
         while True:
-            with unavailable():
+            with self._database.unavailable():
                 await connection.execute("SELECT 1", timeout=_TIMEOUT)
                 if self._untold:
                     await connection.execute(_NOTIFY, self._payload(ANYTHING), timeout=_TIMEOUT)

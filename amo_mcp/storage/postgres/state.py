@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from amo_mcp.storage.postgres.database import Database, check, unavailable
+from amo_mcp.storage.postgres.database import Database, check
 from amo_mcp.storage.postgres.schema import pending
 
 
@@ -30,7 +30,7 @@ async def look(database: Database) -> State:
         StorageUnavailable: it cannot be reached.
     """
     async with database.direct() as connection:
-        with unavailable():
+        with database.unavailable():
             await check(connection)
             left = await pending(connection)
             now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::double precision")

@@ -124,7 +124,7 @@ class TestAway:
     @pytest.mark.parametrize("how", ["stopped", "killed"])
     @pytest.mark.requirement("PG-3")
     async def test_while_the_server_is_down_calls_fail_and_nothing_of_them_is_there_when_it_is_back(
-        self, how: str, own: Cluster
+        self, how: str, own: Cluster, caplog: pytest.LogCaptureFixture
     ) -> None:
         url = await new_database(own, "away")
         async with opened(url) as database:
@@ -145,6 +145,9 @@ class TestAway:
             own.start()
             await mark(database, "again")
             assert await marks(database) == ["again", "before"]
+        # That it is away is said once by each of the two, and once that it is back.
+        messages = [message.partition(":")[0] for message in caplog.messages]
+        assert messages == ["The database cannot be used"] * 2 + ["The database can be used again"]
 
     @pytest.mark.requirement("PG-3")
     async def test_a_connection_that_is_cut_in_a_transaction_takes_it_along_and_no_other(
@@ -236,7 +239,7 @@ class TestAway:
                 "hint": "Try again in a minute.",
             }
         }
-        assert caplog.messages == ["the database: ConnectionRefusedError"]
+        assert caplog.messages == ["The database cannot be used: ConnectionRefusedError"]
 
     async def test_of_what_was_begun_before_it_was_lost_nobody_says_that_nothing_was_changed(self) -> None:
         failure = explain(StorageUnavailable("ConnectionRefusedError", begun=True))
