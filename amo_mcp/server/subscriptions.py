@@ -99,7 +99,9 @@ class Subscriptions:
 
     async def on_change(self, event: "ChangeEvent") -> None:
         """Tell everybody which resources a change affects, and whether the list of resources changed."""
-        uris = self._followed() if event.kind == "anything" else uris_of(event)
+        uris = uris_of(event)
+        if uris is None:
+            uris = self._followed()
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri=uri))
         if event.adds_or_removes:

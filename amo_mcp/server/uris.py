@@ -1,6 +1,6 @@
 """The `amo://` resources by their URIs, and which of them a change affects."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from mcp_types import ResourceTemplate
 
@@ -29,10 +29,18 @@ TEMPLATES = (
 )
 
 
-def uris_of(event: "ChangeEvent") -> list[str]:
-    """URIs of the resources that a change affects."""
-    if event.kind == "journal":
-        return [CHANGES]
-    collection = SEGMENTS if event.kind == "segment" else STATUSES
+def uris_of(event: "ChangeEvent") -> list[str] | None:
+    """URIs of the resources that a change affects; None where it may have affected any."""
+    match event.kind:
+        case "anything":
+            return None
+        case "journal":
+            return [CHANGES]
+        case "segment":
+            collection = SEGMENTS
+        case "status":
+            collection = STATUSES
+        case _:
+            assert_never(event.kind)
     entities = [f"{collection}/{entity_id}" for entity_id in event.ids]
     return [*entities, collection, *([ACCOUNT] if event.adds_or_removes else [])]

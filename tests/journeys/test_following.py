@@ -5,7 +5,7 @@ import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -33,10 +33,12 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
-from amo_mcp.changes.events import ChangeEvent
+from amo_mcp.changes.events import ANYTHING, ChangeEvent, Listener
 from amo_mcp.sandbox import USER_TOKEN, Fault, Sandbox
 from amo_mcp.server import subscriptions
 from amo_mcp.server.app import AmoServer
+from amo_mcp.server.uris import uris_of
+from amo_mcp.storage.memory.events import MemoryChangeEvents
 from tests.conftest import ERAS, Person, Serve, Served, answer, error, resource_text
 from tests.journeys.test_stdio import ERAS as STDIO_ERAS
 from tests.journeys.test_stdio import started
@@ -488,3 +490,29 @@ async def test_resources_completions_and_announcements_work_over_stdio(era: str)
         assert '"name":"VIP"' in resource_text(before)
         with pytest.raises(MCPError, match="There is no resource amo://segments/51"):
             await client.read_resource("amo://segments/51")
+
+
+def test_an_event_of_no_known_kind_is_not_taken_for_a_status() -> None:
+    for kind in ("customer", ""):
+        with pytest.raises(AssertionError):
+            uris_of(ChangeEvent(cast("Any", kind), (51,)))
+    assert uris_of(ANYTHING) is None
+
+
+async def test_clients_that_come_and_go_leave_no_listener_behind(
+    era: str, sandbox: Sandbox, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listeners: list[Listener] = []
+    subscribe = MemoryChangeEvents.subscribe
+
+    def counted(self: MemoryChangeEvents, listener: Listener) -> None:
+        listeners.append(listener)
+        subscribe(self, listener)
+
+    monkeypatch.setattr(MemoryChangeEvents, "subscribe", counted)
+    async with serve(sandbox) as served:
+        for _ in range(5):
+            async with served.client(era, Person()) as client:
+                answer(await client.call_tool("update_segment", {"segment_id": 51, "name": "Лучшие"}))
+    # What was read of the account, and the clients that subscribed.
+    assert len(listeners) == 2
