@@ -39,8 +39,8 @@ _TEAM = """
 """
 
 _NEEDED = """
-A team's server needs `AMO_PUBLIC_URL`, `AMO_DATABASE_URL`, `AMO_SECRET_KEY`, the account's address, and
-`AMO_ACCESS_TOKEN`. It keeps nothing in a state directory.
+A team's server needs `AMO_PUBLIC_URL`, `AMO_DATABASE_URL`, `AMO_SECRET_KEY`, the account's address, and `AMO_CLIENT_ID`
+with `AMO_CLIENT_SECRET` or `AMO_ACCESS_TOKEN`, or all three. It keeps nothing in a state directory.
 """
 
 

@@ -89,8 +89,7 @@ class Comparison:
 
     async def _listed(self, people: Sequence[Person]) -> tuple[Account, Collection[User]] | None:
         """The account and all its users, as somebody sees them who may; None where nobody may."""
-        for person in people[:MAX_TRIED]:
-            client = self._client_of(person.id)
+        for client in dict.fromkeys(self._client_of(person.id) for person in people[:MAX_TRIED]):
             with suppress(AmoError):
                 users, account = await client.users(), await client.account()
                 # A list that leaves out who asks for it, or what could not be read, says of nobody that they are gone.

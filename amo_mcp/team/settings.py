@@ -79,8 +79,10 @@ class TeamSettings(Settings):
             effect, such as delete=second,plan=second; as it was given, `policies` is what to use.
         allowed_origins: additional origins whose pages may call the server from a browser.
         metrics: host and port where this replica says what its operator watches; not for its clients.
-        client_id: the integration by which people sign in with amoCRM; so is `client_secret`, and the card has to name
-            /amocrm/callback after AMO_PUBLIC_URL as the redirect address.
+        client_id: the integration by which people sign in with amoCRM, whose card has to name AMO_PUBLIC_URL with
+            /amocrm/callback behind it.
+        client_secret: the secret key of that integration.
+        access_token: a long-lived token that does everybody's work; without it each works with their own rights.
     """
 
     confirm: Annotated[Literal["page", "dialog"], BeforeValidator(_confirm)] = "page"

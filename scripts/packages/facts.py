@@ -63,7 +63,7 @@ def variables(kind: type[Settings] = Settings) -> dict[str, Variable]:
     _, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:\n")
     described = {name: " ".join(text.split()).partition(";")[0] for name, text in _ATTRIBUTE.findall(attributes)}
     schemas = kind.model_json_schema()["properties"]
-    for_login = inspect.get_annotations(LoginSettings)
+    for_login = inspect.get_annotations(LoginSettings) if kind is Settings else {}
     return {name: _variable(name, schemas[name], text) for name, text in described.items() if name not in for_login}
 
 

@@ -59,7 +59,14 @@ def server_json(bundle: dict[str, Any] | None = None) -> dict[str, Any]:
         "repository": {"url": REPOSITORY, "source": "github"},
         "version": VERSION,
         "packages": [package, *([bundle] if bundle else [])],
+        "remotes": [_team()],
     }
+
+
+def _team() -> dict[str, Any]:
+    """The server of somebody's team, which is at an address of their own."""
+    host = {"description": "The host of your team's server, such as crm.example.org.", "isRequired": True}
+    return {"type": "streamable-http", "url": "https://{host}/mcp", "variables": {"host": host}}
 
 
 def _input(variable: Variable) -> dict[str, Any]:

@@ -32,6 +32,20 @@ SERVER_JSON = {
         "description": {"type": "string", "minLength": 1, "maxLength": 100},
         "version": {"pattern": r"^\d+\.\d+\.\d+$"},
         "repository": {"required": ["url", "source"]},
+        "remotes": {
+            "items": {
+                "required": ["type", "url"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {"const": "streamable-http"},
+                    "url": {"const": "https://{host}/mcp"},
+                    "variables": {
+                        "required": ["host"],
+                        "additionalProperties": {"required": ["description", "isRequired"]},
+                    },
+                },
+            }
+        },
         "packages": {
             "items": {
                 "required": ["registryType", "identifier", "transport", "version"],
