@@ -76,6 +76,7 @@ class Entry:
         approved_by: who said yes to it.
         approved_how: on which way: `page`, `dialog`.
         touched: what it was done to.
+        comment: why, in the words of who did it.
     """
 
     kind: Kind
@@ -86,6 +87,7 @@ class Entry:
     approved_by: str = ""
     approved_how: str = ""
     touched: Sequence[Touched] = ()
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Recorded:
             "subject": entry.subject,
             "approved_by": entry.approved_by,
             "approved_how": entry.approved_how,
+            "comment": entry.comment,
             "touched": [{key: value for key, value in vars(one).items() if value} for one in entry.touched],
         }
         return {key: value for key, value in told.items() if value}

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from amo_mcp.storage.postgres.database import Session
 
 _ADD = """
-INSERT INTO audit (at, kind, what, outcome, person, name, client, subject, approved_by, approved_how, touched)
-VALUES (coalesce($1, unix_now()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO audit (at, kind, what, outcome, person, name, client, subject, approved_by, approved_how, touched,
+    comment)
+VALUES (coalesce($1, unix_now()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 _PAGE = """
 SELECT * FROM audit
@@ -66,7 +67,7 @@ async def record(session: "Session", entry: Entry, now: float | None = None) -> 
     """Record something in the transaction that does it; without a moment it is the database's own."""
     by, touched = entry.by, dump([vars(one) for one in entry.touched])
     texts = entry.kind, entry.what, entry.outcome, by.person, by.name, by.client, entry.subject
-    rest = entry.approved_by, entry.approved_how, touched
+    rest = entry.approved_by, entry.approved_how, touched, entry.comment
     await session.execute(_ADD, now, *(text and storable(text) for text in (*texts, *rest)))
 
 
@@ -122,6 +123,7 @@ def _recorded(row: "Record") -> Recorded:
         approved_by=row["approved_by"],
         approved_how=row["approved_how"],
         touched=load(row["touched"], _touched),
+        comment=row["comment"],
     )
     return Recorded(row["number"], row["at"], entry)
 

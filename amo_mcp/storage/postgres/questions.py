@@ -18,7 +18,7 @@ from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
 from amo_mcp.team.approval.questions import MAX_LISTED, Question, QuestionStore, new_page
-from amo_mcp.team.audit import Actor, Entry
+from amo_mcp.team.audit import Actor, Entry, touched_by
 from amo_mcp.team.people import ROLES, Person
 
 if TYPE_CHECKING:
@@ -111,9 +111,17 @@ class PostgresQuestionStore(QuestionStore):
         return [_question(row) for row in await self._database.fetch(_WAITING, self._clock.given)]
 
     @override
-    async def answer(self, question: Question, answer: Answer, by: Person, comment: str) -> bool:
-        said, told = (answer, by.id, storable(comment)), Actor(by.id, by.name)
-        entry = Entry(kind="approval", what=answer, by=told, subject=question.page, approved_how="page")
+    async def answer(self, question: Question, answer: Answer, by: Actor, comment: str) -> bool:
+        said, touched = (answer, by.person, storable(comment)), [*map(touched_by, question.approval.change.steps)]
+        entry = Entry(
+            kind="approval",
+            what=answer,
+            by=by,
+            subject=question.page,
+            approved_how="page",
+            touched=touched,
+            comment=comment,
+        )
         async with self._database.transaction() as session:
             taken = await session.fetchval(_ANSWER, self._clock.given, question.page, *said) is not None
             if taken:

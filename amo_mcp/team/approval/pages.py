@@ -22,11 +22,13 @@ from amo_mcp.changes.runs import Runs
 from amo_mcp.confirmation.outcomes import HARMLESS
 from amo_mcp.confirmation.waiting import SETTLE, Answer
 from amo_mcp.language import Message, message, texts
+from amo_mcp.logs import on_one_line
 from amo_mcp.pages.guard import HEADERS
 from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.approval.words import where, words_of
+from amo_mcp.team.audit import Actor
 from amo_mcp.team.browser import Browsers
 from amo_mcp.team.page import language_of, page
 from amo_mcp.team.people import Person, includes
@@ -34,6 +36,9 @@ from amo_mcp.text import quote, sanitize
 
 MAX_COMMENT = 500
 """Characters of what somebody says about their answer."""
+
+_MAX_BROWSER = 80
+"""Characters of a browser's own name that the audit keeps."""
 
 _RELOAD_SECONDS = 2
 """Seconds after which a page looks again whose question goes on by itself."""
@@ -97,7 +102,8 @@ class ApprovalPages:
         if not _was_seen(form, self._store.clock()):
             return await self._page(request, person, question, note="soon")
         comment = sanitize(str(form.get("comment", "")), MAX_COMMENT)
-        if await self._store.answer(question, answer, person, comment):
+        browser = on_one_line(request.headers.get("user-agent", ""), _MAX_BROWSER)
+        if await self._store.answer(question, answer, Actor(person.id, person.name, browser), comment):
             return _to(request)
         question = await self._store.on_page(question.page) or question
         return await self._page(request, person, question, HTTPStatus.CONFLICT, note="late")

@@ -9,6 +9,7 @@ from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.waiting import Answer, Outcome, Stage
+from amo_mcp.team.audit import Actor
 from amo_mcp.team.people import Person
 
 MAX_LISTED = 200
@@ -97,7 +98,7 @@ class QuestionStore(Protocol):
         """All that wait for an answer, at most `MAX_LISTED`, the oldest first."""
         ...
 
-    async def answer(self, question: Question, answer: Answer, by: Person, comment: str) -> bool:
+    async def answer(self, question: Question, answer: Answer, by: Actor, comment: str) -> bool:
         """Record an answer, and that in the audit; whether that was done: what no longer waits is left as it is."""
         ...
 

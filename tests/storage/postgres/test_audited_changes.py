@@ -101,7 +101,7 @@ async def test_who_agreed_on_the_page_is_told_with_the_change(journal: Journal, 
     people, questions = PostgresPeopleStore(database), PostgresQuestionStore(database, clock=Clock())
     anna, boris = await known(people, "Анна", "editor"), await known(people, "Борис", "approver")
     question = await asked_by(questions, anna)
-    await questions.answer(question, "yes", boris, "")
+    await questions.answer(question, "yes", Actor(boris.id, boris.name), "")
     await questions.use_yes(question)
     await journal.begin("update_segment", CHANGE, replace(ASKED, approval_id=question.approval.id))
     *_, begun = await told(database)

@@ -12,7 +12,7 @@ from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.storage.postgres.questions import PostgresQuestionStore
 from amo_mcp.team.approval.questions import Question
-from amo_mcp.team.audit import Actor, Entry
+from amo_mcp.team.audit import Actor, Entry, Only, touched_by
 from amo_mcp.team.people import Person
 from tests.clock import Clock
 from tests.team.approval.asking import CHANGE, READER, asked_by, known
@@ -28,6 +28,10 @@ def questions(database: Database, clock: Clock) -> PostgresQuestionStore:
 @pytest.fixture
 def people(database: Database) -> PostgresPeopleStore:
     return PostgresPeopleStore(database)
+
+
+def by(person: Person) -> Actor:
+    return Actor(person.id, person.name, "Firefox")
 
 
 async def refusal(questions: PostgresQuestionStore, question: Question, asker: Person) -> str:
@@ -68,7 +72,7 @@ async def test_who_asks_the_same_again_goes_on_with_the_same_question(
 ) -> None:
     anna, boris = await known(people, "Анна"), await known(people, "Борис")
     first = await asked_by(questions, anna)
-    assert await questions.answer(first, "yes", boris, "")
+    assert await questions.answer(first, "yes", by(boris), "")
     again = await asked_by(questions, anna)
     assert (again.page, again.answer) == (first.page, "yes")
     assert await refusal(questions, first, anna) == "No such question is pending, or it is not the caller's."
@@ -76,7 +80,7 @@ async def test_who_asks_the_same_again_goes_on_with_the_same_question(
     others = [await asked_by(questions, boris), await asked_by(questions, anna, replace(CHANGE, plan_id="p1"))]
     assert len({first.page, *(other.page for other in others)}) == 3
     refused = await asked_by(questions, boris)
-    assert await questions.answer(refused, "no", anna, "")
+    assert await questions.answer(refused, "no", by(anna), "")
     assert (await asked_by(questions, boris)).page != refused.page
 
 
@@ -86,15 +90,23 @@ async def test_the_first_answer_is_the_last_and_in_the_audit(
 ) -> None:
     anna, boris = await known(people, "Анна"), await known(people, "Борис")
     question = await asked_by(questions, anna)
-    assert await questions.answer(question, "no", boris, "VIP is used \0 elsewhere")
-    assert not await questions.answer(question, "yes", anna, "")
+    assert await questions.answer(question, "no", by(boris), "VIP is used \0 elsewhere")
+    assert not await questions.answer(question, "yes", by(anna), "")
     answered = await questions.on_page(question.page)
     assert answered is not None
     assert (answered.answer, answered.answered_by, answered.comment) == ("no", boris, "VIP is used ? elsewhere")
     assert not await questions.use_yes(question)
-    [told] = [entry.entry for entry in await PostgresAudit(database).page(10)]
-    by = Actor(boris.id, "Борис")
-    assert told == Entry(kind="approval", what="no", by=by, subject=question.page, approved_how="page")
+    [told] = [entry.entry for entry in await PostgresAudit(database).page(10, only=Only(kind="approval"))]
+    comment = "VIP is used ? elsewhere"
+    assert told == Entry(
+        kind="approval",
+        what="no",
+        by=by(boris),
+        subject=question.page,
+        approved_how="page",
+        touched=tuple(map(touched_by, CHANGE.steps)),
+        comment=comment,
+    )
 
 
 @pytest.mark.requirement("TEAM-31")
@@ -104,7 +116,7 @@ async def test_an_answer_that_comes_too_late_is_none(
     anna, boris = await known(people, "Анна"), await known(people, "Борис")
     question = await asked_by(questions, anna)
     clock.now += 600
-    assert not await questions.answer(question, "yes", boris, "")
+    assert not await questions.answer(question, "yes", by(boris), "")
     assert await refusal(questions, question, anna) == "The confirmation expired."
     assert question.stage(clock.now) == "expired"
     assert await questions.waiting() == []
@@ -120,7 +132,7 @@ async def test_of_fifty_who_use_a_yes_at_two_replicas_at_once_one_succeeds(
     stores = [PostgresQuestionStore(replica) for replica in replicas]
     anna, boris = await known(people, "Анна"), await known(people, "Борис")
     question = await asked_by(stores[0], anna)
-    assert await stores[1].answer(question, "yes", boris, "")
+    assert await stores[1].answer(question, "yes", by(boris), "")
     used: list[bool] = []
 
     async def use(store: PostgresQuestionStore) -> None:
@@ -141,14 +153,14 @@ async def test_a_yes_of_somebody_who_may_no_longer_say_it_is_none(
 ) -> None:
     anna, boris, vera = [await known(people, name) for name in ("Анна", "Борис", "Вера")]
     question = await asked_by(questions, anna)
-    assert await questions.answer(question, "yes", boris, "")
+    assert await questions.answer(question, "yes", by(boris), "")
     await people.set_role("Борис", "editor")
     assert not await questions.use_yes(question)
     await people.set_role("Борис", "admin")
     await people.remove("Борис")
     assert not await questions.use_yes(question)
     other = await asked_by(questions, boris)
-    assert await questions.answer(other, "yes", vera, "")
+    assert await questions.answer(other, "yes", by(vera), "")
     assert await questions.use_yes(other)
 
 
@@ -171,7 +183,7 @@ async def test_what_came_of_a_question_is_kept(
 ) -> None:
     anna = await known(people, "Анна")
     question = await asked_by(questions, anna)
-    assert await questions.answer(question, "yes", anna, "")
+    assert await questions.answer(question, "yes", by(anna), "")
     assert await questions.use_yes(question)
     used = await questions.on_page(question.page)
     assert used is not None

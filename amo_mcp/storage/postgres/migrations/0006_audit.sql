@@ -11,7 +11,8 @@ CREATE TABLE audit (
     subject text NOT NULL,
     approved_by text NOT NULL,
     approved_how text NOT NULL,
-    touched text NOT NULL
+    touched text NOT NULL,
+    comment text NOT NULL
 );
 CREATE INDEX audit_subject ON audit (subject, number);
 CREATE INDEX audit_person ON audit (person, number);
