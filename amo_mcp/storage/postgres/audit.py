@@ -1,6 +1,6 @@
 """The audit in the database of the replicas, where it can be written in one transaction with what it tells of."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,8 @@ from typing_extensions import override
 from amo_mcp.changes.leases import Asked
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.steps import Step
-from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.database import storable
 from amo_mcp.storage.records import dump, load
 from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Kind, Only, Recorded, Touched, touched_by
 
@@ -40,21 +41,13 @@ SELECT channel, people.name FROM approvals LEFT JOIN people ON people.id = answe
 _BEGUN = "SELECT * FROM audit WHERE subject = $1 AND kind = 'change' ORDER BY number LIMIT 1"
 
 
-class PostgresAudit(Audit):
-    """The audit of all replicas.
-
-    Args:
-        clock: gives Unix seconds; None for the database's clock.
-    """
-
-    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
-        self._database = database
-        self._clock = clock
+class PostgresAudit(ClockedStore, Audit):
+    """The audit of all replicas."""
 
     @override
     async def add(self, entry: Entry) -> None:
         async with self._database.transaction() as session:
-            await record(session, entry, self._clock and self._clock())
+            await record(session, entry, self._now)
 
     @override
     async def page(self, limit: int, before: int | None = None, only: Only = ALL) -> Sequence[Recorded]:

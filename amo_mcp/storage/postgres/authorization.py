@@ -4,13 +4,14 @@ What is good once is a row that is deleted by whoever uses it: of all who try at
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from amo_mcp.storage.postgres.audit import signed
-from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.database import storable
 from amo_mcp.team.audit import Kind
 from amo_mcp.team.authorization import store
 from amo_mcp.team.authorization.store import (
@@ -101,16 +102,8 @@ _BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NO
 _BOOTSTRAP = "SELECT 1 FROM bootstrap WHERE used IS NULL"
 
 
-class PostgresAuthorizationStore(AuthorizationStore):
-    """The sign-ins of all replicas.
-
-    Args:
-        clock: gives Unix seconds; None for the database's clock.
-    """
-
-    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
-        self._database = database
-        self._clock = clock
+class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
+    """The sign-ins of all replicas."""
 
     @override
     async def client(self, client_id: str) -> Client | None:
@@ -259,10 +252,6 @@ class PostgresAuthorizationStore(AuthorizationStore):
     @override
     async def bootstrap_is_open(self) -> bool:
         return await self._database.fetchval(_BOOTSTRAP) is not None
-
-    @property
-    def _now(self) -> float | None:
-        return self._clock and self._clock()
 
     async def _add_access(self, session: "Session", access: NewToken, sign_in_id: str, person: str) -> None:
         kept = access.id, access.digest, person, float(store.ACCESS_SECONDS), sign_in_id, access.scope

@@ -1,11 +1,9 @@
 """Who is signed in in which browser, in the database of the replicas."""
 
-from collections.abc import Callable
-
 from typing_extensions import override
 
 from amo_mcp.storage.postgres.audit import signed
-from amo_mcp.storage.postgres.database import Database
+from amo_mcp.storage.postgres.clock import ClockedStore
 from amo_mcp.team.browser import SESSION_SECONDS, VISITOR, BrowserStore, SignedIn
 from amo_mcp.team.people import Person
 
@@ -19,16 +17,8 @@ WHERE b.digest = $2 AND b.expires > {_NOW} AND p.removed IS NULL
 _END = "DELETE FROM browsers WHERE digest = $1 RETURNING person"
 
 
-class PostgresBrowserStore(BrowserStore):
-    """The browsers of all replicas.
-
-    Args:
-        clock: gives Unix seconds; None for the database's clock.
-    """
-
-    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
-        self._database = database
-        self._clock = clock
+class PostgresBrowserStore(ClockedStore, BrowserStore):
+    """The browsers of all replicas."""
 
     @override
     async def begin(self, cookie: bytes, person_id: str, before: bytes = b"") -> None:
@@ -46,7 +36,3 @@ class PostgresBrowserStore(BrowserStore):
         async with self._database.transaction() as session:
             if person := await session.fetchval(_END, cookie):
                 await signed(session, "signed_out", person, VISITOR, now=self._now)
-
-    @property
-    def _now(self) -> float | None:
-        return self._clock and self._clock()

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from amo_mcp.storage.postgres.database import Database
+
 
 class DatabaseClock:
     """Unix seconds of the database's clock: what it said last, and what has passed since.
@@ -28,3 +30,20 @@ class DatabaseClock:
     def __call__(self) -> float:
         """Unix seconds."""
         return self._given() if self._given else time.monotonic() + self._ahead
+
+
+class ClockedStore:
+    """What is kept in the database and grows old there.
+
+    Args:
+        clock: gives Unix seconds; None for the database's clock.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
+        self._database = database
+        self._clock = clock
+
+    @property
+    def _now(self) -> float | None:
+        """The time that a statement is to go by; None for the database's own."""
+        return self._clock and self._clock()

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from typing_extensions import override
 
+from amo_mcp.storage.postgres.clock import ClockedStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.team.audit import Actor
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, ComparisonStore
@@ -22,7 +23,7 @@ SELECT id, name, role FROM people WHERE removed IS NULL AND strpos(id, ':') > 0 
 """
 
 
-class PostgresComparisonStore(ComparisonStore):
+class PostgresComparisonStore(ClockedStore, ComparisonStore):
     """The comparisons of all replicas.
 
     Args:
@@ -31,9 +32,8 @@ class PostgresComparisonStore(ComparisonStore):
     """
 
     def __init__(self, database: Database, people: PeopleStore, *, clock: Callable[[], float] | None = None) -> None:
-        self._database = database
+        super().__init__(database, clock=clock)
         self._people = people
-        self._clock = clock
 
     @override
     async def begin(self) -> bool:
@@ -53,7 +53,3 @@ class PostgresComparisonStore(ComparisonStore):
     async def remove(self, person: Person) -> None:
         with suppress(UnknownPerson):
             await self._people.remove(person.name, AMOCRM)
-
-    @property
-    def _now(self) -> float | None:
-        return self._clock and self._clock()

@@ -1,14 +1,15 @@
 """The people of a team and their tokens, in the database of the replicas."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from amo_mcp.storage.postgres.audit import record
-from amo_mcp.storage.postgres.database import Database, storable
+from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.database import storable
 from amo_mcp.team.audit import OPERATOR, Actor, Entry, Kind, Touched
 from amo_mcp.team.people import (
     MAX_LISTED_TOKENS,
@@ -84,16 +85,8 @@ _HAS_NAME = "SELECT 1 FROM people WHERE name = $1 AND removed IS NULL"
 _LET_IN = "UPDATE people SET removed = NULL WHERE id = $1"
 
 
-class PostgresPeopleStore(PeopleStore):
-    """The people of all replicas.
-
-    Args:
-        clock: gives Unix seconds; None for the database's clock.
-    """
-
-    def __init__(self, database: Database, *, clock: Callable[[], float] | None = None) -> None:
-        self._database = database
-        self._clock = clock
+class PostgresPeopleStore(ClockedStore, PeopleStore):
+    """The people of all replicas."""
 
     @override
     async def add_token(
@@ -213,10 +206,6 @@ class PostgresPeopleStore(PeopleStore):
         action = "update" if before and after else "create" if after else "delete"
         touched = Touched(action, kind, subject, before, after)
         await record(session, Entry(kind=kind, what=what, by=by, subject=subject, touched=(touched,)), self._now)
-
-    @property
-    def _now(self) -> float | None:
-        return self._clock and self._clock()
 
 
 async def _locked(session: "Session", column: str, value: str) -> Person:
