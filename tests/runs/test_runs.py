@@ -244,7 +244,19 @@ class Pause:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._app = sandbox.app
+        self._faults = sandbox.faults
         self.happens: Callable[[], Any] | None = None
+
+    def then(self, fault: Fault) -> None:
+        """Let the write that was held up meet a fault."""
+        before = self.happens
+        assert before is not None
+
+        async def happens() -> None:
+            await before()
+            self._faults.add(fault)
+
+        self.happens = happens
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] != "GET" and self.happens is not None:
@@ -331,14 +343,7 @@ async def test_a_creation_that_was_held_up_and_whose_answer_was_lost_too_is_unkn
     held_up: tuple[Replica, Pause], one: Replica, sandbox: Sandbox
 ) -> None:
     replica, pause = held_up
-    take_over = pause.happens
-    assert take_over is not None
-
-    async def take_over_and_lose() -> None:
-        await take_over()
-        sandbox.faults.add(Fault("POST", drop="after"))
-
-    pause.happens = take_over_and_lose
+    pause.then(Fault("POST", drop="after"))
     async with replica.begun(await replica.plan((await replica.steps())[1:2])) as run:
         assert isinstance((await run.carry_on()).failure, LeaseLost)
     record = await one.account.journal.change(run.lease.id)
@@ -352,14 +357,7 @@ async def test_a_creation_that_was_refused_after_it_was_held_up_leaves_the_recor
     held_up: tuple[Replica, Pause], one: Replica, sandbox: Sandbox
 ) -> None:
     replica, pause = held_up
-    take_over = pause.happens
-    assert take_over is not None
-
-    async def take_over_and_refuse() -> None:
-        await take_over()
-        sandbox.faults.add(Fault("POST", status=400))
-
-    pause.happens = take_over_and_refuse
+    pause.then(Fault("POST", status=400))
     async with replica.begun(await replica.plan((await replica.steps())[1:2])) as run:
         assert isinstance((await run.carry_on()).failure, LeaseLost)
     assert await one.outcomes(run.lease) == ("done", ["done"])

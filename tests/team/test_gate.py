@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import anyio.abc
 import pytest
-from pydantic import SecretStr
 
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.storage.postgres.database import Database
@@ -76,14 +75,6 @@ async def desk(database: Database, public_url: str = f"https://{HOST}", *origins
     async with app.running(), anyio.create_task_group() as group:
         yield Desk(group, server, store, people, Gate(app, people, security, ready), away)
         group.cancel_scope.cancel()
-
-
-@pytest.fixture
-async def database(database_url: SecretStr) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    await database.open()
-    yield database
-    await database.close()
 
 
 @pytest.mark.requirement("TEAM-4")

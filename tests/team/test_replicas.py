@@ -1,7 +1,7 @@
 """Two replicas as processes, with real clients of both eras: which of them is asked makes no difference."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from statistics import median
@@ -67,6 +67,22 @@ async def answered(client: Client, tool: str, arguments: dict[str, Any], questio
     )
 
 
+async def answered_at_once(
+    clients: Iterable[Client], tool: str, arguments: dict[str, Any], question: InputRequiredResult
+) -> list[str]:
+    """What came of the same yes, given through all clients at once, sorted: `done`, or the code of the error."""
+    outcomes: list[str] = []
+
+    async def answer_at(client: Client) -> None:
+        result = await answered(client, tool, arguments, question)
+        outcomes.append("done" if not result.is_error else error(result)["code"])
+
+    async with anyio.create_task_group() as group:
+        for client in clients:
+            group.start_soon(answer_at, client)
+    return sorted(outcomes)
+
+
 @pytest.mark.requirement("TEAM-1")
 async def test_the_main_job_goes_from_replica_to_replica(era: str, team: Team, two: list[Replica]) -> None:
     token = team.token("Анна", "approver")
@@ -113,35 +129,17 @@ class TestQuestions:
         self, team: Team, two: list[Replica]
     ) -> None:
         token, delete = team.token("Анна"), ("delete_segment", {"segment_id": 51})
-        outcomes: list[str] = []
         async with two[0].client(NEW, token, Person()) as one, two[1].client(NEW, token, Person()) as other:
-            question = await asked(one, *delete)
-
-            async def answer_at(client: Client) -> None:
-                result = await answered(client, *delete, question)
-                outcomes.append("done" if not result.is_error else error(result)["code"])
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(answer_at, one)
-                group.start_soon(answer_at, other)
-        assert sorted(outcomes) == ["confirmation_expired", "done"]
+            outcomes = await answered_at_once([one, other], *delete, await asked(one, *delete))
+        assert outcomes == ["confirmation_expired", "done"]
         assert len(team.writes()) == 1
 
     @pytest.mark.requirement("TEAM-1")
     async def test_of_fifty_who_race_for_one_approval_one_gets_it(self, team: Team, two: list[Replica]) -> None:
-        token, delete = team.token("Анна"), ("update_segment", {"segment_id": 51, "name": "Лучшие"})
-        outcomes: list[str] = []
+        token, update = team.token("Анна"), ("update_segment", {"segment_id": 51, "name": "Лучшие"})
         async with two[0].client(NEW, token, Person()) as one, two[1].client(NEW, token, Person()) as other:
-            question = await asked(one, *delete)
-
-            async def answer_at(client: Client) -> None:
-                result = await answered(client, *delete, question)
-                outcomes.append("done" if not result.is_error else error(result)["code"])
-
-            async with anyio.create_task_group() as group:
-                for number in range(50):
-                    group.start_soon(answer_at, (one, other)[number % 2])
-        assert sorted(outcomes) == [*["confirmation_expired"] * 49, "done"]
+            outcomes = await answered_at_once([one, other] * 25, *update, await asked(one, *update))
+        assert outcomes == [*["confirmation_expired"] * 49, "done"]
         assert len(team.writes()) == 1
 
     @pytest.mark.requirement("TEAM-3")

@@ -1,7 +1,5 @@
 """Who has allowed a team's server to work for them, and for how long."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from pydantic import SecretStr
 
@@ -22,14 +20,11 @@ HOST = "example.amocrm.ru"
 
 
 @pytest.fixture
-async def database(database_url: SecretStr) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    await database.open()
+async def database(database: Database) -> Database:
     store = PostgresAuthorizationStore(database)
     for person_id, name in ((ANNA, "Анна"), (BORIS, "Борис")):
         await store.know(person_id, name, "", "tests")
-    yield database
-    await database.close()
+    return database
 
 
 @pytest.fixture

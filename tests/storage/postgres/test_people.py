@@ -1,10 +1,7 @@
 """People and their tokens in the database of the replicas."""
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
@@ -14,14 +11,6 @@ from tests.clock import Clock
 pytestmark = pytest.mark.anyio
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-async def database(database_url: SecretStr) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    await database.open()
-    yield database
-    await database.close()
 
 
 @pytest.fixture

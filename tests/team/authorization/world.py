@@ -12,7 +12,6 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,6 +40,7 @@ from amo_mcp.team.sign_in import SignIn
 from amo_mcp.transports.http import HttpApp
 from tests.clock import Clock
 from tests.team.environment import KEY
+from tests.team.in_turn import InTurn
 from tests.transports.peers import INITIALIZE, TestServer
 
 URL = "https://crm.example.org"
@@ -56,16 +56,6 @@ DOCUMENT: dict[str, Any] = {
     "token_endpoint_auth_method": "none",
     "grant_types": ["authorization_code", "refresh_token"],
 }
-
-
-class _Replicas(httpx2.AsyncBaseTransport):
-    """Each request to the next replica."""
-
-    def __init__(self, gates: list[Gate]) -> None:
-        self._next = cycle([httpx2.ASGITransport(app=gate) for gate in gates])
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await next(self._next).handle_async_request(request)
 
 
 @dataclass
@@ -229,7 +219,7 @@ async def open_world(database: Database) -> AsyncIterator[World]:
             browsers = CookieBrowsers(PostgresBrowserStore(database, clock=clock), URL, keys.cookies)
             server = authorization_server(store, browsers, integration, URL, keys, world.keep, fetch=world.fetch)
             gates.append(Gate(app, SignIn(people), security, ready, server, _pages(browsers)))
-        network[URL] = _Replicas(gates)
+        network[URL] = InTurn(gates)
         yield world
 
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import cycle
 
 import httpx2
 from pydantic import SecretStr
@@ -32,21 +31,12 @@ from amo_mcp.transports.http import HttpApp
 from tests.clock import Clock
 from tests.conftest import account_on, session_at
 from tests.team.environment import KEY
+from tests.team.in_turn import InTurn
 from tests.transports.peers import TestServer
 
 URL = "https://crm.example.org"
 COOKIE = "__Host-amo-session"
 MOSCOW = zone_of("Europe/Moscow", "")
-
-
-class _Replicas(httpx2.AsyncBaseTransport):
-    """Each request to the next replica."""
-
-    def __init__(self, gates: list[Gate]) -> None:
-        self._next = cycle([httpx2.ASGITransport(app=gate) for gate in gates])
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await next(self._next).handle_async_request(request)
 
 
 @dataclass
@@ -157,7 +147,7 @@ async def open_office(database: Database) -> AsyncIterator[Office]:
                 URL, keys, own, people, audit, Refusals(audit, clock), approvals.pending, Accounts(account), clock
             )
             gates.append(Gate(app, SignIn(people), security, ready, None, routes(parts)))
-        replicas = _Replicas(gates)
+        replicas = InTurn(gates)
         yield Office(database, people, audit, questions, clock, sandbox, account, replicas, browsers, stack)
 
 
