@@ -7,6 +7,7 @@ allows that a person has given it, and nothing else.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
@@ -131,6 +132,9 @@ class Gate:
             await Response(status_code=HTTPStatus.REQUEST_TIMEOUT)(scope, receive, send)
             return
         if needs_more:
+            if self._authorization:
+                with suppress(StorageUnavailable):
+                    await self._authorization.tell_to_ask(token.id)
             said = {"error": "insufficient_scope", "error_description": "The client was allowed to read only."}
             challenge = self._challenge(**said, scope=" ".join(SCOPES))
             await JSONResponse(said, HTTPStatus.FORBIDDEN, challenge)(scope, receive, send)

@@ -50,7 +50,7 @@ def target(carrier: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 
 
 def run(command: str, *arguments: str, exits: int = 0, **environment: str) -> Any:
-    """What a program of npm prints, read as JSON."""
+    """What a program of npm prints, read as JSON; None when it prints nothing."""
     path = f"{INSTALLED}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [INSTALLED / command, *arguments],
@@ -61,7 +61,7 @@ def run(command: str, *arguments: str, exits: int = 0, **environment: str) -> An
         check=False,
     )
     assert done.returncode == exits, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout or "null")
 
 
 @pytest.mark.parametrize(("library", "era"), [("client", "legacy"), ("client", "modern"), ("sdk", "legacy")])

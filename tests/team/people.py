@@ -19,9 +19,9 @@ NAMES = {ADMIN: "Анна Зёрнова", USER: "user 1002045"}
 REDIRECT = "http://127.0.0.1:1/cb"
 
 
-def integration(sandbox: Sandbox) -> dict[str, str]:
+def integration(sandbox: Sandbox, url: str = PUBLIC_URL) -> dict[str, str]:
     """The environment of a server whose people sign in, and the card of its integration."""
-    sandbox.oauth.redirect_uri = PUBLIC_URL + CALLBACK_PATH
+    sandbox.oauth.redirect_uri = url + CALLBACK_PATH
     return {"AMO_CLIENT_ID": sandbox.oauth.client_id, "AMO_CLIENT_SECRET": sandbox.oauth.client_secret}
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx2
 from click.testing import CliRunner
@@ -32,7 +33,7 @@ SECONDS = 30
 
 
 _SERVES = re.compile(
-    rf"amo-mcp serves at (?P<url>\S+)/mcp for {re.escape(PUBLIC_URL)}/mcp "
+    r"amo-mcp serves at (?P<url>\S+)/mcp for (?P<public>\S+)/mcp "
     r"and for its operator at (?P<operator>\S+) \(Ctrl-C ends it\)\.\n"
 )
 _CODE = "Whoever signs in with this code becomes the first admin; it is shown only now: "
@@ -131,9 +132,11 @@ class Team:
 
     def begin(self, **environment: str) -> Replica:
         """A replica that is about to listen."""
+        env = {**ENVIRONMENT, **self.environment, **environment}
+        port = urlsplit(env["AMO_PUBLIC_URL"]).port or 0
         process = subprocess.Popen(
-            [sys.executable, "-m", "amo_mcp", "serve", "--team", "--port", "0"],
-            env={**ENVIRONMENT, **self.environment, **environment},
+            [sys.executable, "-m", "amo_mcp", "serve", "--team", "--port", str(port)],
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -87,6 +87,11 @@ FROM refresh_tokens r JOIN sign_ins s ON s.id = r.sign_in JOIN people p ON p.id 
 """
 _ROTATE = f"UPDATE refresh_tokens SET rotated = {_NOW}, key_id = $3 WHERE digest = $2"
 _USE = f"UPDATE sign_ins SET used = {_NOW} WHERE id = $2"
+_TELL_TO_ASK = f"UPDATE sign_ins SET told_to_ask = {_NOW} WHERE id = (SELECT sign_in FROM tokens WHERE id = $2)"
+_IS_TO_ASK = f"""
+UPDATE sign_ins SET told_to_ask = NULL WHERE id = (SELECT sign_in FROM refresh_tokens WHERE digest = $2)
+AND told_to_ask > {_NOW} - $3::float8 RETURNING id
+"""
 _END = f"UPDATE sign_ins SET ended = {_NOW} WHERE id = $2 AND ended IS NULL"
 _END_OF = f"""
 UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND (
@@ -224,6 +229,14 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             await session.execute(_FORGET_ACCESS, self._now, row["id"])
             await self._add_access(session, access, row["id"], person)
         return Rotated("ok", key_id, person)
+
+    @override
+    async def tell_to_ask(self, token_id: str) -> None:
+        await self._database.execute(_TELL_TO_ASK, self._now, token_id)
+
+    @override
+    async def is_to_ask(self, refresh: bytes) -> bool:
+        return await self._database.fetchval(_IS_TO_ASK, self._now, refresh, store.ASKING_SECONDS) is not None
 
     @override
     async def end(self, token: bytes, client_id: str) -> None:

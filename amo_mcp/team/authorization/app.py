@@ -112,8 +112,20 @@ class AuthorizationServer:
             return refusal(request, WRONG_ADDRESS)
         return RedirectResponse(construct_redirect_uri(location, iss=self._issuer), HTTPStatus.FOUND)
 
+    async def tell_to_ask(self, token_id: str) -> None:
+        """Note that the client of an access token is told that its person has to agree to more.
+
+        Clients of the TypeScript SDK 1.x refresh then, are given the same again, and give up. So their next refresh
+        fails, with the one error after which they ask their person, and keep the tokens that they have.
+        """
+        await self._store.tell_to_ask(token_id)
+
     async def _token(self, request: Request) -> Response:
-        resource = (await request.form()).get("resource")
+        form = await request.form()
+        resource, refresh = form.get("resource"), str(form.get("refresh_token", ""))
+        if form.get("grant_type") == "refresh_token" and await self._store.is_to_ask(digest(refresh)):
+            said = {"error": "server_error", "error_description": "the person has to agree to more: ask them"}
+            return JSONResponse(said, HTTPStatus.BAD_REQUEST, _NO_STORE)
         if resource is not None and not self._provider.is_ours(str(resource)):
             said = {"error": "invalid_target", "error_description": "this server gives tokens for itself alone"}
             return JSONResponse(said, HTTPStatus.BAD_REQUEST, _NO_STORE)

@@ -81,8 +81,8 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         return f"{self._issuer}{CONSENT_PATH}?request={request_id}"
 
     def is_ours(self, resource: str | None) -> bool:
-        """Whether a client asks for tokens of this server; some name it by its address alone, or not at all."""
-        return resource is None or resource.rstrip("/") in (self._resource, self._issuer)
+        """Whether a client asks for tokens of this server; some do not name it at all."""
+        return resource is None or resource.rstrip("/") == self._resource
 
     @override
     async def load_authorization_code(

@@ -24,6 +24,9 @@ SAME_SECONDS = 120.0
 LATE_SECONDS = 1800.0
 """Seconds in which it still gives an access token; who uses it later than that has stolen it, or was stolen from."""
 
+ASKING_SECONDS = 10.0
+"""Seconds in which a client that was told to ask its person for more gets no refreshed tokens in place of that."""
+
 MAX_IDLE_SECONDS = 30 * 86_400.0
 """Seconds without a refresh after which a person has to sign in again: amoCRM never says that somebody has left."""
 
@@ -225,6 +228,14 @@ class AuthorizationStore(Protocol):
             access: is kept, unless the sign-in is over.
             successors: the digests of its successor by the key that makes it, the newest key first.
         """
+        ...
+
+    async def tell_to_ask(self, token_id: str) -> None:
+        """Note that the client of an access token was told to ask its person for more."""
+        ...
+
+    async def is_to_ask(self, refresh: bytes) -> bool:
+        """Whether that was noted a moment ago of the sign-in of a refresh token; then it is noted no more."""
         ...
 
     async def end(self, token: bytes, client_id: str) -> None:

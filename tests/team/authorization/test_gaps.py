@@ -72,6 +72,18 @@ async def test_a_client_is_told_which_scope_it_needs(world: World) -> None:
     assert (await more.call(WRITING)).status_code == 200
 
 
+@pytest.mark.requirement("TEAM-21")
+async def test_a_client_that_refreshes_where_it_should_ask_its_person_is_told_to_ask_once(world: World) -> None:
+    tokens = await world.signed_in(role="editor")
+    await tokens.call(WRITING)
+    told = await tokens.refresh()
+    assert (told.status_code, told.json()["error"]) == (400, "server_error")
+    assert ((await tokens.call(READING)).status_code, (await tokens.refresh()).status_code) == (200, 200)
+    await tokens.call(WRITING)
+    world.clock.now += store.ASKING_SECONDS
+    assert (await tokens.refresh()).status_code == 200
+
+
 async def test_a_viewer_is_not_sent_to_agree_to_what_their_role_does_not_allow(world: World) -> None:
     assert (await (await world.signed_in()).call(WRITING)).status_code == 200
 
