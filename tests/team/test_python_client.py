@@ -122,4 +122,4 @@ async def test_the_python_client_signs_in_and_two_processes_that_refresh_at_once
     team.run("people", "--name", NAMES[ADMIN], "--remove")
     with pytest.RaisesGroup(pytest.RaisesExc(httpx2.HTTPStatusError, match="403 Forbidden"), flatten_subgroups=True):
         await first.call("list_segments")
-    assert first.asked[2:] == [WRITE]
+    assert first.asked[2:] == [READ]
