@@ -1,13 +1,5 @@
 """One request, well done: signed in, in its slot, tried again where that is safe; its response is data or an exception.
 
-What is tried again, by meaning:
-
-- what never left, and what the API put off (429 with a short wait): any request;
-- what was lost on the way (a broken connection, no answer in time, 502, 503, 504, a page that is not the API's): a
-  request that can be repeated without doing anything twice (GET, PATCH of given values, DELETE). A POST never;
-- a failure of the API (any 5xx): a read;
-- 403 never: trying again makes a block last longer.
-
 The token goes to the configured host alone or, after the account was renamed, to its new address: a redirect, a 401 or
 a web router's 404 is how the old one may answer, and then the sign-in is asked where the account is. Both addresses
 must be under amocrm.ru, amocrm.com or kommo.com, or be named in `AMO_ALLOWED_HOSTS`. The absolute `_links` of responses
@@ -20,37 +12,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 from pydantic import SecretStr
 
 from amo_mcp.amocrm.errors import AmoError, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
 from amo_mcp.amocrm.http import HttpTransport, Response, TransportError
-from amo_mcp.amocrm.ratelimit import MAX_WAIT, OnWait, RateLimiter
+from amo_mcp.amocrm.ratelimit import OnWait, RateLimiter
 from amo_mcp.amocrm.responses import data_of, error_of, may_have_moved
+from amo_mcp.amocrm.retrying import MAX_RETRYING, Sleep, is_worth_repeating, retrying, wait_asked_for
 from amo_mcp.amocrm.round_trip import RoundTrip
 from amo_mcp.amocrm.tokens import TokenSource
-from amo_mcp.language import message
 from amo_mcp.logs import on_one_line
-
-if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, RetryCallState
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 4
-"""How often one request is sent at most."""
-
-MAX_RETRYING = 45.0
-"""Seconds after which no new attempt begins."""
-
 _MAX_REQUEST_ID = 80
 """Characters of amoCRM's id of a request that are kept; that it is in the header X-Request-Id is assumed."""
-
-_REPEATABLE = ("GET", "PATCH", "DELETE")
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Hooks(NamedTuple):
@@ -162,7 +141,7 @@ class Session:
         try:
             return await self._attempt(request)
         except AmoError as error:
-            if not _is_worth_repeating(method, error):
+            if not is_worth_repeating(method, error):
                 raise
             failed = [error]
 
@@ -173,7 +152,8 @@ class Session:
             await _check_before_retry(request)
             return await self._attempt(request)
 
-        return await self._retrying(request, until)(attempt)
+        again = retrying(method, hooks.on_wait, until=until, sleep=self._sleep, clock=self._clock)
+        return await again(attempt)
 
     async def _attempt(self, request: _Request) -> Any:
         """Make one more attempt.
@@ -210,7 +190,7 @@ class Session:
             return data_of(request.method, exchanged.response)
         error = error_of(request.method, exchanged.response, exchanged.token, self._tokens.hint)
         if isinstance(error, RateLimited):
-            await self._limiter.pause(_wait_asked_for(error))
+            await self._limiter.pause(wait_asked_for(error))
         raise error
 
     async def _exchange_signed_in(self, request: _Request) -> _Exchanged:
@@ -250,32 +230,6 @@ class Session:
             request.hooks.on_answer(on_one_line(request_id, _MAX_REQUEST_ID))
         return _Exchanged(response, token, base_url)
 
-    def _retrying(self, request: _Request, until: float) -> "AsyncRetrying":
-        """How a request is tried again, until a moment of the clock."""
-        from tenacity import AsyncRetrying, retry_if_exception
-        from tenacity.wait import wait_random_exponential
-
-        backoff = wait_random_exponential(multiplier=0.5, max=8.0)
-
-        def wait(state: "RetryCallState") -> float:
-            error = state.outcome.exception() if state.outcome else None
-            return _wait_asked_for(error) if isinstance(error, RateLimited) else backoff(state)
-
-        async def report_wait(state: "RetryCallState") -> None:
-            seconds = state.next_action.sleep if state.next_action else 0.0
-            logger.info("Trying again in %.1f s", seconds)
-            if request.hooks.on_wait is not None:
-                await request.hooks.on_wait(seconds, message("amoCRM, to try again"))
-
-        return AsyncRetrying(
-            sleep=self._sleep,
-            stop=lambda state: state.attempt_number >= MAX_ATTEMPTS or self._clock() >= until,
-            wait=wait,
-            retry=retry_if_exception(lambda error: _is_worth_repeating(request.method, error)),
-            before_sleep=report_wait,
-            reraise=True,
-        )
-
 
 async def _check_before_retry(request: _Request) -> None:
     if request.hooks.before_retry is None:
@@ -286,20 +240,3 @@ async def _check_before_retry(request: _Request) -> None:
         if (lost := request.lost) is not None:
             raise OutcomeUnknown(lost.reason, settled=lost.settled, hint=lost.hint) from error
         raise
-
-
-def _is_worth_repeating(method: str, error: BaseException) -> bool:
-    match error:
-        case RateLimited():
-            return _wait_asked_for(error) <= MAX_WAIT
-        case Unavailable():
-            return error.transient
-        case OutcomeUnknown():
-            return error.transient and method in _REPEATABLE
-        case _:
-            return False
-
-
-def _wait_asked_for(error: RateLimited) -> float:
-    """Seconds to wait before the next try; one, when the API does not say (assumed)."""
-    return 1.0 if error.retry_after is None else error.retry_after
