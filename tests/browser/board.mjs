@@ -26,10 +26,11 @@ await new Promise((listening) => server.once("listening", listening));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "chromium", args: ["--no-sandbox"] });
 
 let page, frame, errors, requests, log;
-async function open({ scheme = "light", width = 1200, locale = "en" }) {
+async function open({ scheme = "light", width = 1200, locale = "en", cookies = [] }) {
   await page?.context().close();
   const context = await browser.newContext({ colorScheme: scheme, locale, viewport: { width, height: 800 }, timezoneId: "UTC" });
   context.setDefaultTimeout(10000);
+  await context.addCookies(cookies);
   page = await context.newPage();
   [errors, requests, log] = [[], [], undefined];
   page.on("pageerror", (error) => errors.push(String(error)));

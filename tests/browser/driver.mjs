@@ -36,6 +36,10 @@ const actions = {
   follow: (page, { link }) =>
     Promise.all([page.waitForEvent("load"), page.getByRole("link", { name: link }).first().click()]),
   fill: (page, { label, text }) => page.getByLabel(label).fill(text),
+  choose: (page, { label, option }) => page.getByLabel(label, { exact: true }).selectOption(option),
+  unfold: async (page) => {
+    for (const one of await page.locator("summary").all()) await one.click();
+  },
   await: (page, { text }) => page.getByText(text).first().waitFor({ timeout: 20000 }),
   scroll: (page, { by }) => page.mouse.wheel(0, by),
   tamper: (page, { selector }) => page.locator(selector).first().evaluate((found) => found.remove()),

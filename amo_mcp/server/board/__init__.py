@@ -16,11 +16,12 @@ from amo_mcp.server.board.words import words
 _INLINE = re.compile("<(script|style)>(.*?)</(?:script|style)>", re.DOTALL)
 
 
-def render(texts: Texts, **given: Any) -> str:
+def render(texts: Texts, gone: str = "", **given: Any) -> str:
     """The page in a person's language.
 
     Args:
         texts: the language.
+        gone: what it says when `live` cannot be read any more; else how `amo-mcp board` is started again.
         given: `live`, the path that the answers are read from; or `answers`, the results by the names of the tools;
             with either `account`, its name, and with the latter `at`, the moment they were read. Without them the page
             speaks to the client that shows it.
@@ -32,7 +33,7 @@ def render(texts: Texts, **given: Any) -> str:
         title=given.get("account") or texts("Segments"),
         waiting=texts("Waiting for data…"),
         picture_css=pages.picture_css(),
-        texts=words(texts),
+        texts=words(texts) | ({"gone": gone} if gone else {}),
         given={"version": __version__, **given},
     )
 

@@ -31,7 +31,8 @@ class Board:
     async def __call__(self, visit: Visit) -> Response:
         """The page."""
         reader = replace(await self._reader(visit), language=language_of(visit.request))
-        page = render(reader.texts, live=ANSWERS, account=reader.account or "amoCRM")
+        gone = reader.texts("The account could not be read. Reload the page in a moment.")
+        page = render(reader.texts, gone, live=ANSWERS, account=reader.account or "amoCRM")
         policy = f"{content_security_policy(page)}; connect-src 'self'; form-action 'none'; frame-ancestors 'none'"
         return Response(page, headers=HEADERS | {"content-security-policy": policy}, media_type="text/html")
 

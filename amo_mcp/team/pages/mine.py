@@ -4,15 +4,17 @@ import base64
 import binascii
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.keys import CannotDecrypt, Encrypted, Keys
-from amo_mcp.language import counted_message, message
+from amo_mcp.language import Language, counted_message, message
 from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.browser import Cookie
+from amo_mcp.team.page import language_of
 from amo_mcp.team.pages.visit import MINE, Told, Visit
 from amo_mcp.team.pages.words import ROLE_WORDS
 from amo_mcp.team.people import READ, SCOPES, PeopleStore, Person, TooManyTokens, new_token
@@ -68,10 +70,11 @@ class Mine:
 
     async def _show(self, visit: Visit) -> Response:
         now, tokens = self.clock(), await self.people.tokens_of(visit.person.id)
+        language = language_of(visit.request)
         response = visit.page(
             "mine.html",
             _TOLD,
-            questions=await self.pending(visit.person),
+            questions=[(one, _in(language, one.approval)) for one in await self.pending(visit.person)],
             tokens=[token for token in tokens if token.state(now) == "good"],
             ended=[(token, token.state(now)) for token in tokens if token.state(now) != "good"],
             new=self._new(visit),
@@ -118,6 +121,11 @@ class Mine:
 def new_token_cookie(issuer: str) -> Cookie:
     """What brings a new token from the form to the page that shows it, once."""
     return Cookie("amo-new-token", issuer, _SHOWN_SECONDS)
+
+
+def _in(language: Language, approval: Approval) -> Approval:
+    """What is asked, in the language of who looks."""
+    return replace(approval, reader=replace(approval.reader, language=language))
 
 
 def _place(person: Person) -> str:

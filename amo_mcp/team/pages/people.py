@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from amo_mcp.language import message
 from amo_mcp.team.pages.visit import PEOPLE, Told, Visit
-from amo_mcp.team.pages.words import ROLE_WORDS
+from amo_mcp.team.pages.words import ROLE_NAMES, ROLE_WORDS
 from amo_mcp.team.people import ROLES, LastAdmin, NameTaken, PeopleStore, Role, UnknownPerson
 from amo_mcp.text import quote
 
@@ -39,6 +39,7 @@ class People:
             known=[one for one in everybody if one.removed is None],
             removed=[one for one in everybody if one.removed is not None],
             roles=ROLES,
+            role_names=ROLE_NAMES,
             role_words=ROLE_WORDS,
             quote=quote,
         )

@@ -8,7 +8,7 @@ from typing import Any
 from amo_mcp.changes.titles import shown_name
 from amo_mcp.language import Message, Texts, message
 from amo_mcp.team.audit import Entry, Kind, Touched
-from amo_mcp.team.people import Role
+from amo_mcp.team.people import WRITE, Role
 from amo_mcp.text import quote, sanitize
 
 ROLE_WORDS: Mapping[Role, Message] = {
@@ -16,6 +16,13 @@ ROLE_WORDS: Mapping[Role, Message] = {
     "editor": message("editor: also creates, plans and asks"),
     "approver": message("approver: also says yes"),
     "admin": message("admin: everything"),
+}
+
+ROLE_NAMES: Mapping[Role, Message] = {
+    "viewer": message("viewer"),
+    "editor": message("editor"),
+    "approver": message("approver"),
+    "admin": message("admin"),
 }
 
 KIND_WORDS: Mapping[Kind, Message] = {
@@ -72,7 +79,7 @@ _LABELS: Mapping[str, Message] = {
     "color": message("Colour"),
     "sort": message("Position"),
     "role": message("Role"),
-    "scope": message("May"),
+    "scope": message("Allowed"),
     "label": message("Name"),
     "person": message("Person"),
     "expires": message("Good until"),
@@ -132,17 +139,21 @@ def _settings(one: Touched, texts: Texts, moment: Any) -> Iterator[tuple[str, st
     """Each setting that differs: its label, what it was, what it is; an empty text for nothing."""
     for key in dict.fromkeys([*one.before, *one.after]):
         was, now = one.before.get(key), one.after.get(key)
-        before, after = (_value(key, value, moment) for value in (was, now))
+        before, after = (_value(key, value, texts, moment) for value in (was, now))
         if key in _UNTOLD or before == after or (one.action == "delete" and key not in _LABELS):
             continue
         label = _LABELS.get(key)
         yield texts.of(label) if label else sanitize(key, 60), before, after
 
 
-def _value(key: str, value: Any, moment: Any) -> str:
-    if value is None:
+def _value(key: str, value: Any, texts: Texts, moment: Any) -> str:
+    if value in (None, [], ()):
         return ""
     if key == "expires":
         return str(moment(value))
+    if key == "scope":
+        return texts("May read and change") if WRITE in str(value).split() else texts("May read")
+    if key == "role" and value in ROLE_NAMES:
+        return texts.of(ROLE_NAMES[value])
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return sanitize(text, _MAX_VALUE)

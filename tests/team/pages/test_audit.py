@@ -69,12 +69,12 @@ async def test_an_entry_is_told_whole_in_a_person_s_words(office: Office) -> Non
                         "token",
                         "1",
                         {},
-                        {"person": "Я", "label": "", "scope": None, "expires": 1_700_000_000.0},
+                        {"person": "Я", "label": "", "scope": "segments:read", "expires": 1_700_000_000.0, "odd": []},
                     ),
                 ),
             ),
             "Made a personal token · done 2023-11-15 01:13 (UTC+03:00) · the operator "
-            "Before and after Person Я Good until 2023-11-15 01:13 (UTC+03:00)",
+            "Before and after Person Я Allowed May read Good until 2023-11-15 01:13 (UTC+03:00)",
         ),
         (
             Entry(

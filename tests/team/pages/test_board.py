@@ -16,6 +16,7 @@ async def test_a_viewer_is_shown_the_board_and_what_it_draws(office: Office) -> 
     assert page.status_code == 200
     assert '"/board/answers"' in page.text
     assert '<html lang="ru"' in page.text
+    assert "Запустите его снова" not in page.text
     answers = (await anna.get("/board/answers")).json()
     assert answers == await read_answers(office.account)
     assert {*answers} == {"list_segments", "audit_segments", "list_changes"}

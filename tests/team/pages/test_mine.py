@@ -180,7 +180,7 @@ async def test_the_questions_that_wait_are_told_to_who_may_see_them_with_where_t
     question = await asked_by(office.questions, asker.person)
     for visitor in (asker, approver):
         shown = await visitor.get("/mine")
-        assert f'<a href="/approve/{question.page}"><bdi>Удалить сегмент «VIP»</bdi></a>' in shown.text
+        assert f'<a href="/approve/{question.page}"><bdi>Delete segment «VIP»</bdi></a>' in shown.text
         assert "Asked by «Анна», until" in text_of(shown)
     assert "Nothing waits for an answer." in await other.text("/mine")
     assert question.approval.id not in (await asker.get("/mine")).text
