@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
+from amo_mcp.sandbox import Fault
 from amo_mcp.team.authorization import store
 from tests.team.authorization.world import CALLBACK, CIMD, URL, Attempt, World, query_of
 
@@ -220,3 +221,30 @@ async def test_a_public_client_revokes_its_tokens(world: World) -> None:
 async def test_the_address_of_the_client_is_answered_with_what_it_said(world: World) -> None:
     async with world.browser() as browser:
         assert (await Attempt(browser).back()).headers["location"].startswith(CALLBACK)
+
+
+@pytest.mark.requirement("TEAM-21")
+async def test_what_is_no_revocation_is_told_so(world: World) -> None:
+    async with world.browser() as client:
+        answers = [
+            await client.post("/revoke", data=data) for data in ({"client_id": "x", "token": "y"}, {"client_id": CIMD})
+        ]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [
+        (401, "invalid_client"),
+        (400, "invalid_request"),
+    ]
+
+
+async def test_the_pages_have_their_stylesheet(world: World) -> None:
+    async with world.browser() as browser:
+        answer = await browser.get("/style.css")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
+
+
+@pytest.mark.requirement("TEAM-20")
+async def test_an_account_that_does_not_say_who_somebody_is_signs_nobody_in(world: World) -> None:
+    body = '{"id": 28805383, "name": "Лавка", "current_user_id": null, "country": "RU"}'
+    world.sandbox.faults.add(Fault(path="/api/v4/account", body=body, content_type="application/hal+json"))
+    async with world.browser() as browser:
+        refused = await Attempt(browser).back()
+    assert (refused.status_code, "did not confirm" in refused.text, await world.people.people()) == (400, True, [])
