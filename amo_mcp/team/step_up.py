@@ -30,12 +30,13 @@ class StepUp:
     async def looked_at(self, token: Token, receive: Receive) -> tuple[bool, Receive]:
         """Whether a message needs more than its token allows, and the message, to be received again.
 
-        A person whose role does not allow it either is not asked: they would agree to it in vain.
+        A person whose role does not allow it either is not asked: they would agree to it in vain. A personal token is
+        not asked for more either: what it allows, its person has decided, and the tool says so.
 
         Raises:
             TimeoutError: the message does not come.
         """
-        if token.may_write:
+        if token.may_write or token.sign_in is None:
             return False, receive
         body, messages = bytearray(), list[Message]()
         with anyio.fail_after(BODY_SECONDS):

@@ -6,8 +6,10 @@ import anyio
 import pytest
 
 from amo_mcp.sandbox import Fault
+from amo_mcp.team.audit import Actor
 from amo_mcp.team.authorization import store
-from tests.team.authorization.world import CALLBACK, CIMD, URL, Attempt, World, query_of
+from amo_mcp.team.people import new_token
+from tests.team.authorization.world import ADMIN, CALLBACK, CIMD, URL, Attempt, Tokens, World, query_of
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +89,14 @@ async def test_a_client_that_refreshes_where_it_should_ask_its_person_is_told_to
 
 async def test_a_viewer_is_not_sent_to_agree_to_what_their_role_does_not_allow(world: World) -> None:
     assert (await (await world.signed_in()).call(WRITING)).status_code == 200
+
+
+async def test_a_personal_token_is_not_asked_for_more_than_its_person_gave_it(world: World) -> None:
+    await world.signed_in(role="editor")
+    token_id, token, digest = new_token()
+    anna = Actor(ADMIN, "Анна Зёрнова")
+    await world.people.add_own_token(token_id, digest, anna, label="x", scope="segments:read", days=7)
+    assert (await Tokens(world, token, "").call(WRITING)).status_code == 200
 
 
 @pytest.mark.requirement("TEAM-21")
