@@ -20,7 +20,7 @@ _PORT = 8000
 
 @click.command("serve")
 @click.option("--http", is_flag=True, help="Serve Streamable HTTP on loopback instead of stdio.")
-@click.option("--team", is_flag=True, help="Serve a team over HTTP, with PostgreSQL; each person has a token.")
+@click.option("--team", is_flag=True, help="Serve a team over HTTP, with PostgreSQL; people sign in.")
 @click.option("--host", help="With --http a loopback address, with --team any; default 127.0.0.1.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help=f"With --http or --team: default {_PORT}; 0: any free port."

@@ -1,4 +1,4 @@
-"""What the pages on this machine have in common: the headers of their answers, and their secrets."""
+"""What all pages have in common: the headers of their answers, and their secrets."""
 
 import secrets
 

@@ -1,1 +1,4 @@
-"""A team's server: who may call it, with which rights, and what its operator sees. Only `compose.team` imports it."""
+"""A team's server: who comes in, by what they are known, with which rights they work, and what is kept of it.
+
+Only `compose.team` and `storage.postgres` import it.
+"""

@@ -1,4 +1,4 @@
-"""The people of a team: their roles, and the personal tokens by which their clients sign in.
+"""The people of a team: their roles, and the tokens by which their clients are known.
 
 A token is `amo_`, its public id, `_`, and a secret of 256 random bits. Only its SHA-256 is kept. A token is found by
 its id and compared in constant time, so that how long that takes says nothing of the secret.
@@ -65,14 +65,14 @@ class Person:
 
 @dataclass(frozen=True)
 class Token:
-    """A personal token, without its secret; moments are Unix seconds.
+    """A token of somebody's client, without its secret; moments are Unix seconds.
 
     Attributes:
         id: its public part.
         expires: None for a token that has no end.
         used: when it was used last, to about a minute.
         revoked: None while nobody has revoked it.
-        sign_in: the sign-in with amoCRM that a client has it from; None for a personal token.
+        sign_in: the sign-in with amoCRM that the client has it from; None for a personal token, made by hand.
         scope: what it allows, space between each; None for all that its person may.
         resource: the server that it is for; None for any that has it in its database.
         label: what its person calls it; empty where they have said nothing.

@@ -1,4 +1,4 @@
-"""Signing in by a personal token: looked up anew with each request, so that a revoked one is refused at once.
+"""Knowing people by the token of each request: looked up anew, so that a revoked one is refused at once.
 
 A wrong token costs the database a look, so these are bounded for each replica. Beyond the bound only tokens that were
 good here before are looked up: who floods the server with guesses locks nobody out who works with it.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(name: str | None, role: str | None, remove: bool) -> None:
     """List the people with their roles, give somebody another role, or remove somebody.
 
-    Somebody new is made known by their first token: amo-mcp team token.
+    Somebody new becomes known by signing in with amoCRM, or by their first token: amo-mcp team token.
     """
     match (name, role, remove):
         case (None, None, False):

@@ -5,14 +5,13 @@ from amo_mcp.compose.team.replica import Replica, open_replica
 from amo_mcp.storage.postgres.state import State
 from amo_mcp.team.audit import Kind
 from amo_mcp.team.logs import JsonFormatter
-from amo_mcp.team.people import Person, Role, Token
+from amo_mcp.team.people import Role, Token
 from amo_mcp.team.settings import TeamSettings
 
 __all__ = [
     "JsonFormatter",
     "Kind",
     "Office",
-    "Person",
     "Problem",
     "Replica",
     "Role",

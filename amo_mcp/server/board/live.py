@@ -1,4 +1,4 @@
-"""The board in a person's own browser: what it shows, read only, and the application that serves it on loopback."""
+"""The board in a browser: what it shows, read only, and the application that serves it on loopback."""
 
 import secrets
 from contextlib import suppress
