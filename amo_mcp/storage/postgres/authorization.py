@@ -133,7 +133,7 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
     @override
     async def ask(self, request_id: bytes, request: Request) -> None:
         async with self._database.transaction() as session:
-            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS)
+            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS - 1)
             content = request.model_dump_json()
             await session.execute(_ASK, self._now, request_id, content, store.REQUEST_SECONDS)
 
