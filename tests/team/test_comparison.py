@@ -16,6 +16,7 @@ from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.storage.postgres.comparison import AMOCRM, PostgresComparisonStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
+from amo_mcp.team import comparison
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, Comparison
 from amo_mcp.team.people import new_token
 from tests.clock import Clock
@@ -105,6 +106,18 @@ async def test_nobody_is_removed_where_the_users_cannot_be_listed_whole(
     await office.comparison.compare()
     assert await office.people() == before
     assert "no administrator of it has signed in here" in caplog.text
+
+
+@pytest.mark.requirement("TEAM-26")
+@pytest.mark.parametrize(("tried", "looked_through"), [(1, False), (2, True)])
+async def test_so_many_people_are_tried_for_an_administrator(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tried: int, *, looked_through: bool
+) -> None:
+    monkeypatch.setattr(comparison, "MAX_TRIED", tried)
+    await office.database.execute("UPDATE people SET role = 'admin' WHERE id = $1", OTHER)
+    office.sandbox.account.removed_users.append(1002045)
+    await office.comparison.compare()
+    assert (USER not in await office.people()) is looked_through
 
 
 @pytest.mark.requirement("TEAM-26")
