@@ -13,10 +13,11 @@ from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.postgres.audit import PostgresAudit
-from amo_mcp.storage.postgres.comparison import AMOCRM, PostgresComparisonStore
+from amo_mcp.storage.postgres.comparison import PostgresComparisonStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.team import comparison
+from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, Comparison
 from amo_mcp.team.people import new_token
 from tests.clock import Clock
