@@ -34,8 +34,14 @@ def render(template: str, /, *, folder: Path = _FOLDER / "templates", **values: 
 
 @cache
 def stylesheet() -> str:
-    """The stylesheet of the pages."""
+    """How the pages look that ask a person."""
     return _css("style.css") + "\n" + picture_css()
+
+
+@cache
+def team_stylesheet() -> str:
+    """How all pages of a team's server look."""
+    return stylesheet() + "\n" + _css("team.css")
 
 
 @cache

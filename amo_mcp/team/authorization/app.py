@@ -188,4 +188,4 @@ _CACHED = {"cache-control": "public, max-age=3600"}
 
 
 async def _style(_: Request) -> Response:
-    return Response(pages.stylesheet(), media_type="text/css")
+    return Response(pages.team_stylesheet(), media_type="text/css")
