@@ -22,7 +22,7 @@ from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.operations import Ready, health
 from amo_mcp.team.people import READ, SCOPES, Token
-from amo_mcp.team.sign_in import SignIn, TooManyFailures
+from amo_mcp.team.sign_in import SignIn
 from amo_mcp.team.signed_in import AsPerson
 from amo_mcp.team.site import Site
 from amo_mcp.team.step_up import StepUp
@@ -85,7 +85,7 @@ class Gate:
             allow_origin_regex=".*",
             allow_methods=["POST"],
             allow_headers=["*"],
-            expose_headers=["WWW-Authenticate", "Retry-After"],
+            expose_headers=["WWW-Authenticate"],
             max_age=_PREFLIGHT_SECONDS,
         )
 
@@ -112,9 +112,6 @@ class Gate:
             return
         try:
             token = await self._sign_in.token(presented[0][len(_SCHEME) :].strip())
-        except TooManyFailures as error:
-            headers = {"retry-after": str(error.seconds)}
-            await Response(status_code=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)(scope, receive, send)
         except StorageUnavailable:
             # As nobody: what can be answered then is that nothing can be done now.
             await self._app(scope, receive, send)

@@ -1,14 +1,14 @@
 """Knowing people by the token of each request: looked up anew, so that a revoked one is refused at once.
 
-A wrong token costs the database a look, so these are bounded for each replica. Beyond the bound only tokens that were
-good here before are looked up: who floods the server with guesses locks nobody out who works with it.
+A token is too long to be guessed, and a wrong one costs the database a look. So few are looked up at a time, but for
+those that were good here before: who floods the server with guesses makes others wait their turn, and locks nobody out.
 """
 
 import math
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http import HTTPStatus
 
 import anyio
@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.team.people import PeopleStore, Token, digest_of, look_up
 
-MAX_FAILURES = 30
-"""Wrong tokens in a minute of one replica before it stops looking."""
+MAX_LOOKS = 4
+"""Tokens that one replica looks up at a time, of those that were not good here before."""
 
 MAX_KNOWN = 5000
 """Tokens that were good here and are remembered, by their digests."""
@@ -28,18 +28,6 @@ RECHECK_SECONDS = 5.0
 """Seconds between two looks at the tokens of requests that are open: a stream may last for days."""
 
 _MINUTE = 60.0
-
-
-class TooManyFailures(Exception):
-    """A token was not looked up: too many wrong ones came to this replica.
-
-    Attributes:
-        seconds: after which one will be.
-    """
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"{seconds} s are left")
-        self.seconds = seconds
 
 
 class SignIn:
@@ -53,7 +41,7 @@ class SignIn:
     def __init__(self, store: PeopleStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._failed: deque[float] = deque(maxlen=MAX_FAILURES)
+        self._looks = anyio.Semaphore(MAX_LOOKS)
         self._noted: OrderedDict[bytes, float] = OrderedDict()
         self._open: dict[anyio.CancelScope, str] = {}
 
@@ -61,16 +49,13 @@ class SignIn:
         """What is known of a token that somebody presents; None when it is no good.
 
         Raises:
-            TooManyFailures: it was not looked up.
             StorageUnavailable: it cannot be looked up now.
         """
         digest, now = digest_of(presented), self._clock()
-        if digest not in self._noted and len(self._failed) == MAX_FAILURES and now < self._failed[0] + _MINUTE:
-            raise TooManyFailures(math.ceil(self._failed[0] + _MINUTE - now))
-        token = await look_up(self._store, presented)
+        async with nullcontext() if digest in self._noted else self._looks:
+            token = await look_up(self._store, presented)
         if token is None:
             self._noted.pop(digest, None)
-            self._failed.append(now)
         elif now >= self._noted.get(digest, -math.inf) + _MINUTE:
             await self._store.note_use(token.id)
             self._noted[digest] = now

@@ -19,6 +19,9 @@ from amo_mcp.team.page import page
 MAX_BYTES = 64 * 1024
 """Bytes of a request's body."""
 
+MAX_QUERY = 8 * 1024
+"""Bytes of what stands after the `?` in an address: what a client says there is kept until its person has answered."""
+
 SECONDS = 20.0
 """Seconds from a request to the beginning of its answer."""
 
@@ -40,6 +43,9 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI."""
+        if len(scope["query_string"]) > MAX_QUERY:
+            await Response(status_code=HTTPStatus.REQUEST_URI_TOO_LONG)(scope, receive, send)
+            return
         try:
             with anyio.fail_after(SECONDS) as limit:
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from amo_mcp.storage.postgres.audit import signed
 from amo_mcp.storage.postgres.clock import ClockedStore
 from amo_mcp.storage.postgres.database import storable
-from amo_mcp.team.audit import AMOCRM, Kind
+from amo_mcp.team.audit import Kind
 from amo_mcp.team.authorization import store
 from amo_mcp.team.authorization.store import (
     AuthorizationStore,
@@ -38,13 +38,21 @@ _LOCK = 0x636C69656E7473
 _NOW = "coalesce($1, unix_now())"
 _CLIENT = f"SELECT document, {_NOW} - made AS age FROM clients WHERE id = $2"
 _KEEP_CLIENT = f"""
-INSERT INTO clients (id, document, made) SELECT $2, $3, {_NOW} WHERE (SELECT count(*) FROM clients) < $4
+INSERT INTO clients (id, document, made) VALUES ($2, $3, {_NOW})
 ON CONFLICT (id) DO UPDATE SET document = excluded.document, made = excluded.made
+"""
+_IS_FETCHED = "starts_with(id, 'https:')"
+_FORGET_FETCHED = f"""
+DELETE FROM clients WHERE id IN (
+    SELECT id FROM clients WHERE {_IS_FETCHED} ORDER BY used DESC NULLS LAST, made DESC OFFSET $1
+)
 """
 _FORGET_CLIENTS = f"""
 DELETE FROM clients WHERE CASE WHEN used IS NULL THEN made < {_NOW} - 86400 ELSE used < {_NOW} - $2::float8 END
 """
-_COUNT_CLIENTS = f"SELECT count(*) AS kept, count(*) FILTER (WHERE made > {_NOW} - 60) AS recent FROM clients"
+_COUNT_CLIENTS = f"""
+SELECT count(*) AS kept, count(*) FILTER (WHERE made > {_NOW} - 60) AS recent FROM clients WHERE NOT {_IS_FETCHED}
+"""
 _USE_CLIENT = f"UPDATE clients SET used = {_NOW} WHERE id = $2"
 _FORGET_REQUESTS = f"""
 DELETE FROM sign_in_requests
@@ -117,7 +125,9 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
 
     @override
     async def keep_client(self, client_id: str, document: str) -> None:
-        await self._database.execute(_KEEP_CLIENT, self._now, client_id, document, store.MAX_CLIENTS)
+        async with self._database.transaction() as session:
+            await session.execute(_KEEP_CLIENT, self._now, client_id, document)
+            await session.execute(_FORGET_FETCHED, store.MAX_CLIENTS)
 
     @override
     async def register_client(self, client_id: str, document: str) -> None:
@@ -128,12 +138,12 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             assert count is not None, "a count is a row"
             if count["kept"] >= store.MAX_CLIENTS or count["recent"] >= store.MAX_REGISTRATIONS:
                 raise TooManyClients
-            await session.execute(_KEEP_CLIENT, self._now, client_id, document, store.MAX_CLIENTS)
+            await session.execute(_KEEP_CLIENT, self._now, client_id, document)
 
     @override
     async def ask(self, request_id: bytes, request: Request) -> None:
         async with self._database.transaction() as session:
-            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS - 1)
+            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS)
             content = request.model_dump_json()
             await session.execute(_ASK, self._now, request_id, content, store.REQUEST_SECONDS)
 
@@ -251,7 +261,7 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             await session.execute(_END_BROWSERS, prefix)
             ended = await session.fetch(_END_ALL, self._now, prefix)
             for person in dict.fromkeys(row["person"] for row in ended):
-                await signed(session, "ended", person, AMOCRM.client, now=self._now)
+                await signed(session, "ended", person, "amoCRM", now=self._now)
             return len(ended)
 
     @override

@@ -34,7 +34,8 @@ MAX_SIGN_IN_SECONDS = 90 * 86_400.0
 """Seconds after which a person has to sign in again in any case."""
 
 MAX_CLIENTS = 10_000
-"""Clients that are remembered; with more, none can be registered."""
+"""Clients of either kind that are remembered; with more, none can be registered, and the fetched one goes that was used
+longest ago. Whoever has addresses without end to be fetched from keeps nobody from registering."""
 
 MAX_REGISTRATIONS = 30
 """Clients that can be registered in a minute, at all replicas together."""
