@@ -33,6 +33,7 @@ EXPECTED = {
 }
 """Codes of errors that a random story may meet."""
 
+_MOVE = re.compile(r"(Put|Take|Move) \d+ customer")
 _SUMMARY = re.compile(r"(Create|Change|Delete) (?:segment|status) «.*?»(?: \(id (\d+)\))?(?:: .*)?", re.DOTALL)
 _NOT_SET_BY_A_PERSON = {"id", "created_at", "updated_at", "customers_count", "conditions", "sort"}
 
@@ -221,6 +222,11 @@ def step_outcomes(change: Json) -> list[StepOutcome]:
     return [
         (*verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"]) for step in steps
     ]
+
+
+def is_about_customers(summary: str) -> bool:
+    """Whether a step moves customers, and neither creates, changes nor deletes a segment or a status."""
+    return _MOVE.match(summary) is not None
 
 
 def verb_and_id(summary: str) -> tuple[str, int]:
