@@ -286,5 +286,5 @@ class CreatedStatus(ApiEntity):
 def comparable(entity: Segment | Status) -> dict[str, Any]:
     """What a person sets in an entity, and what makes it this one; equal when nothing of that has changed."""
     settings = set(SEGMENT_SETTINGS) if isinstance(entity, Segment) else None
-    # What is null and what is not there are the same.
+    # A null and a missing key mean the same.
     return entity.model_dump(include=settings, exclude_none=True)

@@ -45,7 +45,7 @@ class Zone:
         first, other = (_seconds(midnight.replace(fold=fold)) for fold in (0, 1))
         if first <= other:
             return first
-        # Midnight is left out, and the moment at which clocks change is between the two.
+        # There is no midnight on that day: clocks change at a moment between the two.
         return other + bisect_left(range(other, first), day, key=self.day)
 
     def read(self, text: str) -> datetime:
@@ -94,7 +94,7 @@ def zone_of(name: str, offset: str) -> Zone:
     try:
         return Zone(name, ZoneInfo(name))
     except (LookupError, ValueError, OSError):
-        # A name that this machine has no data for, or that is none.
+        # It is no name of a zone, or this machine has no data for it.
         if match := _OFFSET.fullmatch(offset):
             distance = timedelta(hours=int(match[2]), minutes=int(match[3]))
             return Zone(offset, timezone(-distance if match[1] == "-" else distance))

@@ -39,7 +39,7 @@ def spans(steps: Sequence[Step]) -> Iterator[range]:
 
 
 def _is_batched(step: Step) -> bool:
-    """What comes back to its place stands beside what came back before it, so it goes alone."""
+    """A status that comes back goes alone: its place is told by what came back before it."""
     return isinstance(step, Create) and step.kind == "status" and step.place is None
 
 
@@ -62,7 +62,7 @@ Beside = Callable[[Kind], Awaitable[Others]]
 async def deliver(client: AmoClient, steps: Sequence[Step], beside: Beside | None = None) -> Delivered:
     """Send the steps of one batch; a creation that was surely not made is sent once more.
 
-    A status that comes back at another place than its own, since an account may count otherwise than we do, is moved.
+    A status that came back elsewhere is moved to its place: an account may count positions otherwise than we do.
 
     Raises:
         OutcomeUnknown: whether it was made cannot be determined.

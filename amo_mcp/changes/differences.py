@@ -1,4 +1,4 @@
-"""How an entity is no longer what it was, and what a model reads of that: a sentence for each setting."""
+"""How an entity differs from what it was, and what a model reads of that: a sentence for each setting."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ ANYTHING = ChangeEvent("anything", adds_or_removes=True)
 
 
 def event_of(batch: Sequence[Step]) -> ChangeEvent:
-    """What is told of a batch that was made, or may have been."""
+    """The event of a batch that was made, or may have been."""
     step = batch[0]
     if isinstance(step, Move):
         return ChangeEvent(step.kind, tuple(place.id for place in step.places))

@@ -1,4 +1,4 @@
-"""What came of a change that was to be carried out, and why it stopped where it stopped before its end."""
+"""What came of a change, and why it stopped where it did not come to its end."""
 
 from dataclasses import dataclass
 from typing import TypeVar

@@ -92,7 +92,7 @@ class Executor(Means):
     async def take_over(self, lease: Lease) -> AsyncIterator[Run]:
         """A change that another process began, and that this one has claimed, ready to be carried on; as `begin`."""
         async with self.turns.taken(lease.record.steps, self._report_turn):
-            # It is read when a step is prepared.
+            # The account is read when the first step is prepared.
             yield Run(self, lease, [*lease.record.steps], Snapshot({}), -math.inf)
 
     def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
@@ -111,7 +111,7 @@ def concluded(execution: Execution) -> Execution:
     """What came of a change, where an answer tells it; else its failure is raised (see `Executor.execute`)."""
     failure = execution.failure
     if isinstance(failure, LeaseLost) and not execution.not_done:
-        # Everything was answered, and is recorded late.
+        # Every step was answered; it is only recorded late.
         return replace(execution, failure=None)
     in_one_request = len([*spans(execution.record.steps)]) == 1
     if failure is not None and (in_one_request or not execution.done):

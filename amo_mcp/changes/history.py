@@ -83,15 +83,15 @@ def can_be_undone(entry: JournalEntry, steps: Sequence[Step], recreated: Recreat
 
 
 def still_open(recorded: Sequence[Step], found: Mapping[int, Step]) -> dict[int, Step]:
-    """What was found of the steps that are pending in the journal, by position; of the others it is known already."""
+    """The findings about steps that are still pending in the journal, by position; the other steps are settled."""
     return {position: step for position, step in found.items() if recorded[position].outcome == "pending"}
 
 
 def with_late(step: Step, late: Sequence[Step]) -> Step:
-    """A step with what came of it under leases that had been lost: each of `late` is done, or may have been made.
+    """A step, with what processes that had lost their lease did for it: each of `late` is done or unknown.
 
-    Made twice, changes and deletions come to the same. One creation that is known is what was wanted; of any more it is
-    unknown which of them is, and whether all are told.
+    An update or a deletion may be made twice: the result is the same. A creation is done when exactly one entity is
+    known; of several nobody knows which one was wanted, or whether these are all.
     """
     if not late:
         return step
@@ -142,7 +142,7 @@ def _with_event(step: Step, event: _Event) -> Step:
 
 
 def _is_outdated(event: _Event, step: Step, recreated: RecreatedIds) -> bool:
-    """Whether what had gone when there was nothing to take away has come back since."""
+    """Whether an entity that was gone when an undo found nothing to do has come back since."""
     if isinstance(step, Move):
         return False
     entity, gone = (step.before, "done") if isinstance(step, Delete) else (step.after, "undone")
@@ -171,7 +171,7 @@ def _events(entry: JournalEntry) -> Iterator[_Event]:
 
 
 def _nothing_to_take_away(entry: JournalEntry, undo: JournalEntry) -> Iterator[_Event]:
-    """The steps for which an undo that is done had nothing to do; not what was found out only after it had begun."""
+    """The steps for which a finished undo had nothing to do; none where the outcomes were found out after it began."""
     if undo.record.status != "done" or undo.number <= entry.noted_after:
         return
     taken = {step.undoes for step in undo.record.steps}

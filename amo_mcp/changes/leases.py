@@ -88,7 +88,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Others:
-    """What other changes have created lately, or are about to: ids, and the names of all of it."""
+    """What other changes created lately, or are creating: the ids that are known, and all names."""
 
     ids: Collection[int] = ()
     names: Collection[str] = ()
@@ -128,7 +128,7 @@ class RunStore(Protocol):
         ...
 
     def let_lapse(self, lease: Lease) -> None:
-        """Renew a lease no more: something of the change may be on its way, or the storage is away."""
+        """Stop renewing a lease: something of the change may be on its way, or the storage is away."""
         ...
 
     async def created_beside(self, lease: Lease, kind: Kind) -> Others:

@@ -21,7 +21,7 @@ Fate = Literal["moved", "gone", "hidden", "refused", "ignored", "stays", "elsewh
 
 
 class Member(NamedTuple):
-    """Where one customer is, as it was read; who it is, is told nowhere but in a question.
+    """Where one customer is, as it was read. Its name is left out: only a question shows that.
 
     Attributes:
         segments: the ids of its segments; None where the API does not tell them.
@@ -48,7 +48,7 @@ class Placement:
     status_id: int | None = None
 
     def knows(self, member: Member) -> bool:
-        """Whether it is known where a customer is; its other segments are sent too."""
+        """Whether the API tells where a customer is; else nothing is sent, since its other segments are sent too."""
         return (member.segments if self.status_id is None else member.status_id) is not None
 
     def is_reached(self, member: Member) -> bool:

@@ -149,7 +149,7 @@ async def _patch(client: AmoClient, patches: Mapping[int, CustomerPatch]) -> dic
 
 
 def _once_more(step: Move, found: Mapping[int, Member]) -> dict[int, CustomerPatch]:
-    """What is sent for who has left what they were to stay in, and for whom an empty list has taken out of nothing."""
+    """What is sent again: for who left what they were to stay in, and for whom an empty list did not take out."""
     placement, patches = step.placement, {}
     for before in step.sent:
         after = found.get(before.id)

@@ -44,7 +44,7 @@ class _Back:
         return entities.get(place_id) or entities.get(self.recreated.current_id(self.step.kind, place_id))
 
     def into(self, ids: Collection[int]) -> tuple[int, ...]:
-        """The ids that those have now which somebody goes back into; those that are not there are counted."""
+        """Today's ids of what somebody goes back into; what is gone is counted in `missing`."""
         places = {one: self.place(one) for one in ids}
         self.missing.update(one for one, place in places.items() if place is None)
         return tuple(sorted(place.id for place in places.values() if place is not None))
@@ -103,7 +103,7 @@ def moved_back(
         if was.id in left:
             customer = account.customers.get(was.id)
             back.add(was, left[was.id], None if customer is None else Member.of(customer))
-    # First into everything, so that nobody is in less meanwhile.
+    # Those who are put into something come first, so that nobody is in fewer segments meanwhile.
     ways = sorted(back.groups.items(), key=lambda way: (not way[0][0], way[0]))
     return [back.move(places, members) for places, members in ways], [*_not_restored(back)]
 

@@ -1,4 +1,4 @@
-"""Where statuses stand after a write, as the account is read again, and those that came back moved to their places.
+"""Where statuses stand after a write: read back, and put right where one came back at another place than its own.
 
 What an answer says of a position proves nothing: the account gives all statuses new ones. So it is read back, and what
 counts is between which others a status stands (`positions`).
@@ -16,8 +16,8 @@ from amo_mcp.changes.leases import LeaseLost
 from amo_mcp.changes.positions import (
     Place,
     Places,
-    can_be_told,
     is_between,
+    is_intact,
     place_in,
     places_of,
     position_back,
@@ -44,11 +44,11 @@ def as_made(step: Create, entity: Entity, listed: Mapping[int, Entity]) -> Creat
 
 
 async def put_in_place(client: AmoClient, steps: list[Step]) -> list[Step]:
-    """The steps of a batch, once a status that has come back elsewhere was moved to its place, if that can be told."""
+    """Move a status that came back elsewhere to its place, if that is still there; the steps with what came of it."""
     step = steps[0]
     if not isinstance(step, Create) or not step.misplaced or step.place is None or step.after is None:
         return steps
-    if step.after.id not in dict(step.left) or not can_be_told(step.left, step.place):
+    if step.after.id not in dict(step.left) or not is_intact(step.left, step.place):
         return steps
     position = position_back(step.left, step.after.id, step.place)
     with suppress(AmoError, LeaseLost):
@@ -58,7 +58,7 @@ async def put_in_place(client: AmoClient, steps: list[Step]) -> list[Step]:
 
 
 async def as_moved(client: AmoClient, step: Update) -> Update:
-    """An update that is done, with the position that its status was read back with, if it was to get one.
+    """An update that is done; where it was to move a status, with the position that is read back.
 
     Raises:
         OutcomeUnknown: there was nothing else to change, and the status stands where it stood.
@@ -78,4 +78,4 @@ async def as_moved(client: AmoClient, step: Update) -> Update:
 
 
 def _is_at(places: Places, status_id: int, place: Place) -> bool:
-    return status_id in dict(places) and can_be_told(places, place) and is_between(places, status_id, place)
+    return status_id in dict(places) and is_intact(places, place) and is_between(places, status_id, place)

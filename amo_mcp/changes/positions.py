@@ -44,9 +44,10 @@ def is_between(places: Places, status_id: int, place: Place) -> bool:
 
 
 def has_moved(then: Places, now: Places, status_id: int) -> bool:
-    """Whether a status may have been moved since: others that were moved around it do not count.
+    """Whether a status may have been moved since; that others were moved around it does not count.
 
-    It was not where it still stands between its neighbours, nor where the others alone keep less of their order.
+    It was not, where it still stands between its old neighbours; nor where the largest number of statuses that are in
+    their old order includes it, whichever way they are chosen: then the others were moved.
     """
     there = {one for one, _ in then} & {one for one, _ in now}
     rank = {one: number for number, (one, _) in enumerate(now)}
@@ -65,15 +66,15 @@ def _longest_rising(ranks: Iterable[int]) -> int:
     return len(ends)
 
 
-def can_be_told(places: Places, place: Place) -> bool:
-    """Whether a place still is one: what stood around it is there, in the same order."""
+def is_intact(places: Places, place: Place) -> bool:
+    """Whether a place is still there: both neighbours are, in the same order."""
     rank = {one: number for number, (one, _) in enumerate(places)}
     sides = [rank.get(one, -1) for one in place if one is not None]
     return -1 not in sides and sides == sorted(sides)
 
 
 def is_exact(places: Places, place: Place) -> bool:
-    """Whether nothing stands in a place that can be told."""
+    """Whether the neighbours of a place stand side by side, so that there is no other place between them."""
     order = [one for one, _ in places]
     first = 0 if place.after is None else order.index(place.after) + 1
     return order[first : first + 1] == ([] if place.before is None else [place.before])

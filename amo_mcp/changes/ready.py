@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from amo_mcp.changes.positions import Place, can_be_told, position_back, position_between
+from amo_mcp.changes.positions import Place, is_intact, position_back, position_between
 from amo_mcp.changes.snapshot import Snapshot, TargetChanged, on_account
 from amo_mcp.changes.steps import Create, Delete, Move, Step, Update, moves_status
 from amo_mcp.text import quote
@@ -68,7 +68,7 @@ def _placed(step: Create | Update, snapshot: Snapshot, new_ids: Mapping[int | No
     if step.place is None:
         return step
     place, places = Place(*(one and new_ids.get(one, one) for one in step.place)), snapshot.places
-    if not can_be_told(places, place):
+    if not is_intact(places, place):
         if isinstance(step, Create):
             return replace(step, place=place)
         raise TargetChanged(reason=f"What stood around the status {quote(step.name)} was moved or deleted since.")

@@ -40,7 +40,7 @@ from amo_mcp.changes.steps import Create, Entity, Step
 logger = logging.getLogger(__name__)
 
 _MAX_RENEWALS = 3
-"""How often a lease is renewed that takes too long to renew."""
+"""How often it is tried to renew a lease in time for a write."""
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Run:
             except OutcomeUnknown as error:
                 batch, failure = [step.with_outcome("unknown") for step in batch], error
             except LeaseLost:
-                # It was to be sent again.
+                # This was a retry: the attempt before may have arrived.
                 if self.is_sent:
                     await self._note_late(span, batch, is_answered=False)
                 raise
@@ -188,7 +188,7 @@ class Run:
         return self.means.client.hooked(before_retry=partial(self._check_again, batch), before_sending=fence)
 
     async def _fence(self, seconds: float) -> None:
-        """Let nobody take the change over while a request that is about to be sent may arrive, for so many seconds.
+        """Renew the lease so that it outlives a request that is about to be sent, and may take so many seconds.
 
         Raises:
             LeaseLost: somebody has.
@@ -210,7 +210,7 @@ class Run:
         for position, step in zip(span, batch, strict=True):
             late[position] = [step if step.outcome == "done" else step.with_outcome("unknown")]
             if isinstance(step, Create) and not is_answered:
-                # It may also arrive only after this look.
+                # The lost request may still arrive after this look.
                 made = [step.done(one) for one in await self._namesakes(step)]
                 late[position] = [*made, replace(step, after=None, outcome="unknown")]
         await self.lease.shared.note_late(self.lease, late)
@@ -272,7 +272,7 @@ class Run:
         return status
 
     async def _give_back(self, shared: RunStore) -> None:
-        # Where that fails, it lapses.
+        # If this fails, the lease lapses by itself.
         with suppress(JournalUnusable):
             await shared.give_back(self.lease)
             await self.means.events.publish(ChangeEvent("journal"))

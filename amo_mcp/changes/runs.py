@@ -31,8 +31,8 @@ WATCH_SECONDS = 45.0
 """Seconds for which a call watches a run: some clients give up after sixty."""
 
 _LOOK_SECONDS = 1.0
-"""Seconds after which it is looked again, when nothing was heard: for a change to take over, or how far a run is; a
-part of the lease, where that is short."""
+"""Seconds between two looks for a run to take over, or at how far one is, while no event comes; fewer where the lease
+is short."""
 
 _LOOKS = 5
 _RENEWALS = 3
@@ -146,7 +146,7 @@ class Runs:
 
     async def _carry_on(self, begun: AbstractAsyncContextManager[Run], task_status: TaskStatus[str]) -> None:
         async with begun as run:
-            # From now on nobody listens but those who watch.
+            # The call that began it may be gone: from now on only those who watch are told.
             run.means = replace(run.means, client=run.means.client.reporting(None), report=None)
             task_status.started(run.lease.id)
             try:
@@ -213,7 +213,7 @@ class Runs:
 
 
 def failure_of(state: RunState, zone: Zone) -> Failed | None:
-    """Why a run stopped, or is not what it seemed when it ended."""
+    """Why a run stopped, or turned out otherwise after its end; None where it came to its end."""
     if state.reason is not None:
         return reason_from_record(state.reason, zone)
     outcomes = {step.outcome for step in state.record.steps}

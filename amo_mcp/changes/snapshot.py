@@ -114,7 +114,7 @@ async def read_targets(client: AmoClient, steps: Sequence[Step], *, with_fields:
     step, kinds = steps[0], sorted({step.kind for step in steps})
     if len(steps) > 1 or isinstance(step, Create | Move):
         return await read_snapshot(client, kinds, with_fields=with_fields)
-    # The target last: it is what has to be as fresh as can be.
+    # The target is read last, because it has to be the freshest.
     fields = await client.segment_fields() if with_fields else ()
     try:
         if _stands_in_order(step):

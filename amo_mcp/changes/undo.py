@@ -14,10 +14,10 @@ from amo_mcp.changes.moving_back import members_back, moved_back
 from amo_mcp.changes.positions import (
     Place,
     Places,
-    can_be_told,
     has_moved,
     is_between,
     is_exact,
+    is_intact,
     place_in,
     place_left,
     position_back,
@@ -152,7 +152,7 @@ def _inverse(position: int, step: Step, account: Snapshot, places: Places, made:
         if step.outcome != "done":
             return _unclear(step)
         if {one.id for one in step.into} & made.created:
-            # They leave it with what the same undo deletes.
+            # The same undo deletes what they were moved into, and that takes them out.
             return Undo()
         moves, not_restored = moved_back(step, account, recreated, made.coming)
         return Undo(tuple(moves), tuple(not_restored))
@@ -229,7 +229,7 @@ def _restore(step: Update, left: Entity, current: Entity | None, context: _Conte
         if not is_between(places, current.id, place):
             conflicts.append(context.moved_on(step, place))
         was = place_in(then, current.id, context.others)
-        if not can_be_told(places, was):
+        if not is_intact(places, was):
             around = "what stood around it was moved or deleted, so its old place is unknown."
             conflicts.append(f"{title_of_entity(step)}: {around}")
         patch = patch.model_copy(update={"sort": position_back(places, current.id, was, step.before.sort)})
@@ -279,4 +279,4 @@ def _old_place(context: _Context) -> Place | None:
     if not context.then:
         return None
     place = place_in(context.then, context.target_id, context.others)
-    return place if can_be_told(context.places, place) else None
+    return place if is_intact(context.places, place) else None

@@ -54,7 +54,7 @@ class Asker(Confirmation):
 
     @property
     def ways(self) -> Ways:
-        """The ways that there are now."""
+        """The ways to ask that are open now."""
         return Ways(self.choice, self.carrier, self.page.opens)
 
     @override
@@ -230,7 +230,7 @@ class Asker(Confirmation):
 
     @asynccontextmanager
     async def _ends_with_the_call(self, approval: Approval) -> AsyncIterator[None]:
-        """Whatever way the call ends but with a consumed approval or one that waits, its question ends with it."""
+        """Withdraw the question when the call fails, unless it goes on waiting on the page."""
         try:
             yield
         except ConfirmationPending:

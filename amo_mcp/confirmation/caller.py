@@ -1,4 +1,4 @@
-"""Who calls: a question of one caller, or a plan, is none of another's."""
+"""Who calls: a question and a plan belong to one caller."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ class Caller:
 
 
 def name_of_caller() -> str | None:
-    """What the others call who makes this call; None where nobody signs in."""
+    """The name under which others know who makes this call; None where nobody signs in."""
     token = get_access_token()
     return None if token is None or token.claims is None else token.claims.get("name")
 

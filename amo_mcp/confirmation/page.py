@@ -137,7 +137,7 @@ class ApprovalPage:
         self.leave(listener)
 
     def leave(self, listener: socket | None) -> None:
-        """Nothing is served there any more: the next question opens another port."""
+        """Forget a port at which nothing is served any more: the next question opens another one."""
         if self._listener is listener:
             self._listener, self._wanted = None, anyio.Event()
 

@@ -97,7 +97,7 @@ class PageQuestion:
         return f"amo_{self.approval.nonce}"
 
     def stage(self, now: float) -> Stage:
-        """Where it is at a moment, in Unix seconds."""
+        """Its stage at a moment, in Unix seconds."""
         if self.outcome is not None:
             return self.outcome
         if self.answer == "no":

@@ -110,7 +110,7 @@ def _near_duplicates(kind: Kind, entities: Sequence[Entity]) -> Iterator[Finding
 
 
 def _alike(readings: Sequence[Reading]) -> Iterator[tuple[int, ...]]:
-    """The places of names of which each is like each other, until every two that are alike have been together."""
+    """Groups of names that are all like each other, by their places; every two that are alike share a group."""
     places = range(len(readings))
     pairs = {pair for pair in combinations(places, 2) if readings[pair[0]].is_like(readings[pair[1]])}
     left = sorted(pairs, reverse=True)

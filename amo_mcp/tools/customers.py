@@ -155,7 +155,7 @@ async def move_customers(
     found = await read_customers(account.client, ids)
     if unknown := [(f"customer_ids.{place}", one) for place, one in enumerate(customer_ids) if one not in found]:
         raise invalid_arguments([(path, f"{one} is no customer of this account") for path, one in unknown])
-    # Who is there already says nothing of whether the API does what it says, so they are not the first.
+    # The first one goes alone, to see whether the API moves anybody, so it has to be one who is not there yet.
     members = sorted((Member.of(found[one]) for one in ids), key=step.placement.is_reached)
     if step.placement.is_reached(members[0]):
         raise invalid_arguments([("customer_ids", "are all there already; nothing would change")])

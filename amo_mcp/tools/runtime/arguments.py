@@ -86,7 +86,7 @@ def _unwrapped(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _exceeds(value: Any, limit: int) -> bool:
-    """Whether there are more keys and list entries in it, at all depths together."""
+    """Whether a value has more than `limit` keys and list entries, at all depths together."""
     containers = [value]
     while containers and limit >= 0:
         container = containers.pop()

@@ -54,7 +54,7 @@ def _cut(entity: _Json, most: int) -> _Json:
         if bytes_of(cut) <= most:
             break
         value = cut.pop(key)
-        # What the rest leaves to it; its count has no more digits than its bytes.
+        # What the rest leaves to it. Its count is written with as many digits as its bytes are, at most.
         room = most - bytes_of(cut | {key: "", "left_out": left_out | {key: bytes_of(value)}})
         if isinstance(value, list):
             cut[key] = _smallest(value, room)

@@ -19,7 +19,7 @@ from amo_mcp.tools.runtime.answers import as_json
 from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES
 
 _ENVELOPE_BYTES = 200
-"""Bytes of such an answer beside its entities, at most."""
+"""Bytes of a page beside its entities, at most."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -51,7 +51,7 @@ class Runner:
 
     @property
     def account(self) -> AmoAccount:
-        """The account as who calls works on it."""
+        """The account, with the rights of who calls."""
         return self.shared.of_caller
 
     async def call(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult | RunState:

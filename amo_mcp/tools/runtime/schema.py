@@ -24,7 +24,7 @@ class PlainJsonSchema(GenerateJsonSchema):
         return plain
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never: the name says it."""
+        """Never: a title repeats the name."""
         return False
 
 
