@@ -85,11 +85,8 @@ class PostgresQuestionStore(QuestionStore):
         if page is None:
             caller, on_page = Caller(person=asker.id), OnPage(new_page(), asker.id, storable(client))
             asked = await self._approvals.open("page", caller, tool, request_digest, change, reader, on_page)
-            approval_id, page = asked.id, on_page.page
-        question = await self.on_page(page)
-        if question is None:
-            raise ConfirmationExpired(NOT_PENDING)
-        return _with_id(question, approval_id)
+            approval_id = asked.id
+        return await self.asked(approval_id, asker)
 
     @override
     async def asked(self, approval_id: str, asker: Person) -> Question:

