@@ -6,12 +6,13 @@ import anyio
 import pytest
 from mcp import Client
 from mcp_types import ElicitRequestURLParams, ElicitResult, InputRequiredResult
+from pydantic import SecretStr
 
 from amo_mcp.sandbox import Fault
 from amo_mcp.team.approval import asker
 from tests.conftest import ERAS, answer, error
 from tests.journeys.desk import Declare, declare
-from tests.team.approval.team import URL, Team
+from tests.team.approval.team import URL, Team, open_team
 
 __all__ = ["declare"]
 
@@ -234,6 +235,21 @@ class TestWhoMaySayWhat:
                 await other.open(question["page_url"])
                 assert other.heading == "The question was withdrawn."
         assert team.writes() == []
+
+    @pytest.mark.requirement("TEAM-31")
+    async def test_a_policy_that_became_stricter_counts_for_what_was_agreed_to_before(
+        self, team: Team, database_url: SecretStr
+    ) -> None:
+        async with team.client(NEW, "Анна", "approver") as client, team.browser("Анна") as browser:
+            question = await asked(client)
+            await browser.open(question["page_url"])
+            await browser.press("yes")
+        async with (
+            open_team(team.database, database_url, "second") as strict,
+            strict.client(NEW, "Анна", "approver") as client,
+        ):
+            assert (await confirmed(client, question))["code"] == "confirmation_expired"
+            assert (team.writes(), strict.writes()) == ([], [])
 
     @pytest.mark.requirement("TEAM-31")
     async def test_the_question_of_somebody_who_was_removed_is_withdrawn(self, team: Team) -> None:
