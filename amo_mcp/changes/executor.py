@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.errors import OtherAccount
+from amo_mcp.changes.beside import moves_made
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable
@@ -77,6 +78,7 @@ class Executor(Means):
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
+                made = await moves_made(self.journal, change.steps)
                 planned = await in_batches(self.client, change.steps)
                 await self.report_step(0, planned)
                 first = next(spans(planned)).stop
@@ -86,7 +88,7 @@ class Executor(Means):
                 raise Stopped
             # The first batch is pending with the record itself: that saves a commit for each change of one step.
             lease = await self.journal.begin(tool, replace(change, steps=tuple(steps), names=()), asked)
-            yield Run(self, lease, steps, snapshot, read_at)
+            yield Run(self, lease, steps, snapshot, read_at, made)
 
     @asynccontextmanager
     async def take_over(self, lease: Lease) -> AsyncIterator[Run]:

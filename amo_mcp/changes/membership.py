@@ -164,12 +164,31 @@ async def _with_members(client: AmoClient, step: Step) -> Step:
     return step
 
 
+async def _read_to_lose(client: AmoClient, step: Delete) -> dict[int, Member] | None:
+    """Everybody who is in what is to be deleted, by id; None where they cannot all be told.
+
+    Where somebody is deleted while pages are read, the others move up, and one may come to a page that was read before.
+    So of a merge they are looked through once more where fewer were found than the account counts.
+    """
+    most = MAX_PAGES if step.merged_into is None else MAX_MERGE_PAGES
+    count = step.before.customers_count if isinstance(step.before, Segment) else None
+    members: dict[int, Member] = {}
+    for _ in range(1 if step.merged_into is None else 2):
+        read = await read_members(client, step.before, most)
+        if read is None:
+            return None
+        members |= {member.id: member for _, member in read}
+        if len(members) >= (count or 0):
+            break
+    return members
+
+
 async def _members_to_lose(client: AmoClient, step: Delete) -> tuple[Member, ...]:
-    read = await read_members(client, step.before, MAX_PAGES if step.merged_into is None else MAX_MERGE_PAGES)
+    read = await _read_to_lose(client, step)
     name = f"{kind_of(step.before)} {quote(step.before.name)}"
     if read is None:
         raise TargetChanged(reason=f"The customers of the {name} cannot all be read any more, so it is kept.")
-    members, into = tuple(member for _, member in read), step.merged_into
+    members, into = tuple(read.values()), step.merged_into
     if into is None:
         return members
     is_segment = isinstance(into, Segment)

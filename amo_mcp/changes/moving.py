@@ -102,13 +102,13 @@ async def send_move(client: AmoClient, step: Move) -> Move:
         OutcomeUnknown: it was sent, and they could not be read back.
         AmoError: it was refused, or not sent.
     """
-    refused = await _patch(client, {member.id: _patch_of(step, member) for member in step.sent})
+    refused = await patch_customers(client, {member.id: _patch_of(step, member) for member in step.sent})
     found = await _read_back(client, step)
     again = _once_more(step, found)
     if again:
         # What cannot be put back is seen when they are read, and told.
         with suppress(AmoError):
-            await _patch(client, again)
+            await patch_customers(client, again)
         found = await _read_back(client, step)
     missed = tuple(customer_id for customer_id, patch in again.items() if not patch.clears)
     return replace(step.read_back(found.values(), refused), missed=missed)
@@ -131,7 +131,7 @@ def _patch_of(step: Move, member: Member) -> CustomerPatch:
     return CustomerPatch(id=member.id, segments=step.placement.segments_of(member))
 
 
-async def _patch(client: AmoClient, patches: Mapping[int, CustomerPatch]) -> dict[int, str]:
+async def patch_customers(client: AmoClient, patches: Mapping[int, CustomerPatch]) -> dict[int, str]:
     """Send the patches, without those that the API names as wrong, and give what it said of each of these."""
     refused: dict[int, str] = {}
     while left := [patch for customer_id, patch in patches.items() if customer_id not in refused]:

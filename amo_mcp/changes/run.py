@@ -16,6 +16,7 @@ import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
+from amo_mcp.changes.beside import Place, moves_made, with_others
 from amo_mcp.changes.delivery import Beside, Indeterminate, deliver, spans, verify_write
 from amo_mcp.changes.events import ChangeEvent, event_of
 from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, nobody_moved
@@ -35,7 +36,7 @@ from amo_mcp.changes.snapshot import (
     read_snapshot,
     read_targets,
 )
-from amo_mcp.changes.steps import Create, Entity, Step
+from amo_mcp.changes.steps import Create, Entity, Move, Step
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Run:
         steps: every step with what is known of it by now; the batch that is sent first is pending.
         snapshot: the account as it was read last.
         read_at: when reading it began, in monotonic seconds.
+        made: the moves of customers that were done when those of the next batch were read.
         is_to_stop: whether somebody asked for it to stop.
         is_sent: whether anything of the batch that is being sent has left.
     """
@@ -61,6 +63,7 @@ class Run:
     steps: list[Step]
     snapshot: Snapshot
     read_at: float
+    made: frozenset[Place] = frozenset()
     is_to_stop: bool = False
     is_sent: bool = False
 
@@ -153,6 +156,7 @@ class Run:
                 with self.means.stop.sending() as sending:
                     client = self._client_for(batch).hooked(on_answer=request_ids.append)
                     batch, is_answered = await deliver(client, batch, self._beside)
+                    batch = await self._with_others(client, batch)
                 failure = Stopped(sent=True) if sending.cancelled_caught else nobody_moved(batch[0])
             except (Refused, Unavailable, TargetChanged) as error:
                 batch, failure = [step.with_outcome("failed") for step in batch], error
@@ -233,7 +237,15 @@ class Run:
             self.snapshot = await read_snapshot(self.means.client, kinds)
         if differences := drift(batch, self.snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
+        self.made = await moves_made(self.means.journal, batch)
         return await with_members(self.means.client, as_pending(batch, self.snapshot, self.steps))
+
+    async def _with_others(self, client: AmoClient, batch: Sequence[Step]) -> list[Step]:
+        journal, change_id = self.means.journal, self.lease.id
+        return [
+            await with_others(client, journal, step, change_id, self.made) if isinstance(step, Move) else step
+            for step in batch
+        ]
 
     async def _check_again(self, batch: Sequence[Step]) -> None:
         """Compare a batch that is about to be sent again: somebody may have worked on what the lost attempt left.

@@ -331,3 +331,29 @@ async def test_twins_are_merged_as_the_audit_suggests(sandbox: Sandbox, serve: S
         assert suggested == {"action": "merge", "kind": "segment", "id": 72, "into": 69}
         assert (await applied(client, suggested))["status"] == "done"
     assert places(sandbox) == merged(before, suggested)
+
+
+@pytest.mark.requirement("PLAN-7")
+async def test_who_moves_up_to_a_page_that_was_read_is_found_before_the_source_is_deleted(
+    sandbox: Sandbox, serve: Serve
+) -> None:
+    """Somebody comes into the source at the last moment, and is hidden by somebody who is deleted between two pages."""
+    first, *others = sorted(sandbox.account.customers.values(), key=lambda one: int(one["id"]))
+    late, leaving = others[249], next(one for one in others if 21 in one["segments"])
+    assert not {21, 51} & {*late["segments"]}
+    writes = iter(range(9))
+
+    def swap(_: str) -> None:
+        if next(writes) == 2:
+            late["segments"], leaving["segments"] = [21], [51]
+
+    def leave() -> None:
+        if 21 in late["segments"] and sandbox.requests[-1].path.startswith(f"{CUSTOMERS}?page=1&"):
+            sandbox.account.customers.pop(first["id"], None)
+
+    sandbox.app = Interruption(sandbox.app, on_request=leave, on_write=swap)
+    async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+        done = await applied(client, MERGE)
+    assert first["id"] not in sandbox.account.customers
+    assert (done["status"], done["reason"], 21 in sandbox.account.segments) == ("stopped", "target_changed", True)
+    assert "1 customer of the segment «ВИП-клиенты» is not in «VIP», so it is kept." in done["message"]
