@@ -31,7 +31,7 @@ def title_of(step: Step) -> Message:
 
 def _title_of_move(step: Move) -> Message:
     if step.source is not None:
-        return _title_of_merge(step, shown_name(step.source.name), len(step.customers) or step.count)
+        return _title_of_merge(step, _with_id(step.source), len(step.customers) or step.count)
     count, into, out_of = len(step.customers), _names(step.into), _names(step.out_of)
     if step.kind == "status":
         return counted_message(
@@ -54,16 +54,22 @@ def _title_of_move(step: Move) -> Message:
     )
 
 
-def _title_of_merge(step: Move, source: str | Message, count: int | None) -> Message:
+def _title_of_merge(step: Move, source: Message, count: int | None) -> Message:
+    """Twins are merged that are named alike, so both ids are told."""
+    into = _with_id(step.into[0])
     if count is None:
-        return message("Move the customers of {source} to {into}", source=source, into=shown_name(step.name))
+        return message("Move the customers of {source} to {into}", source=source, into=into)
     return counted_message(
         "Move {count} customer of {source} to {into}",
         "Move {count} customers of {source} to {into}",
         count,
         source=source,
-        into=shown_name(step.name),
+        into=into,
     )
+
+
+def _with_id(entity: Entity) -> Message:
+    return message("{title} (id {id})", title=shown_name(entity.name), id=entity.id)
 
 
 def _names(entities: Sequence[Entity]) -> str | Message:

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from scripts.bench.customers import looking_through, moving
 from scripts.bench.figures import Figure, figure, write
 from scripts.bench.journal import journal_cost
 from scripts.bench.paint import first_paint
@@ -230,6 +231,8 @@ def _measured(part: int) -> Iterator[Figure]:
             replicas(max(3, 10 // part)),
             pace("updates", "update", "PATCH", 0.9),
             pace("deletions", "delete", "DELETE", 0.45),
+            moving(),
+            looking_through(),
             first_paint(max(3, 15 // part)),
             sizes(),
         ):

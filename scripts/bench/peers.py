@@ -191,8 +191,11 @@ def over_http(*command: str, **environment: str) -> Iterator[tuple[str, "subproc
 
 
 @contextmanager
-def sandbox(segments: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """A sandbox in a process of its own; the values are its URL and the environment of a server on it."""
+def sandbox(segments: int, customers: int = 0) -> Iterator[tuple[str, dict[str, str]]]:
+    """A sandbox in a process of its own; the values are its URL and the environment of a server on it.
+
+    Without a number of customers it has those of the example shop.
+    """
     code = (
         "import sys, threading\n"
         "from amo_mcp.sandbox import Sandbox\n"
@@ -206,12 +209,20 @@ def sandbox(segments: int) -> Iterator[tuple[str, dict[str, str]]]:
         "while len(account.segments) < wanted:\n"
         "    number, account.next_segment_id = account.next_segment_id, account.next_segment_id + 3\n"
         "    account.segments[number] = {**model, 'id': number, 'name': f'Сегмент {number}'}\n"
+        "somebody = next(iter(account.customers.values()))\n"
+        "for number in range(1, int(sys.argv[2]) + 1):\n"
+        "    if number == 1:\n"
+        "        account.customers.clear()\n"
+        "    account.customers[number] = {**somebody, 'id': number, 'segments': [] if number % 100 else [51]}\n"
         "with running(sandbox) as url:\n"
         "    print(url, flush=True)\n"
         "    sys.stdin.read()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(segments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(segments), str(customers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin
     assert process.stdout

@@ -72,7 +72,9 @@ async def _tell(client: Client, mode: str, results: dict[str, Any]) -> str:
 
     await call(LISTS[mode])
     findings = (await call("audit_segments"))["findings"]
-    changes = {change["id"]: change for finding in findings for change in finding["suggested_changes"]}
+    suggested = [change for finding in findings for change in finding["suggested_changes"]]
+    # What is merged is changed in no other way.
+    changes = {change["id"]: change for change in sorted(suggested, key=lambda one: str(one["action"] == "merge"))}
     plan = await call("plan_changes", changes=[*changes.values(), CREATED[mode]])
     await call("apply_plan", plan_id=plan["plan_id"])
     await call("list_changes")

@@ -64,7 +64,7 @@ async def test_a_merge_moves_everybody_and_then_deletes_what_is_empty(
         plan = answer(await client.call_tool("plan_changes", {"changes": [change]}))
         sandbox.requests.clear()
         done = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
-    moves = [f"Move {count} customers of «{gone}» to «{into}»"]
+    moves = [f"Move {count} customers of «{gone}» (id {change['id']}) to «{into}» (id {change['into']})"]
     delete = f"Delete {change['kind']} «{gone}» (id {change['id']})"
     assert plan["steps"] == [f"1. {moves[0]}", f"2. {delete}, once they are all there"]
     assert plan["warnings"] == [

@@ -190,7 +190,7 @@ async def test_a_merge_is_drawn_as_a_move_and_the_deletion_that_follows_it(
     async with serve(sandbox, language="en") as served, served.client(era) as client:
         drawn = picture(await client.call_tool("plan_changes", {"changes": changes}))
     assert [(step["number"], step["action"], step["headline"]) for step in drawn["steps"]] == [
-        (2, "move", "Move 37 customers of «ВИП-клиенты» to «VIP»"),
+        (2, "move", "Move 37 customers of «ВИП-клиенты» (id 21) to «VIP» (id 51)"),
         (3, "delete", "Delete segment «ВИП-клиенты» (id 21), once they are all there"),
         (1, "create", "Create segment «Гости»"),
     ]
