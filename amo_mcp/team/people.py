@@ -40,7 +40,7 @@ MAX_REMOVED = 200
 _PREFIX = "amo"
 """How a token begins: scanners for secrets can know it by that."""
 
-_NOTHING = hashlib.sha256(b"").digest()
+_NOTHING = bytes(32)
 """What a token whose id is unknown is compared with."""
 
 
@@ -252,9 +252,9 @@ def new_token() -> tuple[str, str, bytes]:
     return token_id, token, digest_of(token)
 
 
-def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+def digest_of(secret: str) -> bytes:
+    """What is kept of a secret, by which it is known again: its SHA-256."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 async def look_up(store: PeopleStore, token: str) -> Token | None:

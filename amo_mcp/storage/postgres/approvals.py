@@ -5,7 +5,6 @@ says.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import override
@@ -30,6 +29,7 @@ from amo_mcp.confirmation.ways import Channel
 from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.records import dump, load
+from amo_mcp.team.people import digest_of
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -152,8 +152,3 @@ def approval_of(row: "Record", approval_id: str, caller: Caller) -> Approval:
     change, reader = load(row["change"], pending_from_record), load(row["reader"], reader_from_record)
     asked = row["tool"], row["request_digest"], change, row["expires"], reader
     return Approval(approval_id, row["nonce"], row["channel"], caller, *asked)
-
-
-def digest_of(approval_id: str) -> bytes:
-    """What is kept of the id of an approval."""
-    return sha256(approval_id.encode()).digest()

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -34,6 +33,7 @@ from amo_mcp.storage.postgres.entries import entries, put_steps, recorded_steps,
 from amo_mcp.storage.postgres.plans import free, use_up
 from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from amo_mcp.storage.records import dump
+from amo_mcp.team.people import digest_of
 
 if TYPE_CHECKING:
     from amo_mcp.storage.postgres.database import Session
@@ -105,7 +105,7 @@ class PostgresJournal(Journal):
     @override
     async def begin(self, tool: str, change: PendingChange, asked: Asked = NOBODY) -> Lease:
         account, change_id = await self._account_id(), f"c{secrets.token_hex(6)}"
-        approval = None if asked.approval_id is None else sha256(asked.approval_id.encode()).digest()
+        approval = None if asked.approval_id is None else digest_of(asked.approval_id)
         request = dump({key: value for key, value in pending_to_record(change).items() if key != "steps"})
         steps = {position: row_of(step) for position, step in enumerate(change.steps)}
         is_written = False

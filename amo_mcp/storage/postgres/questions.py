@@ -12,14 +12,14 @@ from amo_mcp.confirmation.approvals import ALREADY_ANSWERED, LIFETIME, NOT_PENDI
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.waiting import Answer, Outcome
-from amo_mcp.storage.postgres.approvals import OnPage, PostgresApprovalStore, approval_of, digest_of
+from amo_mcp.storage.postgres.approvals import OnPage, PostgresApprovalStore, approval_of
 from amo_mcp.storage.postgres.audit import record
 from amo_mcp.storage.postgres.clock import DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
 from amo_mcp.team.approval.questions import MAX_LISTED, Question, QuestionStore, new_page
 from amo_mcp.team.audit import Actor, Entry, touched_by
-from amo_mcp.team.people import ROLES, Person
+from amo_mcp.team.people import ROLES, Person, digest_of
 
 if TYPE_CHECKING:
     from asyncpg import Record

@@ -7,7 +7,6 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,6 +22,7 @@ from amo_mcp.storage.postgres.audit import went_on
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.postgres.entries import entries, record_of, recorded_steps, recreated_ids
 from amo_mcp.storage.records import dump, load
+from amo_mcp.team.people import digest_of
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -198,7 +198,7 @@ class PostgresRunStore(RunStore):
         approval_id: str | None = None,
     ) -> RunState | None:
         named = [None if one is None else storable(one) for one in (plan_id, undoes)]
-        digest = None if approval_id is None else sha256(approval_id.encode("utf-8", "replace")).digest()
+        digest = None if approval_id is None else digest_of(approval_id)
         return await self._state(_FIND, await self._account_id(), owner, *named, digest)
 
     @override

@@ -23,10 +23,10 @@ from starlette.routing import Route
 from amo_mcp import pages
 from amo_mcp.language import message
 from amo_mcp.team.authorization.consent import Consent, refusal
-from amo_mcp.team.authorization.provider import CONSENT_PATH, Provider, digest
+from amo_mcp.team.authorization.provider import CONSENT_PATH, Provider
 from amo_mcp.team.authorization.store import AuthorizationStore
 from amo_mcp.team.browser import SIGN_IN_PATH, SIGN_OUT_PATH, CookieBrowsers
-from amo_mcp.team.people import READ
+from amo_mcp.team.people import READ, digest_of
 from amo_mcp.team.settings import CALLBACK_PATH
 
 DISCONNECTED_PATH = "/amocrm/disconnected"
@@ -123,7 +123,7 @@ class AuthorizationServer:
     async def _token(self, request: Request) -> Response:
         form = await request.form()
         resource, refresh = form.get("resource"), str(form.get("refresh_token", ""))
-        if form.get("grant_type") == "refresh_token" and await self._store.is_to_ask(digest(refresh)):
+        if form.get("grant_type") == "refresh_token" and await self._store.is_to_ask(digest_of(refresh)):
             said = {"error": "server_error", "error_description": "the person has to agree to more: ask them"}
             return JSONResponse(said, HTTPStatus.BAD_REQUEST, _NO_STORE)
         if resource is not None and not self._provider.is_ours(str(resource)):
@@ -143,7 +143,7 @@ class AuthorizationServer:
         if not isinstance(token, str):
             said = {"error": "invalid_request", "error_description": "token is needed"}
             return JSONResponse(said, HTTPStatus.BAD_REQUEST, _NO_STORE)
-        await self._store.end(digest(token), client.client_id)
+        await self._store.end(digest_of(token), client.client_id)
         return Response(headers=_NO_STORE)
 
     async def _metadata(self, _: Request) -> Response:

@@ -22,11 +22,11 @@ from amo_mcp.language import Message, message
 from amo_mcp.pages.guard import HEADERS, new_secret
 from amo_mcp.team.authorization import addresses, store
 from amo_mcp.team.authorization.identity import Identity, Integration
-from amo_mcp.team.authorization.provider import CONSENT_PATH, digest
+from amo_mcp.team.authorization.provider import CONSENT_PATH
 from amo_mcp.team.authorization.store import REQUEST_SECONDS, AuthorizationStore, Grant, WasRemoved, visit
 from amo_mcp.team.browser import Cookie, CookieBrowsers
 from amo_mcp.team.page import page
-from amo_mcp.team.people import WRITE
+from amo_mcp.team.people import WRITE, digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +72,13 @@ class Consent:
         """Keep what a browser wants that signs in for itself, a page of ours, and send it to the page that asks."""
         to = request.query_params.get("to", "")
         request_id = secrets.token_urlsafe(32)
-        await self._store.ask(digest(request_id), visit(to if to.startswith("/") else "/"))
+        await self._store.ask(digest_of(request_id), visit(to if to.startswith("/") else "/"))
         return RedirectResponse(f"{CONSENT_PATH}?request={request_id}", HTTPStatus.SEE_OTHER, HEADERS)
 
     async def ask(self, request: Request) -> Response:
         """The page that asks."""
         request_id = request.query_params.get("request", "")
-        asked = await self._store.request(digest(request_id))
+        asked = await self._store.request(digest_of(request_id))
         if asked is None:
             return refusal(request, TOO_OLD)
         cookie = self._form_cookie.of(request) or new_secret()
@@ -117,12 +117,12 @@ class Consent:
         if request.headers.get("origin") != self._issuer or not is_form:
             return refusal(request, TOO_OLD, HTTPStatus.FORBIDDEN)
         if form.get("answer") != "yes":
-            refused = await self._store.refuse(digest(request_id))
+            refused = await self._store.refuse(digest_of(request_id))
             return refusal(request, TOO_OLD) if refused is None else self._denied(request, refused)
         browser, state = self._browser_cookie.of(request) or new_secret(), new_secret()
         code = form.get("code", "").strip()
-        admin = digest(code).hex() if code else ""
-        if not await self._store.approve(digest(request_id), digest(state), digest(browser), admin):
+        admin = digest_of(code).hex() if code else ""
+        if not await self._store.approve(digest_of(request_id), digest_of(state), digest_of(browser), admin):
             return refusal(request, TOO_OLD)
         response = RedirectResponse(self._integration.consent_page(state), HTTPStatus.SEE_OTHER, HEADERS)
         self._browser_cookie.keep(response, browser)
@@ -132,7 +132,7 @@ class Consent:
         """What amoCRM answers, on which the browser is signed in, and the client gets its code."""
         query = request.query_params
         browser = self._browser_cookie.of(request)
-        asked = await self._store.take(digest(query.get("state", "")), digest(browser)) if browser else None
+        asked = await self._store.take(digest_of(query.get("state", "")), digest_of(browser)) if browser else None
         if asked is None:
             return refusal(request, TOO_OLD)
         if "error" in query:
@@ -152,7 +152,7 @@ class Consent:
             response: Response = RedirectResponse(self._issuer + asked.redirect_uri, HTTPStatus.SEE_OTHER, HEADERS)
         else:
             code = secrets.token_urlsafe(32)
-            await self._store.add_code(digest(code), Grant(request=asked, person=person.id))
+            await self._store.add_code(digest_of(code), Grant(request=asked, person=person.id))
             response = self._to_client(asked, code=code)
         await self._browsers.begin(request, response, person)
         return response

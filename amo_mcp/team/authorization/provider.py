@@ -1,6 +1,5 @@
 """Codes and tokens for clients, as the SDK's handlers ask for them."""
 
-import hashlib
 import hmac
 import logging
 import math
@@ -22,16 +21,11 @@ from typing_extensions import override
 
 from amo_mcp.team.authorization.clients import Client, Clients
 from amo_mcp.team.authorization.store import ACCESS_SECONDS, AuthorizationStore, NewToken, Request
-from amo_mcp.team.people import READ, new_token
+from amo_mcp.team.people import READ, digest_of, new_token
 
 logger = logging.getLogger(__name__)
 
 CONSENT_PATH = "/consent"
-
-
-def digest(secret: str) -> bytes:
-    """What is kept of a secret."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]):
@@ -77,7 +71,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
             scope=" ".join(params.scopes or [READ]),
             resource=self._resource,
         )
-        await self._store.ask(digest(request_id), request)
+        await self._store.ask(digest_of(request_id), request)
         return f"{self._issuer}{CONSENT_PATH}?request={request_id}"
 
     def is_ours(self, resource: str | None) -> bool:
@@ -88,7 +82,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
     async def load_authorization_code(
         self, client: OAuthClientInformationFull, authorization_code: str
     ) -> AuthorizationCode | None:
-        grant = await self._store.code(digest(authorization_code))
+        grant = await self._store.code(digest_of(authorization_code))
         if grant is None:
             return None
         asked = grant.request
@@ -111,7 +105,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
     ) -> OAuthToken:
         scope, refresh = " ".join(authorization_code.scopes), secrets.token_urlsafe(48)
         access, token = _access(scope)
-        begun = await self._store.begin(digest(authorization_code.code), access, digest(refresh))
+        begun = await self._store.begin(digest_of(authorization_code.code), access, digest_of(refresh))
         if begun is None:
             raise TokenError("invalid_grant", "the code was used already")
         logger.info("%s signed in with the client %s", begun.person, begun.client_id)
@@ -119,7 +113,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
 
     @override
     async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> RefreshToken | None:
-        known = await self._store.signed_in(digest(refresh_token))
+        known = await self._store.signed_in(digest_of(refresh_token))
         if known is None:
             return None
         scopes = known.scope.split()
@@ -133,8 +127,8 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
     ) -> OAuthToken:
         access, token = _access(" ".join(scopes))
         successors = {key_id: _successor(key, refresh_token.token) for key_id, key in self._keys.items()}
-        digests = {key_id: digest(successor) for key_id, successor in successors.items()}
-        rotated = await self._store.rotate(digest(refresh_token.token), access, digests)
+        digests = {key_id: digest_of(successor) for key_id, successor in successors.items()}
+        rotated = await self._store.rotate(digest_of(refresh_token.token), access, digests)
         if rotated.outcome == "reused":
             logger.warning("a refresh token of %s was used long after its turn: the sign-in was ended", rotated.person)
         if rotated.outcome != "ok":

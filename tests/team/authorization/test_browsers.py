@@ -3,8 +3,8 @@
 import httpx2
 import pytest
 
-from amo_mcp.team.authorization.provider import digest
 from amo_mcp.team.browser import SESSION_SECONDS
+from amo_mcp.team.people import digest_of
 from tests.team.authorization.world import ADMIN, URL, Attempt, World, form_of
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +43,7 @@ async def test_connecting_a_client_signs_the_browser_in_too(world: World) -> Non
 
 @pytest.mark.requirement("TEAM-22")
 async def test_the_first_admin_may_sign_in_for_a_page(world: World) -> None:
-    await world.store.begin_bootstrap(digest("right"))
+    await world.store.begin_bootstrap(digest_of("right"))
     async with world.browser() as browser:
         await visit(world, browser, code="right")
         assert (await browser.get("/own/a")).json()["role"] == "admin"

@@ -3,8 +3,8 @@
 import pytest
 
 from amo_mcp.storage.postgres.audit import PostgresAudit
-from amo_mcp.team.authorization.provider import digest
 from amo_mcp.team.authorization.store import LATE_SECONDS
+from amo_mcp.team.people import digest_of
 from tests.team.authorization.world import ADMIN, CALLBACK, CIMD, URL, USER, Attempt, World, form_of, query_of
 
 pytestmark = pytest.mark.anyio
@@ -114,8 +114,8 @@ async def test_a_refusal_is_told_to_the_client(world: World, where: str) -> None
 
 @pytest.mark.requirement("TEAM-22")
 async def test_the_first_admin_is_whoever_signs_in_with_the_code(world: World) -> None:
-    assert await world.store.begin_bootstrap(digest("right"))
-    assert not await world.store.begin_bootstrap(digest("another"))
+    assert await world.store.begin_bootstrap(digest_of("right"))
+    assert not await world.store.begin_bootstrap(digest_of("another"))
     roles, offered = [], []
     for user, code in ((1002045, "wrong"), (504141, " right "), (1002045, "right")):
         async with world.browser() as browser:
