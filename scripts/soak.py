@@ -60,7 +60,6 @@ class Soak:
         url: where it is served.
         folder: the state directory, and a file with the id of each process.
         counts: what came of the calls, and how often a server was killed.
-        theirs: the ids of what the colleague created.
     """
 
     account: Sandbox
@@ -68,7 +67,6 @@ class Soak:
     folder: Path
     port: int
     counts: Counter[str] = field(default_factory=Counter)
-    theirs: set[int] = field(default_factory=set)
     busiest: int = 0
     over: bool = False
 

@@ -92,7 +92,6 @@ const actions = {
   teardown: () => page.evaluate(() => window.bridge.teardownResource({})),
   click: (request) => byName(request).click(),
   type: (request) => byName(request).fill(request.text),
-  choose: (request) => byName(request).selectOption(request.value),
   check: (request) => byName({ role: "checkbox", ...request }).check(),
   keys: async ({ keys }) => { for (const key of keys) await page.keyboard.press(key) },
   await: ({ text }) => frame.getByText(text).first().waitFor({ timeout: 10000 }),

@@ -110,7 +110,6 @@ UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND 
 _END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING person"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE starts_with(split_part(owner, '/', 2), $1)"
 _END_BROWSERS = "DELETE FROM browsers WHERE starts_with(person, $1)"
-_SIGNED_IN = "SELECT DISTINCT person FROM sign_ins WHERE ended IS NULL ORDER BY person"
 _BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING digest"
 _BOOTSTRAP = "SELECT 1 FROM bootstrap WHERE used IS NULL"
 
@@ -263,10 +262,6 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             for person in dict.fromkeys(row["person"] for row in ended):
                 await signed(session, "ended", person, "amoCRM", now=self._now)
             return len(ended)
-
-    @override
-    async def people_signed_in(self) -> list[str]:
-        return [row["person"] for row in await self._database.fetch(_SIGNED_IN)]
 
     @override
     async def begin_bootstrap(self, code: bytes) -> bool:

@@ -247,10 +247,6 @@ class AuthorizationStore(Protocol):
         """End the sign-ins of everybody whose id begins so; how many there were."""
         ...
 
-    async def people_signed_in(self) -> list[str]:
-        """The ids of everybody who is signed in."""
-        ...
-
     async def begin_bootstrap(self, code: bytes) -> bool:
         """Keep the code that makes the first admin, once for the life of the database; whether it was kept."""
         ...
