@@ -11,7 +11,7 @@ from amo_mcp.changes.records import entity_to_record
 from amo_mcp.changes.steps import Move
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.storage.postgres.approvals import PostgresApprovalStore
-from amo_mcp.storage.postgres.audit import PostgresAudit
+from amo_mcp.storage.postgres.audit import PostgresAudit, went_on
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.storage.postgres.questions import PostgresQuestionStore
@@ -82,6 +82,12 @@ async def test_what_was_made_late_is_told_too(journal: Journal, database: Databa
     await lease.shared.note_late(lease, {0: [DONE]})
     *_, late = await told(database)
     assert (late.outcome, late.by.name, late.touched[0].outcome) == ("late", "Анна", "done")
+
+
+async def test_the_end_of_a_change_that_began_before_there_was_an_audit_is_left_out(database: Database) -> None:
+    async with database.transaction() as session:
+        await went_on(session, "c000000000000", "done", [DONE])
+    assert await told(database) == []
 
 
 async def test_who_agreed_in_a_dialog_is_who_asked(journal: Journal, database: Database) -> None:

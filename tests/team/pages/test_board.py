@@ -24,9 +24,11 @@ async def test_a_viewer_is_shown_the_board_and_what_it_draws(office: Office) -> 
 
 
 @pytest.mark.requirement("TEAM-46")
-async def test_an_account_that_cannot_be_read_is_told(office: Office) -> None:
-    anna = await office.visitor("Анна")
+async def test_an_account_that_cannot_be_read_is_told_and_the_pages_have_the_moments_in_utc(office: Office) -> None:
     office.sandbox.faults.add(Fault(status=402, times=0))
+    anna = await office.visitor("Анна", "admin")
     assert (await anna.get("/board")).status_code == 200
     refused = await anna.get("/board/answers")
-    assert refused.status_code == 502
+    assert (refused.status_code, refused.headers["x-frame-options"]) == (502, "DENY")
+    await office.people.set_role("Анна", "admin")
+    assert "2023-11-14 22:13 (UTC)" in await anna.text("/audit")
