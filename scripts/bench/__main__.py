@@ -19,11 +19,10 @@ from scripts.bench.customers import looking_through, moving
 from scripts.bench.figures import Figure, figure, write
 from scripts.bench.journal import journal_cost
 from scripts.bench.paint import first_paint
-from scripts.bench.peers import EMPTY, Stdio, account_at, at_once, mebibytes, over_http, sandbox
+from scripts.bench.peers import EMPTY, OURS, Stdio, account_at, at_once, mebibytes, over_http, sandbox
 from scripts.bench.take_over import taking_over
 from scripts.bench.team import replicas
 
-_OURS = ("-m", "amo_mcp")
 _IDLE = 1.0
 """Seconds between `tools/list` and the first call, as when a person types the first question."""
 
@@ -45,7 +44,7 @@ def cold_start(rounds: int, answer: str) -> Iterator[Figure]:
     ratios, ours_took, more = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         environment = account_at("http://127.0.0.1:9", folder)
-        sides = [lambda: Stdio(EMPTY, answer), lambda: Stdio(*_OURS, **environment)]
+        sides = [lambda: Stdio(EMPTY, answer), lambda: Stdio(*OURS, **environment)]
         for number in range(rounds):
             took, used = [0.0, 0.0], [0.0, 0.0]
             for side in (number % 2, 1 - number % 2):
@@ -64,7 +63,7 @@ def first_call(rounds: int) -> Iterator[Figure]:
     ratios, first_took = [], []
     with sandbox(10) as (_, environment):
         for _ in range(rounds):
-            with Stdio(*_OURS, **environment) as ours:
+            with Stdio(*OURS, **environment) as ours:
                 time.sleep(_IDLE)
                 first, *later = [_timed(lambda: ours.call("list_segments")) for _ in range(1 + _IN_A_ROW)]
             ratios.append(first / statistics.median(later))
@@ -82,7 +81,7 @@ def own_time(rounds: int, segments: int, wanted: float) -> Iterator[Figure]:
     with sandbox(segments) as (url, environment), tempfile.TemporaryDirectory() as folder:
         headers = {"Authorization": f"Bearer {environment['AMO_ACCESS_TOKEN']}"}
         asked = f"{url}/api/v4/customers/segments?page=1&limit=250"
-        with Stdio(*_OURS, **environment) as ours, httpx2.Client(headers=headers) as bare:
+        with Stdio(*OURS, **environment) as ours, httpx2.Client(headers=headers) as bare:
             same = Path(folder) / "answer.json"
             same.write_text(json.dumps(ours.call("list_segments"), ensure_ascii=False), "utf-8")
             with Stdio(EMPTY, str(same), **environment) as empty:
@@ -110,7 +109,7 @@ def throughput(rounds: int) -> Iterator[Figure]:
     """Calls a second of a tool that asks amoCRM for the account once, over both transports; over HTTP, ten at once."""
     with sandbox(1) as (_, environment), tempfile.TemporaryDirectory() as folder:
         same = Path(folder) / "answer.json"
-        with Stdio(*_OURS, **environment) as ours:
+        with Stdio(*OURS, **environment) as ours:
             same.write_text(json.dumps(ours.call("list_changes"), ensure_ascii=False), "utf-8")
             with Stdio(EMPTY, str(same)) as empty:
                 ratios = []
@@ -120,7 +119,7 @@ def throughput(rounds: int) -> Iterator[Figure]:
                     ratios.append(times[1] / times[0])
         yield figure("calls per second over stdio, relative to the empty server", ratios, "×")
         with (
-            over_http(*_OURS, "serve", "--http", "--port", "0", **environment) as (our_url, process),
+            over_http(*OURS, "serve", "--http", "--port", "0", **environment) as (our_url, process),
             over_http(EMPTY, str(same), "http") as (empty_url, _),
         ):
             ratios, tails = [], []
@@ -137,7 +136,7 @@ def throughput(rounds: int) -> Iterator[Figure]:
 
 def memory(calls: int) -> Iterator[Figure]:
     """Memory of the server after many calls, over that after a tenth of them."""
-    with Stdio(*_OURS, AMO_SANDBOX="1") as ours:
+    with Stdio(*OURS, AMO_SANDBOX="1") as ours:
         for number in range(1, calls + 1):
             ours.call("get_segment", {"segment_id": 51})
             if number == calls // 10:
@@ -154,7 +153,7 @@ def memory(calls: int) -> Iterator[Figure]:
 
 def sizes() -> Iterator[Figure]:
     """Bytes of what the model reads; a token is about four of them in English, two and a half in Russian."""
-    with sandbox(100) as (_, environment), Stdio(*_OURS, **environment) as ours:
+    with sandbox(100) as (_, environment), Stdio(*OURS, **environment) as ours:
         whole = _compact(ours.tools)
         seen = [{name: tool[name] for name in ("name", "description", "inputSchema")} for tool in ours.tools]
         yield Figure("`tools/list`: names, descriptions, input schemas", len(_compact(seen)), "bytes", "≤ 10,000")
@@ -171,7 +170,7 @@ def pace(what: str, action: str, method: str, wanted: float) -> Iterator[Figure]
     with sandbox(100) as (url, environment):
         del environment["AMO_RATE_LIMIT"]
         headers = {"Authorization": f"Bearer {environment['AMO_ACCESS_TOKEN']}"}
-        with Stdio(*_OURS, **{**environment, "AMO_CONFIRM": "chat"}) as ours:
+        with Stdio(*OURS, **{**environment, "AMO_CONFIRM": "chat"}) as ours:
             ids = [segment["id"] for segment in ours.call("list_segments", {"limit": 100})["segments"]]
             changes = [{"action": action, "kind": "segment", "id": number} for number in ids]
             if action == "update":

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import httpx2
 
 from scripts.bench.figures import Figure
-from scripts.bench.peers import Stdio, sandbox
+from scripts.bench.peers import OURS, Stdio, sandbox
 
 _PER_SECOND = 7
 
 
 def moving() -> Iterator[Figure]:
     """250 customers put into a segment: the shortest time that the limit allows its requests, over the time."""
-    with sandbox(20) as (url, environment), Stdio("-m", "amo_mcp", **_paced(environment)) as ours:
+    with sandbox(20) as (url, environment), Stdio(*OURS, **_paced(environment)) as ours:
         ids = [one["id"] for one in ours.call("list_customers", {"limit": 250})["customers"]]
         move = {"customer_ids": ids, "add_to": [66]}
         asked = ours.ask("tools/call", {"name": "move_customers", "arguments": move})
@@ -28,7 +28,7 @@ def moving() -> Iterator[Figure]:
 
 def looking_through() -> Iterator[Figure]:
     """Who is in a segment, in an account of 5,000 customers."""
-    with sandbox(10, 5_000) as (url, environment), Stdio("-m", "amo_mcp", **_paced(environment)) as ours:
+    with sandbox(10, 5_000) as (url, environment), Stdio(*OURS, **_paced(environment)) as ours:
         listed = ours.call("list_customers", {"segment_id": 51})
         assert (len(listed["customers"]), listed["complete"]) == (50, True)
         at = _sent_at(url, environment)

@@ -24,6 +24,7 @@ _PLAIN = {
 }
 """The environment without variables that choose an account, and with cached bytecode, as installed packages have it."""
 _MAX_READ = 1 << 20
+OURS = ("-m", "amo_mcp")
 EMPTY = str(Path(__file__).with_name("empty.py"))
 
 
@@ -65,7 +66,7 @@ class Stdio:
     @property
     def mebibytes(self) -> float:
         """Memory that the process uses now, in MiB."""
-        return _mebibytes(self._process.pid)
+        return mebibytes(self._process)
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
         """The result of one request."""
@@ -243,11 +244,7 @@ def account_at(url: str, folder: str) -> dict[str, str]:
     return {"AMO_BASE_URL": url, "AMO_ACCESS_TOKEN": ADMIN_TOKEN, "AMO_STATE_DIR": folder, "AMO_RATE_LIMIT": "50"}
 
 
-def mebibytes(process: "subprocess.Popen[str]") -> float:
+def mebibytes(process: "subprocess.Popen[Any]") -> float:
     """Memory that the process uses now, in MiB."""
-    return _mebibytes(process.pid)
-
-
-def _mebibytes(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    lines = Path(f"/proc/{process.pid}/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))

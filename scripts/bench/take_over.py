@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from itertools import count
 from typing import Any, cast
 
 import anyio
@@ -15,8 +14,8 @@ from mcp_types import ElicitResult
 
 from scripts import postgres
 from scripts.bench.figures import Figure, figure
-from scripts.bench.peers import over_http, sandbox
-from scripts.bench.team import ANNA, HOST, OURS, command
+from scripts.bench.peers import OURS, over_http, sandbox
+from scripts.bench.team import team_on
 
 _LEASE = 1.0
 _STEPS = 20
@@ -29,17 +28,8 @@ def taking_over(rounds: int) -> Iterator[Figure]:
     with ExitStack() as stack:
         amo, environment = stack.enter_context(sandbox(_STEPS))
         cluster = stack.enter_context(postgres.running())
-        team = environment | {
-            "AMO_PUBLIC_URL": f"https://{HOST}",
-            "AMO_DATABASE_URL": cluster.url(),
-            "AMO_SECRET_KEY": command("keys", "new"),
-            "AMO_METRICS": "127.0.0.1:0",
-            "AMO_LOG_LEVEL": "WARNING",
-            "AMO_CONFIRM": "dialog",
-            "AMO_LEASE": str(_LEASE),
-            "AMO_TIMEOUT": str(_LEASE / 2),
-        }
-        headers = {"Host": HOST, "Authorization": f"Bearer {command('token', *ANNA, **team)}"}
+        timing = {"AMO_LEASE": str(_LEASE), "AMO_TIMEOUT": str(_LEASE / 2)}
+        team, headers = team_on(environment, cluster.url(), AMO_CONFIRM="dialog", **timing)
         serve = (*OURS, "serve", "--team", "--port", "0")
         replica, process = stack.enter_context(over_http(*serve, **team))
         took = []
@@ -59,9 +49,10 @@ async def _round(amo: str, token: str, replica: str, process: Any, headers: dict
         anyio.create_task_group() as group,
     ):
         listed = (await control.get(f"{amo}/api/v4/customers/segments")).json()["_embedded"]["segments"]
-        changes = [{"action": "update", "kind": "segment", "id": one["id"], "name": f"{number}"} for one in listed]
-        for place, change in enumerate(changes):
-            change["name"] = f"Сегмент {number}.{place}"
+        changes = [
+            {"action": "update", "kind": "segment", "id": one["id"], "name": f"Сегмент {number}.{place}"}
+            for place, one in enumerate(listed)
+        ]
         await control.delete(f"{amo}/_sandbox/requests")
         group.start_soon(_apply, replica, headers, changes)
         await _writes(control, amo, _BEFORE)
@@ -95,10 +86,9 @@ async def _yes(_: Any, __: Any) -> ElicitResult:
 
 async def _writes(control: httpx2.AsyncClient, amo: str, wanted: int) -> list[float]:
     """When the writes arrived, once there are so many."""
-    for _ in count():
+    while True:
         requests = (await control.get(f"{amo}/_sandbox/requests")).json()
         arrived = [one["at"] for one in requests if one["method"] == "PATCH"]
         if len(arrived) >= wanted:
             return arrived
         await anyio.sleep(0.02)
-    raise AssertionError

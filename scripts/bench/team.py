@@ -7,10 +7,9 @@ from contextlib import ExitStack
 
 from scripts import postgres
 from scripts.bench.figures import Figure, figure
-from scripts.bench.peers import at_once, over_http, sandbox
+from scripts.bench.peers import OURS, at_once, over_http, sandbox
 
-OURS = ("-m", "amo_mcp")
-HOST = "crm.test"
+_HOST = "crm.test"
 _AT_ONCE = 10
 _EACH = 50
 
@@ -20,14 +19,7 @@ def replicas(rounds: int) -> Iterator[Figure]:
     with ExitStack() as stack:
         _, environment = stack.enter_context(sandbox(1))
         cluster = stack.enter_context(postgres.running())
-        team = environment | {
-            "AMO_PUBLIC_URL": f"https://{HOST}",
-            "AMO_DATABASE_URL": cluster.url(),
-            "AMO_SECRET_KEY": command("keys", "new"),
-            "AMO_METRICS": "127.0.0.1:0",
-            "AMO_LOG_LEVEL": "WARNING",
-        }
-        headers = {"Host": HOST, "Authorization": f"Bearer {command('token', *ANNA, **team)}"}
+        team, headers = team_on(environment, cluster.url())
         alone, _ = stack.enter_context(over_http(*OURS, "serve", "--http", "--port", "0", **environment))
         serve = (*OURS, "serve", "--team", "--port", "0")
         first, second = (stack.enter_context(over_http(*serve, **team))[0] for _ in range(2))
@@ -42,10 +34,21 @@ def replicas(rounds: int) -> Iterator[Figure]:
         yield figure(f"calls per second over HTTP by {several}, relative to one process over SQLite", found, "×")
 
 
-ANNA = ("--name", "Anna", "--role", "admin")
+def team_on(environment: dict[str, str], database_url: str, **more: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The environment of the replicas for an account, and the headers with which an admin calls them."""
+    team = environment | {
+        "AMO_PUBLIC_URL": f"https://{_HOST}",
+        "AMO_DATABASE_URL": database_url,
+        "AMO_SECRET_KEY": _printed("keys", "new"),
+        "AMO_METRICS": "127.0.0.1:0",
+        "AMO_LOG_LEVEL": "WARNING",
+        **more,
+    }
+    token = _printed("token", "--name", "Anna", "--role", "admin", **team)
+    return team, {"Host": _HOST, "Authorization": f"Bearer {token}"}
 
 
-def command(*arguments: str, **environment: str) -> str:
+def _printed(*arguments: str, **environment: str) -> str:
     """What a command of the operator prints."""
     command = [sys.executable, *OURS, "team", *arguments]
     return subprocess.run(command, env=environment or None, check=True, capture_output=True, text=True).stdout.strip()
