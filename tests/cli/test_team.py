@@ -27,6 +27,7 @@ from amo_mcp.sandbox.serving import running
 from amo_mcp.settings import load_settings
 from amo_mcp.storage.postgres.credentials import PostgresCredentialStore
 from amo_mcp.storage.postgres.database import Database
+from amo_mcp.team.audit import KINDS
 from scripts.postgres import Cluster
 from tests.postgres import new_database
 from tests.team.environment import KEY, OLD_KEY
@@ -246,6 +247,10 @@ class TestAudit:
         assert re.fullmatch("[0-9a-f]{32}", renamed["request_id"])
         assert lines[0]["subject"] == lines[1]["subject"] != lines[2]["subject"]
         assert [json.loads(line) for line in shell.said("audit", "--limit", "1").splitlines()] == lines[:1]
+
+    def test_every_kind_can_be_asked_for(self, shell: Shell) -> None:
+        for kind in KINDS:
+            assert shell.said("audit", "--kind", kind) == ""
 
     @pytest.mark.requirement("TEAM-40")
     def test_it_is_told_by_person_kind_and_time(self, shell: Shell) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 from pydantic import SecretStr
+from typing_extensions import override
 
 from amo_mcp.accounts.account import AmoAccount
 from amo_mcp.amocrm.http import HttpTransport
@@ -37,6 +38,19 @@ from tests.transports.peers import TestServer
 URL = "https://crm.example.org"
 COOKIE = "__Host-amo-session"
 MOSCOW = zone_of("Europe/Moscow", "")
+
+
+class Looked(Accounts):
+    """One account for all, and who has looked at it."""
+
+    def __init__(self, shared: AmoAccount) -> None:
+        super().__init__(shared)
+        self.by: set[str] = set()
+
+    @override
+    def of(self, person_id: str) -> AmoAccount:
+        self.by.add(person_id)
+        return super().of(person_id)
 
 
 @dataclass
@@ -80,7 +94,7 @@ class Office:
     questions: PostgresQuestionStore
     clock: Clock
     sandbox: Sandbox
-    account: AmoAccount
+    accounts: Looked
     replicas: httpx2.AsyncBaseTransport
     browsers: PostgresBrowserStore
     stack: AsyncExitStack
@@ -129,7 +143,7 @@ async def open_office(database: Database) -> AsyncIterator[Office]:
     people, audit = PostgresPeopleStore(database, clock=clock), PostgresAudit(database, clock=clock)
     questions, browsers = PostgresQuestionStore(database, clock=clock), PostgresBrowserStore(database, clock=clock)
     http = HttpTransport(timeout=20.0, app=sandbox.app)
-    account = account_on(session_at("https://example.amocrm.ru", http))
+    accounts = Looked(account_on(session_at("https://example.amocrm.ru", http)))
     approvals = Approvals(questions, {"update": "self", "delete": "second", "plan": "self"})
 
     async def ready() -> str:
@@ -143,12 +157,10 @@ async def open_office(database: Database) -> AsyncIterator[Office]:
             app = HttpApp(TestServer(), security=security, stateless=True)
             await stack.enter_async_context(app.running())
             own = CookieBrowsers(browsers, URL, keys.cookies)
-            parts = Parts(
-                URL, keys, own, people, audit, Refusals(audit, clock), approvals.pending, Accounts(account), clock
-            )
+            parts = Parts(URL, keys, own, people, audit, Refusals(audit, clock), approvals.pending, accounts, clock)
             gates.append(Gate(app, SignIn(people), security, ready, None, routes(parts)))
         replicas = InTurn(gates)
-        yield Office(database, people, audit, questions, clock, sandbox, account, replicas, browsers, stack)
+        yield Office(database, people, audit, questions, clock, sandbox, accounts, replicas, browsers, stack)
 
 
 async def a_token(office: Office, name: str, role: Role = "viewer") -> str:

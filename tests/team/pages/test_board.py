@@ -18,9 +18,11 @@ async def test_a_viewer_is_shown_the_board_and_what_it_draws(office: Office) -> 
     assert '<html lang="ru"' in page.text
     assert "Запустите его снова" not in page.text
     answers = (await anna.get("/board/answers")).json()
-    assert answers == await read_answers(office.account)
+    assert answers == await read_answers(office.accounts.shared)
     assert {*answers} == {"list_segments", "audit_segments", "list_changes"}
     assert [one.method for one in office.sandbox.requests if one.method != "GET"] == []
+    # With their own rights, where each has theirs.
+    assert office.accounts.by == {anna.person.id}
 
 
 @pytest.mark.requirement("TEAM-46")
