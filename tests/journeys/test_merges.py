@@ -315,11 +315,42 @@ async def test_a_merge_that_cannot_be_made_is_refused_at_its_place(
 
 
 @pytest.mark.requirement("PLAN-7", "PLAN-2")
-async def test_nothing_is_merged_into_what_the_same_plan_deletes(sandbox: Sandbox, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("other", "wrong"),
+    [
+        ({"action": "delete", "id": 51}, ["changes.0.into 51 is deleted by another change of this plan"]),
+        (
+            {"action": "merge", "id": 51, "into": 21},
+            [
+                f"changes.{place}.into {one} is deleted by another change of this plan"
+                for place, one in ((0, 51), (1, 21))
+            ],
+        ),
+        ({"action": "merge", "id": 51, "into": 54}, ["changes.0.into 51 is deleted by another change of this plan"]),
+        ({"action": "merge", "id": 54, "into": 21}, ["changes.1.into 21 is deleted by another change of this plan"]),
+        ({"action": "delete", "id": 21}, ["changes.1.id 21 is changed by another change of this plan"]),
+        ({"action": "merge", "id": 21, "into": 54}, ["changes.1.id 21 is changed by another change of this plan"]),
+    ],
+    ids=["deleted", "each into the other", "a chain", "a chain backwards", "and deleted", "into two"],
+)
+async def test_nothing_is_merged_into_what_the_same_plan_deletes_and_nothing_twice(
+    other: dict[str, Any], wrong: list[str], sandbox: Sandbox, serve: Serve
+) -> None:
     async with serve(sandbox) as served, served.client("2026-07-28") as client:
-        changes = [MERGE, {"action": "delete", "kind": "segment", "id": 51}]
+        changes = [MERGE, {"kind": "segment", **other}]
         failure = error(await client.call_tool("plan_changes", {"changes": changes}))
-    assert failure["fields"] == [{"path": "changes.0.into", "detail": "51 is deleted by another change of this plan"}]
+    assert [f"{field['path']} {field['detail']}" for field in failure["fields"]] == wrong
+
+
+@pytest.mark.requirement("PLAN-7")
+async def test_two_are_merged_into_one_that_the_same_plan_renames(sandbox: Sandbox, serve: Serve) -> None:
+    before = places(sandbox)
+    second = {"action": "merge", "kind": "segment", "id": 54, "into": 51}
+    async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+        renamed = {"action": "update", "kind": "segment", "id": 51, "name": "Все VIP"}
+        done = await applied(client, MERGE, second, renamed)
+    assert (done["status"], sandbox.account.segments[51]["name"]) == ("done", "Все VIP")
+    assert places(sandbox) == merged(merged(before, MERGE), second)
 
 
 @pytest.mark.requirement("PLAN-7")

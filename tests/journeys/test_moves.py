@@ -351,3 +351,16 @@ async def test_a_move_of_the_other_mode_is_told_as_that(sandbox: Sandbox, period
     for account, arguments in wrong:
         answered = await moved(serve, account, customer_ids=[LEV], **arguments)
         assert answered["error"]["code"] == "mode_disabled"
+
+
+@pytest.mark.requirement("CUSTOMER-5")
+async def test_a_customer_in_fifty_segments_stays_in_all_that_it_is_not_taken_out_of(
+    sandbox: Sandbox, serve: Serve
+) -> None:
+    model = sandbox.account.segments[51]
+    for number in range(200, 250):
+        sandbox.account.segments[number] = {**model, "id": number, "name": f"Сегмент {number}"}
+    sandbox.account.customers[LEV]["segments"] = [*range(200, 250)]
+    answered = await moved(serve, sandbox, customer_ids=[LEV], add_to=[51], remove_from=[210, 211])
+    assert answered["moved"] == [LEV]
+    assert segments_of(sandbox, LEV) == [[51, *range(200, 210), *range(212, 250)]]
