@@ -23,8 +23,10 @@ from starlette.responses import RedirectResponse, Response
 from typing_extensions import override
 
 from amo_mcp.language import message
+from amo_mcp.logs import on_one_line
 from amo_mcp.pages.guard import HEADERS, new_secret
-from amo_mcp.team.page import page
+from amo_mcp.team.audit import Actor
+from amo_mcp.team.page import notice
 from amo_mcp.team.people import Person, digest_of
 
 SIGN_IN_PATH = "/sign-in"
@@ -35,6 +37,9 @@ VISITOR = "browser"
 
 SESSION_SECONDS = 12 * 3600.0
 """Seconds for which a browser is signed in: a working day."""
+
+_MAX_BROWSER = 80
+"""Characters of a browser's own name that the audit keeps."""
 
 _SIGNED_OUT = message("You are signed out")
 _ELSEWHERE = message("Programs that you have connected go on working.")
@@ -167,9 +172,14 @@ class CookieBrowsers(Browsers):
         if not self.is_ours(request, str((await request.form()).get("token", ""))):
             return Response(status_code=HTTPStatus.FORBIDDEN)
         await self._store.end(digest_of(self._cookie.of(request)))
-        response = page(request, "told.html", heading=_SIGNED_OUT, text=_ELSEWHERE)
+        response = notice(request, _SIGNED_OUT, _ELSEWHERE, HTTPStatus.OK)
         self._cookie.forget(response)
         return response
+
+
+def actor_of(request: Request, person: Person) -> Actor:
+    """Somebody in a browser of theirs, as the audit tells of them."""
+    return Actor(person.id, person.name, on_one_line(request.headers.get("user-agent", ""), _MAX_BROWSER))
 
 
 def _form_token(key: bytes, cookie: str) -> str:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from amo_mcp import pages
-from amo_mcp.language import SOURCE, Language, known_language, texts
+from amo_mcp.language import SOURCE, Language, Message, known_language, texts
 from amo_mcp.pages.guard import HEADERS
 
 _POLICY = "default-src 'none'; style-src 'self'; form-action {}; frame-ancestors 'none'; base-uri 'none'"
@@ -20,6 +20,11 @@ def page(
     html = pages.render(name, texts=texts(language_of(request)), **values)
     headers = HEADERS | {"content-security-policy": _POLICY.format(form_action)}
     return Response(html, status, headers, "text/html")
+
+
+def notice(request: Request, heading: Message, text: Message, status: int = HTTPStatus.FORBIDDEN) -> Response:
+    """A page that says one thing, and what a person can do."""
+    return page(request, "notice.html", status, heading=heading, text=text)
 
 
 def language_of(request: Request) -> Language:

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from amo_mcp.changes.journal import StorageUnavailable
 from amo_mcp.language import message
-from amo_mcp.team.page import page
+from amo_mcp.team.page import notice
 
 MAX_BYTES = 64 * 1024
 """Bytes of a request's body."""
@@ -68,4 +68,4 @@ def _away(request: Request) -> Response:
     """A page for a person; a program, whose requests ask for no page, is told as OAuth does."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(_AWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-    return page(request, "told.html", HTTPStatus.SERVICE_UNAVAILABLE, heading=_AWAY_HEADING, text=_AWAY_TEXT)
+    return notice(request, _AWAY_HEADING, _AWAY_TEXT, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -88,9 +88,8 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
-        own = page_routes(settings, database, amocrm.browsers, approvals, refusals, built) if amocrm else ()
-        server_pages = (amocrm.server, own) if amocrm else ()
-        front = Gate(app, sign_in, security, ready, *server_pages)
+        pages = page_routes(settings, database, amocrm.browsers, approvals, refusals, built) if amocrm else ()
+        front = Gate(app, sign_in, security, ready, amocrm.server if amocrm else None, pages)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)
         group.start_soon(built.runs.serve)

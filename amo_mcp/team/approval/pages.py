@@ -21,24 +21,19 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.runs import Runs
 from amo_mcp.confirmation.outcomes import HARMLESS
 from amo_mcp.confirmation.waiting import SETTLE, Answer
-from amo_mcp.language import Message, message, texts
-from amo_mcp.logs import on_one_line
+from amo_mcp.language import message, texts
 from amo_mcp.pages.guard import HEADERS
 from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.approval.words import where, words_of
-from amo_mcp.team.audit import Actor
-from amo_mcp.team.browser import Browsers
-from amo_mcp.team.page import language_of, page
+from amo_mcp.team.browser import Browsers, actor_of
+from amo_mcp.team.page import language_of, notice, page
 from amo_mcp.team.people import Person, includes
 from amo_mcp.text import quote, sanitize
 
 MAX_COMMENT = 500
 """Characters of what somebody says about their answer."""
-
-_MAX_BROWSER = 80
-"""Characters of a browser's own name that the audit keeps."""
 
 _RELOAD_SECONDS = 2
 """Seconds after which a page looks again whose question goes on by itself."""
@@ -97,13 +92,12 @@ class ApprovalPages:
         person, question = pressed
         answer = _ANSWERS.get(str(form.get("answer", "")))
         if answer not in self._approvals.answers(person, question):
-            return _told(request, _NOT_RECORDED, _MAY_NOT)
+            return notice(request, _NOT_RECORDED, _MAY_NOT)
         assert answer is not None, "it is one of those"
         if not _was_seen(form, self._store.clock()):
             return await self._page(request, person, question, note="soon")
         comment = sanitize(str(form.get("comment", "")), MAX_COMMENT)
-        browser = on_one_line(request.headers.get("user-agent", ""), _MAX_BROWSER)
-        if await self._store.answer(question, answer, Actor(person.id, person.name, browser), comment):
+        if await self._store.answer(question, answer, actor_of(request, person), comment):
             return _to(request)
         question = await self._store.on_page(question.page) or question
         return await self._page(request, person, question, HTTPStatus.CONFLICT, note="late")
@@ -122,9 +116,9 @@ class ApprovalPages:
         """Who pressed a button of which question; else why nothing comes of it."""
         signed_in = await self._browsers.person(request)
         if signed_in is None:
-            return _told(request, _NOT_RECORDED, _SIGNED_OUT)
+            return notice(request, _NOT_RECORDED, _SIGNED_OUT)
         if not self._browsers.is_ours(request, str(form.get("token", ""))):
-            return _told(request, _NOT_RECORDED, _NOT_FROM_HERE)
+            return notice(request, _NOT_RECORDED, _NOT_FROM_HERE)
         question = await self._question(request, signed_in.person)
         return question if isinstance(question, Response) else (signed_in.person, question)
 
@@ -134,8 +128,8 @@ class ApprovalPages:
         if question is not None:
             return question
         if not includes(person.role, "approver"):
-            return _told(request, _NOT_YOURS, _ROLE)
-        return _told(request, _NONE, _FORGOTTEN, HTTPStatus.NOT_FOUND)
+            return notice(request, _NOT_YOURS, _ROLE)
+        return notice(request, _NONE, _FORGOTTEN, HTTPStatus.NOT_FOUND)
 
     async def _page(
         self, request: Request, person: Person, question: Question, status: int = HTTPStatus.OK, note: str = ""
@@ -183,7 +177,3 @@ def _to(request: Request, query: str = "") -> Response:
     """To the page of the question, as it is now."""
     address = f"{PATH}/{request.path_params['page']}{query}"
     return RedirectResponse(address, HTTPStatus.SEE_OTHER, HEADERS)
-
-
-def _told(request: Request, heading: Message, text: Message, status: int = HTTPStatus.FORBIDDEN) -> Response:
-    return page(request, "told.html", status, heading=heading, text=text)

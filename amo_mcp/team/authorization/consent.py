@@ -25,7 +25,7 @@ from amo_mcp.team.authorization.identity import Identity, Integration
 from amo_mcp.team.authorization.provider import CONSENT_PATH
 from amo_mcp.team.authorization.store import REQUEST_SECONDS, AuthorizationStore, Grant, WasRemoved, visit
 from amo_mcp.team.browser import Cookie, CookieBrowsers
-from amo_mcp.team.page import page
+from amo_mcp.team.page import notice, page
 from amo_mcp.team.people import WRITE, digest_of
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Consent:
 
 def refusal(request: Request, why: Message, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> Response:
     """A page that says what a person can do."""
-    return page(request, "told.html", status, heading=NOT_SIGNED_IN, text=why)
+    return notice(request, NOT_SIGNED_IN, why, status)
 
 
 def _token(key: bytes, cookie: str, request_id: str) -> str:

@@ -12,19 +12,17 @@ from starlette.routing import Route
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.language import Message, message
-from amo_mcp.logs import on_one_line
 from amo_mcp.pages.guard import HEADERS
 from amo_mcp.team.accounts import Accounts
 from amo_mcp.team.audit import Actor
-from amo_mcp.team.browser import Browsers
-from amo_mcp.team.page import page
+from amo_mcp.team.browser import Browsers, actor_of
+from amo_mcp.team.page import notice, page
 from amo_mcp.team.people import Person, Role, includes
 from amo_mcp.team.refusals import Refusals
 
 MINE, PEOPLE, AUDIT, BOARD = "/mine", "/people", "/audit", "/board"
 
 _FORM = "application/x-www-form-urlencoded"
-_MAX_CLIENT = 80
 
 _NOT_DONE = message("Nothing was changed")
 _FOREIGN = message(
@@ -57,7 +55,7 @@ class Visit:
     @property
     def by(self) -> Actor:
         """Them, as the audit tells of them."""
-        return _actor(self.request, self.person)
+        return actor_of(self.request, self.person)
 
     def page(self, name: str, told: Told, **values: Any) -> Response:
         """The page, which says what was just done where its address has a word for that."""
@@ -109,23 +107,18 @@ def visited(
         if signed_in is None:
             return browsers.sign_in(request)
         if not includes(signed_in.person.role, needs):
-            await refusals.note(_actor(request, signed_in.person), path)
-            return _told(request, _NOT_YOURS, _ROLE)
+            await refusals.note(actor_of(request, signed_in.person), path)
+            return notice(request, _NOT_YOURS, _ROLE)
         form = {}
         if request.method == "POST":
             if request.headers.get("content-type", "").partition(";")[0] == _FORM:
                 form = {name: str(value) for name, value in (await request.form()).items()}
             if not browsers.is_ours(request, form.get("token", "")):
-                return _told(request, _NOT_DONE, _FOREIGN)
+                return notice(request, _NOT_DONE, _FOREIGN)
         zone = await _zone(accounts, signed_in.person)
         return await handler(Visit(request, signed_in.person, form, browsers.form_token(request), zone))
 
     return Route(path, endpoint, methods=["GET", "POST"] if posts else ["GET"])
-
-
-def _actor(request: Request, person: Person) -> Actor:
-    client = on_one_line(request.headers.get("user-agent", ""), _MAX_CLIENT)
-    return Actor(person.id, person.name, client)
 
 
 async def _zone(accounts: Accounts, person: Person) -> Zone:
@@ -133,7 +126,3 @@ async def _zone(accounts: Accounts, person: Person) -> Zone:
         return await accounts.of(person.id).profile.zone()
     except AmoError:
         return UNKNOWN
-
-
-def _told(request: Request, heading: Message, text: Message) -> Response:
-    return page(request, "told.html", HTTPStatus.FORBIDDEN, heading=heading, text=text)
