@@ -40,6 +40,9 @@ class Actor:
 OPERATOR = Actor(client="amo-mcp team")
 """Whoever runs the server, from its shell."""
 
+AMOCRM = Actor(client="amoCRM")
+"""amoCRM itself: it does not honour a sign-in any more, or somebody is not in the account any more."""
+
 
 @dataclass(frozen=True)
 class Touched:

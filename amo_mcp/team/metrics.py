@@ -36,6 +36,7 @@ class Metrics:
         exchanges: how long requests to amoCRM took, by their status.
         slots: how long they waited for the pace.
         holds: how often amoCRM asked for a pause.
+        sign_ins_ended: how often it did not honour a person's sign-in any more.
         pending: how many questions wait for an answer, at all replicas together.
         running: how many changes are being carried out, at all replicas together.
     """
@@ -48,6 +49,10 @@ class Metrics:
         self.holds = meter.create_counter("amo.holds", description="Pauses that amoCRM asked for")
         # Else it would only be there after the first pause, and no alarm can be set on what is not there.
         self.holds.add(0)
+        self.sign_ins_ended = meter.create_counter(
+            "amo.sign_ins.ended", description="Sign-ins that amoCRM did not honour any more"
+        )
+        self.sign_ins_ended.add(0)
         self.pending = meter.create_gauge("amo.approvals.pending", description="Questions that wait for an answer")
         self.running = meter.create_gauge("amo.runs", description="Changes that are being carried out")
 

@@ -13,10 +13,11 @@ from amo_mcp.amocrm.tokens import LongLivedToken
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.storage.postgres.audit import PostgresAudit
-from amo_mcp.storage.postgres.comparison import AMOCRM, PostgresComparisonStore
+from amo_mcp.storage.postgres.comparison import PostgresComparisonStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.team import comparison
+from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, Comparison
 from amo_mcp.team.people import new_token
 from tests.clock import Clock
@@ -108,11 +109,16 @@ async def test_nobody_is_removed_where_the_users_cannot_be_listed_whole(
     assert "no administrator of it has signed in here" in caplog.text
 
 
-async def test_a_few_people_are_tried_and_not_everybody(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "MAX_TRIED", 2)
-    office.sandbox.faults.add(Fault(status=403, path="/api/v4/users", times=0))
+@pytest.mark.requirement("TEAM-26")
+@pytest.mark.parametrize(("tried", "looked_through"), [(1, False), (2, True)])
+async def test_so_many_people_are_tried_for_an_administrator(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tried: int, *, looked_through: bool
+) -> None:
+    monkeypatch.setattr(comparison, "MAX_TRIED", tried)
+    await office.database.execute("UPDATE people SET role = 'admin' WHERE id = $1", OTHER)
+    office.sandbox.account.removed_users.append(1002045)
     await office.comparison.compare()
-    assert [request.path for request in office.sandbox.requests] == ["/api/v4/users?page=1&limit=250"] * 2
+    assert (USER not in await office.people()) is looked_through
 
 
 @pytest.mark.requirement("TEAM-26")

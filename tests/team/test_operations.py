@@ -153,7 +153,7 @@ class TestMetrics:
             await slot.acquire()
             await slot.release()
         await limiter.pause(60.0)
-        assert self.told(reader) == {"amo.slot.wait.duration": [{}], "amo.holds": [{}]}
+        assert self.told(reader) == {"amo.slot.wait.duration": [{}], "amo.holds": [{}], "amo.sign_ins.ended": [{}]}
 
     @pytest.mark.requirement("TEAM-9")
     def test_without_the_extra_nothing_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:

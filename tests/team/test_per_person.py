@@ -1,5 +1,6 @@
 """A team where each works with their own rights in amoCRM: replicas as processes, with real clients."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +99,8 @@ async def test_a_401_of_one_person_signs_them_out_and_touches_nobody_else(team: 
         refused = error(await client.call_tool("list_segments", {}))
         assert (refused["code"], "https://crm.test/sign-in" in refused["hint"]) == ("unauthorized", True)
     assert replica.post(INITIALIZE, anna.access).status_code == 401
+    assert '"what": "ended"' in team.run("audit", "--kind", "sign_in")
+    assert re.findall(r"amo_sign_ins_ended_total\S+ (\S+)", replica.get("/metrics").text) == ["1.0"]
     assert (await refresh([replica], anna)).status_code == 400
     async with replica.client(NEW, boris.access) as client:
         assert answer(await client.call_tool("list_segments", {}))["total"] > 0

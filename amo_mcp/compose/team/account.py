@@ -63,8 +63,12 @@ def build_account(settings: TeamSettings, database: Database, metrics: Metrics, 
 
     def client_of(person_id: str) -> AmoClient:
         tokens = OAuthTokenSource(people.store(person_id), http, allowed=settings.checked_base_url, hint=hint)
-        may_work, ended = partial(people.may_work, person_id), partial(people.ended, person_id)
-        return client_with(PersonTokens(tokens, may_work, ended))
+
+        async def ended() -> None:
+            metrics.sign_ins_ended.add(1)
+            await people.ended(person_id)
+
+        return client_with(PersonTokens(tokens, partial(people.may_work, person_id), ended))
 
     token = settings.access_token
     client = client_with(Nobody(hint) if token is None else LongLivedToken(token))

@@ -6,8 +6,10 @@ from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.amocrm.credentials import Credentials
 from amo_mcp.amocrm.errors import Unauthorized
 from amo_mcp.keys import Keys
+from amo_mcp.storage.postgres.audit import signed
 from amo_mcp.storage.postgres.credentials import PostgresCredentialStore, nothing_sent
 from amo_mcp.storage.postgres.database import Database
+from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.authorization.store import MAX_SIGN_IN_SECONDS
 
 _ACCOUNT = "SELECT id FROM accounts WHERE host = $1"
@@ -18,10 +20,8 @@ SELECT 1 FROM credentials, people
 WHERE credentials.owner = $1 AND credentials.made > unix_now() - $3::float8
     AND people.id = $2 AND people.removed IS NULL
 """
-_ENDED = """
-WITH gone AS (DELETE FROM credentials WHERE owner = $1)
-UPDATE sign_ins SET ended = unix_now() WHERE person = $2 AND ended IS NULL
-"""
+_FORGET = "DELETE FROM credentials WHERE owner = $1 AND key_id = ANY($2)"
+_END = "UPDATE sign_ins SET ended = unix_now() WHERE person = $1 AND ended IS NULL RETURNING id"
 _KNOWN_SECONDS = 60.0
 
 
@@ -59,9 +59,15 @@ class PeopleOfAccount:
             return await self._database.fetchval(_MAY_WORK, *asked) is not None
 
     async def ended(self, person_id: str) -> None:
-        """Forget the tokens of a person, and end their sign-ins, so that their clients let them sign in again."""
+        """Forget the tokens of a person, and end their sign-ins, so that their clients let them sign in again.
+
+        What cannot be read is left as it is: the key may only be missing.
+        """
         with nothing_sent():
-            await self._database.execute(_ENDED, self._owner(person_id), person_id)
+            async with self._database.transaction() as session:
+                await session.execute(_FORGET, self._owner(person_id), self._keys.ids)
+                if await session.fetch(_END, person_id):
+                    await signed(session, "ended", person_id, AMOCRM.client)
 
     async def account_id(self) -> int:
         """The id of the account.

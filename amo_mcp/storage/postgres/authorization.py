@@ -12,7 +12,7 @@ from typing_extensions import override
 from amo_mcp.storage.postgres.audit import signed
 from amo_mcp.storage.postgres.clock import ClockedStore
 from amo_mcp.storage.postgres.database import storable
-from amo_mcp.team.audit import Kind
+from amo_mcp.team.audit import AMOCRM, Kind
 from amo_mcp.team.authorization import store
 from amo_mcp.team.authorization.store import (
     AuthorizationStore,
@@ -142,7 +142,7 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
     @override
     async def ask(self, request_id: bytes, request: Request) -> None:
         async with self._database.transaction() as session:
-            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS)
+            await session.execute(_FORGET_REQUESTS, self._now, store.MAX_REQUESTS - 1)
             content = request.model_dump_json()
             await session.execute(_ASK, self._now, request_id, content, store.REQUEST_SECONDS)
 
@@ -260,7 +260,7 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             await session.execute(_END_BROWSERS, prefix)
             ended = await session.fetch(_END_ALL, self._now, prefix)
             for person in dict.fromkeys(row["person"] for row in ended):
-                await signed(session, "ended", person, "amoCRM", now=self._now)
+                await signed(session, "ended", person, AMOCRM.client, now=self._now)
             return len(ended)
 
     @override

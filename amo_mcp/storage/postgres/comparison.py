@@ -7,12 +7,9 @@ from typing_extensions import override
 
 from amo_mcp.storage.postgres.clock import ClockedStore
 from amo_mcp.storage.postgres.database import Database
-from amo_mcp.team.audit import Actor
+from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, ComparisonStore
 from amo_mcp.team.people import PeopleStore, Person, UnknownPerson
-
-AMOCRM = Actor(client="amoCRM")
-"""Who removes whoever is not in the account any more."""
 
 _NOW = "coalesce($1, unix_now())"
 _BEGIN = f"INSERT INTO comparisons (due) VALUES ({_NOW} + $2) ON CONFLICT DO NOTHING"

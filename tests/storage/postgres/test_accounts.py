@@ -65,6 +65,17 @@ async def test_whoever_may_work_no_longer_has_no_tokens_here(
     assert await people.store(ANNA).load() is None
 
 
+@pytest.mark.requirement("TEAM-25")
+async def test_what_cannot_be_read_since_its_key_is_missing_is_kept(
+    people: PeopleOfAccount, database: Database
+) -> None:
+    await people.keep(ANNA, 28805383, FIRST)
+    other = PeopleOfAccount(database, Keys.parse(SecretStr(new_key("k2"))), HOST)
+    assert await other.store(ANNA).load() is None
+    await other.ended(ANNA)
+    assert await people.store(ANNA).load() == FIRST
+
+
 @pytest.mark.requirement("TEAM-26")
 async def test_work_for_a_person_ends_ninety_days_after_they_have_signed_in(
     people: PeopleOfAccount, database: Database

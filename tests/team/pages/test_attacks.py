@@ -164,6 +164,7 @@ async def test_hostile_names_are_text_on_every_page(office: Office) -> None:
         approved_by=HOSTILE,
         approved_how="page",
         touched=(thing,),
+        comment=HOSTILE,
     )
     await office.audit.add(hostile)
     await office.audit.add(replace(hostile, approved_how=HOSTILE))

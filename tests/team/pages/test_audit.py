@@ -104,6 +104,13 @@ async def test_an_entry_is_told_whole_in_a_person_s_words(office: Office) -> Non
             "Create status «Новый» Name Новый Position 10",
         ),
         (Entry(kind="change", what="x", approved_by="Я", approved_how="dialog"), "«Я» agreed in a dialog"),
+        (Entry(kind="approval", what="no", comment="not now"), "Said no · done 2023-11-15 01:13 (UTC+03:00)"),
+        (Entry(kind="approval", what="no", comment="not now"), "Comment: «not now»"),
+        (
+            Entry(kind="refusal", what="signed_in", outcome="removed"),
+            "Refused: Signed in · was removed from this server",
+        ),
+        (Entry(kind="refusal", what="/people", outcome="forbidden"), "Refused: /people · the role does not allow it"),
         (
             Entry(kind="change", what="x", touched=(Touched("create", "status", None, {}, {"name": "Н"}),) * 27),
             "and 2 more",
