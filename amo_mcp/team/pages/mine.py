@@ -15,7 +15,7 @@ from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.browser import Cookie
 from amo_mcp.team.page import language_of
-from amo_mcp.team.pages.visit import MINE, Told, Visit
+from amo_mcp.team.pages.visit import MINE, Notices, Visit
 from amo_mcp.team.pages.words import ROLE_WORDS
 from amo_mcp.team.people import READ, SCOPES, PeopleStore, Person, TooManyTokens, new_token
 from amo_mcp.text import is_invisible, quote
@@ -29,7 +29,7 @@ DAYS = (7, 30, 90, 365)
 _SHOWN_SECONDS = 120.0
 """Seconds for which a new token waits for the page that shows it."""
 
-_TOLD: Told = {
+_NOTICES: Notices = {
     "revoked": message("The token was revoked: it is good no longer."),
     "gone": message("Nothing was changed: there is no such token of yours, or it was good no longer."),
     "label": message("No token was made: its name has to be 1 to 64 characters that can be seen."),
@@ -73,7 +73,7 @@ class Mine:
         language = language_of(visit.request)
         response = visit.page(
             "mine.html",
-            _TOLD,
+            _NOTICES,
             questions=[(one, _in(language, one.approval)) for one in await self.pending(visit.person)],
             tokens=[token for token in tokens if token.state(now) == "good"],
             ended=[(token, token.state(now)) for token in tokens if token.state(now) != "good"],

@@ -6,12 +6,12 @@ from typing import get_args
 from starlette.responses import Response
 
 from amo_mcp.language import message
-from amo_mcp.team.pages.visit import PEOPLE, Told, Visit
+from amo_mcp.team.pages.visit import PEOPLE, Notices, Visit
 from amo_mcp.team.pages.words import ROLE_NAMES, ROLE_WORDS
 from amo_mcp.team.people import ROLES, LastAdmin, NameTaken, PeopleStore, Role, UnknownPerson
 from amo_mcp.text import quote
 
-_TOLD: Told = {
+_NOTICES: Notices = {
     "role": message("The role was changed: it counts from the next request on."),
     "removed": message("They were removed: none of their tokens and sign-ins is good any more."),
     "let_in": message("They may sign in again, with the role that they had."),
@@ -35,7 +35,7 @@ class People:
         everybody = await self.people.everybody()
         return visit.page(
             "people.html",
-            _TOLD,
+            _NOTICES,
             known=[one for one in everybody if one.removed is None],
             removed=[one for one in everybody if one.removed is not None],
             roles=ROLES,

@@ -31,7 +31,7 @@ _FOREIGN = message(
 _NOT_YOURS = message("This page is for admins")
 _ROLE = message("An admin of this server can make you one.")
 
-Told = Mapping[str, Message]
+Notices = Mapping[str, Message]
 """What a page can say of what was just done, by the word in its address."""
 
 
@@ -57,7 +57,7 @@ class Visit:
         """Them, as the audit tells of them."""
         return actor_of(self.request, self.person)
 
-    def page(self, name: str, told: Told, **values: Any) -> Response:
+    def page(self, name: str, notices: Notices, **values: Any) -> Response:
         """The page, which says what was just done where its address has a word for that."""
         word = self.request.query_params.get("told", "")
         shown: dict[str, Any] = {
@@ -66,7 +66,7 @@ class Visit:
             "path": self.request.url.path,
             "moment": self.moment,
         }
-        return page(self.request, name, said=told.get(word), **shown, **values)
+        return page(self.request, name, said=notices.get(word), **shown, **values)
 
     def to(self, path: str, told: str) -> Response:
         """To a page by GET, so that nothing is sent again when that is loaded again."""
