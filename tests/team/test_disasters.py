@@ -93,6 +93,19 @@ class TestDatabaseAway:
             "  AMO_DATABASE_URL: a later version of amo-mcp has written it; update amo-mcp",
         ]
 
+    @pytest.mark.requirement("PG-2")
+    def test_an_address_that_cannot_be_read_is_told_once_and_nothing_is_served(self) -> None:
+        with team_on("postgresql://amo:pa55#word@127.0.0.1/amo") as team:
+            replica = team.begin()
+            _, said = replica.process.communicate(timeout=SECONDS)
+        assert replica.process.returncode == 2
+        [first, told] = said.splitlines()[-2:]
+        assert (first, told.partition(", or ")[0]) == (
+            "amo-mcp cannot start:",
+            "  AMO_DATABASE_URL: it is no address such as postgresql://user:password@host:port/name",
+        )
+        assert "pa55" not in said
+
 
 async def write_as_later_release(url: SecretStr) -> None:
     connection = await asyncpg.connect(url.get_secret_value())

@@ -42,7 +42,8 @@ def serve_team(host: str, port: int, chosen: Mapping[str, object], stop: Stop) -
         try:
             anyio.run(_serve, settings, listener, operators)
         except* JournalUnusable as failure:
-            reasons = [str(error.reason) for error in failure.exceptions if isinstance(error, JournalUnusable)]
+            # Whatever of the replica came to the database first may have failed by the same.
+            reasons = dict.fromkeys(error.reason for error in failure.exceptions if isinstance(error, JournalUnusable))
             stop([f"AMO_DATABASE_URL: {reason}" for reason in reasons])
 
 

@@ -38,6 +38,11 @@ _SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 
+_NO_ADDRESS = (
+    "it is no address such as postgresql://user:password@host:port/name, or has an option that there is not; what is "
+    "no letter and no digit in a password has to be written as %23 for #, %2F for / and so on"
+)
+
 _MAX_DIRECT = 8
 """Direct connections of one replica, so that many at once do not use up what the database allows for all."""
 
@@ -67,7 +72,8 @@ class Database:
         """Connect, check that the database will do, and bring its tables up to date.
 
         Raises:
-            JournalUnusable: its version or its encoding will not do, or a later release has written it.
+            JournalUnusable: the url cannot be read, its version or its encoding will not do, or a later release has
+                written it.
         """
         async with self.direct() as connection:
             with self.unavailable():
@@ -98,9 +104,7 @@ class Database:
     async def transaction(self) -> AsyncIterator["Session"]:
         """A transaction: committed, and durable, at the end of the context; undone when an exception leaves it."""
         with anyio.CancelScope(shield=True), self.unavailable():
-            if self._pool is None:
-                raise asyncpg.InterfaceError("the database is not open")
-            async with self._pool.acquire(timeout=self._timeout) as connection, connection.transaction():
+            async with self._opened.acquire(timeout=self._timeout) as connection, connection.transaction():
                 yield connection
 
     async def fetch(self, query: str, *args: Any) -> list["Record"]:
@@ -127,15 +131,19 @@ class Database:
     async def direct(self) -> AsyncIterator["Connection[Record]"]:
         """A connection for oneself, outside of the pool and without a limit of time; a cancellation ends it.
 
-        What it is used for belongs into `unavailable()`.
+        What it is used for belongs into `unavailable()`. It raises `JournalUnusable` where the url cannot be read.
         """
         async with self._direct:
             with self.unavailable():
-                connection: Connection[Record] = await asyncpg.connect(
-                    self._url.get_secret_value(),
-                    timeout=self._timeout,
-                    server_settings=_SETTINGS,
-                )
+                try:
+                    connection: Connection[Record] = await asyncpg.connect(
+                        self._url.get_secret_value(),
+                        timeout=self._timeout,
+                        server_settings=_SETTINGS,
+                    )
+                except ValueError:
+                    # The library takes what follows an unescaped character of a password for a port, and names it.
+                    raise JournalUnusable(_NO_ADDRESS) from None
             try:
                 yield connection
             finally:
@@ -159,12 +167,17 @@ class Database:
             logger.warning("The database can be used again")
             self._is_away = False
 
+    @property
+    def _opened(self) -> "Pool[Record]":
+        """The pool. While there is none nothing is logged: whoever opens it tells what is wrong, if anything is."""
+        if self._pool is None:
+            raise StorageUnavailable("it is not open")
+        return self._pool
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["Session"]:
         with anyio.CancelScope(shield=True), self.unavailable():
-            if self._pool is None:
-                raise asyncpg.InterfaceError("the database is not open")
-            async with self._pool.acquire(timeout=self._timeout) as connection:
+            async with self._opened.acquire(timeout=self._timeout) as connection:
                 yield connection
 
 

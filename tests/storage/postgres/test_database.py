@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -118,6 +119,15 @@ class TestTables:
     async def test_a_database_that_cannot_hold_every_name_is_refused(self, postgres: Cluster) -> None:
         url = await new_database(postgres, "latin", "ENCODING 'LATIN1'")
         assert await refused(Database(url)) == "the database has to be in UTF8, and is in LATIN1"
+
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("address", ["u:pa55#word@db/amo", "u:pa55/word@db/amo", "u:pa[55word@db", "db?sslmode=no"])
+    async def test_an_address_that_cannot_be_read_is_refused_without_a_word_of_its_password(self, address: str) -> None:
+        with pytest.raises(JournalUnusable) as caught:
+            await Database(SecretStr(f"postgresql://{address}")).open()
+        told = "".join(traceback.format_exception(caught.value))
+        assert "it is no address such as postgresql://user:password@host:port/name" in caught.value.reason
+        assert (type(caught.value), "pa55" in told) == (JournalUnusable, False)
 
 
 class TestAway:
