@@ -23,6 +23,11 @@ from amo_mcp.tools.runtime.catalog import CatalogEntry
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: what the histograms tell apart."""
 
+_NOTIFICATIONS = frozenset(
+    f"notifications/{name}" for name in ("cancelled", "initialized", "progress", "roots/list_changed")
+)
+"""What a client can notify; any other name is one that it has made up."""
+
 
 class Metrics:
     """The instruments. Names that are in the conventions of OpenTelemetry are from there; ours begin with `amo`.
@@ -71,7 +76,7 @@ class Metrics:
         return result
 
     def _attributes(self, ctx: Ctx) -> dict[str, str]:
-        known = ctx.method in METHODS or ctx.request_id is None
+        known = ctx.method in METHODS or ctx.method in _NOTIFICATIONS
         attributes = {
             "mcp.method.name": ctx.method if known else "other",
             "mcp.protocol.version": ctx.protocol_version,

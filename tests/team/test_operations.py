@@ -107,12 +107,16 @@ class TestMetrics:
         await metrics.observe(context("tools/call", name="made up by a client"), done)
         with pytest.raises(MCPError):
             await metrics.observe(context("made/up"), refused)
+        for notification in ("notifications/cancelled", "notifications/made up"):
+            await metrics.observe(context(notification), done)
         call = {"mcp.method.name": "tools/call", "mcp.protocol.version": "2026-07-28"}
         assert self.told(reader)["mcp.server.operation.duration"] == [
             {**call, "gen_ai.tool.name": "get_segment"},
             {**call, "gen_ai.tool.name": "get_segment", "error.type": "not_found"},
             call,
             {"mcp.method.name": "other", "mcp.protocol.version": "2026-07-28", "error.type": "-32602"},
+            {"mcp.method.name": "notifications/cancelled", "mcp.protocol.version": "2026-07-28"},
+            {"mcp.method.name": "other", "mcp.protocol.version": "2026-07-28"},
         ]
 
     @pytest.mark.requirement("TEAM-9")
@@ -164,7 +168,6 @@ class TestMetrics:
 def context(method: str, **params: Any) -> Any:
     class Context:
         protocol_version = "2026-07-28"
-        request_id = 1
 
     made = Context()
     vars(made).update(method=method, params=params)
