@@ -80,6 +80,7 @@ _END_TOKENS = "UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE person
 _END_SIGN_INS = "UPDATE sign_ins SET ended = coalesce($2, unix_now()) WHERE person = $1 AND ended IS NULL"
 _END_BROWSERS = "DELETE FROM browsers WHERE person = $1"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE split_part(owner, '/', 2) = $1"
+_STOP_RUNS = "UPDATE changes SET stop_requested = true WHERE person = $1 AND status = 'running'"
 _REMOVED = "SELECT id, name, role FROM people WHERE removed IS NOT NULL AND id = $1 FOR UPDATE"
 _HAS_NAME = "SELECT 1 FROM people WHERE name = $1 AND removed IS NULL"
 _LET_IN = "UPDATE people SET removed = NULL WHERE id = $1"
@@ -195,8 +196,8 @@ class PostgresPeopleStore(ClockedStore, PeopleStore):
     async def _end(self, session: "Session", person: Person, by: Actor) -> Person:
         for ends in (_REMOVE, _END_TOKENS, _END_SIGN_INS):
             await session.execute(ends, person.id, self._now)
-        for forgets in (_END_BROWSERS, _FORGET_CREDENTIALS):
-            await session.execute(forgets, person.id)
+        for ends in (_END_BROWSERS, _FORGET_CREDENTIALS, _STOP_RUNS):
+            await session.execute(ends, person.id)
         await self._tell(session, "person", "removed", person.id, by, _told(person), {})
         return person
 
