@@ -203,12 +203,14 @@ async def test_every_state_fits_a_phone_and_breaks_no_rule_of_accessibility(
         )
         question = await scene.ask("apply_plan", {"plan_id": plan["plan_id"]})
         await answered(scene, 3, question, check(scene, "plan"))
-        scene.team.sandbox.faults.add(Fault(method="PATCH", delay=8.0, times=0))
+        scene.team.sandbox.faults.add(Fault(method="PATCH", delay=15.0, times=0))
         async with anyio.create_task_group() as group:
             group.start_soon(scene.confirm, question)
             await scene.browser.do("await", text=texts(language)("It is being carried out."), **looks)
             await check(scene, "running")
-            await scene.browser.do("keys", keys=["Tab", "Enter"], **looks)
+            # By its name: the page reloads by itself, and what was focused is focused no longer then.
+            await scene.browser.do("press", button=texts(language)("Stop after this step"), **looks)
+            await scene.browser.do("await", text=texts(language)("It stops after the step that is under way."), **looks)
             await check(scene, "stopping")
         await scene.browser.do("open", address=question["page_url"], **looks)
         await check(scene, "stopped")
