@@ -35,8 +35,9 @@ from amo_mcp.text import quote, sanitize
 MAX_COMMENT = 500
 """Characters of what somebody says about their answer."""
 
-_RELOAD_SECONDS = 2
-"""Seconds after which a page looks again whose question goes on by itself."""
+_RELOAD_SECONDS = {"agreed": 2, "running": 5}
+"""Seconds after which a page looks again whose question goes on by itself; longer where it has a button, since what has
+the focus loses it then."""
 
 _ANSWERS: Mapping[str, Answer] = {"yes": "yes", "no": "no"}
 
@@ -158,8 +159,8 @@ class ApprovalPages:
             "max_comment": MAX_COMMENT,
         }
         response = page(request, "approve.html", status, **shown)
-        if found.stage in ("agreed", "running"):
-            response.headers["refresh"] = str(_RELOAD_SECONDS)
+        if found.stage in _RELOAD_SECONDS:
+            response.headers["refresh"] = str(_RELOAD_SECONDS[found.stage])
         elif found.stage == "waiting":
             response.headers["refresh"] = str(math.ceil(question.approval.expires - now) + 1)
         return response

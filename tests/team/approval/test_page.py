@@ -413,7 +413,7 @@ class TestRuns:
             group.start_soon(confirm)
             while browser.buttons != ["Stop after this step"]:
                 await browser.open(question["page_url"])
-            assert (browser.heading, browser.answer.headers["refresh"]) == ("It is being carried out.", "2")
+            assert (browser.heading, browser.answer.headers["refresh"]) == ("It is being carried out.", "5")
             shown = await browser.send(f"{browser.at}/stop", browser.form)
             assert "It stops after the step that is under way." in shown
         [outcome] = outcomes
