@@ -256,3 +256,12 @@ def test_a_question_shows_twenty_five_steps_and_counts_the_others() -> None:
 
     assert ("«С24»" in asked(25), "more" in asked(25)) == (True, False)
     assert ("«С25»" in asked(26), "1 more" in asked(26)) == (False, True)
+
+
+def test_every_attack_on_signing_in_that_is_told_of_is_held_by_tests_that_exist() -> None:
+    lines = (ROOT / "docs" / "signing-in.md").read_text("utf-8").splitlines()
+    attacks = [line for line in lines if line.startswith("| ") and not line.startswith("| attack ")]
+    held = [re.findall(r"`(test_\w+)`", attack.rpartition(" | ")[2]) for attack in attacks]
+    assert len(attacks) > 20
+    assert all(held)
+    assert {test for tests in held for test in tests} <= named_tests()
