@@ -81,6 +81,8 @@ async def staged(url: SecretStr, size: int, folder: Path, seed: int) -> AsyncIte
     model = next(iter(sandbox.account.segments.values()))
     somebody = next(iter(sandbox.account.customers.values()))
     sandbox.account.customers.clear()
+    # What comes back has a new id, and is a story's own as well.
+    sandbox.account.next_segment_id = _FIRST + 2 * MAX_CHANGES * AT_ONCE
     for number in range(_FIRST, _FIRST + 2 * MAX_CHANGES * AT_ONCE):
         name = f"Сегмент {number}"
         sandbox.account.segments[number] = {**model, "id": number, "name": name, "customers_count": _MEMBERS}
