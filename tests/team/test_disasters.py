@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from amo_mcp.sandbox import ADMIN_TOKEN
 from scripts import postgres
 from scripts.postgres import Cluster
+from tests.cli.command_line import amo
 from tests.conftest import ERAS, Person, answer, error
 from tests.postgres import new_database
 from tests.team.environment import KEY
@@ -65,6 +66,22 @@ class TestDatabaseAway:
                 assert newest["change_id"] == made["change_id"]
             assert replica.post(INITIALIZE, "amo_000000000000_guess").status_code == 401
 
+    @pytest.mark.requirement("TEAM-7")
+    async def test_a_database_that_can_only_be_read_is_told_as_one_that_is_away(self, cluster: Cluster) -> None:
+        with team_on(cluster.url()) as team:
+            token = team.token("Анна")
+            [replica] = team.started(1)
+            await make_read_only(cluster.url(), "on")
+            replica.wait_until(ready=False)
+            async with replica.client(NEW, token, Person()) as client:
+                assert error(await client.call_tool("create_segment", {"name": "Новые"})) == AWAY
+            told = amo("team", "doctor", **team.environment)
+            assert (told.returncode, told.stderr) == (1, "")
+            assert "cannot be used (it is read-only)" in told.stdout
+            await make_read_only(cluster.url(), "off")
+            await until_ready(replica)
+            assert team.writes() == []
+
     @pytest.mark.requirement("TEAM-6")
     async def test_a_replica_that_begins_before_its_database_is_ready_when_it_is_there(self, cluster: Cluster) -> None:
         with team_on(cluster.url()) as team:
@@ -105,6 +122,19 @@ class TestDatabaseAway:
             "  AMO_DATABASE_URL: it is no address such as postgresql://user:password@host:port/name",
         )
         assert "pa55" not in said
+
+
+async def make_read_only(url: str, state: str) -> None:
+    """As a standby is; whoever is connected has to connect anew."""
+    connection = await asyncpg.connect(url, server_settings={"default_transaction_read_only": "off"})
+    try:
+        await connection.execute(f"ALTER DATABASE postgres SET default_transaction_read_only = {state}")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
+    finally:
+        await connection.close()
 
 
 async def write_as_later_release(url: SecretStr) -> None:

@@ -52,18 +52,26 @@ async def checks(settings: "TeamSettings") -> AsyncIterator[Line]:
     try:
         state = await look_at(settings)
     except JournalUnusable as error:
-        yield Line("database", f"cannot be used ({error.reason})", "Check AMO_DATABASE_URL, and that PostgreSQL runs.")
+        yield _unusable(error)
         return
     for line in _database(state):
         yield line
     if state.pending:
         return
-    async with open_office(settings) as office:
-        yield await _keys(office)
-        yield _tokens(await office.people.tokens(), settings)
-        if is_reached and not settings.is_per_person:
-            async for line in _account(office.account.client):
-                yield line
+    try:
+        async with open_office(settings) as office:
+            await office.database.check_writable()
+            yield await _keys(office)
+            yield _tokens(await office.people.tokens(), settings)
+            if is_reached and not settings.is_per_person:
+                async for line in _account(office.account.client):
+                    yield line
+    except JournalUnusable as error:
+        yield _unusable(error)
+
+
+def _unusable(error: JournalUnusable) -> Line:
+    return Line("database", f"cannot be used ({error.reason})", "Check AMO_DATABASE_URL, and that PostgreSQL runs.")
 
 
 async def _account(client: AmoClient) -> AsyncIterator[Line]:

@@ -85,7 +85,7 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         _ = server.handlers
         security = security_of(settings.public_url, settings.allowed_origins)
         app = HttpApp(server, security=security, stateless=True)
-        ready = Readiness(partial(database.fetchval, "SELECT 1"), lambda: app.draining)
+        ready = Readiness(database.check_writable, lambda: app.draining)
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
         pages = page_routes(settings, database, amocrm.browsers, approvals, refusals, built) if amocrm else ()

@@ -72,8 +72,8 @@ class Database:
         """Connect, check that the database will do, and bring its tables up to date.
 
         Raises:
-            JournalUnusable: the url cannot be read, its version or its encoding will not do, or a later release has
-                written it.
+            JournalUnusable: the url cannot be read, its version, its encoding or the rights of its user will not do, or
+                a later release has written it.
         """
         async with self.direct() as connection:
             with self.unavailable():
@@ -106,6 +106,11 @@ class Database:
         with anyio.CancelScope(shield=True), self.unavailable():
             async with self._opened.acquire(timeout=self._timeout) as connection, connection.transaction():
                 yield connection
+
+    async def check_writable(self) -> None:
+        """Raise StorageUnavailable also where it can only be read, as a standby that has not taken over yet."""
+        if await self.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
+            raise StorageUnavailable("it is read-only")
 
     async def fetch(self, query: str, *args: Any) -> list["Record"]:
         """The rows of one statement, which is a transaction of its own."""

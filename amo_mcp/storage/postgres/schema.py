@@ -4,6 +4,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from amo_mcp.changes.journal import JournalUnusable
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ CREATE TABLE IF NOT EXISTS migrations (
 )
 """
 
+_NO_RIGHTS = "its user may not make the tables: GRANT CREATE ON SCHEMA public TO the user"
+
 
 @cache
 def migrations() -> dict[int, tuple[str, str]]:
@@ -31,9 +35,19 @@ def migrations() -> dict[int, tuple[str, str]]:
 async def upgrade(connection: "Connection[Record]") -> None:
     """Apply the files that were not applied yet. Of several replicas that begin at once one does, and the rest wait.
 
+    A user of the database who may not make tables will do where all of them are there.
+
     Raises:
-        JournalUnusable: a later release has written the database.
+        JournalUnusable: a later release has written the database; or its tables are not there, and may not be made.
     """
+    if await pending(connection):
+        try:
+            await _upgrade(connection)
+        except asyncpg.InsufficientPrivilegeError:
+            raise JournalUnusable(_NO_RIGHTS) from None
+
+
+async def _upgrade(connection: "Connection[Record]") -> None:
     for number, (name, text) in migrations().items():
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")

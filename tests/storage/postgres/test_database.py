@@ -121,6 +121,20 @@ class TestTables:
         assert await refused(Database(url)) == "the database has to be in UTF8, and is in LATIN1"
 
     @pytest.mark.requirement("PG-2")
+    async def test_a_user_who_may_not_make_tables_is_refused_until_they_are_there(self, own: Cluster) -> None:
+        url = await new_database(own, "limited")
+        limited = SecretStr(url.get_secret_value().replace("amo@", "limited@"))
+        async with Database(url).direct() as connection:
+            await connection.execute("CREATE ROLE limited LOGIN")
+            told = await refused(Database(limited))
+            assert told == "its user may not make the tables: GRANT CREATE ON SCHEMA public TO the user"
+            async with opened(url):
+                await connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO limited")
+            async with opened(limited) as database:
+                await mark(database, "kept")
+                assert await marks(database) == ["kept"]
+
+    @pytest.mark.requirement("PG-2")
     @pytest.mark.parametrize("address", ["u:pa55#word@db/amo", "u:pa55/word@db/amo", "u:pa[55word@db", "db?sslmode=no"])
     async def test_an_address_that_cannot_be_read_is_refused_without_a_word_of_its_password(self, address: str) -> None:
         with pytest.raises(JournalUnusable) as caught:
