@@ -13,7 +13,7 @@ from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReac
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.membership import with_members
+from amo_mcp.changes.membership import with_members_to_lose, with_members_to_move
 from amo_mcp.changes.moving import in_batches
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.ready import as_pending
@@ -74,15 +74,16 @@ class Executor(Means):
             with self.stop.interruptible() as preparing:
                 await recover(self.client, self.journal)
                 await stack.enter_async_context(self.turns.taken(change.steps, self._report_turn))
+                made = await moves_made(self.journal, change.steps)
+                planned = await in_batches(self.client, change.steps)
+                first = next(spans(planned)).stop
+                batch = await with_members_to_lose(self.client, planned[:first])
                 read_at = self.clock()
                 snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
-                made = await moves_made(self.journal, change.steps)
-                planned = await in_batches(self.client, change.steps)
                 await self.report_step(0, planned)
-                first = next(spans(planned)).stop
-                pending = await with_members(self.client, as_pending(planned[:first], snapshot))
+                pending = await with_members_to_move(self.client, as_pending(batch, snapshot))
                 steps = [*pending, *planned[first:]]
             if preparing.cancel_called:
                 raise Stopped

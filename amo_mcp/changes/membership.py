@@ -122,14 +122,30 @@ def _may_have_customers(place: Entity) -> bool:
     return not isinstance(place, Segment) or place.customers_count != 0
 
 
-async def with_members(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
-    """The steps with the customers that they concern as they are now; of one that is gone nothing is known.
+async def with_members_to_lose(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
+    """The steps, deletions with the customers who are in what they delete, where those are asked for.
+
+    That may take seconds, so it comes before the reading of the targets with which a step is compared.
 
     Raises:
-        TargetChanged: of what is to be deleted the customers cannot be told, or some are not where they were to be.
+        TargetChanged: they cannot be told, or some are not where they were to be.
         AmoError: they cannot be read.
     """
-    return [await _with_members(client, step) for step in steps]
+    return [
+        replace(step, members=await _members_to_lose(client, step))
+        if isinstance(step, Delete) and (step.reads_members or step.merged_into is not None)
+        else step
+        for step in steps
+    ]
+
+
+async def with_members_to_move(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
+    """The steps, moves with their customers as they are now; of one that is gone nothing is known.
+
+    Raises:
+        AmoError: they cannot be read.
+    """
+    return [await _with_members_to_move(client, step) if isinstance(step, Move) else step for step in steps]
 
 
 async def check_members(client: AmoClient, steps: Sequence[Step]) -> None:
@@ -142,7 +158,7 @@ async def check_members(client: AmoClient, steps: Sequence[Step]) -> None:
         AmoError: they cannot be read.
     """
     compared = [step for step in steps if not isinstance(step, Delete) or step.merged_into is not None]
-    if await with_members(client, compared) != compared:
+    if await with_members_to_move(client, await with_members_to_lose(client, compared)) != compared:
         raise TargetChanged(reason="Customers that were to be moved have been moved meanwhile.")
 
 
@@ -152,16 +168,9 @@ async def where_they_are(client: AmoClient, step: Move) -> dict[int, Member]:
     return {customer_id: Member.of(customer) for customer_id, customer in found.customers.items()}
 
 
-async def _with_members(client: AmoClient, step: Step) -> Step:
-    match step:
-        case Move():
-            now = await where_they_are(client, step)
-            return replace(step, customers=tuple(now.get(one.id, Member(one.id)) for one in step.customers))
-        case Delete(merged_into=None, reads_members=False):
-            return step
-        case Delete():
-            return replace(step, members=await _members_to_lose(client, step))
-    return step
+async def _with_members_to_move(client: AmoClient, step: Move) -> Move:
+    now = await where_they_are(client, step)
+    return replace(step, customers=tuple(now.get(one.id, Member(one.id)) for one in step.customers))
 
 
 async def _read_to_lose(client: AmoClient, step: Delete) -> dict[int, Member] | None:

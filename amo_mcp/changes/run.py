@@ -23,7 +23,7 @@ from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, n
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.membership import check_members, with_members
+from amo_mcp.changes.membership import check_members, with_members_to_lose, with_members_to_move
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
 from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
@@ -229,7 +229,7 @@ class Run:
 
     async def _prepare(self, span: range) -> list[Step]:
         """The steps as they are recorded before they are sent, on the account as it is now."""
-        batch = self.steps[span.start : span.stop]
+        batch = await with_members_to_lose(self.means.client, self.steps[span.start : span.stop])
         now = self.means.clock()
         if now - self.read_at > MAX_SNAPSHOT_AGE or is_read_before(self.steps, span):
             self.read_at = now
@@ -238,7 +238,7 @@ class Run:
         if differences := drift(batch, self.snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
         self.made = await moves_made(self.means.journal, batch)
-        return await with_members(self.means.client, as_pending(batch, self.snapshot, self.steps))
+        return await with_members_to_move(self.means.client, as_pending(batch, self.snapshot, self.steps))
 
     async def _with_others(self, client: AmoClient, batch: Sequence[Step]) -> list[Step]:
         journal, change_id = self.means.journal, self.lease.id

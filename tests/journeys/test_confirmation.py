@@ -107,9 +107,9 @@ async def test_deleting_a_segment_says_what_is_lost_and_costs_three_requests_bes
     assert served.requests() == [
         "GET /api/v4/customers/segments/51",
         "GET /api/v4/customers?page=20&limit=250",
-        "GET /api/v4/customers/segments/51",
         "GET /api/v4/customers?page=1&limit=250",
         "GET /api/v4/customers?page=2&limit=250",
+        "GET /api/v4/customers/segments/51",
         "DELETE /api/v4/customers/segments/51",
     ]
 
