@@ -15,7 +15,9 @@ from amo_mcp.storage.records import dump, load
 if TYPE_CHECKING:
     from amo_mcp.storage.postgres.database import Session
 
-_KEEP = "INSERT INTO plans (account, id, made, owner, steps, fields) VALUES ($1, $2, $3, $4, $5, $6)"
+_KEEP = """
+INSERT INTO plans (account, id, made, owner, steps, fields) VALUES ($1, $2, coalesce($3, unix_now()), $4, $5, $6)
+"""
 _FORGET = "DELETE FROM plans WHERE account = $1 AND made < coalesce($2, unix_now()) - $3"
 _PLAN = """
 SELECT made, steps, fields FROM plans
@@ -49,9 +51,11 @@ class PostgresPlanStore(PlanStore):
         account, now = await self._account_id(), self._clock.given
         steps = dump([to_record(step) for step in plan.steps])
         fields = dump([field.model_dump(mode="json", exclude_unset=True) for field in plan.fields])
+        # By the clock of a replica, which may be wrong by hours, it could be too old at once.
+        made = None if now is None else plan.made
         async with self._database.transaction() as session:
             await session.execute(_FORGET, account, now, 2 * LIFETIME)
-            await session.execute(_KEEP, account, plan.id, plan.made, plan.owner, steps, fields)
+            await session.execute(_KEEP, account, plan.id, made, plan.owner, steps, fields)
 
     @override
     async def plan(self, plan_id: str, owner: str) -> Plan | None:
