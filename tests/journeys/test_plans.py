@@ -146,8 +146,8 @@ async def test_a_plan_is_asked_about_once_with_its_whole_diff_and_answers_what_w
         f"DELETE {SEGMENTS}/66",
         f"POST {SEGMENTS}",
         f"PATCH {SEGMENTS}/51",
-        f"GET {SEGMENTS}?page=1&limit=250",
         *[f"GET {CUSTOMERS}?page={page}&limit=250" for page in (1, 2)],
+        f"GET {SEGMENTS}?page=1&limit=250",
         f"DELETE {SEGMENTS}/54",
     ]
     assert len(served.requests()) == planned["requests"]
