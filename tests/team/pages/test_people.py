@@ -118,7 +118,7 @@ async def test_everybody_is_listed_with_when_a_program_of_theirs_called_last(off
     await office.people.note_use(token_id)
     shown = await admin.text("/people")
     assert "«Борис»" in shown
-    assert "last used 2023-11-15 01:13 (UTC+03:00)" in shown
+    assert "last seen 2023-11-15 01:13 (UTC+03:00)" in shown
     assert "«Ольга» (you)" in shown
 
 
