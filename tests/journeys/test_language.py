@@ -89,7 +89,7 @@ async def test_only_what_is_shown_to_the_person_is_in_their_language(era: str, s
     assert planned["steps"][0] == "1. Удалить сегмент «Gold 51» (id 51), 48 покупателей"
     assert waiting["preview"].startswith("Применить план: 2 изменения?\n")
     assert (
-        "Сегмент «Gold 51» (id 51) вернётся с новым id, без условий и без участников (48 покупателей)."
+        "Сегмент «Gold 51» (id 51) вернётся с новым id и без условий."
         in undoing["preview"]
     )
     assert told == ["Удалить сегмент «Gold 51» (id 51)", "Удалить сегмент «Gold 54» (id 54)", "Готово"]
