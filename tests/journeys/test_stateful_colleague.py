@@ -25,8 +25,8 @@ from tests.storage.disk import Disk
 pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 FIRST_SEED = int(os.environ.get("MACHINE_SEED", "0"))
-STORIES, STEPS = int(os.environ.get("MACHINE_STORIES", "30")), 60
-"""Stories of each of two modes, and their steps: 3,600 in all."""
+STORIES, STEPS = int(os.environ.get("MACHINE_STORIES", "26")), 60
+"""Stories of each of two modes, and their steps: 3,120 in all."""
 
 FAULTS: list[Json] = [
     {"drop": "before"},
