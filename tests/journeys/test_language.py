@@ -88,10 +88,7 @@ async def test_only_what_is_shown_to_the_person_is_in_their_language(era: str, s
         listed = answer(await client.call_tool("list_changes", {}))
     assert planned["steps"][0] == "1. Удалить сегмент «Gold 51» (id 51), 48 покупателей"
     assert waiting["preview"].startswith("Применить план: 2 изменения?\n")
-    assert (
-        "Сегмент «Gold 51» (id 51) вернётся с новым id и без условий."
-        in undoing["preview"]
-    )
+    assert "Сегмент «Gold 51» (id 51) вернётся с новым id и без условий." in undoing["preview"]
     assert told == ["Удалить сегмент «Gold 51» (id 51)", "Удалить сегмент «Gold 54» (id 54)", "Готово"]
     for said in (planned["warnings"], applied["done"], undone["not_restored"], listed, waiting["message"]):
         assert not CYRILLIC.search(str(said)), said
