@@ -216,11 +216,13 @@ def settings(sandbox: Sandbox, *, without: Iterable[int] = ()) -> list[Json]:
 
 
 def step_outcomes(change: Json) -> list[StepOutcome]:
-    """What `list_changes` says of each step of a change; "unknown" while nobody knows."""
+    """What `list_changes` says of each step of a change, of moves of customers aside; "unknown" while nobody knows."""
     steps = change.get("steps") or [{"summary": change["summary"], "status": change["status"]}]
     not_known = {"interrupted", "pending"}
     return [
-        (*verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"]) for step in steps
+        (*verb_and_id(step["summary"]), "unknown" if step["status"] in not_known else step["status"])
+        for step in steps
+        if not is_about_customers(step["summary"])
     ]
 
 
