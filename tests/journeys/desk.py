@@ -30,7 +30,7 @@ Declare = Callable[[str], None]
 
 @pytest.fixture
 def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
-    """Let clients declare `none`, `form`, `url` or `both`; the SDK's own declares both with a callback."""
+    """Let clients declare `none`, `form`, `url` or `both`; the SDK declares both, and has no public way to say less."""
 
     def declaring(what: str) -> None:
         elicitation = ElicitationCapability(

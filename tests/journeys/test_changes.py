@@ -460,7 +460,7 @@ async def test_an_undo_that_fails_in_the_middle_says_what_was_done_and_what_not(
         "reason": "forbidden",
         "message": "It stopped there: The signed-in user may not do this: only an account administrator can make "
         "changes. That step changed nothing. "
-        "What was done stays; call undo_change again for the rest.",
+        "What was done stays; undo_change does the rest, once nothing stands in its way.",
     }
     assert [(change["tool"], change["status"]) for change in changes] == [
         ("undo_change", "failed"),

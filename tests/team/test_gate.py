@@ -124,8 +124,7 @@ async def test_another_way_of_signing_in_is_refused(value: str, database: Databa
 async def test_a_token_in_the_address_is_not_looked_at(database: Database) -> None:
     async with desk(database) as at:
         token, _ = await at.person()
-        exchange = at.exchange(INITIALIZE)
-        exchange._scope["query_string"] = f"access_token={token}".encode()  # noqa: SLF001
+        exchange = Exchange("POST", f"/mcp?access_token={token}", ACCEPT, INITIALIZE)
         assert (await exchange.run(at.gate)).status == 401
 
 

@@ -17,6 +17,7 @@ class Exchange:
         self, method: str, path: str, headers: dict[str, str], body: Any = None, *, whole: bool = True
     ) -> None:
         raw = json.dumps(body).encode() if body is not None else b""
+        path, _, query = path.partition("?")
         self._scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -26,7 +27,7 @@ class Exchange:
             "path": path,
             "raw_path": path.encode(),
             "root_path": "",
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in {"host": "localhost", **headers}.items()],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),

@@ -135,7 +135,7 @@ class Applied(ExecutedOutput):
         rest = (
             "undo_change takes it back, plan the rest anew"
             if change.undoes is None
-            else "call undo_change again for the rest"
+            else "undo_change does the rest, once nothing stands in its way"
         )
         if isinstance(failure, JournalUnusable):
             rest = "list_changes shows whether it was recorded, and only then undo_change takes it back"
