@@ -8,25 +8,28 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "chromium", args: ["--no-sandbox"] });
 const pages = {};
 
-async function pageOf({ who, language = "en", scheme = "light", width = 1000 }) {
+// A window looks as it was last told to.
+async function pageOf({ who, language = "en", scheme, width }) {
   if (!(who in pages)) {
     const context = await browser.newContext({
-      colorScheme: scheme, locale: language, viewport: { width, height: 800 }, javaScriptEnabled: false,
+      colorScheme: "light", locale: language, viewport: { width: 1000, height: 800 }, javaScriptEnabled: false,
     });
     pages[who] = await context.newPage();
   }
-  return pages[who];
-}
-
-async function picture(page, path, width, fullPage) {
+  const page = pages[who];
+  if (scheme) await page.emulateMedia({ colorScheme: scheme });
   if (width) await page.setViewportSize({ width, height: 800 });
-  await page.screenshot({ path, fullPage });
+  page.scheme = scheme ?? page.scheme;
+  return page;
 }
 
 const actions = {
   open: (page, { address }) => page.goto(address),
   press: (page, { button }) =>
     Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: button, exact: true }).first().click()]),
+  // As a hurried person does: the second press comes before the first is answered.
+  twice: (page, { button }) =>
+    Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: button, exact: true }).dblclick()]),
   // The last key is one that presses a button.
   keys: async (page, { keys }) => {
     for (const key of keys.slice(0, -1)) await page.keyboard.press(key);
@@ -45,9 +48,9 @@ const actions = {
   tamper: (page, { selector }) => page.locator(selector).first().evaluate((found) => found.remove()),
   resend: (page) => page.goBack(),
   reload: (page) => page.reload(),
-  shot: (page, { file, width }) => picture(page, file, width, true),
+  shot: (page, { file }) => page.screenshot({ path: file, fullPage: true }),
   // What is seen without scrolling.
-  window: (page, { file, width }) => picture(page, file, width, false),
+  window: (page, { file }) => page.screenshot({ path: file }),
   look: () => undefined,
   // Whether a button is seen without scrolling.
   place: async (page, { button }) => {
@@ -95,9 +98,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   let answer;
   try {
     const page = await pageOf(request);
-    page.scheme = request.scheme ?? page.scheme;
     const act = () => actions[request.do](page, request);
-    const result = await (["press", "keys", "resend", "follow"].includes(request.do) ? act() : again(act));
+    const result = await (["press", "twice", "keys", "resend", "follow"].includes(request.do) ? act() : again(act));
     answer = {
       ...(await again(() => shown(page))), cookies: await page.context().cookies(),
       ...(["axe", "place"].includes(request.do) ? result : {}),

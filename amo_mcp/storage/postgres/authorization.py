@@ -59,9 +59,9 @@ DELETE FROM sign_in_requests
 WHERE expires <= {_NOW} OR number IN (SELECT number FROM sign_in_requests ORDER BY number DESC OFFSET $2)
 """
 _ASK = f"INSERT INTO sign_in_requests (id, content, expires) VALUES ($2, $3, {_NOW} + $4)"
-_WAITS = f"id = $2 AND state IS NULL AND expires > {_NOW}"
+_WAITS = f"id = $2 AND (state IS NULL OR browser = $3) AND expires > {_NOW}"
 _REQUEST = f"SELECT content FROM sign_in_requests WHERE {_WAITS}"
-_APPROVE = f"UPDATE sign_in_requests SET state = $3, browser = $4, admin = $5 WHERE {_WAITS} RETURNING number"
+_APPROVE = f"UPDATE sign_in_requests SET state = $4, browser = $3, admin = $5 WHERE {_WAITS} RETURNING number"
 _REFUSE = f"DELETE FROM sign_in_requests WHERE {_WAITS} RETURNING content"
 _TAKE = f"""
 DELETE FROM sign_in_requests WHERE state = $2 AND browser = $3 AND expires > {_NOW} RETURNING content, admin
@@ -147,17 +147,17 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
             await session.execute(_ASK, self._now, request_id, content, store.REQUEST_SECONDS)
 
     @override
-    async def request(self, request_id: bytes) -> Request | None:
-        return _request(await self._database.fetchval(_REQUEST, self._now, request_id))
+    async def request(self, request_id: bytes, browser: bytes) -> Request | None:
+        return _request(await self._database.fetchval(_REQUEST, self._now, request_id, browser))
 
     @override
     async def approve(self, request_id: bytes, state: bytes, browser: bytes, admin: str) -> bool:
-        done = await self._database.fetchval(_APPROVE, self._now, request_id, state, browser, admin)
+        done = await self._database.fetchval(_APPROVE, self._now, request_id, browser, state, admin)
         return done is not None
 
     @override
-    async def refuse(self, request_id: bytes) -> Request | None:
-        return _request(await self._database.fetchval(_REFUSE, self._now, request_id))
+    async def refuse(self, request_id: bytes, browser: bytes) -> Request | None:
+        return _request(await self._database.fetchval(_REFUSE, self._now, request_id, browser))
 
     @override
     async def take(self, state: bytes, browser: bytes) -> Request | None:

@@ -1,7 +1,7 @@
 """What a person sees of signing in: our page that asks them, and what became of amoCRM's.
 
 Our page is always shown. Its yes binds the rest to the browser that gave it: amoCRM's answer counts there alone, and
-once. Whoever lets somebody else follow a link of theirs gets nothing by that.
+once. Until then it can be answered anew there, by who has come back or has pressed twice. Whoever lets somebody else follow a link of theirs gets nothing by that.
 """
 
 import hmac
@@ -78,15 +78,15 @@ class Consent:
     async def ask(self, request: Request) -> Response:
         """The page that asks."""
         request_id = request.query_params.get("request", "")
-        asked = await self._store.request(digest_of(request_id))
+        cookie = self._form_cookie.of(request) or new_secret()
+        asked = await self._store.request(digest_of(request_id), digest_of(self._browser(request, cookie)))
         if asked is None:
             return refusal(request, TOO_OLD)
-        cookie = self._form_cookie.of(request) or new_secret()
         form: dict[str, Any] = {
             "has_bootstrap": await self._store.bootstrap_is_open(),
             "action": CONSENT_PATH,
             "request_id": request_id,
-            "token": _token(self._keys[0], cookie, request_id),
+            "token": _signed(self._keys[0], "consent", cookie, request_id),
         }
         sources = ["'self'", addresses.source(self._integration.consent_page(""))]
         if asked.is_visit:
@@ -112,14 +112,16 @@ class Consent:
         request_id, cookie = form.get("request", ""), self._form_cookie.of(request)
         presented = form.get("token", "").encode("utf-8", "surrogatepass")
         is_form = any(
-            hmac.compare_digest(_token(key, cookie, request_id).encode(), presented) for key in self._keys if cookie
+            hmac.compare_digest(_signed(key, "consent", cookie, request_id).encode(), presented)
+            for key in self._keys
+            if cookie
         )
         if request.headers.get("origin") != self._issuer or not is_form:
             return refusal(request, TOO_OLD, HTTPStatus.FORBIDDEN)
+        browser, state = self._browser(request, cookie), new_secret()
         if form.get("answer") != "yes":
-            refused = await self._store.refuse(digest_of(request_id))
+            refused = await self._store.refuse(digest_of(request_id), digest_of(browser))
             return refusal(request, TOO_OLD) if refused is None else self._denied(request, refused)
-        browser, state = self._browser_cookie.of(request) or new_secret(), new_secret()
         code = form.get("code", "").strip()
         admin = digest_of(code).hex() if code else ""
         if not await self._store.approve(digest_of(request_id), digest_of(state), digest_of(browser), admin):
@@ -167,6 +169,10 @@ class Consent:
         logger.warning("the integration was switched off in amoCRM: %d sign-ins were ended", ended)
         return Response()
 
+    def _browser(self, request: Request, form_cookie: str) -> str:
+        """By what a browser is known: the same when it answers again before it was told that."""
+        return self._browser_cookie.of(request) or _signed(self._keys[0], "browser", form_cookie)
+
     def _denied(self, request: Request, asked: store.Request) -> Response:
         if asked.is_visit:
             return refusal(request, NOT_CONFIRMED)
@@ -182,6 +188,6 @@ def refusal(request: Request, why: Message, status: HTTPStatus = HTTPStatus.BAD_
     return notice(request, NOT_SIGNED_IN, why, status)
 
 
-def _token(key: bytes, cookie: str, request_id: str) -> str:
-    """What a form has that was made for this browser and this request."""
-    return hmac.digest(key, f"consent\n{cookie}\n{request_id}".encode("utf-8", "surrogatepass"), "sha256").hex()
+def _signed(key: bytes, *said: str) -> str:
+    """What nobody can make without the key: a form's token for one browser and one request, say."""
+    return hmac.digest(key, "\n".join(said).encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -179,16 +179,18 @@ class AuthorizationStore(Protocol):
         """Keep a request until a person has answered it."""
         ...
 
-    async def request(self, request_id: bytes) -> Request | None:
-        """A request that no person has answered yet."""
+    async def request(self, request_id: bytes, browser: bytes) -> Request | None:
+        """A request that waits for a person: one that nobody has said yes to, or that they did in this browser."""
         ...
 
     async def approve(self, request_id: bytes, state: bytes, browser: bytes, admin: str) -> bool:
-        """Note that a person has said yes, in which browser; whether the request was waiting for that."""
+        """Note that a person has said yes, in which browser, in place of a yes before it; whether the request waited
+        for that.
+        """
         ...
 
-    async def refuse(self, request_id: bytes) -> Request | None:
-        """Use a request up that a person has said no to."""
+    async def refuse(self, request_id: bytes, browser: bytes) -> Request | None:
+        """Use a request up that waits, and that a person has said no to."""
         ...
 
     async def take(self, state: bytes, browser: bytes) -> Request | None:

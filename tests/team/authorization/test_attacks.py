@@ -58,6 +58,28 @@ async def test_a_consent_counts_in_the_browser_that_gave_it_alone_and_once(world
 
 
 @pytest.mark.requirement("TEAM-20")
+async def test_until_amocrm_has_answered_a_yes_can_be_given_anew_or_taken_back_in_its_browser_alone(
+    world: World,
+) -> None:
+    async with world.browser() as person, world.browser() as attacker:
+        attempt, riding = Attempt(person), Attempt(attacker)
+        page = await attempt.page()
+        seen = await attacker.get(page.url)
+        # Pressed twice before the first is answered: the browser has no cookie of its yes yet.
+        first = await attempt.answer(page)
+        person.cookies.delete("__Host-amo-sign-in")
+        links = [await attempt.amocrm(sent) for sent in (first, await attempt.answer(page))]
+        for answer in ("yes", "no"):
+            assert (await riding.answer(seen, answer)).status_code == 400
+        assert (await attacker.get(page.url)).status_code == 400
+        assert [(await person.get(link)).status_code for link in links] == [400, 303]
+        page = await attempt.page()
+        link = await attempt.amocrm(await attempt.answer(page))
+        assert query_of(await attempt.answer(await person.get(page.url), "no"))["error"] == "access_denied"
+        assert (await person.get(link)).status_code == 400
+
+
+@pytest.mark.requirement("TEAM-20")
 async def test_no_other_page_says_yes_for_a_person(world: World) -> None:
     async with world.browser() as attacker, world.browser() as victim:
         page = await Attempt(attacker).page()

@@ -43,5 +43,5 @@ async def test_of_too_many_requests_that_wait_for_a_person_the_oldest_goes(
     monkeypatch.setattr(store, "MAX_REQUESTS", 2)
     for request_id in (b"1", b"2", b"3"):
         await world.store.ask(request_id, visit("/"))
-    waiting = [await world.store.request(request_id) is not None for request_id in (b"1", b"2", b"3")]
+    waiting = [await world.store.request(request_id, b"") is not None for request_id in (b"1", b"2", b"3")]
     assert waiting == [False, True, True]
