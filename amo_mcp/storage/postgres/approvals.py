@@ -26,7 +26,7 @@ from amo_mcp.confirmation.approvals import (
 from amo_mcp.confirmation.caller import Caller
 from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.ways import Channel
-from amo_mcp.storage.postgres.clock import DatabaseClock
+from amo_mcp.storage.postgres.clock import NOW, DatabaseClock
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.records import dump, load
 from amo_mcp.team.people import digest_of
@@ -108,7 +108,7 @@ class PostgresApprovalStore(ApprovalStore):
         kept = dump(pending_to_record(change)), dump(reader_to_record(reader))
         async with self._database.transaction() as session:
             await session.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            now = self._clock.heard(await session.fetchval("SELECT coalesce($1, unix_now())", self._clock.given))
+            now = self._clock.heard(await session.fetchval(f"SELECT {NOW}", self._clock.given))
             await session.execute(_FORGET, now - self.lifetime, self._max_remembered - 1, who, MAX_PENDING - 1)
             asked, number = (channel, who, tool, request_digest, *kept, now + self.lifetime), None
             while number is None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from amo_mcp.changes.leases import Asked
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.steps import Step
-from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.clock import NOW, ClockedStore
 from amo_mcp.storage.postgres.database import storable
 from amo_mcp.storage.records import dump, load
 from amo_mcp.team.audit import ALL, MAX_PAGE, Actor, Audit, Entry, Kind, Only, Recorded, Touched, touched_by
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from amo_mcp.storage.postgres.database import Session
 
-_ADD = """
+_ADD = f"""
 INSERT INTO audit (at, kind, what, outcome, person, name, client, subject, approved_by, approved_how, touched,
     comment)
-VALUES (coalesce($1, unix_now()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES ({NOW}, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 _PAGE = """
 SELECT * FROM audit

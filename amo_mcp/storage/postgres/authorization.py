@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from amo_mcp.storage.postgres.audit import signed
-from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.clock import NOW, ClockedStore
 from amo_mcp.storage.postgres.database import storable
 from amo_mcp.team.audit import AMOCRM, Kind
 from amo_mcp.team.authorization import store
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 _LOCK = 0x636C69656E7473
 """The key of the advisory lock under which clients are counted: "clients"."""
 
-_NOW = "coalesce($1, unix_now())"
-_CLIENT = f"SELECT document, {_NOW} - made AS age FROM clients WHERE id = $2"
+_CLIENT = f"SELECT document, {NOW} - made AS age FROM clients WHERE id = $2"
 _KEEP_CLIENT = f"""
-INSERT INTO clients (id, document, made) VALUES ($2, $3, {_NOW})
+INSERT INTO clients (id, document, made) VALUES ($2, $3, {NOW})
 ON CONFLICT (id) DO UPDATE SET document = excluded.document, made = excluded.made
 """
 _IS_FETCHED = "starts_with(id, 'https:')"
@@ -48,66 +47,66 @@ DELETE FROM clients WHERE id IN (
 )
 """
 _FORGET_CLIENTS = f"""
-DELETE FROM clients WHERE CASE WHEN used IS NULL THEN made < {_NOW} - 86400 ELSE used < {_NOW} - $2::float8 END
+DELETE FROM clients WHERE CASE WHEN used IS NULL THEN made < {NOW} - 86400 ELSE used < {NOW} - $2::float8 END
 """
 _COUNT_CLIENTS = f"""
-SELECT count(*) AS kept, count(*) FILTER (WHERE made > {_NOW} - 60) AS recent FROM clients WHERE NOT {_IS_FETCHED}
+SELECT count(*) AS kept, count(*) FILTER (WHERE made > {NOW} - 60) AS recent FROM clients WHERE NOT {_IS_FETCHED}
 """
-_USE_CLIENT = f"UPDATE clients SET used = {_NOW} WHERE id = $2"
+_USE_CLIENT = f"UPDATE clients SET used = {NOW} WHERE id = $2"
 _FORGET_REQUESTS = f"""
 DELETE FROM sign_in_requests
-WHERE expires <= {_NOW} OR number IN (SELECT number FROM sign_in_requests ORDER BY number DESC OFFSET $2)
+WHERE expires <= {NOW} OR number IN (SELECT number FROM sign_in_requests ORDER BY number DESC OFFSET $2)
 """
-_ASK = f"INSERT INTO sign_in_requests (id, content, expires) VALUES ($2, $3, {_NOW} + $4)"
-_WAITS = f"id = $2 AND (state IS NULL OR browser = $3) AND expires > {_NOW}"
+_ASK = f"INSERT INTO sign_in_requests (id, content, expires) VALUES ($2, $3, {NOW} + $4)"
+_WAITS = f"id = $2 AND (state IS NULL OR browser = $3) AND expires > {NOW}"
 _REQUEST = f"SELECT content FROM sign_in_requests WHERE {_WAITS}"
 _APPROVE = f"UPDATE sign_in_requests SET state = $4, browser = $3, admin = $5 WHERE {_WAITS} RETURNING number"
 _REFUSE = f"DELETE FROM sign_in_requests WHERE {_WAITS} RETURNING content"
 _TAKE = f"""
-DELETE FROM sign_in_requests WHERE state = $2 AND browser = $3 AND expires > {_NOW} RETURNING content, admin
+DELETE FROM sign_in_requests WHERE state = $2 AND browser = $3 AND expires > {NOW} RETURNING content, admin
 """
 _KNOW = f"""
-INSERT INTO people (id, name, role, made) VALUES ($2, $3, $4, {_NOW})
+INSERT INTO people (id, name, role, made) VALUES ($2, $3, $4, {NOW})
 ON CONFLICT (id) DO UPDATE SET role = CASE WHEN $4 = 'admin' THEN 'admin' ELSE people.role END
 RETURNING id, name, role, removed
 """
 _HAS_NAME = "SELECT 1 FROM people WHERE name = $1 AND removed IS NULL AND id != $2"
-_USE_BOOTSTRAP = f"UPDATE bootstrap SET used = {_NOW} WHERE digest = $2 AND used IS NULL RETURNING digest"
-_FORGET_CODES = f"DELETE FROM codes WHERE expires <= {_NOW}"
-_ADD_CODE = f"INSERT INTO codes (digest, content, expires) VALUES ($2, $3, {_NOW} + $4)"
-_CODE = f"SELECT content FROM codes WHERE digest = $2 AND expires > {_NOW}"
-_USE_CODE = f"DELETE FROM codes WHERE digest = $2 AND expires > {_NOW} RETURNING content"
-_FORGET_SIGN_INS = f"DELETE FROM sign_ins WHERE made < {_NOW} - $2::float8 - 86400"
+_USE_BOOTSTRAP = f"UPDATE bootstrap SET used = {NOW} WHERE digest = $2 AND used IS NULL RETURNING digest"
+_FORGET_CODES = f"DELETE FROM codes WHERE expires <= {NOW}"
+_ADD_CODE = f"INSERT INTO codes (digest, content, expires) VALUES ($2, $3, {NOW} + $4)"
+_CODE = f"SELECT content FROM codes WHERE digest = $2 AND expires > {NOW}"
+_USE_CODE = f"DELETE FROM codes WHERE digest = $2 AND expires > {NOW} RETURNING content"
+_FORGET_SIGN_INS = f"DELETE FROM sign_ins WHERE made < {NOW} - $2::float8 - 86400"
 _BEGIN = f"""
 INSERT INTO sign_ins (id, person, client_id, client_name, scope, resource, made, used)
-VALUES ($2, $3, $4, $5, $6, $7, {_NOW}, {_NOW})
+VALUES ($2, $3, $4, $5, $6, $7, {NOW}, {NOW})
 """
 _ADD_REFRESH = "INSERT INTO refresh_tokens (digest, sign_in) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _ADD_ACCESS = f"""
 INSERT INTO tokens (id, digest, person, made, expires, sign_in, scope)
-VALUES ($2, $3, $4, {_NOW}, {_NOW} + $5, $6, $7)
+VALUES ($2, $3, $4, {NOW}, {NOW} + $5, $6, $7)
 """
-_FORGET_ACCESS = f"DELETE FROM tokens WHERE sign_in = $2 AND expires <= {_NOW}"
-_LIVES = f"s.ended IS NULL AND p.removed IS NULL AND s.made > {_NOW} - $3::float8 AND s.used > {_NOW} - $4::float8"
+_FORGET_ACCESS = f"DELETE FROM tokens WHERE sign_in = $2 AND expires <= {NOW}"
+_LIVES = f"s.ended IS NULL AND p.removed IS NULL AND s.made > {NOW} - $3::float8 AND s.used > {NOW} - $4::float8"
 _OF_REFRESH = f"""
-SELECT s.id, s.client_id, s.client_name, s.scope, s.person, r.rotated, r.key_id, {_NOW} AS now, {_LIVES} AS lives
+SELECT s.id, s.client_id, s.client_name, s.scope, s.person, r.rotated, r.key_id, {NOW} AS now, {_LIVES} AS lives
 FROM refresh_tokens r JOIN sign_ins s ON s.id = r.sign_in JOIN people p ON p.id = s.person WHERE r.digest = $2
 """
-_ROTATE = f"UPDATE refresh_tokens SET rotated = {_NOW}, key_id = $3 WHERE digest = $2"
-_USE = f"UPDATE sign_ins SET used = {_NOW} WHERE id = $2"
-_TELL_TO_ASK = f"UPDATE sign_ins SET told_to_ask = {_NOW} WHERE id = (SELECT sign_in FROM tokens WHERE id = $2)"
+_ROTATE = f"UPDATE refresh_tokens SET rotated = {NOW}, key_id = $3 WHERE digest = $2"
+_USE = f"UPDATE sign_ins SET used = {NOW} WHERE id = $2"
+_TELL_TO_ASK = f"UPDATE sign_ins SET told_to_ask = {NOW} WHERE id = (SELECT sign_in FROM tokens WHERE id = $2)"
 _IS_TO_ASK = f"""
 UPDATE sign_ins SET told_to_ask = NULL WHERE id = (SELECT sign_in FROM refresh_tokens WHERE digest = $2)
-AND told_to_ask > {_NOW} - $3::float8 RETURNING id
+AND told_to_ask > {NOW} - $3::float8 RETURNING id
 """
-_END = f"UPDATE sign_ins SET ended = {_NOW} WHERE id = $2 AND ended IS NULL"
+_END = f"UPDATE sign_ins SET ended = {NOW} WHERE id = $2 AND ended IS NULL"
 _END_OF = f"""
-UPDATE sign_ins s SET ended = {_NOW} WHERE client_id = $3 AND ended IS NULL AND (
+UPDATE sign_ins s SET ended = {NOW} WHERE client_id = $3 AND ended IS NULL AND (
     EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.sign_in = s.id AND r.digest = $2)
     OR EXISTS (SELECT 1 FROM tokens t WHERE t.sign_in = s.id AND t.digest = $2)
 ) RETURNING person, client_name
 """
-_END_ALL = f"UPDATE sign_ins SET ended = {_NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING person"
+_END_ALL = f"UPDATE sign_ins SET ended = {NOW} WHERE starts_with(person, $2) AND ended IS NULL RETURNING person"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE starts_with(split_part(owner, '/', 2), $1)"
 _END_BROWSERS = "DELETE FROM browsers WHERE starts_with(person, $1)"
 _BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING digest"

@@ -3,16 +3,15 @@
 from typing_extensions import override
 
 from amo_mcp.storage.postgres.audit import signed
-from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.clock import NOW, ClockedStore
 from amo_mcp.team.browser import SESSION_SECONDS, VISITOR, BrowserStore, SignedIn
 from amo_mcp.team.people import Person
 
-_NOW = "coalesce($1, unix_now())"
-_FORGET = f"DELETE FROM browsers WHERE expires <= {_NOW} OR digest = $2"
-_BEGIN = f"INSERT INTO browsers (digest, person, expires) VALUES ($2, $3, {_NOW} + $4)"
+_FORGET = f"DELETE FROM browsers WHERE expires <= {NOW} OR digest = $2"
+_BEGIN = f"INSERT INTO browsers (digest, person, expires) VALUES ($2, $3, {NOW} + $4)"
 _SIGNED_IN = f"""
 SELECT p.id, p.name, p.role, b.expires FROM browsers b JOIN people p ON p.id = b.person
-WHERE b.digest = $2 AND b.expires > {_NOW} AND p.removed IS NULL
+WHERE b.digest = $2 AND b.expires > {NOW} AND p.removed IS NULL
 """
 _END = "DELETE FROM browsers WHERE digest = $1 RETURNING person"
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from amo_mcp.storage.postgres.database import Database
 
+NOW = "coalesce($1, unix_now())"
+"""The time that a statement goes by: its first value, or the database's own where that is null."""
+
 
 class DatabaseClock:
     """Unix seconds of the database's clock: what it said last, and what has passed since.

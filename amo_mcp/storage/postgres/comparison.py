@@ -5,16 +5,15 @@ from contextlib import suppress
 
 from typing_extensions import override
 
-from amo_mcp.storage.postgres.clock import ClockedStore
+from amo_mcp.storage.postgres.clock import NOW, ClockedStore
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.comparison import AGAIN_SECONDS, EVERY_SECONDS, ComparisonStore
 from amo_mcp.team.people import PeopleStore, Person, UnknownPerson
 
-_NOW = "coalesce($1, unix_now())"
-_BEGIN = f"INSERT INTO comparisons (due) VALUES ({_NOW} + $2) ON CONFLICT DO NOTHING"
-_TAKE = f"UPDATE comparisons SET due = {_NOW} + $2 WHERE due <= {_NOW} RETURNING single"
-_DONE = f"UPDATE comparisons SET due = {_NOW} + $2"
+_BEGIN = f"INSERT INTO comparisons (due) VALUES ({NOW} + $2) ON CONFLICT DO NOTHING"
+_TAKE = f"UPDATE comparisons SET due = {NOW} + $2 WHERE due <= {NOW} RETURNING single"
+_DONE = f"UPDATE comparisons SET due = {NOW} + $2"
 _PEOPLE = """
 SELECT id, name, role FROM people WHERE removed IS NULL AND strpos(id, ':') > 0 ORDER BY role != 'admin', made DESC, id
 """

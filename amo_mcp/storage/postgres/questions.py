@@ -14,7 +14,7 @@ from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.confirmation.waiting import Answer, Outcome
 from amo_mcp.storage.postgres.approvals import OnPage, PostgresApprovalStore, approval_of
 from amo_mcp.storage.postgres.audit import record
-from amo_mcp.storage.postgres.clock import DatabaseClock
+from amo_mcp.storage.postgres.clock import NOW, DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
 from amo_mcp.team.approval.questions import MAX_LISTED, Question, QuestionStore, new_page
@@ -24,8 +24,8 @@ from amo_mcp.team.people import ROLES, Person, digest_of
 if TYPE_CHECKING:
     from asyncpg import Record
 
-_QUESTIONS = """
-SELECT a.*, coalesce($1, unix_now()) AS now, changes.id AS change_id,
+_QUESTIONS = f"""
+SELECT a.*, {NOW} AS now, changes.id AS change_id,
     asker.name AS asker_name, asker.role AS asker_role, asker.removed IS NULL AS asker_is_known,
     answerer.name AS answerer_name, answerer.role AS answerer_role
 FROM approvals a JOIN people asker ON asker.id = a.asked_by
@@ -35,22 +35,22 @@ _BY_DIGEST = f"{_QUESTIONS} WHERE a.digest = $2 AND a.asked_by = $3"
 _BY_PAGE = f"{_QUESTIONS} WHERE a.page = $2"
 _WAITING = f"""
 {_QUESTIONS} WHERE a.answer IS NULL AND a.used_at IS NULL AND asker.removed IS NULL
-    AND a.expires > coalesce($1, unix_now()) ORDER BY a.number LIMIT {MAX_LISTED}
+    AND a.expires > {NOW} ORDER BY a.number LIMIT {MAX_LISTED}
 """
-_ASK_AGAIN = """
+_ASK_AGAIN = f"""
 UPDATE approvals SET digest = $2 WHERE number = (
     SELECT number FROM approvals
     WHERE asked_by = $3 AND tool = $4 AND request_digest = $5 AND change = $6 AND used_at IS NULL
-        AND answer IS DISTINCT FROM 'no' AND expires > coalesce($1, unix_now())
+        AND answer IS DISTINCT FROM 'no' AND expires > {NOW}
     ORDER BY number DESC LIMIT 1
 ) AND used_at IS NULL RETURNING page
 """
-_ANSWER = """
-UPDATE approvals SET answer = $3, answered_by = $4, comment = $5, answered_at = coalesce($1, unix_now())
-WHERE page = $2 AND answer IS NULL AND used_at IS NULL AND expires > coalesce($1, unix_now()) RETURNING number
+_ANSWER = f"""
+UPDATE approvals SET answer = $3, answered_by = $4, comment = $5, answered_at = {NOW}
+WHERE page = $2 AND answer IS NULL AND used_at IS NULL AND expires > {NOW} RETURNING number
 """
-_USE_YES = """
-UPDATE approvals SET used_at = coalesce($1, unix_now()) FROM people
+_USE_YES = f"""
+UPDATE approvals SET used_at = {NOW} FROM people
 WHERE page = $2 AND used_at IS NULL AND answer = 'yes'
     AND people.id = answered_by AND removed IS NULL AND role = ANY($3) RETURNING number
 """
