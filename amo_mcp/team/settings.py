@@ -179,7 +179,8 @@ class TeamSettings(Settings):
             )
         if not address.startswith("https:") and not is_loopback(address):
             raise ValueError("AMO_PUBLIC_URL must begin with https: plain http is for loopback only")
-        return address
+        # Clients leave it out, whoever has given it here.
+        return re.sub(r"^(https:.*):443$|^(http:.*):80$", r"\1\2", address)
 
     @field_validator("database_url")
     @classmethod

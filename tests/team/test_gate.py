@@ -322,7 +322,7 @@ class TestNames:
         ("public_url", "host"),
         [
             ("https://crm.example.org", "crm.example.org"),
-            ("https://crm.example.org", "crm.example.org:443"),
+            ("https://crm.example.org", "CRM.Example.org:443"),
             ("https://crm.example.org:8443", "crm.example.org:8443"),
             ("http://127.0.0.1:8000", "127.0.0.1:8000"),
             ("http://[::1]", "[::1]:80"),

@@ -90,6 +90,7 @@ def test_the_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("HTTPS://CRM.Example.org/", "https://crm.example.org"),
         ("https://crm.example.org:8443", "https://crm.example.org:8443"),
+        ("https://crm.example.org:443", "https://crm.example.org"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
