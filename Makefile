@@ -41,7 +41,7 @@ conformance: .venv/catalogues tests/conformance/node_modules/installed ## the pr
 browser: .venv/catalogues tests/browser/node_modules/installed tests/clients/node_modules/installed ## the page that asks and the board, in Debian's Chromium (chromium, npm)
 	@$(BIN)/python -m pytest -n auto tests/browser
 
-pictures: .venv/catalogues tests/browser/node_modules/installed ## pictures of the board, for the README, and of the page, to look at (chromium, npm)
+pictures: .venv/catalogues tests/browser/node_modules/installed ## pictures of the board, for the README, and of the pages, to look at (chromium, npm)
 	@$(BIN)/python -m tests.browser.pictures
 	@$(BIN)/python -m tests.browser.page_pictures
 

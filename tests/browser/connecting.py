@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +18,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from amo_mcp.language import Language, texts
 from amo_mcp.listen import authority, listen
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.team.settings import CALLBACK_PATH
 from amo_mcp.transports.uvicorn import page_config, serving_beside
 from tests.browser.chromium import Chromium, chromium
+from tests.browser.test_approval import ANNA
+from tests.browser.test_page import HOSTILE
 from tests.conftest import answer
 from tests.team.approval.team import Team, open_team
+from tests.team.authorization.world import query_of
 
 CLOSE = "The program has its answer. You can close this window."
 """What the program's own page says."""
@@ -121,3 +125,52 @@ async def open_door(database: Database, database_url: SecretStr) -> AsyncIterato
             chromium() as browser,
         ):
             yield Door(team, program, browser)
+
+
+Look = Callable[[str], Awaitable[None]]
+"""Looks at what the browser shows, by a name."""
+
+
+async def walk(door: Door, language: Language, look: Look) -> None:
+    """Through every page of signing in, at each of which is looked."""
+    browser, program, people, words = door.browser, door.program, door.team.people, texts(language)
+    url = door.team.url
+
+    async def do(action: str, **request: Any) -> dict[str, Any]:
+        return await browser.do(action, language=language, **request)
+
+    await do("open", address=f"{url}/mine")
+    await look("sign-in-first")
+    await door.team.database.execute("UPDATE bootstrap SET used = unix_now()")
+    await do("open", address=f"{url}/mine")
+    await look("sign-in")
+    await do("press", button=words("Continue to amoCRM"))
+    await do("follow", link="deny")
+    await look("not-confirmed")
+    await program.register(f"{HOSTILE}\r\n{'x' * 10_000}")
+    await do("open", address=program.address())
+    await look("consent-hostile")
+    await program.register("Claude Code")
+    consent = await do("open", address=program.address(scope="segments:read segments:write"))
+    await look("consent")
+    sent = await do("press", button=words("Connect"))
+    state = query_of(sent["url"])["state"]
+    await do("open", address=f"{url}{CALLBACK_PATH}?code=x&state={state}&referer=other.amocrm.ru")
+    await look("other-account")
+    await do("open", address=consent["url"])
+    await look("too-old")
+    await do("open", address=program.address(client_id="unknown"))
+    await look("unknown-program")
+    await do("open", address=program.address(redirect_uri="https://evil.example/callback"))
+    await look("wrong-address")
+    await do("open", address=f"{url}/mine")
+    await do("press", button=words("Continue to amoCRM"))
+    await door.allow(ANNA, language=language)
+    await look("signed-in")
+    await do("press", button=words("Sign out"))
+    await look("signed-out")
+    await people.remove(door.team.sandbox.account.users[ANNA]["name"])
+    await do("open", address=f"{url}/mine")
+    await do("press", button=words("Continue to amoCRM"))
+    await door.allow(ANNA, language=language)
+    await look("removed")

@@ -58,17 +58,26 @@ const actions = {
     const [, , scrollY] = await shape(page);
     return { inside: scrollY === 0 && box.y > 0 && box.y + box.height <= page.viewportSize().height };
   },
-  // In a page of its own, since the rules are a script: the same HTML, styled the same.
-  axe: async (page) => {
-    const context = await browser.newContext({ bypassCSP: true, viewport: page.viewportSize(), colorScheme: page.scheme });
+  // In a page of its own, since the rules are a script: the same HTML, styled the same. As wide and as dark as the
+  // window is, or as each of `looks`.
+  axe: async (page, { looks = [{ width: page.viewportSize().width, scheme: page.scheme }] }) => {
+    const context = await browser.newContext({ bypassCSP: true });
     const copy = await context.newPage();
     const styles = await page.context().request.get(new URL("/style.css", page.url()).href);
     await copy.setContent(await page.content());
     await copy.addStyleTag({ content: await styles.text() });
     await copy.addScriptTag({ content: axe });
-    const { violations, passes } = await copy.evaluate(() => globalThis.axe.run());
+    const found = { violations: [], passes: Infinity, tooWide: [] };
+    for (const { width, scheme } of looks) {
+      await copy.setViewportSize({ width, height: 800 });
+      await copy.emulateMedia({ colorScheme: scheme });
+      const { violations, passes } = await copy.evaluate(() => globalThis.axe.run());
+      found.violations.push(...violations.map(({ id, nodes }) => [id, width, scheme, nodes.map((node) => node.html)]));
+      found.passes = Math.min(found.passes, passes.length);
+      if ((await shape(copy))[0] > width) found.tooWide.push(width);
+    }
     await context.close();
-    return { violations: violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), passes: passes.length };
+    return found;
   },
 };
 

@@ -1,20 +1,29 @@
-"""Pictures of the page in every state, to look at: `make pictures`. They go to tests/browser/screenshots."""
+"""Pictures of the page in every state, and of signing in to a team's server, to look at: `make pictures`.
+
+They go to tests/browser/screenshots.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import anyio
+from pydantic import SecretStr
 
 from amo_mcp.compose.page import serve_page
 from amo_mcp.confirmation.waiting import SETTLE
 from amo_mcp.language import LANGUAGES, Language
 from amo_mcp.sandbox import Sandbox
 from amo_mcp.storage.memory.approvals import MemoryApprovalStore
+from amo_mcp.storage.postgres.database import Database
+from scripts import postgres
 from tests.browser.chromium import HERE, Chromium, chromium
+from tests.browser.connecting import open_door, walk
 from tests.clock import Clock
 from tests.conftest import answer, error
 from tests.journeys.desk import PagePerson, desk
+from tests.postgres import new_database
 
 SHOTS = HERE / "screenshots"
 WIDTHS = (360, 1000, 1200)
@@ -88,9 +97,27 @@ class Story:
             group.cancel_scope.cancel()
 
 
+async def sign_in(url: SecretStr, language: Language) -> None:
+    """Walk through signing in to a server over an empty database, and take a picture of every page."""
+    database = Database(url)
+    await database.open()
+    async with open_door(database, url) as door:
+
+        async def shoot(name: str) -> None:
+            for scheme, width in product(("light", "dark"), (360, 1000)):
+                file = SHOTS / f"sign-in-{name}-{language}-{scheme}-{width}.png"
+                await door.browser.do("shot", file=str(file), width=width, scheme=scheme)
+
+        await walk(door, language, shoot)
+    await database.close()
+
+
 async def main() -> None:
     """Take every picture."""
     SHOTS.mkdir(exist_ok=True)
+    with postgres.running() as cluster:
+        for language in LANGUAGES:
+            await sign_in(await new_database(cluster, f"pictures-{language}"), language)
     async with chromium() as browser:
         for language in LANGUAGES:
             for scheme in ("light", "dark"):

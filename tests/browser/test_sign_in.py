@@ -1,12 +1,14 @@
 """Connecting a program to a team's server in a real browser without JavaScript, from its address to its token."""
 
 from collections.abc import AsyncIterator
+from itertools import product
 
 import pytest
 from pydantic import SecretStr
 
+from amo_mcp.language import Language
 from amo_mcp.storage.postgres.database import Database
-from tests.browser.connecting import CLOSE, Door, open_door
+from tests.browser.connecting import CLOSE, Door, open_door, walk
 from tests.browser.test_approval import ANNA, OLEG
 from tests.browser.test_page import HOSTILE
 
@@ -105,3 +107,16 @@ async def test_a_page_that_waited_too_long_says_that_nothing_came_of_it(door: Do
     shown = await door.browser.do("press", button="Connect")
     assert TOO_OLD in shown["text"]
     assert door.program.answers == []
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_every_page_of_signing_in_fits_a_phone_and_breaks_no_rule_of_accessibility(
+    door: Door, language: Language
+) -> None:
+    async def look(name: str) -> None:
+        looks = [{"scheme": scheme, "width": width} for scheme, width in product(("light", "dark"), (360, 1000))]
+        shown = await door.browser.do("axe", looks=looks)
+        assert (name, shown["violations"], shown["tooWide"]) == (name, [], [])
+        assert shown["passes"] > 10
+
+    await walk(door, language, look)
