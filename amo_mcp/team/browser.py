@@ -41,6 +41,10 @@ SESSION_SECONDS = 12 * 3600.0
 _MAX_BROWSER = 80
 """Characters of a browser's own name that the audit keeps."""
 
+NOT_DONE = message("Nothing was changed")
+FOREIGN = message(
+    "The form did not come from a page of this server in this browser. Open the page again, and repeat it."
+)
 _SIGNED_OUT = message("You are signed out")
 _ELSEWHERE = message("Programs that you have connected go on working.")
 
@@ -169,8 +173,9 @@ class CookieBrowsers(Browsers):
 
     async def sign_out(self, request: Request) -> Response:
         """What a form that is sent to `SIGN_OUT_PATH` is answered."""
-        if not self.is_ours(request, str((await request.form()).get("token", ""))):
-            return Response(status_code=HTTPStatus.FORBIDDEN)
+        has_cookie = bool(self._cookie.of(request))
+        if has_cookie and not self.is_ours(request, str((await request.form()).get("token", ""))):
+            return notice(request, NOT_DONE, FOREIGN)
         await self._store.end(digest_of(self._cookie.of(request)))
         response = notice(request, _SIGNED_OUT, _ELSEWHERE, HTTPStatus.OK)
         self._cookie.forget(response)

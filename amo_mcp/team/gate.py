@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amo_mcp.changes.journal import StorageUnavailable
+from amo_mcp.language import Language
 from amo_mcp.team.authorization.app import AuthorizationServer
 from amo_mcp.team.operations import Ready, health
 from amo_mcp.team.people import READ, SCOPES, Token
@@ -59,6 +60,7 @@ class Gate:
         ready: for /readyz.
         authorization: signs people in with amoCRM; None where personal tokens are all that there is.
         pages: what browsers are shown.
+        language: in which, whatever they ask for.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Gate:
         ready: Ready,
         authorization: AuthorizationServer | None = None,
         pages: Sequence[BaseRoute] = (),
+        language: Language | None = None,
     ) -> None:
         self._app = app
         self._as_person = AsPerson(app)
@@ -77,7 +80,7 @@ class Gate:
         self._ready = ready
         self._step_up = StepUp(catalog())
         self._authorization = authorization
-        self._site = Site([*(authorization.routes if authorization else ()), *pages])
+        self._site = Site([*(authorization.routes if authorization else ()), *pages], language)
         self._public_url = security.allowed_origins[0]
         # Which origins may come was looked at before.
         self._mcp = CORSMiddleware(
@@ -93,6 +96,7 @@ class Gate:
         """As ASGI."""
         answer: ASGIApp = self._app
         if scope["type"] == "http":
+            scope = {**scope, "headers": [_in_lower_case(*header) for header in scope["headers"]]}
             refusal = await self._refusal(Request(scope))
             answer = refusal or await self._at(scope)
         await answer(scope, receive, send)
@@ -150,3 +154,8 @@ class Gate:
         if self._authorization:
             parts += [f'scope="{scope}"', self._authorization.challenge]
         return {"www-authenticate": f"Bearer {', '.join(parts)}"}
+
+
+def _in_lower_case(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header of a request; the name of a host is the same in any case (RFC 9110, section 4.2.3)."""
+    return name, value.lower() if name == b"host" else value

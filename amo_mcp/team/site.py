@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Match, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from amo_mcp.changes.journal import StorageUnavailable
-from amo_mcp.language import message
+from amo_mcp.language import Language, message
 from amo_mcp.team.page import notice
 
 MAX_BYTES = 64 * 1024
@@ -31,10 +31,15 @@ _AWAY_TEXT = message("Try again in a minute.")
 
 
 class Site:
-    """The ASGI application of some routes."""
+    """The ASGI application of some routes.
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+    Args:
+        language: of its pages, whatever a browser asks for; None for what that does.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute], language: Language | None = None) -> None:
         self._routes = routes
+        self._state = {"language": language}
         self._app = RequestBodyLimitMiddleware(Router(routes, redirect_slashes=False), MAX_BYTES)
 
     def has(self, scope: Scope) -> bool:
@@ -43,6 +48,7 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI."""
+        scope = {**scope, "state": {**scope.get("state", {}), **self._state}}
         if len(scope["query_string"]) > MAX_QUERY:
             await Response(status_code=HTTPStatus.REQUEST_URI_TOO_LONG)(scope, receive, send)
             return

@@ -89,7 +89,7 @@ async def open_replica(settings: TeamSettings, announce: Announce) -> AsyncItera
         sign_in = SignIn(PostgresPeopleStore(database))
         amocrm = TeamSignIn(settings, database, built) if settings.has_sign_in else None
         pages = page_routes(settings, database, amocrm.browsers, approvals, refusals, built) if amocrm else ()
-        front = Gate(app, sign_in, security, ready, amocrm.server if amocrm else None, pages)
+        front = Gate(app, sign_in, security, ready, amocrm.server if amocrm else None, pages, settings.language)
         group.start_soon(_open, database, partial(amocrm.announce, announce) if amocrm else None)
         group.start_soon(built.events.hear)
         group.start_soon(built.runs.serve)

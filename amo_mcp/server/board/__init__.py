@@ -6,6 +6,7 @@ It gets the answers from the client that shows it (MCP Apps), from the server of
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from amo_mcp.server.board.words import words
 _INLINE = re.compile("<(script|style)>(.*?)</(?:script|style)>", re.DOTALL)
 
 
-def render(texts: Texts, gone: str = "", **given: Any) -> str:
+def render(texts: Texts, gone: str = "", links: Sequence[tuple[str, str, bool]] = (), **given: Any) -> str:
     """The page in a person's language.
 
     Args:
         texts: the language.
         gone: what it says when `live` cannot be read any more; else how `amo-mcp board` is started again.
+        links: to the other pages of who serves it: the address and the name of each, and whether it is this one.
         given: `live`, the path that the answers are read from; or `answers`, the results by the names of the tools;
             with either `account`, its name, and with the latter `at`, the moment they were read. Without them the page
             speaks to the client that shows it.
@@ -31,6 +33,8 @@ def render(texts: Texts, gone: str = "", **given: Any) -> str:
         folder=Path(__file__).parent,
         language=texts.language,
         title=given.get("account") or texts("Segments"),
+        pages=texts("Pages"),
+        links=links,
         waiting=texts("Waiting for data…"),
         picture_css=pages.picture_css(),
         texts=words(texts) | ({"gone": gone} if gone else {}),

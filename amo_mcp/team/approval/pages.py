@@ -21,14 +21,14 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.changes.runs import Runs
 from amo_mcp.confirmation.outcomes import HARMLESS
 from amo_mcp.confirmation.waiting import SETTLE, Answer
-from amo_mcp.language import message, texts
+from amo_mcp.language import Message, message, texts
 from amo_mcp.pages.guard import HEADERS
 from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.approval.words import where, words_of
 from amo_mcp.team.browser import Browsers, actor_of
-from amo_mcp.team.page import language_of, notice, page
+from amo_mcp.team.page import above, language_of, notice, page
 from amo_mcp.team.people import Person, includes
 from amo_mcp.text import quote, sanitize
 
@@ -93,7 +93,7 @@ class ApprovalPages:
         person, question = pressed
         answer = _ANSWERS.get(str(form.get("answer", "")))
         if answer not in self._approvals.answers(person, question):
-            return notice(request, _NOT_RECORDED, _MAY_NOT)
+            return self._told(request, person, _NOT_RECORDED, _MAY_NOT)
         assert answer is not None, "it is one of those"
         if not _was_seen(form, self._store.clock()):
             return await self._page(request, person, question, note="soon")
@@ -119,7 +119,7 @@ class ApprovalPages:
         if signed_in is None:
             return notice(request, _NOT_RECORDED, _SIGNED_OUT)
         if not self._browsers.is_ours(request, str(form.get("token", ""))):
-            return notice(request, _NOT_RECORDED, _NOT_FROM_HERE)
+            return self._told(request, signed_in.person, _NOT_RECORDED, _NOT_FROM_HERE)
         question = await self._question(request, signed_in.person)
         return question if isinstance(question, Response) else (signed_in.person, question)
 
@@ -129,8 +129,13 @@ class ApprovalPages:
         if question is not None:
             return question
         if not includes(person.role, "approver"):
-            return notice(request, _NOT_YOURS, _ROLE)
-        return notice(request, _NONE, _FORGOTTEN, HTTPStatus.NOT_FOUND)
+            return self._told(request, person, _NOT_YOURS, _ROLE)
+        return self._told(request, person, _NONE, _FORGOTTEN, HTTPStatus.NOT_FOUND)
+
+    def _told(
+        self, request: Request, person: Person, heading: Message, text: Message, status: int = HTTPStatus.FORBIDDEN
+    ) -> Response:
+        return notice(request, heading, text, status, person=person, token=self._browsers.form_token(request))
 
     async def _page(
         self, request: Request, person: Person, question: Question, status: int = HTTPStatus.OK, note: str = ""
@@ -149,11 +154,9 @@ class ApprovalPages:
             "words": words_of(question, found, person, texts(language)),
             "answers": self._approvals.answers(person, question),
             "harmless": HARMLESS,
-            "person": person,
+            **above(person, self._browsers.form_token(request)),
             "note": note,
             "stopping": "stopping" in request.query_params,
-            "path": f"{PATH}/{question.page}",
-            "token": self._browsers.form_token(request),
             "now": now,
             "quote": quote,
             "max_comment": MAX_COMMENT,

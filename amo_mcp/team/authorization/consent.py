@@ -1,7 +1,8 @@
 """What a person sees of signing in: our page that asks them, and what became of amoCRM's.
 
 Our page is always shown. Its yes binds the rest to the browser that gave it: amoCRM's answer counts there alone, and
-once. Until then it can be answered anew there, by who has come back or has pressed twice. Whoever lets somebody else follow a link of theirs gets nothing by that.
+once. Until then it can be answered anew there, by who has come back or has pressed twice. Whoever lets somebody else
+follow a link of theirs gets nothing by that.
 """
 
 import hmac

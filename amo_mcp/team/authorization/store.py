@@ -184,8 +184,10 @@ class AuthorizationStore(Protocol):
         ...
 
     async def approve(self, request_id: bytes, state: bytes, browser: bytes, admin: str) -> bool:
-        """Note that a person has said yes, in which browser, in place of a yes before it; whether the request waited
-        for that.
+        """Note that a person has said yes, in which browser; a yes before that counts no more.
+
+        Returns:
+            Whether the request was waiting.
         """
         ...
 

@@ -12,7 +12,7 @@ from amo_mcp.pages.guard import HEADERS
 from amo_mcp.server.board import content_security_policy, render
 from amo_mcp.server.board.live import read_answers
 from amo_mcp.team.accounts import Accounts
-from amo_mcp.team.page import language_of
+from amo_mcp.team.page import BOARD, language_of, links
 from amo_mcp.team.pages.visit import Visit
 
 ANSWERS = "/board/answers"
@@ -32,7 +32,8 @@ class Board:
         """The page."""
         reader = replace(await self._reader(visit), language=language_of(visit.request))
         gone = reader.texts("The account could not be read. Reload the page in a moment.")
-        page = render(reader.texts, gone, live=ANSWERS, account=reader.account or "amoCRM")
+        above = [(path, reader.texts.of(name), path == BOARD) for path, name in links(visit.person)]
+        page = render(reader.texts, gone, above, live=ANSWERS, account=reader.account or "amoCRM")
         policy = f"{content_security_policy(page)}; connect-src 'self'; form-action 'none'; frame-ancestors 'none'"
         return Response(page, headers=HEADERS | {"content-security-policy": policy}, media_type="text/html")
 

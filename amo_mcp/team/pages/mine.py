@@ -14,8 +14,8 @@ from amo_mcp.language import Language, counted_message, message
 from amo_mcp.team.approval.asker import PATH
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.browser import Cookie
-from amo_mcp.team.page import language_of
-from amo_mcp.team.pages.visit import MINE, Notices, Visit
+from amo_mcp.team.page import MINE, language_of
+from amo_mcp.team.pages.visit import Notices, Visit
 from amo_mcp.team.pages.words import ROLE_WORDS
 from amo_mcp.team.people import READ, SCOPES, PeopleStore, Person, TooManyTokens, new_token
 from amo_mcp.text import is_invisible, quote

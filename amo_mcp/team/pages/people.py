@@ -6,7 +6,8 @@ from typing import get_args
 from starlette.responses import Response
 
 from amo_mcp.language import message
-from amo_mcp.team.pages.visit import PEOPLE, Notices, Visit
+from amo_mcp.team.page import PEOPLE
+from amo_mcp.team.pages.visit import Notices, Visit
 from amo_mcp.team.pages.words import ROLE_NAMES, ROLE_WORDS
 from amo_mcp.team.people import ROLES, LastAdmin, NameTaken, PeopleStore, Role, UnknownPerson
 from amo_mcp.text import quote

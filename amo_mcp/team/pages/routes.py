@@ -16,11 +16,12 @@ from amo_mcp.team.accounts import Accounts
 from amo_mcp.team.approval.questions import Question
 from amo_mcp.team.audit import Audit
 from amo_mcp.team.browser import Browsers
+from amo_mcp.team.page import AUDIT, BOARD, MINE, PEOPLE
 from amo_mcp.team.pages.audit import EXPORT, AuditPage
 from amo_mcp.team.pages.board import ANSWERS, Board
 from amo_mcp.team.pages.mine import Mine, new_token_cookie
 from amo_mcp.team.pages.people import People
-from amo_mcp.team.pages.visit import AUDIT, BOARD, MINE, PEOPLE, visited
+from amo_mcp.team.pages.visit import visited
 from amo_mcp.team.people import PeopleStore, Person
 from amo_mcp.team.refusals import Refusals
 from amo_mcp.transports.http import PATH

@@ -15,19 +15,13 @@ from amo_mcp.language import Message, message
 from amo_mcp.pages.guard import HEADERS
 from amo_mcp.team.accounts import Accounts
 from amo_mcp.team.audit import Actor
-from amo_mcp.team.browser import Browsers, actor_of
-from amo_mcp.team.page import notice, page
+from amo_mcp.team.browser import FOREIGN, NOT_DONE, Browsers, actor_of
+from amo_mcp.team.page import above, notice, page
 from amo_mcp.team.people import Person, Role, includes
 from amo_mcp.team.refusals import Refusals
 
-MINE, PEOPLE, AUDIT, BOARD = "/mine", "/people", "/audit", "/board"
-
 _FORM = "application/x-www-form-urlencoded"
 
-_NOT_DONE = message("Nothing was changed")
-_FOREIGN = message(
-    "The form did not come from a page of this server in this browser. Open the page again, and repeat it."
-)
 _NOT_YOURS = message("This page is for admins")
 _ROLE = message("An admin of this server can make you one.")
 
@@ -59,14 +53,8 @@ class Visit:
 
     def page(self, name: str, notices: Notices, **values: Any) -> Response:
         """The page, which says what was just done where its address has a word for that."""
-        word = self.request.query_params.get("told", "")
-        shown: dict[str, Any] = {
-            "person": self.person,
-            "token": self.token,
-            "path": self.request.url.path,
-            "moment": self.moment,
-        }
-        return page(self.request, name, said=notices.get(word), **shown, **values)
+        said = notices.get(self.request.query_params.get("told", ""))
+        return page(self.request, name, **above(self.person, self.token, said), moment=self.moment, **values)
 
     def to(self, path: str, told: str) -> Response:
         """To a page by GET, so that nothing is sent again when that is loaded again."""
@@ -106,17 +94,17 @@ def visited(
         signed_in = await browsers.person(request)
         if signed_in is None:
             return browsers.sign_in(request)
-        if not includes(signed_in.person.role, needs):
-            await refusals.note(actor_of(request, signed_in.person), path)
-            return notice(request, _NOT_YOURS, _ROLE)
+        person, token = signed_in.person, browsers.form_token(request)
+        if not includes(person.role, needs):
+            await refusals.note(actor_of(request, person), path)
+            return notice(request, _NOT_YOURS, _ROLE, person=person, token=token)
         form = {}
         if request.method == "POST":
             if request.headers.get("content-type", "").partition(";")[0] == _FORM:
                 form = {name: str(value) for name, value in (await request.form()).items()}
             if not browsers.is_ours(request, form.get("token", "")):
-                return notice(request, _NOT_DONE, _FOREIGN)
-        zone = await _zone(accounts, signed_in.person)
-        return await handler(Visit(request, signed_in.person, form, browsers.form_token(request), zone))
+                return notice(request, NOT_DONE, FOREIGN, person=person, token=token)
+        return await handler(Visit(request, person, form, token, await _zone(accounts, person)))
 
     return Route(path, endpoint, methods=["GET", "POST"] if posts else ["GET"])
 

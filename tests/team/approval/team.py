@@ -121,9 +121,8 @@ class Browser:
 
     @property
     def text(self) -> str:
-        """What is read: the page without its tags."""
-        body = re.sub(r"</?bdi>", "", self.answer.text[self.answer.text.find("<body") :])
-        return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+        """What is read: the page without its tags, and without what is above it."""
+        return " ".join(unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?bdi>", "", self._main))).split())
 
     @property
     def heading(self) -> str:
@@ -132,7 +131,11 @@ class Browser:
 
     @property
     def buttons(self) -> list[str]:
-        return re.findall(r"<button[^>]*>([^<]*)</button>", self.answer.text)
+        return re.findall(r"<button[^>]*>([^<]*)</button>", self._main)
+
+    @property
+    def _main(self) -> str:
+        return self.answer.text[self.answer.text.find("<main") :]
 
     @property
     def form(self) -> dict[str, str]:

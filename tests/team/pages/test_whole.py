@@ -100,3 +100,21 @@ async def test_a_change_is_in_the_audit_with_who_asked_who_agreed_and_what_came_
         shown = await olga.open("/audit?kind=change")
         assert "delete_segment · done" in shown
         assert "«Анна» agreed on the page" in shown
+
+
+@pytest.mark.requirement("TEAM-27")
+async def test_every_page_leads_to_the_others_and_speaks_the_language_that_is_set(
+    database: Database, database_url: SecretStr
+) -> None:
+    async with (
+        open_team(database, database_url, count=1, language="pt") as team,
+        team.browser("Анна", "approver", language="ru") as anna,
+        team.browser(language="ru") as nobody,
+    ):
+        for path in ("/mine", "/board", "/people", "/approve/q0"):
+            await anna.open(path)
+            assert '<html lang="pt"' in anna.answer.text
+            assert re.findall('<a href="(.*?)"', anna.answer.text) == ["/mine", "/board"]
+        await nobody.open("/authorize")
+        assert '<html lang="pt"' in nobody.answer.text
+        assert re.findall('<a href="(.*?)"', nobody.answer.text) == ["/mine", "/board"]
