@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,8 +25,11 @@ SECONDS = 5.0
 _PORT = 443
 _CHUNK = 4096
 _PUBLIC = IPv6Network("2000::/3")
-_TUNNELS = (IPv6Network("2001::/23"), IPv6Network("2002::/16"), IPv6Network("3ffe::/16"))
-"""Addresses that carry another one inside."""
+_SPECIAL = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3ffe::/16", "3fff::/20"))) + tuple(
+    map(IPv4Network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24"))
+)
+"""Addresses that carry another one inside, and what older releases of Python, or all, take for public and is not: among
+them where clouds answer their machines (Azure's 168.63.129.16, Oracle's 192.0.0.192)."""
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """Gives the addresses of a name."""
@@ -53,14 +56,16 @@ async def connect(address: str, host: str) -> ByteStream:
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the public internet, and leads nowhere else."""
     ip = ip_address(address)
-    if isinstance(ip, IPv4Address):
-        return ip.is_global and not ip.is_multicast
-    return ip in _PUBLIC and ip.is_global and not any(ip in tunnel for tunnel in _TUNNELS)
+    is_unicast = ip in _PUBLIC if ip.version == 6 else not ip.is_multicast
+    return is_unicast and ip.is_global and not any(ip in network for network in _SPECIAL)
 
 
 def is_fetchable(url: str) -> bool:
     """Whether an id is an address that a document may be fetched from."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     host = parts.hostname or ""
     segments = parts.path.split("/")
     return (

@@ -89,6 +89,7 @@ async def test_the_document_is_fetched_from_the_address_that_was_looked_at() -> 
         ),
         *("::1", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:93.184.215.14", "64:ff9b::7f00:1"),
         *("2002:7f00:1::", "2001::1", "ff02::1", "255.255.255.255", "192.0.2.1"),
+        *("192.0.0.192", "168.63.129.16", "192.88.99.1", "3fff::1"),
     ],
 )
 async def test_no_address_but_a_public_one_is_connected_to(address: str) -> None:
@@ -112,6 +113,8 @@ async def test_no_address_but_a_public_one_is_connected_to(address: str) -> None
         "https://localhost/a",
         "https://93.184.215.14/a",
         "https://[::1]/a",
+        "https://[::1",
+        "https://ex\u2100mple.com/a",
         "https://client.example.com/a b",
         "https://CLIENT.example.com/a",
         "ftp://client.example.com/a",

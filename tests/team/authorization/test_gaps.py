@@ -185,6 +185,7 @@ async def test_a_code_is_good_once_however_many_come_with_it(world: World) -> No
     [
         ({"client_id": "0b5c"}, "does not know the program"),
         ({"client_id": "https://127.0.0.1/x"}, "does not know the program"),
+        ({"client_id": "https://[::1"}, "does not know the program"),
         ({"client_id": None}, "does not know the program"),
         ({"redirect_uri": "https://evil.example/cb"}, "answered at an address"),
         ({"redirect_uri": "http://localhost:1/other"}, "answered at an address"),
