@@ -160,7 +160,7 @@ class RunStore(Protocol):
         undoes: str | None = None,
         approval_id: str | None = None,
     ) -> RunState | None:
-        """The newest run of a caller that came of a plan, an undo or an approval, unless they were told its end."""
+        """The newest run of a caller of an approval, or of a plan or an undo until they were told its end."""
         ...
 
     async def mark_told(self, change_id: str) -> None:

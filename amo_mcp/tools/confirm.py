@@ -6,6 +6,7 @@ from mcp_types import ToolAnnotations
 from pydantic import ConfigDict, Field
 
 from amo_mcp.amocrm.inputs import Text
+from amo_mcp.confirmation.errors import ConfirmationExpired
 from amo_mcp.tools.runtime.tool import Confirmed, CurrentCall, Output, Watched, tool
 
 
@@ -34,7 +35,13 @@ async def confirm_change(
     """
     if run := await call.account.run_of(approval_id=approval_id):
         return Watched(run)
-    return Confirmed(await call.confirm(approval_id))
+    try:
+        return Confirmed(await call.confirm(approval_id))
+    except ConfirmationExpired:
+        # Of several calls that waited for one yes, one carries it out, and the others watch.
+        if run := await call.account.run_of(approval_id=approval_id):
+            return Watched(run)
+        raise
 
 
 TOOLS = (confirm_change,)

@@ -17,7 +17,7 @@ from amo_mcp.storage.postgres.audit import record
 from amo_mcp.storage.postgres.clock import NOW, DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
-from amo_mcp.team.approval.questions import MAX_LISTED, Question, QuestionStore, new_page
+from amo_mcp.team.approval.questions import MAX_LISTED, TAKEN_SECONDS, Question, QuestionStore, new_page
 from amo_mcp.team.audit import Actor, Entry, touched_by
 from amo_mcp.team.people import ROLES, Person, digest_of
 
@@ -48,6 +48,11 @@ UPDATE approvals SET digest = $2 WHERE number = (
 _ANSWER = f"""
 UPDATE approvals SET answer = $3, answered_by = $4, comment = $5, answered_at = {NOW}
 WHERE page = $2 AND answer IS NULL AND used_at IS NULL AND expires > {NOW} RETURNING number
+"""
+_IS_TAKEN = f"""
+SELECT 1 FROM approvals a WHERE digest = $2 AND asked_by = $3 AND answer = 'yes' AND outcome IS NULL
+    AND used_at > {NOW} - {TAKEN_SECONDS}
+    AND NOT EXISTS (SELECT 1 FROM changes WHERE changes.approval = a.digest)
 """
 _USE_YES = f"""
 UPDATE approvals SET used_at = {NOW} FROM people
@@ -124,6 +129,11 @@ class PostgresQuestionStore(QuestionStore):
             if taken:
                 await record(session, entry, self._clock.given)
         return taken
+
+    @override
+    async def is_taken(self, approval_id: str, asker: Person) -> bool:
+        asked = digest_of(approval_id), asker.id
+        return await self._database.fetchval(_IS_TAKEN, self._clock.given, *asked) is not None
 
     @override
     async def use_yes(self, question: Question) -> bool:

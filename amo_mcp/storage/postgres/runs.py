@@ -68,7 +68,7 @@ _PUT_LATE = "UPDATE steps SET late = $4 WHERE account = $1 AND change = $2 AND p
 _ONE = "SELECT account, id FROM changes WHERE account = $1 AND id = $2"
 _FIND = """
 SELECT account, id FROM changes
-WHERE account = $1 AND owner = $2 AND NOT told AND (plan = $3 OR undoes = $4 OR approval = $5)
+WHERE account = $1 AND owner = $2 AND (approval = $5 OR NOT told AND (plan = $3 OR undoes = $4))
 ORDER BY number DESC LIMIT 1
 """
 

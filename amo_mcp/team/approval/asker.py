@@ -42,6 +42,9 @@ PATH = "/approve"
 _LOOK_SECONDS = 1.0
 """Seconds after which it is looked again whether somebody has answered."""
 
+_TAKEN_LOOK_SECONDS = 0.2
+"""Seconds after which it is looked again what became of a yes that another call has taken."""
+
 _WAY_OUT = "A client that does not declare URL elicitation is given the address of the page in the answer instead."
 _NO_RIGHT = "Whoever said yes may no longer approve changes here."
 
@@ -97,7 +100,19 @@ class TeamAsker(Confirmation):
 
     @override
     async def confirm(self, ctx: Ctx, progress: CallProgress, approval_id: str) -> Approval:
-        return await self._answered(progress, await self._store.asked(approval_id, _person()))
+        asker = _person()
+
+        async def told() -> bool:
+            while await self._store.is_taken(approval_id, asker):
+                await self._sleep(_TAKEN_LOOK_SECONDS)
+            return True
+
+        try:
+            return await self._answered(progress, await self._store.asked(approval_id, asker))
+        except ConfirmationExpired:
+            # Whoever has taken the yes reads the account before it begins the change, which is what there is to watch.
+            await progress.while_waiting(told, WAIT_SECONDS, self._sleep)
+            raise
 
     @override
     async def settle(self, approval: Approval, result: Execution | BaseException) -> None:

@@ -12,6 +12,9 @@ from amo_mcp.confirmation.waiting import Answer, Outcome, Stage
 from amo_mcp.team.audit import Actor
 from amo_mcp.team.people import Person
 
+TAKEN_SECONDS = 60.0
+"""Seconds for which a call that has used up a yes is believed to be at it; then its replica has died."""
+
 MAX_LISTED = 200
 """Questions that are listed at once, the oldest first."""
 
@@ -100,6 +103,10 @@ class QuestionStore(Protocol):
 
     async def answer(self, question: Question, answer: Answer, by: Actor, comment: str) -> bool:
         """Record an answer, and that in the audit; whether that was done: what no longer waits is left as it is."""
+        ...
+
+    async def is_taken(self, approval_id: str, asker: Person) -> bool:
+        """Whether a call of who asked has used up the yes a moment ago, and nothing is known yet of what it came to."""
         ...
 
     async def use_yes(self, question: Question) -> bool:

@@ -80,9 +80,9 @@ async def test_an_editor_s_deletion_is_carried_out_once_an_approver_has_agreed_o
         shown = await browser.open(page_url)
         assert browser.heading == "Done."
         assert "«Борис» has said yes. Comment: «the new list has them»" in shown
-        # Whoever has lost the answer is told it once more; nothing is done again.
-        assert (await confirmed(client, question))["change_id"] == done["change_id"]
-        assert (await confirmed(client, question))["code"] == "confirmation_expired"
+        # Whoever has lost the answer is told it again; nothing is done again.
+        for _ in range(2):
+            assert (await confirmed(client, question))["change_id"] == done["change_id"]
     assert len(team.writes()) == 1
 
 
@@ -121,7 +121,7 @@ async def test_of_fifty_who_act_on_one_yes_at_two_replicas_one_changes_anything(
         async with anyio.create_task_group() as group:
             for _ in range(50):
                 group.start_soon(confirm)
-    assert (len(outcomes), "done" in outcomes, {*outcomes} <= {"done", "confirmation_expired"}) == (50, True, True)
+    assert outcomes == ["done"] * 50, "the others watch what the one does"
     assert team.writes() == ["PATCH /api/v4/customers/segments/51"]
 
 
