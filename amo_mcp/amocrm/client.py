@@ -261,8 +261,10 @@ class AmoClient:
         """Every page, by number.
 
         A page is followed by another when it is full, or when anything in the response says so. A page that brings
-        nothing new is the end: on some routes the API ignores `page` and answers the first one again.
+        nothing new is the end: on some routes the API ignores `page` and answers the first one again. Where that page
+        was counted before, something of the account could not be read.
         """
+        pages = 0
         found: dict[int, _EntityT] = {}
         unreadable: list[int | None] = []
         seen: set[int | None] = set()
@@ -271,7 +273,9 @@ class AmoClient:
             listed = reading.many(model, response, key)
             new = {*(item.id for item in listed), *listed.unreadable} - seen
             if page > 1 and not new:
+                unreadable += [None] * (pages >= page)
                 break
+            pages = reading.page_count(response)
             found |= {item.id: item for item in listed}
             unreadable += [entry for entry in listed.unreadable if entry in new]
             seen |= new

@@ -123,11 +123,7 @@ def has_more(response: Any, page: int, on_page: int, so_far: int) -> bool:
         return True
     if not isinstance(response, dict):
         return False
-    return (
-        tells_next(response)
-        or _number(response.get("_page_count")) > page
-        or _number(response.get("_total_items")) > so_far
-    )
+    return tells_next(response) or page_count(response) > page or _number(response.get("_total_items")) > so_far
 
 
 def tells_next(response: Any) -> bool:
@@ -139,6 +135,11 @@ def tells_next(response: Any) -> bool:
 def page_number(response: Any) -> int:
     """The number that a page gives itself; 0 when it gives none."""
     return _number(response.get("_page")) if isinstance(response, dict) else 0
+
+
+def page_count(response: Any) -> int:
+    """How many pages a page says that there are; 0 when it says nothing of that."""
+    return _number(response.get("_page_count")) if isinstance(response, dict) else 0
 
 
 def placed(problems: Sequence[Problem], entries: Sequence[str]) -> tuple[Problem, ...]:

@@ -92,7 +92,9 @@ class Comparison:
         for client in dict.fromkeys(self._client_of(person.id) for person in people[:MAX_TRIED]):
             with suppress(AmoError):
                 users, account = await client.users(), await client.account()
-                # A list that leaves out who asks for it, or what could not be read, says of nobody that they are gone.
-                if not users.unreadable and account.current_user_id in {user.id for user in users}:
+                # A list that leaves out what could not be read, or an administrator who asks for it, says of nobody
+                # that they are gone.
+                admins = {user.id for user in users if user.rights.is_admin}
+                if not users.unreadable and account.current_user_id in admins:
                     return account, users
         return None

@@ -1,5 +1,6 @@
 """Once a day the people of a team are compared with the users of amoCRM."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ async def test_whoever_was_switched_off_in_amocrm_is_removed(office: Office) -> 
 
 
 @pytest.mark.requirement("TEAM-26")
-@pytest.mark.parametrize("why", ["no administrator", "removed administrator", "away", "unreadable"])
+@pytest.mark.parametrize("why", ["no administrator", "removed administrator", "away", "unreadable", "cut", "own alone"])
 async def test_nobody_is_removed_where_the_users_cannot_be_listed_whole(
     why: str, office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +102,16 @@ async def test_nobody_is_removed_where_the_users_cannot_be_listed_whole(
             office.sandbox.account.removed_users += [504141, 1002045]
         case "away":
             office.sandbox.faults.add(Fault(status=403, path="/api/v4/users", times=0))
+        case "cut":
+            own = office.sandbox.account.users[504141]
+            others = {number: {**own, "id": number} for number in range(1, 250)}
+            office.sandbox.account.users = {504141: own, **others, 1002045: office.sandbox.account.users[1002045]}
+            office.sandbox.faults.add(Fault(status=204, body="", path="/api/v4/users", skip=1))
+        case "own alone":
+            office.sandbox.account.users[504141]["rights"]["is_admin"] = False
+            office.sandbox.account.removed_users.append(1002045)
+            only = json.dumps({"_embedded": {"users": [office.sandbox.account.users[504141]]}})
+            office.sandbox.faults.add(Fault(status=200, body=only, path="/api/v4/users", times=0))
         case _:
             office.sandbox.account.users[1002045]["id"] = "x"
     before = await office.people()
