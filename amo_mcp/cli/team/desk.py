@@ -19,8 +19,8 @@ from amo_mcp.text import is_invisible
 if TYPE_CHECKING:
     from amo_mcp.compose.team import Office, TeamSettings
 
-MAX_NAME = 64
-"""Characters of a person's name."""
+MAX_NAME = 128
+"""Characters of a person's name: amoCRM's, cut at 80, and the id behind it where somebody else has the name."""
 
 ROLE = click.Choice(["viewer", "editor", "approver", "admin"])
 
