@@ -202,7 +202,7 @@ class PeopleStore(Protocol):
         ...
 
     async def give_role(self, person_id: str, role: Role, by: Actor) -> None:
-        """Give somebody another role: their next request has it.
+        """Give somebody another role: their next request has it, and of a viewer nothing goes on.
 
         Raises:
             UnknownPerson: nobody who is known has that id.
@@ -229,7 +229,7 @@ class PeopleStore(Protocol):
         ...
 
     async def set_role(self, name: str, role: Role, by: Actor = OPERATOR) -> Person:
-        """Give somebody another role: their next request has it.
+        """As `give_role`, by the name, and for the last admin too.
 
         Raises:
             UnknownPerson: nobody has that name.

@@ -13,7 +13,6 @@ from amo_mcp.team.audit import AMOCRM
 from amo_mcp.team.authorization.store import MAX_SIGN_IN_SECONDS
 
 _ACCOUNT = "SELECT id FROM accounts WHERE host = $1"
-_MAKE = "UPDATE credentials SET made = unix_now() WHERE owner = $1"
 _NOTE = "INSERT INTO accounts (host, id) VALUES ($1, $2) ON CONFLICT (host) DO UPDATE SET id = excluded.id"
 _MAY_WORK = """
 SELECT 1 FROM credentials, people
@@ -48,8 +47,7 @@ class PeopleOfAccount:
         """Keep what amoCRM has given for a person, in place of what it gave before."""
         store = self.store(person_id)
         async with store.exclusive():
-            await store.save(credentials)
-            await self._database.execute(_MAKE, self._owner(person_id))
+            await store.begin(credentials)
         await self._database.execute(_NOTE, self._host, account_id)
 
     async def may_work(self, person_id: str) -> bool:

@@ -77,6 +77,7 @@ _ADD_CODE = f"INSERT INTO codes (digest, content, expires) VALUES ($2, $3, {NOW}
 _CODE = f"SELECT content FROM codes WHERE digest = $2 AND expires > {NOW}"
 _USE_CODE = f"DELETE FROM codes WHERE digest = $2 AND expires > {NOW} RETURNING content"
 _FORGET_SIGN_INS = f"DELETE FROM sign_ins WHERE made < {NOW} - $2::float8 - 86400"
+_END_CODES = "DELETE FROM codes WHERE starts_with(content::json->>'person', $1)"
 _BEGIN = f"""
 INSERT INTO sign_ins (id, person, client_id, client_name, scope, resource, made, used)
 VALUES ($2, $3, $4, $5, $6, $7, {NOW}, {NOW})
@@ -255,8 +256,8 @@ class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):
     @override
     async def end_all(self, prefix: str) -> int:
         async with self._database.transaction() as session:
-            await session.execute(_FORGET_CREDENTIALS, prefix)
-            await session.execute(_END_BROWSERS, prefix)
+            for ends in (_FORGET_CREDENTIALS, _END_BROWSERS, _END_CODES):
+                await session.execute(ends, prefix)
             ended = await session.fetch(_END_ALL, self._now, prefix)
             for person in dict.fromkeys(row["person"] for row in ended):
                 await signed(session, "ended", person, AMOCRM.client, now=self._now)

@@ -20,10 +20,11 @@ from amo_mcp.storage.postgres.database import Database
 logger = logging.getLogger(__name__)
 
 _LOAD = "SELECT key_id, ciphertext FROM credentials WHERE owner = $1"
-_SAVE = """
+_BEGIN = """
 INSERT INTO credentials (owner, key_id, ciphertext) VALUES ($1, $2, $3)
-ON CONFLICT (owner) DO UPDATE SET key_id = excluded.key_id, ciphertext = excluded.ciphertext
+ON CONFLICT (owner) DO UPDATE SET key_id = excluded.key_id, ciphertext = excluded.ciphertext, made = unix_now()
 """
+_SAVE = "UPDATE credentials SET key_id = $2, ciphertext = $3 WHERE owner = $1"
 _DELETE = "DELETE FROM credentials WHERE owner = $1 RETURNING owner"
 _MAKE_LOCK = "INSERT INTO credential_locks (owner) VALUES ($1) ON CONFLICT DO NOTHING"
 _LOCK = "SELECT owner FROM credential_locks WHERE owner = $1 FOR UPDATE"
@@ -63,11 +64,19 @@ class PostgresCredentialStore(CredentialStore):
             logger.warning("what is kept of a sign-in cannot be read: %s", type(error).__name__)
             return None
 
+    async def begin(self, credentials: Credentials) -> None:
+        """Keep what a sign-in has given, in place of what one before it gave."""
+        await self._write(_BEGIN, credentials)
+
     @override
     async def save(self, credentials: Credentials) -> None:
+        """Keep what a refresh has given; nothing, where the sign-in was ended while amoCRM was asked."""
+        await self._write(_SAVE, credentials)
+
+    async def _write(self, statement: str, credentials: Credentials) -> None:
         encrypted = self._keys.encrypt(credentials.model_dump_json().encode(), _place(self._owner))
         with nothing_sent():
-            await self._database.execute(_SAVE, self._owner, encrypted.key_id, encrypted.ciphertext)
+            await self._database.execute(statement, self._owner, encrypted.key_id, encrypted.ciphertext)
 
     @override
     async def delete(self) -> bool:

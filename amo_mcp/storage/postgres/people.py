@@ -25,6 +25,7 @@ from amo_mcp.team.people import (
     Token,
     TooManyTokens,
     UnknownPerson,
+    includes,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ _REMOVE = "UPDATE people SET removed = coalesce($2, unix_now()) WHERE id = $1"
 _END_TOKENS = "UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE person = $1 AND revoked IS NULL"
 _END_SIGN_INS = "UPDATE sign_ins SET ended = coalesce($2, unix_now()) WHERE person = $1 AND ended IS NULL"
 _END_BROWSERS = "DELETE FROM browsers WHERE person = $1"
+_END_CODES = "DELETE FROM codes WHERE content::json->>'person' = $1"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE split_part(owner, '/', 2) = $1"
 _STOP_RUNS = "UPDATE changes SET stop_requested = true WHERE person = $1 AND status = 'running'"
 _REMOVED = "SELECT id, name, role FROM people WHERE removed IS NOT NULL AND id = $1 FOR UPDATE"
@@ -190,13 +192,15 @@ class PostgresPeopleStore(ClockedStore, PeopleStore):
     async def _set_role(self, session: "Session", person: Person, role: Role, by: Actor) -> Person:
         changed = replace(person, role=role)
         await session.execute(_SET_ROLE, person.id, role)
+        if not includes(role, "editor"):
+            await session.execute(_STOP_RUNS, person.id)
         await self._tell(session, "person", "role", person.id, by, _told(person), _told(changed))
         return changed
 
     async def _end(self, session: "Session", person: Person, by: Actor) -> Person:
         for ends in (_REMOVE, _END_TOKENS, _END_SIGN_INS):
             await session.execute(ends, person.id, self._now)
-        for ends in (_END_BROWSERS, _FORGET_CREDENTIALS, _STOP_RUNS):
+        for ends in (_END_BROWSERS, _END_CODES, _FORGET_CREDENTIALS, _STOP_RUNS):
             await session.execute(ends, person.id)
         await self._tell(session, "person", "removed", person.id, by, _told(person), {})
         return person

@@ -60,7 +60,7 @@ def store(database: Database, owner: str = ME, keys: Keys | None = None) -> Post
 
 @pytest.mark.requirement("PG-6")
 async def test_no_token_and_no_secret_is_in_the_table_as_it_is(database: Database) -> None:
-    await store(database).save(FIRST)
+    await store(database).begin(FIRST)
     row = await database.fetchrow("SELECT * FROM credentials")
     assert row is not None
     assert (row["owner"], row["key_id"]) == (ME, "old")
@@ -72,7 +72,7 @@ async def test_no_token_and_no_secret_is_in_the_table_as_it_is(database: Databas
 async def test_what_was_put_into_the_row_of_another_person_is_no_sign_in_of_theirs(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await store(database).save(FIRST)
+    await store(database).begin(FIRST)
     await database.execute("UPDATE credentials SET owner = $1", YOU)
     assert await store(database, YOU).load() is None
     assert caplog.messages == ["what is kept of a sign-in cannot be read: CannotDecrypt"]
@@ -82,9 +82,9 @@ async def test_what_was_put_into_the_row_of_another_person_is_no_sign_in_of_thei
 async def test_what_an_older_key_encrypted_is_read_and_encrypted_anew_and_then_needs_that_key_no_more(
     database: Database,
 ) -> None:
-    await store(database, ME).save(FIRST)
-    await store(database, YOU).save(SECOND)
-    await store(database, "28805383:3", ring(new_key("lost"))).save(SECOND)
+    await store(database, ME).begin(FIRST)
+    await store(database, YOU).begin(SECOND)
+    await store(database, "28805383:3", ring(new_key("lost"))).begin(SECOND)
     both, new = ring(NEW, OLD), ring(NEW)
     assert await store(database, ME, both).load() == FIRST
     assert await store(database, ME, new).load() is None
@@ -100,10 +100,10 @@ async def test_a_pair_that_is_saved_while_others_are_shut_out_is_committed_at_on
     other = Database(database_url)
     await other.open()
     async with store(database).exclusive():
-        await store(database).save(FIRST)
+        await store(database).begin(FIRST)
         assert await store(other).load() == FIRST
         async with store(other, YOU).exclusive():
-            await store(other, YOU).save(SECOND)
+            await store(other, YOU).begin(SECOND)
     await other.close()
 
 
@@ -138,7 +138,7 @@ async def test_three_replicas_with_four_calls_each_refresh_once(
 
     async with AsyncExitStack() as stack:
         url, sources = stack.enter_context(running(sandbox)), []
-        await store(database).save(sign_in_to(sandbox, url, expired=True))
+        await store(database).begin(sign_in_to(sandbox, url, expired=True))
         for _ in range(3):
             http, replica = HttpTransport(timeout=5.0, direct=True), Database(database_url)
             stack.push_async_callback(http.aclose)

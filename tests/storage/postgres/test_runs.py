@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from time import time
+from typing import cast
 
 import anyio
 import pytest
@@ -16,8 +17,10 @@ from amo_mcp.changes.steps import Create, Outcome, Step
 from amo_mcp.language import message
 from amo_mcp.storage.postgres.database import Database
 from amo_mcp.storage.postgres.journal import PostgresJournal
+from amo_mcp.storage.postgres.people import PostgresPeopleStore
 from amo_mcp.storage.postgres.plans import PostgresPlanStore
 from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
+from amo_mcp.team.people import Role
 from tests.storage.backends import account_id
 from tests.storage.examples import DONE, PENDING, RENAME, change_of, created, deleted
 
@@ -168,6 +171,21 @@ async def test_a_stop_is_heard_with_the_next_record_and_the_next_renewal(one: Re
     assert await one.journal.note(lease, {1: created(1, "A")}) is True
 
 
+@pytest.mark.parametrize(("became", "stops"), [("removed", True), ("viewer", True), ("editor", False)])
+async def test_the_run_of_whoever_may_change_nothing_any_more_is_stopped(
+    became: str, stops: bool, one: Replica, other: Replica, database: Database
+) -> None:
+    people = PostgresPeopleStore(database)
+    person = (await people.add_token("t1", b"digest", "Anna", "approver", None)).person
+    change = change_of([PENDING, created(1, "A", outcome="planned")])
+    mine, somebody_s = [await one.begin(change, Asked("me", person=who)) for who in (person.id, "another")]
+    if became == "removed":
+        await people.remove("Anna")
+    else:
+        await people.set_role("Anna", cast("Role", became))
+    assert (await other.runs.renew(mine), await other.runs.renew(somebody_s)) == (stops, False)
+
+
 async def test_a_run_is_found_by_its_plan_its_undo_or_its_approval_by_who_asked_until_they_were_told_its_end(
     one: Replica, other: Replica
 ) -> None:
@@ -193,6 +211,9 @@ async def test_a_run_is_found_by_its_plan_its_undo_or_its_approval_by_who_asked_
     assert (state.record.status, state.record.by, state.change.plan_id) == ("done", "Anna", "p1")
     await other.runs.mark_told(plan.id)
     assert (await found("me", plan_id="p1"), await found("me", undoes=plan.id)) == (None, undo.id)
+    await other.runs.mark_told(undo.id)
+    by_either = await found("me", undoes=plan.id), await found("me", approval_id="another")
+    assert by_either == (None, undo.id), "an approval is used once, so it is always about the same"
     assert await other.runs.state("c000000000000") is None
 
 

@@ -6,9 +6,10 @@ from hashlib import sha256
 
 import pytest
 
+from amo_mcp.team.audit import OPERATOR
 from amo_mcp.team.authorization import store
 from amo_mcp.team.site import MAX_QUERY
-from tests.team.authorization.world import CALLBACK, CIMD, URL, Attempt, World, form_of, query_of
+from tests.team.authorization.world import ADMIN, CALLBACK, CIMD, URL, Attempt, World, form_of, query_of
 
 pytestmark = pytest.mark.anyio
 
@@ -187,6 +188,20 @@ async def test_whoever_was_removed_is_signed_out_and_stays_out(world: World) -> 
     async with world.browser() as browser:
         refused = await Attempt(browser).back()
     assert (refused.status_code, "only an administrator of it" in refused.text) == (403, True)
+
+
+@pytest.mark.requirement("TEAM-24")
+@pytest.mark.parametrize("how", ["removed and let in again", "disconnected"])
+async def test_a_code_that_waits_ends_with_everything_else(how: str, world: World) -> None:
+    async with world.browser() as browser:
+        attempt = Attempt(browser)
+        code = await attempt.code()
+        if how == "disconnected":
+            assert (await browser.get("/amocrm/disconnected", params=world.sandbox.oauth.disconnect())).is_success
+        else:
+            await world.people.remove("Анна Зёрнова")
+            await world.people.let_in(ADMIN, OPERATOR)
+        assert (await attempt.exchange(code)).status_code == 400
 
 
 @pytest.mark.requirement("TEAM-23")
