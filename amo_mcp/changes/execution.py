@@ -1,5 +1,7 @@
 """What came of a change, and why it stopped where it did not come to its end."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -7,10 +9,13 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import LeaseLost
+from amo_mcp.changes.members import Fate
+from amo_mcp.changes.parts import parts_of
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Create, Kind, Move, Step, Update
-from amo_mcp.changes.titles import title_of_entity
+from amo_mcp.changes.titles import summary_of, title_of_entity
+from amo_mcp.text import counted
 
 _EntityT = TypeVar("_EntityT", Segment, Status)
 
@@ -52,9 +57,11 @@ class NobodyMoved(Exception):
 
     Attributes:
         takes_in: whether they were put into what they were to be in, and only not taken out of what they were in.
+        only_out: whether they were only to be taken out of something.
     """
 
     takes_in: bool
+    only_out: bool = False
 
 
 def nobody_moved(step: Step) -> NobodyMoved | None:
@@ -63,7 +70,9 @@ def nobody_moved(step: Step) -> NobodyMoved | None:
         return None
     fates = [step.fates[member.id] for member in step.sent]
     tried = {fate for fate in fates if fate in ("moved", "elsewhere", "ignored", "stays")}
-    return NobodyMoved(takes_in="stays" in tried) if tried and not {"moved", "elsewhere"} & tried else None
+    if not tried or {"moved", "elsewhere"} & tried:
+        return None
+    return NobodyMoved(takes_in="stays" in tried, only_out=not step.into)
 
 
 Failed = AmoError | TargetChanged | JournalUnusable | LeaseLost | Stopped | CreatedTwice | NobodyMoved
@@ -89,8 +98,10 @@ class Execution:
 
     @property
     def differences(self) -> list[str]:
-        """Where a status does not stand where a step was to put it, a sentence each."""
-        return [_misplaced(step) for step in self.done if isinstance(step, Create | Update) and step.misplaced]
+        """Where a status does not stand, and customers are not, where a step was to put them, a sentence each."""
+        misplaced = [_misplaced(step) for step in self.done if isinstance(step, Create | Update) and step.misplaced]
+        moves = [step for step in parts_of(self.record.steps) if isinstance(step, Move) and step.found is not None]
+        return [*misplaced, *(sentence for step in moves for sentence in _not_there(step))]
 
     def created(self, model: type[_EntityT]) -> list[_EntityT]:
         """The segments or the statuses that were created."""
@@ -102,6 +113,30 @@ def _misplaced(step: Create | Update) -> str:
     if step.place is not None or not isinstance(step.after, Status):
         return f"{title_of_entity(step)}: the position may be another one."
     return f"{title_of_entity(step)}: position was to become {wanted} and is {step.after.sort}."
+
+
+_NOT_THERE: Mapping[Fate, tuple[str, str]] = {
+    "gone": ("is no longer in the account", "are no longer in the account"),
+    "hidden": ("could not be moved, since amoCRM does not tell where it is",) * 2,
+    "refused": ("was refused by amoCRM", "were refused by amoCRM"),
+    "ignored": (
+        "is where it was, although amoCRM answered that it was moved",
+        "are where they were, although amoCRM answered that they were moved",
+    ),
+    "stays": ("is still in what it was to leave", "are still in what they were to leave"),
+    "elsewhere": (
+        "was moved on, by a rule of the account or by somebody",
+        "were moved on, by rules of the account or by somebody",
+    ),
+}
+"""What is said of one customer, and of more than one, of whom this came (`members.Fate`)."""
+
+
+def _not_there(step: Move) -> Iterator[str]:
+    """Who is not where a move was to put them, by number."""
+    for fate, count in Counter(step.fates.values()).items():
+        if fate in _NOT_THERE and nobody_moved(step) is None:
+            yield f"{summary_of(step)}: {counted(count, 'customer')} {_NOT_THERE[fate][count > 1]}."
 
 
 class PartlyDone(Exception):

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from amo_mcp.amocrm.errors import OtherAccount
 from amo_mcp.changes.beside import moves_made
 from amo_mcp.changes.delivery import spans
-from amo_mcp.changes.execution import CreatedTwice, Execution, Failed, LimitReached, PartlyDone, Stopped
+from amo_mcp.changes.execution import (
+    CreatedTwice,
+    Execution,
+    Failed,
+    LimitReached,
+    NobodyMoved,
+    PartlyDone,
+    Stopped,
+)
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.means import Means
@@ -116,7 +124,7 @@ def concluded(execution: Execution) -> Execution:
     if isinstance(failure, LeaseLost) and not execution.not_done:
         # Every step was answered; it is only recorded late.
         return replace(execution, failure=None)
-    in_one_request = len([*spans(execution.record.steps)]) == 1
+    in_one_request = len([*spans(execution.record.steps)]) == 1 and not isinstance(failure, NobodyMoved)
     if failure is not None and (in_one_request or not execution.done):
         raise _error_of(execution, failure)
     return execution

@@ -8,6 +8,7 @@ from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.zones import UNKNOWN, Zone
 from amo_mcp.changes.events import ChangeEvents
 from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.parts import progress
 from amo_mcp.changes.steps import Step
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.titles import summary_of
@@ -40,4 +41,5 @@ class Means:
     async def report_step(self, place: int, steps: Sequence[Step]) -> None:
         """Report that the step at `place` is next; with only one step there is nothing to report."""
         if self.report is not None and len(steps) > 1:
-            await self.report(place, len(steps), summary_of(steps[place]) if place < len(steps) else message("Done"))
+            done, total, part = progress(steps, place)
+            await self.report(done, total, message("Done") if part is None else summary_of(part))

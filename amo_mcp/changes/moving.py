@@ -34,10 +34,11 @@ async def in_batches(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
     for step in steps:
         if isinstance(step, Move):
             located = await _located(client, step)
-            batches += [
+            sent = [
                 replace(step, customers=tuple(batch), page=page)
                 for page, batch in batched(located, alone=1, most=BATCH)
             ]
+            batches += sent or [replace(step, customers=())]
         else:
             batches.append(step)
     return batches
@@ -47,7 +48,9 @@ async def _located(client: AmoClient, step: Move) -> list[tuple[int, Member]]:
     """The customers of a move, each after the page that it is on; of a merge those who are not there yet."""
     if step.source is None:
         pages = (await find_customers(client, [member.id for member in step.customers])).pages
-        return [(pages.get(member.id, 0), member) for member in step.customers]
+        # The first one shows whether the API moves anybody; of its last segment it may let go of nobody.
+        known = sorted(step.customers, key=lambda one: bool(step.out_of) and not step.placement.segments_of(one))
+        return [(pages.get(member.id, 0), member) for member in known]
     members = await read_members(client, step.source, MAX_MERGE_PAGES, filtered=False)
     if members is None:
         raise Unavailable("has more customers than can be looked through")
@@ -62,37 +65,6 @@ def batched(located: Sequence[tuple[int, Member]], *, alone: int, most: int) -> 
             members = [member for _, member in group]
             for start in range(0, len(members), most):
                 yield page, members[start : start + most]
-
-
-def in_parts(steps: Sequence[Step]) -> Iterator[tuple[int, Step]]:
-    """The steps as a person thinks of them, each with its position: batches that follow each other are one again."""
-    part: tuple[int, Step] | None = None
-    for position, step in enumerate(steps):
-        if part is not None and (whole := _joined(part[1], step)) is not None:
-            part = part[0], whole
-            continue
-        if part is not None:
-            yield part
-        part = position, step
-    if part is not None:
-        yield part
-
-
-def _joined(one: Step, other: Step) -> Step | None:
-    """Two batches of one move, of which the same came, as one; None where they are not."""
-    if not (isinstance(one, Move) and isinstance(other, Move)):
-        return None
-    if (one.placement, one.outcome, one.undoes) != (other.placement, other.outcome, other.undoes):
-        return None
-    if one.source != other.source:
-        return None
-    return replace(
-        one,
-        customers=one.customers + other.customers,
-        found=None if one.found is None or other.found is None else one.found + other.found,
-        refused=one.refused + other.refused,
-        missed=one.missed + other.missed,
-    )
 
 
 async def send_move(client: AmoClient, step: Move) -> Move:
@@ -140,7 +112,8 @@ async def patch_customers(client: AmoClient, patches: Mapping[int, CustomerPatch
         except (Rejected, NotFound) as error:
             named = {problem.entry: problem.detail or problem.code for problem in error.problems}
             wrong = {patch.id: named[str(patch.id)] for patch in left if str(patch.id) in named}
-            if len(wrong) in (0, len(left)):
+            # All of them may be gone by now, which is seen when they are read.
+            if not wrong or (len(wrong) == len(left) and not isinstance(error, NotFound)):
                 raise
             refused |= wrong
         else:

@@ -31,7 +31,7 @@ _FACTS: Mapping[type[Failed], tuple[str, ...]] = {
     JournalUnusable: ("reason", "begun"),
     StorageUnavailable: ("reason", "begun"),
     Stopped: ("sent", "asked"),
-    NobodyMoved: ("takes_in",),
+    NobodyMoved: ("takes_in", "only_out"),
 }
 """What each is made of: its attributes, which its constructor takes under the same names."""
 

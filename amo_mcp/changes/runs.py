@@ -20,6 +20,7 @@ from amo_mcp.changes.executor import Executor, concluded
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import Asked, Lease, LeaseLost, RunState, RunStore
 from amo_mcp.changes.means import Report
+from amo_mcp.changes.parts import progress
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reasons import reason_from_record
 from amo_mcp.changes.run import Run
@@ -224,6 +225,6 @@ def failure_of(state: RunState, zone: Zone) -> Failed | None:
 
 async def _report(state: RunState, done: int, report: Report | None) -> None:
     steps = state.record.steps
-    under_way = next((step for step in steps if step.outcome != "done"), None)
     if report is not None and len(steps) > 1:
-        await report(done, len(steps), message("Done") if under_way is None else summary_of(under_way))
+        place, total, part = progress(steps, done)
+        await report(place, total, message("Done") if part is None else summary_of(part))

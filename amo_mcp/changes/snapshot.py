@@ -173,16 +173,19 @@ def drift(
     Args:
         steps: what is about to be shown or sent.
         snapshot: the account as it is.
-        among: the whole change that the steps belong to, whose own moves are no difference; by default the steps.
+        among: the whole change that the steps belong to, whose own moves and new names are no difference; by default
+            the steps.
         customers: whether the customers of a segment that is to be deleted were shown to a person already.
         zone: where the account's days begin.
     """
     steps = [*steps]
-    moved = {step.before.id for step in (among or steps) if isinstance(step, Update) and moves_status(step)}
+    updates = [step for step in (among or steps) if isinstance(step, Update)]
+    moved = {step.before.id for step in updates if moves_status(step)}
+    renamed = {step.before.id: step.after.name for step in updates if step.after is not None}
     found = (
         _difference(step, snapshot, moved, customers=customers) for step in steps if isinstance(step, Update | Delete)
     )
-    places = {place.id: _renamed(place, step.kind, snapshot) for step in steps for place in _places(step)}
+    places = {place.id: _renamed(place, step.kind, snapshot, renamed) for step in steps for place in _places(step)}
     return [replace(difference, zone=zone) for difference in (*found, *places.values()) if difference is not None]
 
 
@@ -197,12 +200,16 @@ def _places(step: Step) -> Sequence[Entity]:
     return step.places if isinstance(step, Move) else ()
 
 
-def _renamed(place: Entity, kind: Kind, snapshot: Snapshot) -> Difference | None:
-    """How a segment or a status that customers are moved to is not the one that a person was shown."""
+def _renamed(place: Entity, kind: Kind, snapshot: Snapshot, names: Mapping[int, str]) -> Difference | None:
+    """How a segment or a status that customers are moved to is not the one that a person was shown.
+
+    `names` are those that the change itself has given by now, by id.
+    """
     now = snapshot.entities.get(kind, {}).get(place.id)
     if now is None:
         return Difference(place, None, is_unreadable=snapshot.is_unreadable(kind, place.id, None))
-    return Difference(place, now, ("name",)) if now.name != place.name else None
+    # What was read before it was renamed has its old name still.
+    return None if now.name in (place.name, names.get(place.id)) else Difference(place, now, ("name",))
 
 
 def _difference(

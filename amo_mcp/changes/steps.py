@@ -221,18 +221,21 @@ class Move(_Step):
     @property
     def fates(self) -> dict[int, Fate]:
         """What came of it for each customer; to be asked once it was sent and read back."""
-        now, refused = {member.id: member for member in self.found or ()}, dict(self.refused)
-        placement = self.placement
-        return {
-            member.id: "refused" if member.id in refused else placement.fate(member, now.get(member.id))
-            for member in self.customers
-        }
+        now = {member.id: member for member in self.found or ()}
+        refused, fate = dict(self.refused).keys() & now.keys(), self.placement.fate
+        return {one.id: "refused" if one.id in refused else fate(one, now.get(one.id)) for one in self.customers}
+
+    @property
+    def moved(self) -> int:
+        """How many it is to move; of those that were read back, how many are where they were to be."""
+        is_over = self.found is not None and self.outcome != "failed"
+        return [*self.fates.values()].count("moved") if is_over else len(self.customers)
 
     def read_back(self, found: Iterable[Member], refused: Mapping[int, str]) -> Self:
-        """The step with what came of it: done when anybody was moved, or is there."""
+        """The step with what came of it: done when anybody was moved, or nobody was left to be moved."""
         read = replace(self, found=tuple(found), refused=tuple(refused.items()))
-        changed = {"moved", "stays", "elsewhere"} & {*read.fates.values()}
-        return read.with_outcome("done" if changed else "failed")
+        fates = {*read.fates.values()}
+        return read.with_outcome("done" if fates <= {"gone"} or fates & {"moved", "stays", "elsewhere"} else "failed")
 
 
 Step = Create | Update | Delete | Move

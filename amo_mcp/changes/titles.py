@@ -1,6 +1,7 @@
 """What a step does, in one line."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from amo_mcp.changes.steps import Create, Delete, Entity, Move, Step, Update
 from amo_mcp.language import Message, counted_message, message
@@ -31,8 +32,12 @@ def title_of(step: Step) -> Message:
 
 def _title_of_move(step: Move) -> Message:
     if step.source is not None:
-        return _title_of_merge(step, _with_id(step.source), len(step.customers) or step.count)
-    count, into, out_of = len(step.customers), _names(step.into), _names(step.out_of)
+        is_known = step.customers or step.found is not None
+        return _title_of_merge(step, _with_id(step.source), step.moved if is_known else step.count)
+    if step.into and step.out_of and not step.moved:
+        # As far as they were put in, and not taken out.
+        return _title_of_move(replace(step, out_of=()))
+    count, into, out_of = step.moved, _names(step.into), _names(step.out_of)
     if step.kind == "status":
         return counted_message(
             "Move {count} customer to status {into}", "Move {count} customers to status {into}", count, into=into

@@ -1,5 +1,6 @@
 """Taking a change back: its steps inverted, in reverse order, without overwriting what somebody changed since."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from amo_mcp.amocrm.inputs import SegmentPatch, StatusDraft, StatusPatch
@@ -9,8 +10,8 @@ from amo_mcp.changes.again import draft_again, lost_of, settable, writable
 from amo_mcp.changes.differences import edited_since, label_of, sentence
 from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.moving import in_parts
 from amo_mcp.changes.moving_back import members_back, moved_back
+from amo_mcp.changes.parts import in_parts
 from amo_mcp.changes.positions import (
     Place,
     Places,
@@ -70,7 +71,8 @@ def invert(record: ChangeRecord, account: Snapshot, recreated: RecreatedIds, zon
             places = _places_after(inverse, places)
         steps = tuple(replace(inverse, undoes=position) for inverse in part.steps)
         undo = Undo(undo.steps + steps, undo.not_restored + part.not_restored, undo.conflicts + part.conflicts)
-    return undo
+    # An API that only adds segments takes nobody out of them: what stops there has nothing else to do any more.
+    return replace(undo, steps=tuple(sorted(undo.steps, key=lambda step: isinstance(step, Move) and not step.into)))
 
 
 @dataclass
@@ -271,7 +273,19 @@ def _recreate(step: Delete, current: Entity | None, context: _Context, position:
         create = replace(create, place=_old_place(context), old_id=context.target_id)
         if create.place is None or not is_exact(context.places, create.place):
             unsure = (message("{title}: the position may be another one.", title=title),)
-    return Undo((create, *moves), (*lost_of(step), *unsure, *gone, *unwritable))
+    return Undo((create, *moves), (*lost_of(step), *_namesake(step, context), *unsure, *gone, *unwritable))
+
+
+def _namesake(step: Delete, context: _Context) -> Iterator[Message]:
+    """That somebody has made one of the same name since: which of the two is wanted, they know."""
+    entities, merged_into = context.account.entities.get(step.kind, {}), step.merged_into
+    for one in entities.values():
+        if one.name == step.before.name and (merged_into is None or one.id != merged_into.id):
+            yield message(
+                "{title}: one of this name is there already (id {id}); it stays, beside the one that comes back.",
+                title=title_of_entity(step),
+                id=one.id,
+            )
 
 
 def _old_place(context: _Context) -> Place | None:

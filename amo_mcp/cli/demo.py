@@ -182,7 +182,7 @@ class _Demo:
 
     async def _show_progress(self, progress: float, total: float | None, message: str | None) -> None:
         bar = "━" * round(20 * progress / total) if total else ""
-        place = self.texts("{done} of {total}", done=f"{progress:g}", total=f"{total or 0:g}")
+        place = self.texts("{done} of {total}", done=int(progress), total=f"{total or 0:g}")
         click.echo("    " + click.style(f"{bar:<20}", fg="cyan") + f" {place}  {message or ''}")
 
     async def _ask(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:

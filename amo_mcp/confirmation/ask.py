@@ -12,6 +12,7 @@ from mcp_types import InputRequiredResult
 from typing_extensions import override
 
 from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.parts import made
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.confirmation import dialog
@@ -129,7 +130,7 @@ class Asker(Confirmation):
     async def settle(self, approval: Approval, result: Execution | BaseException) -> None:
         is_under_way = isinstance(result, Execution) and result.record.status == "running"
         if not is_under_way and (question := self.page.questions.of(approval.id)):
-            sent = (len(result.done), len(result.record.steps)) if isinstance(result, Execution) else ()
+            sent = made(result.record.steps) if isinstance(result, Execution) else ()
             question.end(outcome_of(result), *sent)
 
     async def _asked_before(self, caller: Caller, tool: str, digest: str, change: PendingChange) -> Approval | None:

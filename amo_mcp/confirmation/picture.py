@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from typing import Any
 
+from amo_mcp.changes.parts import parts_of
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
 from amo_mcp.changes.steps import Step
@@ -24,7 +25,8 @@ def plan_picture(change: PendingChange, reader: Reader) -> dict[str, Any]:
 
 def outcome_picture(steps: Sequence[Step], change: PendingChange, reader: Reader) -> dict[str, Any]:
     """What came of a change: its steps, in order, each with its outcome."""
-    drawn = [_drawn(place, step, change, reader) | {"outcome": step.outcome} for place, step in enumerate(steps, 1)]
+    parts = enumerate(parts_of(steps), 1)
+    drawn = [_drawn(place, step, change, reader) | {"outcome": step.outcome} for place, step in parts]
     return {"losses": [], "steps": _that_fit(drawn)}
 
 

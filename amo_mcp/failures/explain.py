@@ -11,6 +11,7 @@ from amo_mcp.changes.differences import Difference, described
 from amo_mcp.changes.execution import CreatedTwice, Execution, LimitReached, NobodyMoved, PartlyDone, Stopped
 from amo_mcp.changes.journal import JournalUnusable, StorageUnavailable, UndoneMeanwhile
 from amo_mcp.changes.leases import LeaseLost
+from amo_mcp.changes.parts import parts_of
 from amo_mcp.changes.plan import PlanUsed
 from amo_mcp.changes.room import LIMITS, PLURALS
 from amo_mcp.changes.snapshot import TargetChanged
@@ -243,8 +244,8 @@ def _journal_unusable(error: JournalUnusable) -> Failure:
 
 def done_and_not_done(execution: Execution) -> tuple[list[str], list[str]]:
     """The steps that were done, and those that were not, each of these with what is known of it."""
-    done = [sanitize(str(summary_of(step)), 200) for step in execution.done]
-    return done, [f"{sanitize(str(summary_of(step)), 200)}: {step.outcome}" for step in execution.not_done]
+    done = [sanitize(str(summary_of(step)), 200) for step in parts_of(execution.done)]
+    return done, [f"{sanitize(str(summary_of(step)), 200)}: {step.outcome}" for step in parts_of(execution.not_done)]
 
 
 def _nobody_moved(error: NobodyMoved) -> Failure:
@@ -253,7 +254,10 @@ def _nobody_moved(error: NobodyMoved) -> Failure:
     if error.takes_in:
         what = "amoCRM put the customers in, and did not take them out: the API of this account only adds segments."
         return Failure("rejected", what, hint, effect="What was done stays.")
-    what = "amoCRM answered that it had moved the customers, and they are where they were: its API ignores this here."
+    moved, are_there = "moved the customers", "they are where they were"
+    if error.only_out:
+        moved, are_there = "taken the customers out", "they are still in it"
+    what = f"amoCRM answered that it had {moved}, and {are_there}: its API ignores this here."
     return Failure("rejected", what, hint)
 
 

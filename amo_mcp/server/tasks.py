@@ -94,12 +94,14 @@ class Tasks:
         return await self._handlers().account.run(change_id)
 
     def _task(self, run: "RunState") -> dict[str, Any]:
-        steps, change_id = run.record.steps, run.record.id
-        done = sum(step.outcome == "done" for step in steps)
+        from amo_mcp.changes.parts import made
+
+        change_id = run.record.id
+        done, total = made(run.record.steps)
         return {
             "taskId": f"{change_id}.{_code(self._keys[0], change_id, run.owner)}",
             "status": "working",
-            "statusMessage": f"Change {change_id}: {done} of {len(steps)} steps are done.",
+            "statusMessage": f"Change {change_id}: {done} of {total} steps are done.",
             "createdAt": _moment(run.record.at),
             "lastUpdatedAt": _moment(run.noted),
             "ttlMs": None,

@@ -16,7 +16,7 @@ from amo_mcp.changes.executor import check_room
 from amo_mcp.changes.field_values import fields_by_id
 from amo_mcp.changes.members import Member
 from amo_mcp.changes.membership import read_customers, remembering
-from amo_mcp.changes.moving import in_parts
+from amo_mcp.changes.parts import parts_of
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.changes.snapshot import on_account, read_snapshot
@@ -107,22 +107,19 @@ async def change_list(account: AmoAccount, limit: int = DEFAULT_PAGE_SIZE, befor
 
 def _headline(record: ChangeRecord, texts: Texts) -> str:
     """What a change did, in a person's words."""
-    part, *others = _parts(record)
+    part, *others = parts_of(record.steps, by_outcome=False)
     first, more = texts.of(summary_of(part)), len(others)
     if more:
         first = texts.plural("{first}, and {count} more change", "{first}, and {count} more changes", more, first=first)
     return sanitize(first, 300)
 
 
-def _parts(record: ChangeRecord) -> list[Step]:
-    """The steps as a person thinks of them, whatever came of each."""
-    return [part for _, part in in_parts([step.with_outcome("planned") for step in record.steps])]
-
-
 def change_of(record: ChangeRecord, kept_until: float) -> Change:
     """A change as it is answered."""
-    steps = [ChangeStep(summary=sanitize(str(summary_of(step)), 200), status=step.outcome) for step in record.steps]
-    part, *others = _parts(record)
+    steps = [
+        ChangeStep(summary=sanitize(str(summary_of(step)), 200), status=step.outcome) for step in parts_of(record.steps)
+    ]
+    part, *others = parts_of(record.steps, by_outcome=False)
     first = sanitize(str(summary_of(part)), 200)
     can_be_undone = record.status != "running" and any(step.outcome == "done" for step in record.steps)
     return Change(

@@ -70,7 +70,8 @@ async def list_customers(
     """
     if segment_id is not None and status_id is not None:
         raise invalid_arguments([("segment_id, status_id", "only one of them can be given")])
-    start = max(0, parse_cursor(cursor) or 0)
+    query = f"{segment_id} {status_id} {fold(search or '')}"
+    start = max(0, parse_cursor(cursor, query) or 0)
     looking = LookThrough(account.client, start // PAGE_SIZE + 1, status_id)
     limit = limit or _DEFAULT_LIMIT
     found: dict[int, tuple[int, Customer]] = {}
@@ -87,7 +88,7 @@ async def list_customers(
             for place, customer in enumerate(customers, position)
             if place >= start and customer.id not in found and _is_wanted(customer, segment_id, status_id, search)
         }
-    if looking.ended and not found and start == 0 and looking.requests < MAX_PAGES:
+    if looking.ended and not found and looking.requests < MAX_PAGES:
         await _check_there(account, segment_id, status_id)
     page = first_that_fit([_listed(account, customer) for _, customer in [*found.values()][:limit]])
     goes_on = (looking.page - 1) * PAGE_SIZE if not looking.ended else None
@@ -96,7 +97,7 @@ async def list_customers(
     return CustomerList(
         customers=list(page),
         complete=goes_on is None and not looking.repeats,
-        next_cursor=None if goes_on is None else cursor_after(goes_on),
+        next_cursor=None if goes_on is None else cursor_after(goes_on, query),
         note=_REPEATS if looking.repeats else None,
         unreadable=unreadable_in(Listing((), unreadable)),
     )

@@ -72,7 +72,8 @@ async def test_a_merge_moves_everybody_and_then_deletes_what_is_empty(
     ]
     assert plan["customers_affected"] == count
     assert len(served.requests()) == plan["requests"] == 17
-    assert (done["status"], done["done"][-1], len(done["done"])) == ("done", delete, 4)
+    # Twelve of the segment are in the other already.
+    assert (done["status"], done["done"]) == ("done", [moves[0].replace("37", "25"), delete])
     assert places(sandbox) == merged(before, change)
     assert change["id"] not in (sandbox.account.segments if is_segment else sandbox.account.statuses)
     [question] = person.asked
@@ -132,7 +133,7 @@ async def test_a_source_is_kept_when_somebody_comes_into_it_at_the_last_moment(
     sandbox.app = Interruption(sandbox.app, on_write=come)
     async with serve(sandbox) as served, served.client(era, Person()) as client:
         done = await applied(client, change)
-    assert (done["status"], done["reason"], len(done["done"])) == ("stopped", "target_changed", 3)
+    assert (done["status"], done["reason"], len(done["done"])) == ("stopped", "target_changed", 1)
     assert "1 customer of the " in done["message"]
     assert change["id"] in (sandbox.account.segments if change["kind"] == "segment" else sandbox.account.statuses)
     assert not [write for write in served.writes() if write.startswith("DELETE")]
@@ -233,8 +234,8 @@ async def test_whenever_a_merge_is_killed_nobody_is_lost_and_it_can_be_gone_on_w
         for now in seen:
             check_nobody_is_lost(before, now, deleted=now is seen[-1] and 21 not in sandbox.account.segments)
         listed = (await call(sandbox, folder, "list_changes", later=AT_REST))["changes"]
-        done = [step for change in listed for step in change["steps"] if step["status"] == "done"]
-        assert len(done) == len(seen)
+        done = sum(step["status"] == "done" for change in listed for step in change["steps"])
+        assert done == (len(seen) > 0) + (21 not in sandbox.account.segments)
         if 21 in sandbox.account.segments:
             again = await call(sandbox, folder, "plan_changes", changes=[MERGE])
             assert (await call(sandbox, folder, "apply_plan", plan_id=again["plan_id"]))["status"] == "done"

@@ -170,7 +170,6 @@ async def test_what_was_applied_and_undone_is_drawn_in_order_each_step_with_its_
             ("delete", "done"),
             ("create", "done"),
             ("move", "done"),
-            ("move", "done"),
             ("update", "done"),
         ]
         listed = await client.call_tool("list_changes", {})

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from amo_mcp.changes.parts import made
 from amo_mcp.changes.records import ChangeRecord
 from amo_mcp.confirmation.outcomes import outcome_words
 from amo_mcp.confirmation.waiting import Stage
@@ -31,14 +32,14 @@ def where(question: Question, record: ChangeRecord | None, now: float) -> Where:
     if record is None:
         return Where(question.stage(now))
     outcomes: Sequence[str] = [step.outcome for step in record.steps]
-    done, total = sum(outcome in ("done", "undone") for outcome in outcomes), len(outcomes)
+    done, total = made(record.steps)
     if record.status == "running":
         return Where("running", done, total)
     if {"unknown", "pending"} & {*outcomes}:
         return Where("unknown", done, total)
     if done == total:
         return Where("done", done, total)
-    return Where("stopped" if done else "failed", done, total)
+    return Where("stopped" if {"done", "undone"} & {*outcomes} else "failed", done, total)
 
 
 def words_of(question: Question, found: Where, viewer: Person, texts: Texts) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.listing import Listing
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.differences import described
-from amo_mcp.changes.execution import CreatedTwice, Execution
+from amo_mcp.changes.execution import CreatedTwice, Execution, NobodyMoved
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.reader import Reader
@@ -103,6 +103,10 @@ class Deleted(ExecutedOutput, Generic[EntityT]):
         return cls.model_validate({"deleted": step.before, "change_id": execution.record.id})
 
 
+_AGAIN = {True: "undo_change takes it back, and what is left", False: "undo_change"}
+"""What stops where the API moves nobody, by whether it is a plan or an undo."""
+
+
 class Applied(ExecutedOutput):
     """What was done, what was not, and why; `differences` says what amoCRM has made otherwise than it was asked."""
 
@@ -124,7 +128,9 @@ class Applied(ExecutedOutput):
             goes_on = "It goes on without this call. Call again with the same arguments to wait for its end."
             return cls(change_id=record.id, status="running", done=done, message=goes_on)
         if failure is None:
-            return cls(change_id=record.id, status="done", done=done, differences=differences)
+            return cls(
+                change_id=record.id, status="done", done=done, not_done=not_done or None, differences=differences
+            )
         worded = explain(failure) or internal_error()
         what = worded.what
         if isinstance(failure, TargetChanged):
@@ -137,6 +143,10 @@ class Applied(ExecutedOutput):
             if change.undoes is None
             else "undo_change does the rest, once nothing stands in its way"
         )
+        if isinstance(failure, NobodyMoved):
+            rest = (
+                f"{_AGAIN[change.undoes is None]} would stop there again: the customers can be moved in amoCRM itself"
+            )
         if isinstance(failure, JournalUnusable):
             rest = "list_changes shows whether it was recorded, and only then undo_change takes it back"
         stopped = "" if isinstance(failure, CreatedTwice) else "It stopped there: "

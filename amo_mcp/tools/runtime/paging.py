@@ -6,6 +6,7 @@ A listing that changes between two pages neither skips nor repeats anything that
 import base64
 import binascii
 import re
+import zlib
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from typing import Annotated, TypeVar
@@ -26,7 +27,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 Cursor = Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of the page before")]
 """The type of the argument that says which page."""
 
-_CURSOR = re.compile(rb"after:(-?[0-9]{1,19})")
+_CURSOR = re.compile(rb"after:(-?[0-9]{1,19})(:[0-9a-f]{8})?")
 
 
 def first_that_fit(entities: Sequence[ModelT]) -> Sequence[ModelT]:
@@ -36,16 +37,16 @@ def first_that_fit(entities: Sequence[ModelT]) -> Sequence[ModelT]:
     return entities[: max(1, count)]
 
 
-def cursor_after(number: int) -> str:
-    """The cursor of the page that follows `number`."""
-    return base64.urlsafe_b64encode(b"after:%d" % number).decode().rstrip("=")
+def cursor_after(number: int, query: str = "") -> str:
+    """The cursor of the page that follows `number`, of what was asked for by `query` alone."""
+    return base64.urlsafe_b64encode(b"after:%d%b" % (number, _mark(query))).decode().rstrip("=")
 
 
-def parse_cursor(cursor: str | None) -> int | None:
+def parse_cursor(cursor: str | None, query: str = "") -> int | None:
     """The number after which the page begins; None for the first page.
 
     Raises:
-        Failure: `invalid_arguments`, when the cursor is not one that was given out.
+        Failure: `invalid_arguments`, when the cursor is not one that was given out, or for another query.
     """
     if cursor is None:
         return None
@@ -62,4 +63,12 @@ def parse_cursor(cursor: str | None) -> int | None:
                 )
             ]
         )
+    if (match[2] or b"") != _mark(query):
+        detail = "belongs to another query: repeat the other arguments, or leave it out to start from the beginning"
+        raise invalid_arguments([("cursor", detail)])
     return int(match[1])
+
+
+def _mark(query: str) -> bytes:
+    """By which the cursors of one query are told from those of another."""
+    return b":%08x" % zlib.crc32(query.encode("utf-8", "replace")) if query else b""
