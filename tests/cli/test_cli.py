@@ -178,8 +178,8 @@ class TestDemo:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.count("(no terminal, so the demo answers yes)") == 4
         assert re.findall(r"✓ (\d+) changes done", done.stdout) == ["11", "12"]
-        assert "13 of 13  Done" in done.stdout
-        assert "16 of 16  Done" in done.stdout
+        assert "11 of 11  Done" in done.stdout
+        assert "12 of 12  Done" in done.stdout
         assert "✓ deleted segment 54 «vip клиенты »" in done.stdout
         assert (
             "  ✗ invalid_arguments\n    The model reads:\n"
