@@ -51,6 +51,7 @@ class HttpApp:
         stateless: there are no sessions: the next request of a client may be another process's to answer.
 
     Attributes:
+        server: what is served.
         sessions: the sessions of 2025-11-25 that are open.
         stateless: whether there are no sessions.
         draining: whether it takes no new request, since the server ends.
@@ -65,7 +66,7 @@ class HttpApp:
         stateless: bool = False,
     ) -> None:
         security = security or known_as(*LOOPBACK_HOSTS)
-        self._server = server
+        self.server = server
         self.stateless = stateless
         self._max_sessions = max_sessions
         self._app: ASGIApp = server.streamable_http_app(
@@ -86,7 +87,7 @@ class HttpApp:
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """What the lifespan does; it can be entered once."""
-        return self._server.session_manager.run()
+        return self.server.session_manager.run()
 
     def drain(self) -> None:
         """Begin to end: stop the server, and take no request any more but those of open sessions.
@@ -94,18 +95,18 @@ class HttpApp:
         An open session cancels its calls by requests.
         """
         self.draining = True
-        self._server.stop(LAST_WRITE_SECONDS)
+        self.server.stop(LAST_WRITE_SECONDS)
 
     async def all_answered(self) -> None:
         """Wait until no call is under way, nor what outlives one; clients that only listen are not waited for."""
         while self._calls:
             self._answered = anyio.Event()
             await self._answered.wait()
-        await self._server.at_rest()
+        await self.server.at_rest()
 
     async def end(self) -> None:
         """End what is left: each session as its client's own DELETE would, and the calls that have none."""
-        self._server.stop(0)
+        self.server.stop(0)
         with anyio.move_on_after(LAST_WORDS_SECONDS):
             await self.all_answered()
         for session_id in list(self.sessions):

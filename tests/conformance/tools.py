@@ -76,7 +76,10 @@ for answer_name, answer_content in CONTENTS.items():
 async def error_handling(_: Ctx, __: Params) -> ToolAnswer:
     """Fail."""
     return CallToolResult(
-        content=[TextContent(text="This tool intentionally returns an error for testing")], is_error=True
+        content=[TextContent(text="This tool intentionally returns an error for testing")],
+        # As every error of ours has it.
+        structured_content={"error": {"code": "rejected"}},
+        is_error=True,
     )
 
 
