@@ -14,15 +14,20 @@ from collections.abc import Collection
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
+import httpx2
+from anyio.streams.text import TextReceiveStream
 from mcp import MCPDeprecationWarning
 
 from amo_mcp.compose.local import open_server
 from amo_mcp.listen import listen
 from amo_mcp.logs import log_to_stderr
 from amo_mcp.settings import ServingSettings, load_settings
+from amo_mcp.transports.http import PATH
 from amo_mcp.transports.uvicorn import HttpServer
 from tests.conformance.fixtures import Fixtures
 from tests.conformance.team import REFUSED, team_server
+from tests.person import sign_in
 
 REVISIONS = ("2026-07-28", "2025-11-25")
 INSTALLED = Path(__file__).parent / "node_modules"
@@ -60,6 +65,44 @@ async def conforms(revision: str, url: str, what: str, refused: Collection[str] 
     return is_right
 
 
+async def signs_in(url: str) -> bool:
+    """Run the scenarios of an authorization server against the one of a team's server; a person agrees to all of it."""
+    issuer = url.removesuffix(PATH)
+    with listen("127.0.0.1", 0) as free:
+        port = str(free.getsockname()[1])
+    async with httpx2.AsyncClient(base_url=issuer) as http:
+        registered = await http.post("/register", json={"redirect_uris": [f"http://127.0.0.1:{port}/callback"]})
+    client_id, asks = registered.json()["client_id"], re.compile(rf"^{re.escape(issuer)}/authorize\?\S+$", re.MULTILINE)
+    command = [
+        NODE,
+        SUITE,
+        "authorization",
+        "--url",
+        issuer,
+        "--client-id",
+        client_id,
+        "--resource",
+        url,
+        "--port",
+        port,
+    ]
+    output, asked = "", None
+    with anyio.fail_after(60):
+        async with await anyio.open_process([*map(str, command)], stderr=subprocess.STDOUT) as process:
+            assert process.stdout
+            async for text in TextReceiveStream(process.stdout):
+                output += text
+                if asked is None and (asked := asks.search(output)):
+                    await anyio.to_thread.run_sync(sign_in, asked[0], "504141")
+    runs = [(int(passed), int(failed)) for _, passed, failed in _RUN.findall(output)]
+    passing = [passed for passed, failed in runs if passed and not failed]
+    is_right = process.returncode == 0 and len(passing) == len(runs) > 0
+    if not is_right:
+        sys.stdout.write(f"{output}\n")
+    sys.stdout.write(f"signing in to it: {len(passing)} of {len(runs)} scenarios pass, {sum(passing)} checks\n")
+    return is_right
+
+
 async def local() -> bool:
     """Put the suite in front of one person's server."""
     async with open_server(load_settings(ServingSettings, sandbox=True), "http") as server:
@@ -80,6 +123,7 @@ async def team() -> bool:
     """Put it in front of a team's server, and tell what that refuses."""
     async with team_server() as url:
         passed = [await conforms(revision, url, "a team's server", REFUSED[revision]) for revision in REVISIONS]
+        passed.append(await signs_in(url))
     for revision in REVISIONS:
         for scenario, why in REFUSED[revision].items():
             sys.stdout.write(f"  {revision} {scenario}: {why}\n")

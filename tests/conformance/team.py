@@ -1,4 +1,4 @@
-"""A team's server for the conformance suite, which signs in nowhere: whatever comes is of one admin."""
+"""A team's server for the conformance suite. A client of the suite signs in nowhere: it has the token of an admin."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -57,7 +57,10 @@ async def team_server() -> AsyncIterator[str]:
             base_url=amo,
             access_token=SecretStr(ADMIN_TOKEN),
             confirm="dialog",
+            client_id=sandbox.oauth.client_id,
+            client_secret=SecretStr(sandbox.oauth.client_secret),
         )
+        sandbox.oauth.redirect_uri = settings.callback
         async with open_replica(settings, lambda _: None) as replica:
 
             async def signed_in(scope: Scope, receive: Receive, send: Send) -> None:
