@@ -59,6 +59,10 @@ UPDATE approvals SET used_at = {NOW} FROM people
 WHERE page = $2 AND used_at IS NULL AND answer = 'yes'
     AND people.id = answered_by AND removed IS NULL AND role = ANY($3) RETURNING number
 """
+_STOP = """
+UPDATE changes SET stop_requested = true FROM approvals
+WHERE page = $1 AND approval = approvals.digest AND status = 'running' AND NOT stop_requested RETURNING id
+"""
 _CLOSE = """
 UPDATE approvals SET used_at = coalesce(used_at, $1, unix_now()), outcome = coalesce($3, outcome) WHERE digest = $2
 """
@@ -139,6 +143,13 @@ class PostgresQuestionStore(QuestionStore):
     async def use_yes(self, question: Question) -> bool:
         used = await self._database.fetchval(_USE_YES, self._clock.given, question.page, _APPROVING)
         return used is not None
+
+    @override
+    async def stop(self, question: Question, by: Actor) -> None:
+        async with self._database.transaction() as session:
+            if (change_id := await session.fetchval(_STOP, question.page)) is not None:
+                entry = Entry(kind="approval", what="stopped", by=by, subject=change_id)
+                await record(session, entry, self._clock.given)
 
     @override
     async def close(self, approval_id: str, outcome: Outcome | None) -> None:

@@ -108,9 +108,8 @@ class ApprovalPages:
         pressed = await self._pressed(request, await request.form())
         if isinstance(pressed, Response):
             return pressed
-        _, question = pressed
-        if question.change_id is not None:
-            await self._runs.request_stop(question.change_id)
+        person, question = pressed
+        await self._store.stop(question, actor_of(request, person))
         return _to(request, "?stopping")
 
     async def _pressed(self, request: Request, form: FormData) -> tuple[Person, Question] | Response:

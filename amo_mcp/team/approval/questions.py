@@ -116,6 +116,10 @@ class QuestionStore(Protocol):
         """
         ...
 
+    async def stop(self, question: Question, by: Actor) -> None:
+        """Have what came of a yes end between two steps, and that in the audit; nothing, where it does not go on."""
+        ...
+
     async def close(self, approval_id: str, outcome: Outcome | None) -> None:
         """Note that a question waits no longer, and with an outcome what came of it."""
         ...

@@ -46,6 +46,7 @@ _WHAT: Mapping[str, Message] = {
     "revoked": message("Revoked a personal token"),
     "yes": message("Said yes"),
     "no": message("Said no"),
+    "stopped": message("Stopped a change"),
 }
 
 _OUTCOMES: Mapping[str, Message] = {

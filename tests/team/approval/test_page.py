@@ -9,7 +9,9 @@ from mcp_types import ElicitRequestURLParams, ElicitResult, InputRequiredResult
 from pydantic import SecretStr
 
 from amo_mcp.sandbox import Fault
+from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.team.approval import asker
+from amo_mcp.team.audit import Only
 from tests.conftest import ERAS, answer, error
 from tests.journeys.desk import Declare, declare
 from tests.team.approval.team import URL, Team, open_team
@@ -414,14 +416,18 @@ class TestRuns:
             while browser.buttons != ["Stop after this step"]:
                 await browser.open(question["page_url"])
             assert (browser.heading, browser.answer.headers["refresh"]) == ("It is being carried out.", "5")
-            shown = await browser.send(f"{browser.at}/stop", browser.form)
-            assert "It stops after the step that is under way." in shown
+            stop, form = f"{browser.at}/stop", browser.form
+            for _ in range(2):
+                assert "It stops after the step that is under way." in await browser.send(stop, form)
         [outcome] = outcomes
         assert outcome["status"] == "stopped"
         async with team.browser("Борис") as browser:
             shown = await browser.open(question["page_url"])
             assert browser.heading == "It stopped part-way."
             assert f"Steps that were made: {len(outcome['done'])} of 4." in shown
+        told = [one.entry for one in await PostgresAudit(team.database).page(20, only=Only(kind="approval"))]
+        said = [(one.what, one.by.name, one.subject == outcome["change_id"]) for one in told]
+        assert said == [("stopped", "Борис", True), ("yes", "Борис", False)]
         assert 0 < len(team.writes()) < 4
 
     @pytest.mark.requirement("TEAM-33")
