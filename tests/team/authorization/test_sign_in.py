@@ -130,6 +130,14 @@ async def test_the_first_admin_is_whoever_signs_in_with_the_code(world: World) -
     assert offered == [True, True, False]
 
 
+@pytest.mark.requirement("TEAM-22")
+async def test_a_code_that_was_lost_makes_nobody_an_admin_once_there_is_one(world: World) -> None:
+    await world.store.begin_bootstrap(digest_of("lost"))
+    await world.signed_in(role="admin")
+    person = await world.store.know(USER, "Пётр", digest_of("lost").hex(), "tests")
+    assert (person.role, await world.store.bootstrap_is_open()) == ("viewer", False)
+
+
 @pytest.mark.requirement("TEAM-40")
 async def test_the_audit_tells_who_signed_in_and_out_and_how(world: World) -> None:
     tokens = await world.signed_in()
