@@ -113,6 +113,7 @@ def printed(command: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("DOC-1")
 @pytest.mark.parametrize("page", with_blocks("console"))
 def test_a_command_on_a_page_prints_what_the_page_shows(page: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ with contextlib.suppress(SystemExit):
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [*((name, [name]) for name in COMMANDS if name != "config"), ("config", ["config", "cursor"]), ("serve", [])],

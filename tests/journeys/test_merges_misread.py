@@ -8,7 +8,7 @@ from amo_mcp.sandbox import Fault, Sandbox
 from tests.conftest import Person, Serve, answer
 from tests.journeys.test_merges import CUSTOMERS, MERGE, check_nobody_is_lost, merged, places
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 EMPTY_PAGE = '{"_page": 1, "_embedded": {"customers": []}}'
 

@@ -154,12 +154,14 @@ def stories(era: str, way: str, agrees: int) -> list[list[str]]:
     return all_writes
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("CONFIRM-18", "CONFIRM-1", "CONFIRM-3")
 @pytest.mark.parametrize("way", ["dialog", "page"])
 def test_a_model_alone_changes_and_deletes_nothing(era: str, way: str) -> None:
     assert not any(stories(era, way, agrees=0))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("CONFIRM-18")
 @pytest.mark.parametrize("way", ["dialog", "page"])
 def test_one_yes_carries_out_one_question(era: str, way: str) -> None:

@@ -22,6 +22,7 @@ UNSURE = "the position may be another one."
 @pytest.fixture
 def names(periodicity: Sandbox) -> Callable[[], list[str]]:
     """The names of the statuses by position, A to G at first; none of them is a system status."""
+    periodicity.account.customers.clear()
     for position, status in enumerate(statuses.ordered(periodicity.account)):
         status.update(name="ABCDEFG"[position], color="#fff000", is_default=False)
     return lambda: [status["name"] for status in statuses.ordered(periodicity.account)]

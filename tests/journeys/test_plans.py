@@ -268,7 +268,7 @@ COSTS: dict[str, Callable[[Sequence[int]], list[dict[str, Any]]]] = {
 @pytest.mark.parametrize("round_trip", [0.01, 0.3])
 @pytest.mark.parametrize("plan_of", COSTS)
 async def test_a_plan_costs_the_requests_and_the_seconds_that_it_says(
-    plan_of: str, round_trip: float, era: str, tmp_path: Path
+    plan_of: str, round_trip: float, tmp_path: Path
 ) -> None:
     mode = "periodicity" if "status" in plan_of or "move" in plan_of else "segments"
     sandbox, clock = Sandbox(mode=mode), Clock()
@@ -290,7 +290,7 @@ async def test_a_plan_costs_the_requests_and_the_seconds_that_it_says(
     wire = Interruption(sandbox.app, on_request=on_request)
     async with (
         serving(sandbox, *open_memory(), wire, clock, session) as served,
-        served.client(era, Person(say_yes)) as client,
+        served.client("2026-07-28", Person(say_yes)) as client,
     ):
         planned = await plan(client, changes)
         clock.now += 10

@@ -240,6 +240,7 @@ def outcome(call: Call, lost: NoAnswer) -> tuple[dict[str, Any], int]:
     return answered, 1 + lost.settled if call.method == "POST" else lost.writes
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("ERROR-1", "ERROR-3", "ERROR-7")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_every_refusal_of_every_endpoint_becomes_its_code(mode: str, era: str, serve: Serve) -> None:

@@ -90,6 +90,7 @@ def moved(before: Places, change: PendingChange) -> Places:
     return {who: (held - {57} | {51} if who in ids else held, status) for who, (held, status) in before.items()}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("RUN-3", "PLAN-7", "CUSTOMER-5", "CUSTOMER-7")
 @pytest.mark.parametrize(
     ("made", "reading"),

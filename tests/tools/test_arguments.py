@@ -128,6 +128,7 @@ def wrong_arguments(draw: st.DrawFn, tool: Tool) -> dict[str, Any]:
     return arguments
 
 
+@pytest.mark.exhaustive
 @pytest.mark.requirement("ARG-2", "ERROR-5")
 @pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 def test_wrong_arguments_of_any_kind_are_refused_and_nothing_is_sent(tool: Tool) -> None:
