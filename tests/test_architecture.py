@@ -86,6 +86,7 @@ def _goes_up(caller: str, called: str) -> bool:
 async def call(tool: str, era: str, sandbox: Sandbox, serve: Serve) -> Calls:
     """A confirmed call of `tool`, traced."""
     calls = Calls()
+    sandbox.account.customers.clear()
     async with serve(sandbox) as served, served.client(era, Person("yes")) as client:
         arguments: dict[str, Any] = {"segment_id": 51}
         if tool == "apply_plan":

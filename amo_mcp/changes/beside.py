@@ -14,7 +14,7 @@ from dataclasses import replace
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError
 from amo_mcp.amocrm.inputs import CustomerPatch
-from amo_mcp.changes.journal import Journal, JournalUnusable
+from amo_mcp.changes.journal import Journal, JournalUnusable, StepKey
 from amo_mcp.changes.membership import where_they_are
 from amo_mcp.changes.moving import patch_customers
 from amo_mcp.changes.steps import Move, Step
@@ -22,18 +22,17 @@ from amo_mcp.changes.steps import Move, Step
 _NEWEST = 30
 """The newest changes of the journal that are looked at; what is under way beside another change is among them."""
 
-Place = tuple[str, int]
-"""A step in the journal: the id of its change, and its position."""
 
-
-async def moves_made(journal: Journal, steps: Iterable[Step]) -> frozenset[Place]:
+async def moves_made(journal: Journal, steps: Iterable[Step]) -> frozenset[StepKey]:
     """The moves that are done by now; those that are done later come beside the steps, if these move customers."""
     if not any(isinstance(step, Move) for step in steps):
         return frozenset()
-    return frozenset(place for place, move in (await _moves(journal)).items() if move.outcome == "done")
+    return frozenset(key for key, outcome in (await journal.moves(_NEWEST)).items() if outcome == "done")
 
 
-async def with_others(client: AmoClient, journal: Journal, step: Move, change_id: str, made: Collection[Place]) -> Move:
+async def with_others(
+    client: AmoClient, journal: Journal, step: Move, change_id: str, made: Collection[StepKey]
+) -> Move:
     """A move that was sent and read back, once what other changes did to its customers meanwhile is so again.
 
     Args:
@@ -43,10 +42,9 @@ async def with_others(client: AmoClient, journal: Journal, step: Move, change_id
         change_id: the change that it belongs to.
         made: the moves that were done when its customers were read (`moves_made`).
     """
-    beside: dict[Place, Move] = {}
+    others: list[Move] = []
     with suppress(JournalUnusable):
-        beside = await _moves(journal)
-    others = [move for place, move in beside.items() if place[0] != change_id and place not in made]
+        others = await _moves_beside(journal, change_id, made)
     patches = _patches(step, others)
     if not patches:
         return step
@@ -60,14 +58,12 @@ async def with_others(client: AmoClient, journal: Journal, step: Move, change_id
     return step
 
 
-async def _moves(journal: Journal) -> dict[Place, Move]:
-    """The latest moves between segments that were made, or are being made, the older first."""
-    return {
-        (record.id, position): step
-        for _, record in reversed(await journal.changes(_NEWEST))
-        for position, step in enumerate(record.steps)
-        if isinstance(step, Move) and step.kind == "segment" and step.outcome in ("pending", "done")
-    }
+async def _moves_beside(journal: Journal, change_id: str, made: Collection[StepKey]) -> list[Move]:
+    """The moves of other changes that are not among those that were made, the older first."""
+    latest = await journal.moves(_NEWEST)
+    beside = [one for one in latest if one[0] != change_id and one not in made and latest[one] in ("pending", "done")]
+    steps = (await journal.steps(beside)).values() if beside else ()
+    return [step for step in steps if isinstance(step, Move)]
 
 
 def _patches(step: Move, others: Iterable[Move]) -> Mapping[int, CustomerPatch]:

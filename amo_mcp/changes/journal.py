@@ -8,7 +8,7 @@ and ends with a status. A process that dies leaves its changes unfinished; whoev
 reads the account, and records what came of them (`settle`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,10 @@ from amo_mcp.changes.history import RecreatedIds
 from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
-from amo_mcp.changes.steps import Step
+from amo_mcp.changes.steps import Outcome, Step
+
+StepKey = tuple[str, int]
+"""A step in the journal: the id of its change, and its position."""
 
 AT_REST = 60.0
 """Seconds after which a request that was broken off is surely not being worked on any more (assumed)."""
@@ -175,6 +178,14 @@ class Journal(Protocol):
 
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
         """`changes`, and how many changes were forgotten while they could still have been undone."""
+        ...
+
+    async def moves(self, newest: int) -> Mapping[StepKey, Outcome]:
+        """The moves of customers between segments in the `newest` changes, the older first, and how far they are."""
+        ...
+
+    async def steps(self, keys: Iterable[StepKey]) -> Mapping[StepKey, Step]:
+        """These steps as they stand, in this order, without those that are not there any more."""
         ...
 
     def kept_until(self, record: ChangeRecord) -> float:

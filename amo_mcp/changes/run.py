@@ -16,11 +16,11 @@ import anyio.lowlevel
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OutcomeUnknown, Refused, Unavailable
-from amo_mcp.changes.beside import Place, moves_made, with_others
+from amo_mcp.changes.beside import moves_made, with_others
 from amo_mcp.changes.delivery import Beside, Indeterminate, deliver, spans, verify_write
 from amo_mcp.changes.events import ChangeEvent, event_of
 from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, nobody_moved
-from amo_mcp.changes.journal import JournalUnusable
+from amo_mcp.changes.journal import JournalUnusable, StepKey
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
 from amo_mcp.changes.means import Means
 from amo_mcp.changes.membership import check_members, with_members_to_lose, with_members_to_move
@@ -63,7 +63,7 @@ class Run:
     steps: list[Step]
     snapshot: Snapshot
     read_at: float
-    made: frozenset[Place] = frozenset()
+    made: frozenset[StepKey] = frozenset()
     is_to_stop: bool = False
     is_sent: bool = False
 

@@ -4,7 +4,7 @@ A process that was killed does nothing any more: its requests do not leave, and 
 frees its lock, of which the file stays behind, and closes its database without having an open transaction written.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 from typing_extensions import override
 
 from amo_mcp.changes.history import RecreatedIds
-from amo_mcp.changes.journal import Journal, Unsettled
+from amo_mcp.changes.journal import Journal, StepKey, Unsettled
 from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.plan import Plan, PlanStore
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus
-from amo_mcp.changes.steps import Step
+from amo_mcp.changes.steps import Outcome, Step
 from tests.storage.backends import open_sqlite
 
 
@@ -125,6 +125,16 @@ class MortalJournal(Journal):
     async def changes(self, limit: int, before: int | None = None) -> list[tuple[int, ChangeRecord]]:
         self._switch.check()
         return await self._journal.changes(limit, before)
+
+    @override
+    async def moves(self, newest: int) -> Mapping[StepKey, Outcome]:
+        self._switch.check()
+        return await self._journal.moves(newest)
+
+    @override
+    async def steps(self, keys: Iterable[StepKey]) -> Mapping[StepKey, Step]:
+        self._switch.check()
+        return await self._journal.steps(keys)
 
     @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:

@@ -181,7 +181,7 @@ async def test_what_cannot_be_put_back_is_not_told_as_put_back(
         await held.arrived.wait()
         await quick.call_tool("move_customers", {"customer_ids": [LEV], "add_to": [66]})
         if trouble == "no journal":
-            monkeypatch.setattr(type(kept), "changes", away)
+            monkeypatch.setattr(type(kept), "moves", away)
         held.goes_on.set()
     assert (answers[0]["moved"], "message" in answers[0]) == ([LEV], False)
     assert segments(sandbox, LEV) == [[51, 57, 81] if trouble != "not read back" else [51, 57, 66, 81]]

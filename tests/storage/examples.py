@@ -7,9 +7,10 @@ from typing import Any
 from amo_mcp.amocrm.inputs import SegmentDraft, SegmentPatch
 from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.leases import Lease
+from amo_mcp.changes.members import Member
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.records import ChangeRecord
-from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update
+from amo_mcp.changes.steps import Create, Delete, Kind, Move, Outcome, Step, Update
 
 VIP = Segment.model_validate(
     {
@@ -53,6 +54,12 @@ def updated(name: str, *, undoes: int | None = None, outcome: Outcome = "done") 
     """A renaming of VIP; with what it left when it is done."""
     after = segment(VIP.id, name) if outcome == "done" else None
     return replace(RENAME, after=after, outcome=outcome, undoes=undoes)
+
+
+def moved(customer_id: int, *, kind: Kind = "segment", outcome: Outcome = "done") -> Step:
+    """A customer who is put into VIP."""
+    into = Member(customer_id, (VIP.id,))
+    return Move(kind, (Member(customer_id, ()),), (VIP,), found=(into,), outcome=outcome)
 
 
 def deleted(entity_id: int = 51, *, undoes: int | None = None, outcome: Outcome = "done") -> Step:

@@ -16,7 +16,7 @@ from amo_mcp.changes.steps import Outcome, Step, Update
 from amo_mcp.storage.postgres.journal import PostgresJournal
 from tests.clock import Clock
 from tests.storage.backends import Open
-from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created, deleted, updated
+from tests.storage.examples import DONE, GONE, PENDING, RENAME, change_of, created, deleted, moved, updated
 
 pytestmark = pytest.mark.anyio
 
@@ -247,6 +247,22 @@ async def test_ids_of_what_was_deleted_and_created_again_are_followed_from_chang
     recreated = await journal.recreated_ids()
     assert [recreated.current_id("segment", entity_id) for entity_id in (51, 96, 99, 52)] == [99, 99, 99, 52]
     assert [recreated.came_back("segment", 51, number) for number in (3, 4)] == [True, False]
+
+
+@pytest.mark.requirement("CUSTOMER-6")
+async def test_the_moves_of_the_newest_changes_are_told_and_read_by_their_keys(journal: Journal) -> None:
+    old = await recorded(journal, moved(1))
+    both = await recorded(journal, DONE, moved(2), moved(3, kind="status"))
+    lease = await journal.begin("move_customers", change_of([moved(4, outcome="pending"), moved(5, outcome="planned")]))
+    first, second, third, last = (old.id, 0), (both.id, 1), (lease.id, 0), (lease.id, 1)
+    told = {first: "done", second: "done", third: "pending", last: "planned"}
+    assert [*(await journal.moves(3)).items()] == [*told.items()]
+    assert [*(await journal.moves(2)).items()] == [*told.items()][1:]
+    await journal.note(lease, {0: moved(4)})
+    assert (await journal.moves(1))[third] == "done"
+    read = await journal.steps([third, ("c000000000000", 0), (both.id, 9), first, second])
+    assert [*read.items()] == [(third, moved(4)), (first, moved(1)), (second, moved(2))]
+    assert await journal.steps([]) == {}
 
 
 async def test_no_more_changes_are_kept_than_the_maximum_and_those_that_could_be_undone_are_counted(

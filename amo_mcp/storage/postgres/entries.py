@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from amo_mcp.changes.history import JournalEntry, RecreatedIds, with_late
+from amo_mcp.changes.journal import StepKey
 from amo_mcp.changes.records import ChangeRecord, from_record, to_record
-from amo_mcp.changes.steps import Create, Delete, Step, Update
+from amo_mcp.changes.steps import Create, Delete, Outcome, Step, Update
 from amo_mcp.storage.records import dump, load
 
 if TYPE_CHECKING:
@@ -34,6 +35,21 @@ FROM changes
     JOIN steps AS old ON (old.account, old.change, old.position) = (changes.account, changes.undoes, new.undoes)
 WHERE changes.account = $1 AND new.outcome = 'done' AND new.created_id IS NOT NULL
 ORDER BY changes.number, new.position
+"""
+
+_MOVES = """
+SELECT change, position, CASE WHEN late = '[]' THEN outcome ELSE 'done' END AS outcome
+FROM (SELECT account, id, number FROM changes WHERE account = $1 ORDER BY number DESC LIMIT $2) AS latest
+    JOIN steps ON (steps.account, change) = (latest.account, latest.id)
+WHERE kind = 'segment' AND record::json ->> 'action' = 'move'
+ORDER BY number, position
+"""
+
+_STEPS = """
+SELECT change, position, record, sent_by, late
+FROM unnest($2::text[], $3::integer[]) WITH ORDINALITY AS wanted (change, position, place)
+    JOIN steps USING (change, position)
+WHERE account = $1 ORDER BY place
 """
 
 _PUT = """
@@ -81,12 +97,31 @@ def as_it_stands(row: "Record") -> list[Step]:
     Where a step is done, what came of it late to the last one that sent it is what it is done with.
     """
     steps = recorded_steps(row)
-    for position, (step, sent_by, late) in enumerate(zip(steps, row["sent_by"], row["late"], strict=True)):
-        is_done = step.outcome == "done"
-        if row["status"] != "running" or is_done:
-            made = [one for epoch, one in json.loads(late) if not is_done or epoch < sent_by]
-            steps[position] = with_late(step, [*map(from_record, made)])
-    return steps
+    return [
+        _with_late(step, sent_by, late) if row["status"] != "running" or step.outcome == "done" else step
+        for step, sent_by, late in zip(steps, row["sent_by"], row["late"], strict=True)
+    ]
+
+
+def _with_late(step: Step, sent_by: int, late: str) -> Step:
+    made = [one for epoch, one in json.loads(late) if step.outcome != "done" or epoch < sent_by]
+    return with_late(step, [*map(from_record, made)])
+
+
+async def moves(session: "Session", account: int, newest: int) -> dict[StepKey, Outcome]:
+    """See `Journal.moves`."""
+    rows = await session.fetch(_MOVES, account, newest)
+    return {(row["change"], row["position"]): row["outcome"] for row in rows}
+
+
+async def steps_at(session: "Session", account: int, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
+    """See `Journal.steps`."""
+    wanted = [*keys]
+    rows = await session.fetch(_STEPS, account, [change for change, _ in wanted], [position for _, position in wanted])
+    return {
+        (row["change"], row["position"]): _with_late(load(row["record"], from_record), row["sent_by"], row["late"])
+        for row in rows
+    }
 
 
 async def recreated_ids(session: "Session", account: int) -> RecreatedIds:

@@ -6,7 +6,7 @@ seconds, with all that was not committed.
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from amo_mcp.changes.journal import (
     Journal,
     JournalUnusable,
     Retention,
+    StepKey,
     StorageUnavailable,
     UndoneMeanwhile,
     Unsettled,
@@ -26,10 +27,18 @@ from amo_mcp.changes.journal import (
 from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.pending import PendingChange, pending_to_record
 from amo_mcp.changes.records import ChangeRecord, ChangeStatus, overall_status
-from amo_mcp.changes.steps import Step
+from amo_mcp.changes.steps import Outcome, Step
 from amo_mcp.storage.postgres import audit
 from amo_mcp.storage.postgres.database import Database, storable
-from amo_mcp.storage.postgres.entries import entries, put_steps, recorded_steps, recreated_ids, row_of
+from amo_mcp.storage.postgres.entries import (
+    entries,
+    moves,
+    put_steps,
+    recorded_steps,
+    recreated_ids,
+    row_of,
+    steps_at,
+)
 from amo_mcp.storage.postgres.plans import free, use_up
 from amo_mcp.storage.postgres.runs import AccountLease, PostgresRunStore
 from amo_mcp.storage.records import dump
@@ -210,6 +219,18 @@ class PostgresJournal(Journal):
             )
             for row, entry in found
         ]
+
+    @override
+    async def moves(self, newest: int) -> dict[StepKey, Outcome]:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            return await moves(session, account, newest)
+
+    @override
+    async def steps(self, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
+        account = await self._account_id()
+        async with self._database.transaction() as session:
+            return await steps_at(session, account, keys)
 
     @override
     async def recreated_ids(self) -> RecreatedIds:

@@ -2,48 +2,37 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 from typing import Any
 
 from typing_extensions import override
 
-from amo_mcp.changes.history import JournalEntry, RecreatedIds, can_be_undone, current_record, still_open
+from amo_mcp.changes.history import RecreatedIds, can_be_undone, current_record, still_open
 from amo_mcp.changes.journal import (
     Instant,
     Journal,
     JournalUnusable,
     Retention,
+    StepKey,
     UndoneMeanwhile,
     Unsettled,
     is_at_rest,
 )
 from amo_mcp.changes.leases import NOBODY, Asked, Lease
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.records import ChangeRecord, ChangeStatus, from_record, overall_status, to_record
-from amo_mcp.changes.steps import Step
-from amo_mcp.storage.records import dump, load
+from amo_mcp.changes.records import ChangeRecord, ChangeStatus, overall_status
+from amo_mcp.changes.steps import Outcome, Step
+from amo_mcp.storage.sqlite import entries
 from amo_mcp.storage.sqlite.database import Database, DatabaseFile, MemoryDatabase
 from amo_mcp.storage.sqlite.plans import free, use_up
-
-_CHANGES = "SELECT number, id, at, tool, status, undoes, noted_after, noted, uptime, process FROM changes"
 
 _LATEST = 253_000_000_000.0
 """Unix seconds, in the year 9987: a clock that shows more is wrong, and dates end soon after."""
 
 _LAST = "coalesce((SELECT max(number) FROM changes), 0)"
-
-_RECREATED = """
-SELECT changes.number, json_extract(new.record, '$.kind'), json_extract(old.record, '$.before.id'),
-    json_extract(new.record, '$.after.id')
-FROM changes JOIN steps AS new ON new.change = changes.id
-    JOIN steps AS old ON old.change = changes.undoes AND old.position = json_extract(new.record, '$.undoes')
-WHERE changes.undoes IS NOT NULL AND json_extract(new.record, '$.action') = 'create'
-    AND json_extract(new.record, '$.outcome') = 'done'
-ORDER BY changes.number, new.position
-"""
 
 _HAS_PENDING = """
 EXISTS (SELECT 1 FROM steps WHERE change = changes.id AND json_extract(record, '$.outcome') = 'pending')
@@ -124,12 +113,12 @@ class SqliteJournal(Journal):
     @override
     async def page(self, limit: int, before: int | None = None) -> tuple[list[tuple[int, ChangeRecord]], int]:
         file = await self._database.file(to_read=True)
-        return await file.read(partial(_page, limit=limit, before=before))
+        return await file.read(partial(entries.page, limit=limit, before=before))
 
     @override
     async def change(self, change_id: str) -> ChangeRecord | None:
         file = await self._database.file(to_read=True)
-        return await file.read(partial(_change, change_id=change_id))
+        return await file.read(partial(entries.change, change_id=change_id))
 
     @override
     async def unsettled(self) -> list[Unsettled]:
@@ -141,9 +130,19 @@ class SqliteJournal(Journal):
         return max(record.at + self._retention.max_age, self._now().at)
 
     @override
+    async def moves(self, newest: int) -> dict[StepKey, Outcome]:
+        file = await self._database.file(to_read=True)
+        return await file.read(partial(entries.moves, newest=newest))
+
+    @override
+    async def steps(self, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
+        file = await self._database.file(to_read=True)
+        return await file.read(partial(entries.steps_at, keys=keys))
+
+    @override
     async def recreated_ids(self) -> RecreatedIds:
         file = await self._database.file(to_read=True)
-        return await file.read(_recreated_ids)
+        return await file.read(entries.recreated_ids)
 
     @override
     async def close(self) -> None:
@@ -157,8 +156,8 @@ class SqliteJournal(Journal):
         if change.plan_id is not None:
             use_up(connection, change.plan_id)
         if change.undoes is not None:
-            entry = _entry(connection, change.undoes)
-            if entry is None or not can_be_undone(entry, change.steps, _recreated_ids(connection)):
+            entry = entries.entry(connection, change.undoes)
+            if entry is None or not can_be_undone(entry, change.steps, entries.recreated_ids(connection)):
                 raise UndoneMeanwhile
         number = connection.execute(
             "INSERT INTO changes (id, at, tool, status, undoes, process, noted, uptime, plan, noted_after) "
@@ -167,18 +166,18 @@ class SqliteJournal(Journal):
         ).lastrowid
         connection.executemany(
             "INSERT INTO steps VALUES (?, ?, ?)",
-            [(record.id, position, _text(step)) for position, step in enumerate(change.steps)],
+            [(record.id, position, entries.text(step)) for position, step in enumerate(change.steps)],
         )
         self._forget(connection, number or 0, now.at)
         return record, now
 
     def _settle(self, change_id: str, found: Mapping[int, Step], connection: Connection) -> None:
-        steps = _steps(connection, change_id)
+        steps = entries.steps(connection, change_id)
         if not steps:
             return
         new = still_open(steps, found)
         status = overall_status([new.get(position, step) for position, step in enumerate(steps)])
-        _put(connection, change_id, new)
+        entries.put(connection, change_id, new)
         connection.execute("UPDATE changes SET status = ? WHERE id = ?", (status, change_id))
         if new:
             connection.execute(
@@ -190,14 +189,14 @@ class SqliteJournal(Journal):
 
     def _unsettled(self, file: DatabaseFile | MemoryDatabase, connection: Connection) -> list[Unsettled]:
         rows = connection.execute(
-            f"{_CHANGES} WHERE status IN ('running', 'interrupted') AND (status = 'running' OR {_HAS_PENDING})"
+            f"{entries.CHANGES} WHERE status IN ('running', 'interrupted') AND (status = 'running' OR {_HAS_PENDING})"
         ).fetchall()
         left = [row for row in rows if row["status"] != "running" or self._is_left(file, row["id"], row["process"])]
-        recreated = _recreated_ids(connection) if left else RecreatedIds()
+        recreated = entries.recreated_ids(connection) if left else RecreatedIds()
         now = self._now()
         return [
             Unsettled(
-                current_record(_read(connection, row), recreated),
+                current_record(entries.read(connection, row), recreated),
                 at_rest=is_at_rest(Instant(row["noted"], row["uptime"]), now),
             )
             for row in left
@@ -213,12 +212,12 @@ class SqliteJournal(Journal):
     def _forget(self, connection: Connection, last: int, now: float) -> None:
         """Drop some of the changes that are over, and count those that could still have been undone."""
         rows = connection.execute(
-            f"{_CHANGES} WHERE status != 'running' ORDER BY number LIMIT ?", (self._retention.at_once,)
+            f"{entries.CHANGES} WHERE status != 'running' ORDER BY number LIMIT ?", (self._retention.at_once,)
         ).fetchall()
         over = [row for row in rows if self._retention.is_over(row["number"], row["at"], last=last, now=now)]
         if over:
-            recreated = _recreated_ids(connection)
-            records = [current_record(_read(connection, row), recreated) for row in over]
+            recreated = entries.recreated_ids(connection)
+            records = [current_record(entries.read(connection, row), recreated) for row in over]
             undoable = [record for record in records if any(step.outcome == "done" for step in record.steps)]
             connection.executemany("DELETE FROM changes WHERE id = ?", [(record.id,) for record in records])
             connection.execute("UPDATE dropped SET undoable = undoable + ?", (len(undoable),))
@@ -232,7 +231,7 @@ def _note(
     now: Instant,
     connection: Connection,
 ) -> None:
-    _put(connection, change_id, steps)
+    entries.put(connection, change_id, steps)
     noted = connection.execute(
         f"UPDATE changes SET noted = ?, uptime = ?, noted_after = {_LAST}, status = coalesce(?, status) "
         "WHERE id = ? AND noted = coalesce(?, noted) AND uptime = coalesce(?, uptime)",
@@ -244,56 +243,8 @@ def _note(
         _free_plan(connection, change_id)
 
 
-def _page(connection: Connection, *, limit: int, before: int | None) -> tuple[list[tuple[int, ChangeRecord]], int]:
-    [dropped] = connection.execute("SELECT undoable FROM dropped").fetchone()
-    rows = connection.execute(
-        f"{_CHANGES} WHERE ?1 IS NULL OR number < ?1 ORDER BY number DESC LIMIT ?2", (before, limit)
-    ).fetchall()
-    recreated = _recreated_ids(connection) if rows else RecreatedIds()
-    return [(row["number"], current_record(_read(connection, row), recreated)) for row in rows], dropped
-
-
-def _change(connection: Connection, *, change_id: str) -> ChangeRecord | None:
-    entry = _entry(connection, change_id)
-    return None if entry is None else current_record(entry, _recreated_ids(connection))
-
-
-def _recreated_ids(connection: Connection) -> RecreatedIds:
-    return RecreatedIds(connection.execute(_RECREATED).fetchall())
-
-
-def _entry(connection: Connection, change_id: str) -> JournalEntry | None:
-    row = connection.execute(f"{_CHANGES} WHERE id = ?", (change_id,)).fetchone()
-    return None if row is None else _read(connection, row)
-
-
-def _read(connection: Connection, row: Row) -> JournalEntry:
-    """A change with the changes that undo it."""
-    steps = tuple(_steps(connection, row["id"]))
-    record = ChangeRecord(row["id"], row["at"], row["tool"], steps, row["status"], row["undoes"])
-    rows = connection.execute(f"{_CHANGES} WHERE undoes = ? ORDER BY number", (record.id,)).fetchall()
-    return JournalEntry(row["number"], record, row["noted_after"], tuple(_read(connection, undo) for undo in rows))
-
-
-def _steps(connection: Connection, change_id: str) -> list[Step]:
-    """The steps of a change as they were recorded."""
-    rows = connection.execute("SELECT record FROM steps WHERE change = ? ORDER BY position", (change_id,))
-    return [load(text, from_record) for (text,) in rows.fetchall()]
-
-
-def _put(connection: Connection, change_id: str, steps: Mapping[int, Step]) -> None:
-    rows = [(_text(step), change_id, position) for position, step in steps.items()]
-    connection.executemany("UPDATE steps SET record = ? WHERE change = ? AND position = ?", rows)
-
-
-def _text(step: Step) -> str:
-    """A step's record. A pending one takes room for what comes of it: a full disk stops a write before it is sent."""
-    text = dump(to_record(step))
-    return text.ljust(2 * len(text) + 400) if step.outcome == "pending" else text
-
-
 def _free_plan(connection: Connection, change_id: str) -> None:
     """Let the plan of a change that failed be applied again, if nothing came of it."""
-    if not any(step.outcome == "done" for step in _steps(connection, change_id)):
+    if not any(step.outcome == "done" for step in entries.steps(connection, change_id)):
         [plan_id] = connection.execute("SELECT plan FROM changes WHERE id = ?", (change_id,)).fetchone()
         free(connection, plan_id)
