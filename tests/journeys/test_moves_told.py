@@ -6,6 +6,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from amo_mcp.sandbox import Rule, Sandbox
+from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES, bytes_of
 from tests.conftest import Person, Serve, answer
 from tests.journeys.lives import serving
 from tests.journeys.test_moves import ANTON, LEV, YURI, moved, segments_of
@@ -205,3 +206,18 @@ async def test_a_cursor_is_good_for_the_query_alone_that_it_was_given_for(
         }
     ]
     assert (len(rest["customers"]), rest["complete"]) == (43, True)
+
+
+@pytest.mark.requirement("PLAN-1", "ANSWER-7")
+async def test_a_plan_is_told_within_the_bound_and_carried_out_whole(sandbox: Sandbox, serve: Serve) -> None:
+    like = {**sandbox.account.segments[51], "customers_count": 0}
+    sandbox.account.segments = {number: {**like, "id": number, "name": "ф" * 250} for number in range(1, 101)}
+    fields = {"name": "ы" * 250, "available_products_price_types": []}
+    changes = [{"action": "update", "kind": "segment", "id": number, **fields} for number in range(1, 101)]
+    async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+        plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
+        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
+    assert 49_000 < bytes_of(plan) <= MAX_ANSWER_BYTES
+    assert len(plan["steps"]) + plan["left_out"]["steps"] == 100
+    assert len(applied["done"]) + applied.get("left_out", {}).get("done", 0) == 100
+    assert {segment["name"] for segment in sandbox.account.segments.values()} == {"ы" * 250}

@@ -1,4 +1,7 @@
-"""Answers made to fit: of entities that are too large, the largest parts are left out and counted."""
+"""Answers made to fit: what is left out is counted.
+
+Of entities that are too large the largest parts go, of other lists (steps, warnings, findings) the last entries.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +11,7 @@ from pydantic_core import to_json
 from amo_mcp.text import escape_invisible
 
 MAX_ANSWER_BYTES = 50_000
-"""Bytes of an answer with entities; a client may cut a longer one anywhere."""
+"""Bytes of an answer; a client may cut a longer one anywhere."""
 
 _MAX_CUT_TEXT = 200
 """Characters that are left of a text that is cut."""
@@ -26,6 +29,7 @@ def fitted(answer: _Json) -> _Json:
 
     An entity has an `id`; it is the answer itself, or a value in it, or an entry of a list in it. One that is larger
     than its share gets a key `left_out`: of which keys how much is left out, entries of lists or characters of texts.
+    Where that is not enough, the answer gets one too, for lists of which only the first entries are left.
     """
     whole = bytes_of(answer)
     if whole <= MAX_ANSWER_BYTES:
@@ -34,7 +38,8 @@ def fitted(answer: _Json) -> _Json:
         return _cut(answer, MAX_ANSWER_BYTES)
     found = [one for value in answer.values() for one in _entities(value)]
     share = (MAX_ANSWER_BYTES - whole + sum(map(bytes_of, found))) // max(1, len(found))
-    return {key: _with_cut(value, share) for key, value in answer.items()}
+    cut = {key: _with_cut(value, share) for key, value in answer.items()} if share > 0 else answer
+    return cut if bytes_of(cut) <= MAX_ANSWER_BYTES else _shortened(cut, MAX_ANSWER_BYTES)
 
 
 def _entities(value: Any) -> Sequence[_Json]:
@@ -53,6 +58,8 @@ def _cut(entity: _Json, most: int) -> _Json:
     for key in sorted(entity.keys() - {"id"}, key=lambda key: bytes_of(entity[key]), reverse=True):
         if bytes_of(cut) <= most:
             break
+        if isinstance(entity[key], str) and len(entity[key]) <= _MAX_CUT_TEXT:
+            continue
         value = cut.pop(key)
         # What the rest leaves to it. Its count is written with as many digits as its bytes are, at most.
         room = most - bytes_of(cut | {key: "", "left_out": left_out | {key: bytes_of(value)}})
@@ -66,6 +73,31 @@ def _cut(entity: _Json, most: int) -> _Json:
             left_out[key] = 1
         cut["left_out"] = left_out
     return {key: cut[key] for key in (*entity, "left_out") if key in cut}
+
+
+def _shortened(answer: _Json, most: int) -> _Json:
+    """An answer with the first entries of its lists; what a short list does not take of its share the others have."""
+    lists = sorted((key for key in answer if isinstance(answer[key], list)), key=lambda key: bytes_of(answer[key]))
+    short = answer | {key: [] for key in lists}
+    room = most - bytes_of(short | {"left_out": {key: len(answer[key]) for key in lists}})
+    for place, key in enumerate(lists):
+        short[key] = _first(answer[key], room // (len(lists) - place))
+        room -= bytes_of(short[key]) - len("[]")
+    left_out = {key: len(answer[key]) - len(short[key]) for key in lists if len(answer[key]) > len(short[key])}
+    return short | ({"left_out": left_out} if left_out else {})
+
+
+def _first(entries: Sequence[Any], most: int) -> list[Any]:
+    """The first of the entries that fit; the very first one shortened where it does not."""
+    kept: list[Any] = []
+    for entry in entries:
+        fits = kept or not isinstance(entry, dict) or bytes_of(entry) < most
+        one = entry if fits else _shortened(entry, most - 1)
+        most -= bytes_of(one) + 1
+        if most < 0:
+            break
+        kept.append(one)
+    return kept
 
 
 def _smallest(entries: Sequence[Any], most: int) -> list[Any]:

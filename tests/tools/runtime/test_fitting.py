@@ -65,9 +65,35 @@ def test_the_entities_of_an_answer_have_equal_shares_and_only_those_above_it_are
     }
 
 
-def test_what_is_no_entity_is_left_as_it_is() -> None:
-    answer = {"steps": ["x" * 60_000], "requests": 1}
-    assert fitted(answer) == answer
+def test_of_steps_up_to_the_last_byte_all_are_told_and_of_one_byte_more_the_first_and_how_many_more() -> None:
+    def plan(more: int) -> dict[str, Any]:
+        return {"plan_id": "p1", "steps": ["x" * 96] * 499 + ["y" * more], "warnings": ["z"]}
+
+    size = MAX_ANSWER_BYTES - bytes_of(plan(0))
+    assert (fitted(plan(size)), bytes_of(plan(size))) == (plan(size), MAX_ANSWER_BYTES)
+    assert fitted(plan(size + 1)) == {**plan(0), "steps": ["x" * 96] * 499, "left_out": {"steps": 1}}
+
+
+def test_a_long_list_leaves_room_for_a_short_one_and_of_two_long_ones_each_gets_half() -> None:
+    answer = fitted({"steps": ["x" * 996] * 100, "warnings": ["y" * 996] * 100, "seconds": 1})
+    assert [len(answer[key]) for key in ("steps", "warnings")] == [24, 25]
+    assert answer["left_out"] == {"steps": 76, "warnings": 75}
+
+
+def test_of_one_entry_that_is_too_large_its_own_lists_are_shortened() -> None:
+    change = {"change_id": "c1", "steps": [{"summary": "x" * 978}] * 100}
+    answer = fitted({"changes": [change], "next_cursor": "n"})
+    [shown] = answer["changes"]
+    assert (len(shown["steps"]), shown["left_out"], "left_out" in answer) == (50, {"steps": 50}, False)
+    assert bytes_of(answer) <= MAX_ANSWER_BYTES
+
+
+def test_entities_that_are_too_many_to_be_cut_are_counted() -> None:
+    not_moved = [{"id": number, "reason": "ф" * 200} for number in range(250)]
+    answer = fitted({"moved": [1], "not_moved": not_moved, "change_id": "c1"})
+    assert answer["not_moved"] == not_moved[: len(answer["not_moved"])]
+    assert answer["left_out"] == {"not_moved": 250 - len(answer["not_moved"])}
+    assert MAX_ANSWER_BYTES - 1_000 < bytes_of(answer) <= MAX_ANSWER_BYTES
 
 
 entities = st.lists(st.integers(0, 70_000), max_size=4).map(lambda sizes: segment(*sizes))
