@@ -67,6 +67,8 @@ class Keys:
                 raise InvalidKeys(f"key {number} is not base64 after its id") from error
             if len(secret) < MIN_BYTES:
                 raise InvalidKeys(f"key {number} has {len(secret)} bytes, and at least {MIN_BYTES} are needed")
+            if not any(secret):
+                raise InvalidKeys(f"key {number} is all zeros: make one with amo-mcp team keys new")
             if key_id in found or secret in found.values():
                 raise InvalidKeys(f"key {number} is there twice")
             found[key_id] = secret

@@ -69,6 +69,10 @@ def test_every_purpose_has_a_key_of_its_own_from_every_secret_the_newest_first()
         ("ключ:c2VjcmV0", "key 1 has to be id:base64, the id of letters, digits, `_`, `.` and `-`"),
         (f"{OLD},new:s?cret", "key 2 is not base64 after its id"),
         (f"{OLD},new:{base64.b64encode(b'n' * 31).decode()}", "key 2 has 31 bytes, and at least 32 are needed"),
+        (
+            f"{OLD},new:{base64.b64encode(bytes(32)).decode()}",
+            "key 2 is all zeros: make one with amo-mcp team keys new",
+        ),
         (f"{OLD},{OLD}", "key 2 is there twice"),
         (f"{OLD},{OLD.replace('old', 'other')}", "key 2 is there twice"),
         (f"{OLD},old:{NEW.partition(':')[2]}", "key 2 is there twice"),

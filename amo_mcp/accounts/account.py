@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from amo_mcp.accounts.cache import CachedReads, ReadCache
@@ -11,14 +11,15 @@ from amo_mcp.accounts.profile import AccountProfile
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import AmoError, OtherAccount
 from amo_mcp.changes.events import ChangeEvents
-from amo_mcp.changes.execution import Execution
+from amo_mcp.changes.execution import Execution, LimitReached
 from amo_mcp.changes.executor import Executor
-from amo_mcp.changes.journal import Journal
+from amo_mcp.changes.journal import Journal, UndoneMeanwhile
 from amo_mcp.changes.leases import NOBODY, Asked, RunState
 from amo_mcp.changes.means import Report
 from amo_mcp.changes.pending import PendingChange
-from amo_mcp.changes.plan import PlanStore
+from amo_mcp.changes.plan import PlanStore, PlanUsed
 from amo_mcp.changes.recovery import recover
+from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.stop import Stop
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import Message, message
@@ -131,7 +132,7 @@ class AmoAccount:
             if self.runs is None or not change.is_run:
                 execution = await executor.execute(tool, change, asked)
             else:
-                change_id = await self.runs.begin(executor, tool, change, asked)
+                change_id = await self._begun(self.runs, executor, tool, change, asked)
                 execution = await self.runs.watch(change_id, executor.zone, self.report)
         except OtherAccount:
             self.profile.forget()
@@ -144,10 +145,18 @@ class AmoAccount:
         """Begin a run that its call does not watch; None, with nothing begun, where changes end with their calls."""
         if self.runs is None or not change.is_run:
             return None
-        change_id = await self.runs.begin(
-            await self.executor(), tool, change, replace(self.asked, approval_id=approval_id)
-        )
-        return await self.runs.state(change_id)
+        asked = replace(self.asked, approval_id=approval_id)
+        return await self.runs.state(await self._begun(self.runs, await self.executor(), tool, change, asked))
+
+    async def _begun(self, runs: "Runs", executor: Executor, tool: str, change: PendingChange, asked: Asked) -> str:
+        """The id of the run of a change; of several yeses to one plan or undo one begins it, the others find it."""
+        try:
+            return await runs.begin(executor, tool, change, asked)
+        except (PlanUsed, UndoneMeanwhile, TargetChanged, LimitReached):
+            run = await runs.find(asked.owner, plan_id=change.plan_id, undoes=change.undoes, told=True)
+            if run is None or run.record.status not in ("running", "done"):
+                raise
+            return run.record.id
 
     async def watch(self, run: RunState) -> Execution:
         """Wait for the end of a run that was begun before; see `Runs.watch`."""
@@ -163,7 +172,7 @@ class AmoAccount:
         assert self.runs is not None
         await self.runs.request_stop(run.record.id)
 
-    async def run_of(self, **by: str) -> RunState | None:
+    async def run_of(self, **by: Any) -> RunState | None:
         """A run of who makes the call (`RunStore.find`); None also where runs end with their calls."""
         return None if self.runs is None else await self.runs.find(self.asked.owner, **by)
 

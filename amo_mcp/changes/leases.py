@@ -159,8 +159,12 @@ class RunStore(Protocol):
         plan_id: str | None = None,
         undoes: str | None = None,
         approval_id: str | None = None,
+        told: bool = False,
     ) -> RunState | None:
-        """The newest run of a caller of an approval, or of a plan or an undo until they were told its end."""
+        """The newest run of a caller of an approval, or of a plan or an undo until they were told its end.
+
+        With `told` that of a plan also afterwards.
+        """
         ...
 
     async def mark_told(self, change_id: str) -> None:

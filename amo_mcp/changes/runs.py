@@ -92,9 +92,9 @@ class Runs:
             self._at_rest = anyio.Event()
             await self._at_rest.wait()
 
-    async def find(self, owner: str, **by: str | None) -> RunState | None:
+    async def find(self, owner: str, *, told: bool = False, **by: str | None) -> RunState | None:
         """See `RunStore.find`."""
-        return await self._store.find(owner, **by)
+        return await self._store.find(owner, told=told, **by)
 
     async def state(self, change_id: str) -> RunState | None:
         """See `RunStore.state`."""

@@ -28,7 +28,8 @@ def _read(file: Path) -> bytes | None:
     """The key; None when there is none, or something else."""
     with suppress(FileNotFoundError):
         key = file.read_bytes()
-        if len(key) == _BYTES:
+        # After a power failure a file may have its length and nothing in it.
+        if len(key) == _BYTES and any(key):
             return key
         file.unlink()
     return None

@@ -67,7 +67,8 @@ class Metrics:
         try:
             result = await call_next(ctx)
             if isinstance(result, dict) and result.get("isError"):
-                attributes["error.type"] = result["structuredContent"]["error"]["code"]
+                structured = result.get("structuredContent") or {}
+                attributes["error.type"] = structured.get("error", {}).get("code", "tool_error")
         except BaseException as error:
             attributes["error.type"] = str(error.error.code) if isinstance(error, MCPError) else type(error).__name__
             raise

@@ -355,6 +355,12 @@ class TestDoctor:
         assert (code, list(lines)[-2:]) == (0, ["schema", "db clock"])
         assert lines["schema"].startswith("ok the next replica or command applies 0001_storage.sql, ")
         assert anyio.run(tables, url) == []
+        # A role that PostgreSQL brings along, and that may not make tables.
+        code, lines = self.seen(shell, AMO_DATABASE_URL=f"{url.get_secret_value()}&role=pg_monitor")
+        assert (code, lines["schema"].startswith("!! 0001_storage.sql, ")) == (1, True)
+        assert lines["schema"].endswith(
+            "cannot be applied. GRANT CREATE ON SCHEMA public TO the user of AMO_DATABASE_URL."
+        )
 
     def test_a_host_that_does_not_answer_is_told_and_the_database_is_checked_all_the_same(self, shell: Shell) -> None:
         shell.token()

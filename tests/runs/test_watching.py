@@ -81,6 +81,39 @@ async def test_a_call_answers_that_the_run_goes_on_and_the_same_call_anywhere_wa
     assert (over["code"], len(person.asked)) == ("not_found", 1)
 
 
+@pytest.mark.requirement("RUN-1", "PLAN-6")
+async def test_of_several_yeses_to_one_plan_at_once_one_begins_it_and_all_are_told_what_came_of_it(
+    serving: Open, sandbox: Sandbox
+) -> None:
+    asked, answers = 0, list[Any]()
+    all_asked = anyio.Event()
+
+    async def say_yes(context: Any, params: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            all_asked.set()
+        await all_asked.wait()
+        return await Person()(context, params)
+
+    async def apply(client: Any, plan_id: str) -> None:
+        answers.append(answer(await client.call_tool("apply_plan", {"plan_id": plan_id})))
+
+    async with (
+        serving() as one,
+        serving() as other,
+        one.served().client(ERA, say_yes) as client,
+        other.served().client(ERA, say_yes) as elsewhere,
+    ):
+        plan_id = await planned(client)
+        async with anyio.create_task_group() as group:
+            for caller in (client, client, elsewhere):
+                group.start_soon(apply, caller, plan_id)
+        [change] = answer(await client.call_tool("list_changes", {}))["changes"]
+    assert answers == [{"change_id": change["change_id"], "status": "done", "done": DONE}] * 3
+    assert len([one for one in sandbox.requests if one.method != "GET"]) == 3
+
+
 @pytest.mark.requirement("RUN-1")
 async def test_a_run_goes_on_when_the_client_that_asked_for_it_has_gone(
     serving: Open, gate: Gate, sandbox: Sandbox

@@ -33,7 +33,7 @@ def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
     assert len({process.communicate()[0] for process in processes}) == 1
 
 
-@pytest.mark.parametrize("garbage", [b"", b"too short", b"x" * 33])
+@pytest.mark.parametrize("garbage", [b"", b"too short", b"x" * 33, bytes(32)])
 def test_a_file_that_is_no_key_is_replaced(garbage: bytes, tmp_path: Path) -> None:
     file = tmp_path / "sealing-key"
     file.write_bytes(garbage)

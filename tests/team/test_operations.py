@@ -99,11 +99,15 @@ class TestMetrics:
         async def failed(_: Any) -> dict[str, Any]:
             return {"isError": True, "structuredContent": {"error": {"code": "not_found"}}}
 
+        async def failed_otherwise(_: Any) -> dict[str, Any]:
+            return {"isError": True, "content": []}
+
         async def refused(_: Any) -> dict[str, Any]:
             raise MCPError(-32602, "wrong")
 
         await metrics.observe(context("tools/call", name="get_segment"), done)
         await metrics.observe(context("tools/call", name="get_segment"), failed)
+        await metrics.observe(context("tools/call", name="get_segment"), failed_otherwise)
         await metrics.observe(context("tools/call", name="made up by a client"), done)
         with pytest.raises(MCPError):
             await metrics.observe(context("made/up"), refused)
@@ -113,6 +117,7 @@ class TestMetrics:
         assert self.told(reader)["mcp.server.operation.duration"] == [
             {**call, "gen_ai.tool.name": "get_segment"},
             {**call, "gen_ai.tool.name": "get_segment", "error.type": "not_found"},
+            {**call, "gen_ai.tool.name": "get_segment", "error.type": "tool_error"},
             call,
             {"mcp.method.name": "other", "mcp.protocol.version": "2026-07-28", "error.type": "-32602"},
             {"mcp.method.name": "notifications/cancelled", "mcp.protocol.version": "2026-07-28"},

@@ -110,11 +110,14 @@ def _figures(settings: "TeamSettings") -> Line:
 def _database(state: "State") -> list[Line]:
     left = ", ".join(state.pending)
     schema = f"the next replica or command applies {left}" if left else "up to date"
+    rights = ""
+    if left and not state.may_apply:
+        schema, rights = f"{left} cannot be applied", "GRANT CREATE ON SCHEMA public TO the user of AMO_DATABASE_URL."
     far = abs(state.ahead) > doctor.TOLERATED_SKEW
     clock = f"the database's is {state.ahead:+.0f} s from this machine's" if far else "the database's is right"
     return [
         Line("database", f"PostgreSQL {state.version}"),
-        Line("schema", schema),
+        Line("schema", schema, rights),
         Line("db clock", clock, "Set the clocks: leases and tokens end by the database's." if far else ""),
     ]
 

@@ -68,7 +68,7 @@ _PUT_LATE = "UPDATE steps SET late = $4 WHERE account = $1 AND change = $2 AND p
 _ONE = "SELECT account, id FROM changes WHERE account = $1 AND id = $2"
 _FIND = """
 SELECT account, id FROM changes
-WHERE account = $1 AND owner = $2 AND (approval = $5 OR NOT told AND (plan = $3 OR undoes = $4))
+WHERE account = $1 AND owner = $2 AND (approval = $5 OR plan = $3 AND (NOT told OR $6) OR NOT told AND undoes = $4)
 ORDER BY number DESC LIMIT 1
 """
 
@@ -196,10 +196,11 @@ class PostgresRunStore(RunStore):
         plan_id: str | None = None,
         undoes: str | None = None,
         approval_id: str | None = None,
+        told: bool = False,
     ) -> RunState | None:
         named = [None if one is None else storable(one) for one in (plan_id, undoes)]
         digest = None if approval_id is None else digest_of(approval_id)
-        return await self._state(_FIND, await self._account_id(), owner, *named, digest)
+        return await self._state(_FIND, await self._account_id(), owner, *named, digest, told)
 
     @override
     async def mark_told(self, change_id: str) -> None:

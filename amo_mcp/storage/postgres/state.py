@@ -14,11 +14,13 @@ class State:
     Attributes:
         version: of PostgreSQL, such as "16.4".
         pending: the migrations that the next replica applies.
+        may_apply: whether its user may make tables.
         ahead: seconds that the database's clock is ahead of this machine's.
     """
 
     version: str
     pending: list[str]
+    may_apply: bool
     ahead: float
 
 
@@ -33,6 +35,7 @@ async def look(database: Database) -> State:
         with database.unavailable():
             await check(connection)
             left = await pending(connection)
+            may_apply = await connection.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')")
             now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::double precision")
             version = connection.get_server_version()
-    return State(f"{version.major}.{version.minor}", left, now - time.time())
+    return State(f"{version.major}.{version.minor}", left, bool(may_apply), now - time.time())

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from time import time
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -195,7 +195,7 @@ async def test_a_run_is_found_by_its_plan_its_undo_or_its_approval_by_who_asked_
         change_of([deleted(1, undoes=1, outcome="pending")], undoes=plan.id), Asked("me", "Anna", "another")
     )
 
-    async def found(owner: str, **by: str) -> str | None:
+    async def found(owner: str, **by: Any) -> str | None:
         state = await other.runs.find(owner, **by)
         return None if state is None else state.record.id
 
