@@ -79,6 +79,9 @@ _SET_ROLE = "UPDATE people SET role = $2 WHERE id = $1"
 _REMOVE = "UPDATE people SET removed = coalesce($2, unix_now()) WHERE id = $1"
 _END_TOKENS = "UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE person = $1 AND revoked IS NULL"
 _END_SIGN_INS = "UPDATE sign_ins SET ended = coalesce($2, unix_now()) WHERE person = $1 AND ended IS NULL"
+_WITHDRAW = "UPDATE approvals SET used_at = coalesce($2, unix_now()), outcome = 'withdrawn' WHERE used_at IS NULL"
+_END_YES = f"{_WITHDRAW} AND answer = 'yes' AND answered_by = $1"
+_END_QUESTIONS = f"{_WITHDRAW} AND asked_by = $1"
 _END_BROWSERS = "DELETE FROM browsers WHERE person = $1"
 _END_CODES = "DELETE FROM codes WHERE content::json->>'person' = $1"
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE split_part(owner, '/', 2) = $1"
@@ -192,13 +195,15 @@ class PostgresPeopleStore(ClockedStore, PeopleStore):
     async def _set_role(self, session: "Session", person: Person, role: Role, by: Actor) -> Person:
         changed = replace(person, role=role)
         await session.execute(_SET_ROLE, person.id, role)
+        if not includes(role, "approver"):
+            await session.execute(_END_YES, person.id, self._now)
         if not includes(role, "editor"):
             await session.execute(_STOP_RUNS, person.id)
         await self._tell(session, "person", "role", person.id, by, _told(person), _told(changed))
         return changed
 
     async def _end(self, session: "Session", person: Person, by: Actor) -> Person:
-        for ends in (_REMOVE, _END_TOKENS, _END_SIGN_INS):
+        for ends in (_REMOVE, _END_TOKENS, _END_SIGN_INS, _END_YES, _END_QUESTIONS):
             await session.execute(ends, person.id, self._now)
         for ends in (_END_BROWSERS, _END_CODES, _FORGET_CREDENTIALS, _STOP_RUNS):
             await session.execute(ends, person.id)

@@ -17,7 +17,7 @@ from amo_mcp.storage.postgres.audit import record
 from amo_mcp.storage.postgres.clock import NOW, DatabaseClock
 from amo_mcp.storage.postgres.database import Database, storable
 from amo_mcp.storage.records import dump
-from amo_mcp.team.approval.questions import MAX_LISTED, TAKEN_SECONDS, Question, QuestionStore, new_page
+from amo_mcp.team.approval.questions import MAX_LISTED, NO_RIGHT, TAKEN_SECONDS, Question, QuestionStore, new_page
 from amo_mcp.team.audit import Actor, Entry, touched_by
 from amo_mcp.team.people import ROLES, Person, digest_of
 
@@ -103,7 +103,8 @@ class PostgresQuestionStore(QuestionStore):
         if question is None:
             raise ConfirmationExpired(NOT_PENDING)
         if question.is_used:
-            raise ConfirmationExpired(ALREADY_ANSWERED)
+            lost = question.answer == "yes" and question.outcome == "withdrawn"
+            raise ConfirmationExpired(NO_RIGHT if lost else ALREADY_ANSWERED)
         if self.clock() >= question.approval.expires:
             raise ConfirmationExpired(TOO_LATE)
         return _with_id(question, approval_id)

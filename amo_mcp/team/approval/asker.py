@@ -30,7 +30,7 @@ from amo_mcp.confirmation.errors import (
 from amo_mcp.confirmation.progress import CallProgress
 from amo_mcp.confirmation.waiting import outcome_of
 from amo_mcp.protocol import Ctx
-from amo_mcp.team.approval.questions import Question
+from amo_mcp.team.approval.questions import NO_RIGHT, Question
 from amo_mcp.team.approval.rules import Approvals
 from amo_mcp.team.people import Person
 from amo_mcp.team.signed_in import signed_in
@@ -46,7 +46,6 @@ _TAKEN_LOOK_SECONDS = 0.2
 """Seconds after which it is looked again what became of a yes that another call has taken."""
 
 _WAY_OUT = "A client that does not declare URL elicitation is given the address of the page in the answer instead."
-_NO_RIGHT = "Whoever said yes may no longer approve changes here."
 
 _WaitsT = TypeVar("_WaitsT", bound=Waits)
 
@@ -153,7 +152,7 @@ class TeamAsker(Confirmation):
         # Raises where somebody else has used it.
         await self._store.asked(question.approval.id, question.asker)
         await self._store.close(question.approval.id, "withdrawn")
-        raise ConfirmationExpired(_NO_RIGHT)
+        raise ConfirmationExpired(NO_RIGHT)
 
     def _waits(self, kind: type[_WaitsT], question: Question) -> _WaitsT:
         approval = question.approval

@@ -12,6 +12,8 @@ from amo_mcp.confirmation.waiting import Answer, Outcome, Stage
 from amo_mcp.team.audit import Actor
 from amo_mcp.team.people import Person
 
+NO_RIGHT = "Whoever said yes may no longer approve changes here."
+
 TAKEN_SECONDS = 60.0
 """Seconds for which a call that has used up a yes is believed to be at it; then its replica has died."""
 

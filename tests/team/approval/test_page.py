@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from amo_mcp.sandbox import Fault
 from amo_mcp.storage.postgres.audit import PostgresAudit
 from amo_mcp.team.approval import asker
-from amo_mcp.team.audit import Only
+from amo_mcp.team.audit import OPERATOR, Only
 from tests.conftest import ERAS, answer, error
 from tests.journeys.desk import Declare, declare
 from tests.team.approval.team import URL, Team, open_team
@@ -229,7 +229,12 @@ class TestWhoMaySayWhat:
             question = await asked(client)
             await browser.open(question["page_url"])
             await browser.press("yes")
-            await (team.people.remove("Борис") if lost == "membership" else team.people.set_role("Борис", "editor"))
+            if lost == "membership":
+                await team.people.remove("Борис")
+                await team.people.let_in((await team.people.everybody())[-1].person.id, OPERATOR)
+            else:
+                await team.people.set_role("Борис", "editor")
+                await team.people.set_role("Борис", "approver")
             refused = await confirmed(client, question)
             message = "Whoever said yes may no longer approve changes here. Nothing was changed."
             assert (refused["code"], refused["message"]) == ("confirmation_expired", message)
@@ -259,6 +264,9 @@ class TestWhoMaySayWhat:
             question = await asked(client)
             await browser.open(question["page_url"])
             await team.people.remove("Анна")
+            await browser.open(question["page_url"])
+            assert browser.heading == "The question was withdrawn."
+            await team.people.let_in((await team.people.everybody())[-1].person.id, OPERATOR)
             await browser.open(question["page_url"])
             assert browser.heading == "The question was withdrawn."
 
