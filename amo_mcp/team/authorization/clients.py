@@ -13,7 +13,7 @@ from pydantic import AnyUrl, ValidationError
 from typing_extensions import override
 
 from amo_mcp.team.authorization import addresses
-from amo_mcp.team.authorization.fetch import CannotFetch, fetch, is_fetchable
+from amo_mcp.team.authorization.fetch import SECONDS, CannotFetch, fetch, is_fetchable
 from amo_mcp.team.authorization.store import AuthorizationStore, TooManyClients
 from amo_mcp.team.people import READ, SCOPES
 from amo_mcp.text import sanitize
@@ -27,8 +27,13 @@ STALE_SECONDS = 7 * 86_400.0
 _RETRY_SECONDS = 60.0
 """Seconds after which a document is asked for again that could not be fetched."""
 
+_BRIEFLY = 0.1
+"""Seconds that a document waits for its turn to be fetched, where there is one that can be used meanwhile."""
+
 _MAX_FAILED = 1000
-_MAX_FETCHES = 4
+MAX_FETCHES = 32
+"""Documents that one replica fetches at a time: whoever names slow addresses makes only clients wait that are new."""
+
 _MAX_REDIRECTS = 10
 _PUBLIC = {"token_endpoint_auth_method": "none", "client_secret": None, "client_secret_expires_at": None}
 
@@ -80,7 +85,7 @@ class Clients:
         self._fetch = fetch
         self._clock = clock
         self._failed: OrderedDict[str, float] = OrderedDict()
-        self._fetching = anyio.Semaphore(_MAX_FETCHES)
+        self._fetching = anyio.Semaphore(MAX_FETCHES)
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id; None when it is not known, and cannot be."""
@@ -92,8 +97,8 @@ class Clients:
             return known
         if kept and kept.age < FRESH_SECONDS:
             return known
-        fetched = await self._fetched(client_id)
-        return fetched or (known if kept and kept.age < STALE_SECONDS else None)
+        usable = known if kept and kept.age < STALE_SECONDS else None
+        return await self._fetched(client_id, SECONDS if usable is None else _BRIEFLY) or usable
 
     async def register(self, client: OAuthClientInformationFull) -> None:
         """Keep a client that registers itself; what it asked for is made what it gets.
@@ -114,13 +119,17 @@ class Clients:
         except TooManyClients:
             raise RegistrationError("invalid_client_metadata", "too many clients: try again in a minute") from None
 
-    async def _fetched(self, client_id: str) -> Client | None:
+    async def _fetched(self, client_id: str, wait: float) -> Client | None:
+        """The client of a document, which waits so many seconds for its turn; None when it cannot be had now."""
         now = self._clock()
         if not is_fetchable(client_id) or now < self._failed.get(client_id, -math.inf) + _RETRY_SECONDS:
             return None
+        with anyio.move_on_after(wait) as turn:
+            await self._fetching.acquire()
+        if turn.cancelled_caught:
+            return None
         try:
-            async with self._fetching:
-                client = _parse(client_id, await self._fetch(client_id))
+            client = _parse(client_id, await self._fetch(client_id))
         except (CannotFetch, ValidationError) as error:
             reason = str(error) if isinstance(error, CannotFetch) else "it is no document of a client"
             logger.warning("the document of the client %s cannot be used: %s", sanitize(client_id), reason)
@@ -128,6 +137,8 @@ class Clients:
             if len(self._failed) > _MAX_FAILED:
                 self._failed.popitem(last=False)
             return None
+        finally:
+            self._fetching.release()
         self._failed.pop(client_id, None)
         await self._store.keep_client(client_id, _document(client))
         return client

@@ -1,9 +1,11 @@
 """Signing in is bounded: how much is kept of it, and how much of what clients say is read."""
 
+import anyio
 import pytest
 
-from amo_mcp.team.authorization import store
+from amo_mcp.team.authorization import clients, store
 from amo_mcp.team.authorization.addresses import MAX_CHARACTERS, is_allowed
+from amo_mcp.team.authorization.clients import FRESH_SECONDS, Clients
 from amo_mcp.team.authorization.fetch import MAX_BYTES
 from amo_mcp.team.authorization.store import TooManyClients, visit
 from tests.team.authorization.test_fetch import Network, Site, http
@@ -45,3 +47,29 @@ async def test_of_too_many_requests_that_wait_for_a_person_the_oldest_goes(
         await world.store.ask(request_id, visit("/"))
     waiting = [await world.store.request(request_id, b"") is not None for request_id in (b"1", b"2", b"3")]
     assert waiting == [False, True, True]
+
+
+@pytest.mark.requirement("TEAM-21")
+async def test_slow_addresses_make_no_client_wait_that_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_FETCHES", 1)
+    monkeypatch.setattr(clients, "SECONDS", 0.01)
+    slow, entered = anyio.Event(), anyio.Event()
+
+    async def fetch(url: str) -> bytes:
+        if "slow" in url:
+            entered.set()
+            await slow.wait()
+        return await world.fetch(url)
+
+    known = Clients(world.store, fetch, lambda: world.clock.now)
+    assert await known.get(CIMD)
+    world.clock.now += FRESH_SECONDS
+    async with anyio.create_task_group() as group:
+        group.start_soon(known.get, "https://slow.example.com/mcp.json")
+        await entered.wait()
+        with anyio.fail_after(5):
+            known_one, new_one = await known.get(CIMD), await known.get("https://new.example.com/mcp.json")
+        assert (known_one is None, new_one, len(world.fetched)) == (False, None, 1), "neither had its turn"
+        slow.set()
+    assert await known.get(CIMD)
+    assert world.fetched == [CIMD, "https://slow.example.com/mcp.json", CIMD]
