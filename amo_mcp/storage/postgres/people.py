@@ -76,6 +76,8 @@ _LOCKED = "SELECT id, name, role FROM people WHERE removed IS NULL AND {} = $1 F
 # In an order, so that of two who take the role from each other one waits, and then finds the other one gone.
 _ADMINS = "SELECT id FROM people WHERE role = 'admin' AND removed IS NULL ORDER BY id FOR UPDATE"
 _SET_ROLE = "UPDATE people SET role = $2 WHERE id = $1"
+# Once an admin can sign in, a code that was lost is worth nothing to whoever finds it.
+_END_BOOTSTRAP = "UPDATE bootstrap SET used = coalesce($2, unix_now()) WHERE used IS NULL AND strpos($1, ':') > 0"
 _REMOVE = "UPDATE people SET removed = coalesce($2, unix_now()) WHERE id = $1"
 _END_TOKENS = "UPDATE tokens SET revoked = coalesce($2, unix_now()) WHERE person = $1 AND revoked IS NULL"
 _END_SIGN_INS = "UPDATE sign_ins SET ended = coalesce($2, unix_now()) WHERE person = $1 AND ended IS NULL"
@@ -195,6 +197,8 @@ class PostgresPeopleStore(ClockedStore, PeopleStore):
     async def _set_role(self, session: "Session", person: Person, role: Role, by: Actor) -> Person:
         changed = replace(person, role=role)
         await session.execute(_SET_ROLE, person.id, role)
+        if role == "admin":
+            await session.execute(_END_BOOTSTRAP, person.id, self._now)
         if not includes(role, "approver"):
             await session.execute(_END_YES, person.id, self._now)
         if not includes(role, "editor"):
