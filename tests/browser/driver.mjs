@@ -1,4 +1,5 @@
-// Drives Chromium: a JSON request a line on stdin, a JSON answer a line on stdout. JavaScript is off in the page.
+// Drives Chromium: a JSON request a line on stdin, a JSON answer a line on stdout. JavaScript is off in a window, unless
+// its first request has `scripts`.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -9,10 +10,10 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || 
 const pages = {};
 
 // A window looks as it was last told to.
-async function pageOf({ who, language = "en", scheme, width }) {
+async function pageOf({ who, language = "en", scheme, width, scripts = false }) {
   if (!(who in pages)) {
     const context = await browser.newContext({
-      colorScheme: "light", locale: language, viewport: { width: 1000, height: 800 }, javaScriptEnabled: false,
+      colorScheme: "light", locale: language, viewport: { width: 1000, height: 800 }, javaScriptEnabled: scripts,
     });
     pages[who] = await context.newPage();
   }
@@ -38,7 +39,9 @@ const actions = {
   // The end of what a link leads to may be several redirects away.
   follow: (page, { link }) =>
     Promise.all([page.waitForEvent("load"), page.getByRole("link", { name: link }).first().click()]),
-  fill: (page, { label, text }) => page.getByLabel(label).fill(text),
+  // What a script makes of it comes later.
+  touch: (page, { text }) => page.getByText(text, { exact: true }).first().click(),
+  fill: (page, { label, text }) => page.getByRole("textbox", { name: label }).first().fill(text),
   choose: (page, { label, option }) => page.getByLabel(label, { exact: true }).selectOption(option),
   unfold: async (page) => {
     for (const one of await page.locator("summary").all()) await one.click();

@@ -1,4 +1,4 @@
-"""The board in the Model Context Protocol's own Inspector, which shows it for a real server."""
+"""The Model Context Protocol's own Inspector in a browser: it shows the board, and signs in to a team's server."""
 
 import os
 import re
@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+import anyio.to_thread
 import pytest
+from pydantic import SecretStr
 
 from tests import clients
 from tests.browser.boards import pending
 from tests.browser.chromium import chromium
 from tests.cli.test_serve import over_http
+from tests.person import sign_in
+from tests.team.front_door import front_door
+from tests.team.people import ADMIN, NAMES, give_role
+from tests.team.replicas import Team
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +86,43 @@ async def test_the_inspector_shows_it_and_it_follows_the_theme_refreshes_and_ope
             seen = await browser.do("around", name="Close")
             assert "Waiting for your answer" not in seen["text"]
             assert (seen["errors"], seen["requests"]) == ([], [])
+
+
+@pytest.mark.requirement("TEAM-20", "TEAM-21")
+async def test_the_inspector_signs_in_to_a_team_s_server_and_asks_for_more_when_it_is_to_change_something(
+    inspector: str, database_url: SecretStr
+) -> None:
+    with front_door(database_url) as (team, replica):
+        await anyio.to_thread.run_sync(sign_in, f"{replica.url}/mine", str(ADMIN))
+        await anyio.to_thread.run_sync(give_role, team, ADMIN, "editor")
+        async with chromium() as browser:
+
+            async def agree(may: str) -> None:
+                shown = await browser.do("await", text=may)
+                assert "It calls itself: «MCP Inspector»" in shown["text"]
+                await browser.do("press", button="Connect")
+                await browser.do("follow", link=f"allow as {NAMES[ADMIN]}")
+                await browser.do("await", text="Authorization complete")
+
+            address = f"{inspector}&{urlencode({'serverUrl': f'{replica.url}/mcp', 'transport': 'http'})}"
+            await browser.do("open", address=address, width=1200, scripts=True)
+            await agree("It may read the segments")
+            for text in ("Tools", "list_segments", "Execute Tool"):
+                await browser.do("touch", text=text)
+            await browser.do("await", text='"VIP"')
+            await browser.do("touch", text="create_segment")
+            await browser.do("fill", label="name", text="Новая группа")
+            await browser.do("touch", text="Execute Tool")
+            await browser.do("await", text="This operation needs additional scope: segments:write.")
+            await browser.do("touch", text="Authorize")
+            await agree("It may create and change segments")
+            # Nothing was done yet, and the form is as it was.
+            assert "Новая группа" not in names(team)
+            await browser.do("touch", text="Execute Tool")
+            await browser.do("await", text='"Новая группа"')
+        assert "Новая группа" in names(team)
+
+
+def names(team: Team) -> set[str]:
+    """The segments that there are."""
+    return {segment["name"] for segment in team.sandbox.account.segments.values()}
