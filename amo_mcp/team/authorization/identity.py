@@ -1,9 +1,10 @@
 """Who somebody is, as amoCRM says."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import anyio
 from pydantic import SecretStr
 
 from amo_mcp.amocrm.client import AmoClient
@@ -46,6 +47,8 @@ class Integration:
     Attributes:
         base_url: the account that they have to be of.
         redirect_uri: where amoCRM sends their browsers back to.
+        exchanging: lets one code at a time be exchanged: anybody can come with one that is none, and the pace is for
+            those who work.
     """
 
     base_url: str
@@ -54,6 +57,7 @@ class Integration:
     redirect_uri: str
     http: HttpTransport
     limiter: RateLimiter
+    exchanging: anyio.Semaphore = field(init=False, default_factory=lambda: anyio.Semaphore(1))
 
     def consent_page(self, state: str) -> str:
         """Where amoCRM asks them."""
@@ -70,14 +74,16 @@ class Integration:
             SignInFailed: amoCRM does not accept it.
             AmoError: amoCRM cannot be asked, or does not say.
         """
-        credentials = await exchange_code(
-            self.http,
-            self.base_url,
-            client_id=self.client_id,
-            client_secret=self.client_secret.get_secret_value(),
-            redirect_uri=self.redirect_uri,
-            code=code,
-        )
+        async with self.exchanging, self.limiter.reserve() as slot:
+            await slot.acquire()
+            credentials = await exchange_code(
+                self.http,
+                self.base_url,
+                client_id=self.client_id,
+                client_secret=self.client_secret.get_secret_value(),
+                redirect_uri=self.redirect_uri,
+                code=code,
+            )
         session = Session(self.base_url, LongLivedToken(credentials.access_token), self.http, self.limiter)
         client = AmoClient(session)
         account = await client.account()

@@ -1,15 +1,26 @@
 """Signing in is bounded: how much is kept of it, and how much of what clients say is read."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
+from pydantic import SecretStr
+from typing_extensions import override
 
+from amo_mcp.amocrm.http import HttpTransport
+from amo_mcp.amocrm.oauth import SignInFailed
+from amo_mcp.amocrm.ratelimit import OnWait, Slot
+from amo_mcp.sandbox import Sandbox
+from amo_mcp.storage.memory.rate_limit import Unlimited
 from amo_mcp.team.authorization import clients, store
 from amo_mcp.team.authorization.addresses import MAX_CHARACTERS, is_allowed
 from amo_mcp.team.authorization.clients import FRESH_SECONDS, Clients
 from amo_mcp.team.authorization.fetch import MAX_BYTES
+from amo_mcp.team.authorization.identity import Integration
 from amo_mcp.team.authorization.store import TooManyClients, visit
 from tests.team.authorization.test_fetch import Network, Site, http
-from tests.team.authorization.world import CIMD, Attempt, World
+from tests.team.authorization.world import ACCOUNT, CIMD, Attempt, World
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +84,34 @@ async def test_slow_addresses_make_no_client_wait_that_is_known(world: World, mo
         slow.set()
     assert await known.get(CIMD)
     assert world.fetched == [CIMD, "https://slow.example.com/mcp.json", CIMD]
+
+
+@pytest.mark.requirement("TEAM-20")
+async def test_codes_that_are_none_come_to_amocrm_one_at_a_time_and_in_its_pace() -> None:
+    sandbox, at_once, slots = Sandbox(), [0], list[int]()
+
+    class Pace(Unlimited):
+        @override
+        @asynccontextmanager
+        async def reserve(self, on_wait: OnWait | None = None) -> AsyncIterator[Slot]:
+            at_once[0] += 1
+            slots.append(at_once[0])
+            try:
+                async with super().reserve(on_wait) as slot:
+                    yield slot
+            finally:
+                at_once[0] -= 1
+
+    http = HttpTransport(timeout=20.0, app=sandbox.app)
+    secret = SecretStr(sandbox.oauth.client_secret)
+    integration = Integration(ACCOUNT, sandbox.oauth.client_id, secret, sandbox.oauth.redirect_uri, http, Pace())
+
+    async def come() -> None:
+        with pytest.raises(SignInFailed):
+            await integration.identify("none")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(come)
+    await http.aclose()
+    assert slots == [1] * 5
