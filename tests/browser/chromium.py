@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from anyio.streams.text import TextReceiveStream
 
 HERE = Path(__file__).parent
 NODE = HERE / "node_modules" / ".bin" / "node"
-SECONDS = 30
+SECONDS = 60
+SCHEMES = ("light", "dark")
 
 
 class Chromium:
@@ -38,6 +39,20 @@ class Chromium:
         found = json.loads(answer)
         assert "failed" not in found, found["failed"]
         return dict(found)
+
+    async def check(self, name: str, widths: Sequence[int] = (360,), **request: Any) -> None:
+        """That what is shown breaks no rule of accessibility and fits, in light and dark and at every width."""
+        looks = [{"scheme": scheme, "width": width} for scheme in SCHEMES for width in widths]
+        shown = await self.do("axe", looks=looks, **request)
+        assert (name, shown["violations"], shown["tooWide"]) == (name, [], [])
+        assert shown["passes"] > 10
+
+    async def shoot(self, path: Path, widths: Sequence[int] = (360,), **request: Any) -> None:
+        """Pictures of the whole page, in light and dark and at every width, for looking at."""
+        for scheme in SCHEMES:
+            for width in widths:
+                file = path.with_name(f"{path.name}-{scheme}-{width}.png")
+                await self.do("shot", file=str(file), scheme=scheme, width=width, **request)
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ They go to tests/browser/screenshots.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import anyio
@@ -104,9 +103,7 @@ async def sign_in(url: SecretStr, language: Language) -> None:
     async with open_door(database, url) as door:
 
         async def shoot(name: str) -> None:
-            for scheme, width in product(("light", "dark"), (360, 1000)):
-                file = SHOTS / f"sign-in-{name}-{language}-{scheme}-{width}.png"
-                await door.browser.do("shot", file=str(file), width=width, scheme=scheme)
+            await door.browser.shoot(SHOTS / f"sign-in-{name}-{language}", (360, 1000))
 
         await walk(door, language, shoot)
     await database.close()

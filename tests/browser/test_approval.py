@@ -151,21 +151,14 @@ async def test_hostile_names_are_text(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ru", "pt", "es"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_state_fits_a_phone_and_breaks_no_rule_of_accessibility(
-    opened: Open, language: Language, scheme: str
-) -> None:
+async def test_every_state_fits_a_phone_and_breaks_no_rule_of_accessibility(opened: Open, language: Language) -> None:
     """The screenshots are for looking at."""
     SHOTS.mkdir(exist_ok=True)
-    looks: dict[str, Any] = {"who": "Anna", "scheme": scheme, "width": 360, "language": language}
+    looks: dict[str, Any] = {"who": "Anna", "width": 360, "language": language}
 
-    async def check(scene: Scene, name: str, who: str = "Anna") -> None:
-        shown = await scene.browser.do("axe", **{**looks, "who": who})
-        assert (name, shown["violations"]) == (name, [])
-        assert shown["passes"] > 10
-        assert shown["scrollWidth"] <= 360, name
-        file = SHOTS / f"approval-{name}-{language}-{scheme}.png"
-        await scene.browser.do("shot", file=str(file), **{**looks, "who": who})
+    async def check(scene: Scene, name: str) -> None:
+        await scene.browser.check(name, who="Anna")
+        await scene.browser.shoot(SHOTS / f"approval-{name}-{language}", who="Anna")
 
     async def answered(scene: Scene, tabs: int, question: dict[str, Any], look: Awaitable[Any] | None = None) -> None:
         await scene.browser.do("open", address=question["page_url"], **looks)
@@ -176,7 +169,7 @@ async def test_every_state_fits_a_phone_and_breaks_no_rule_of_accessibility(
 
     async with opened(language) as scene:
         question = await scene.ask()
-        await scene.sign_in("Anna", ANNA, "approver", question["page_url"], scheme=scheme, width=360)
+        await scene.sign_in("Anna", ANNA, "approver", question["page_url"], width=360)
         await answered(scene, 3, question, check(scene, "deletion"))
         await check(scene, "yes")
         await scene.confirm(question)
