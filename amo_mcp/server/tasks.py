@@ -88,8 +88,8 @@ class Tasks:
         from amo_mcp.confirmation.caller import caller_of
 
         change_id, _, code = params.task_id.partition(".")
-        owner = caller_of(ctx).digest
-        if not any(hmac.compare_digest(_code(key, change_id, owner), code) for key in self._keys):
+        owner, given = caller_of(ctx).digest, code.encode("utf-8", "replace")
+        if not any(hmac.compare_digest(_code(key, change_id, owner).encode(), given) for key in self._keys):
             return None
         return await self._handlers().account.run(change_id)
 

@@ -177,6 +177,15 @@ async def test_a_task_is_its_callers_alone_at_every_replica_and_its_id_cannot_be
 
 
 @pytest.mark.requirement("RUN-5")
+@pytest.mark.parametrize("task_id", ["", "c000000000000", "c000000000000.ключ", "\0.\0"])
+async def test_what_is_no_id_of_a_task_is_told_so(task_id: str, serving: Open) -> None:
+    async with serving() as one, client_of(one, Person(), [advertise(TASKS_EXTENSION)]) as client:
+        with pytest.raises(MCPError) as refused:
+            await got(client.session, task_id)
+    assert refused.value.error.code == -32602
+
+
+@pytest.mark.requirement("RUN-5")
 async def test_a_client_that_takes_no_tasks_and_a_change_that_is_no_run_are_answered_as_ever(serving: Open) -> None:
     async with serving() as one, client_of(one, Person(), []) as client:
         applied = answer(await client.call_tool("apply_plan", {"plan_id": await planned(client)}))
