@@ -151,7 +151,7 @@ def test_what_is_exported_says_only_what_there_is() -> None:
     }
 
 
-@pytest.mark.requirement("TEAM-41")
+@pytest.mark.requirement("TEAM-11", "TEAM-41")
 async def test_a_server_that_does_not_own_the_audit_cannot_take_it_apart(postgres: Cluster) -> None:
     server, auditor = (f"{role}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}" for role in ("amo", "amo_auditor"))
 
