@@ -40,8 +40,12 @@ class _Back:
         """A segment or a status as it is now, under whichever id it came back."""
         if place_id in self.coming:
             return self.coming[place_id][1]
-        entities = self.account.entities.get(self.step.kind, {})
-        return entities.get(place_id) or entities.get(self.recreated.current_id(self.step.kind, place_id))
+        return self.account.entities.get(self.step.kind, {}).get(self.today(place_id))
+
+    def today(self, place_id: int) -> int:
+        """The id that a segment or a status has by now; of what the same undo creates again its old one."""
+        is_known = place_id in self.coming or place_id in self.account.entities.get(self.step.kind, {})
+        return place_id if is_known else self.recreated.current_id(self.step.kind, place_id)
 
     def into(self, ids: Collection[int]) -> tuple[int, ...]:
         """Today's ids of what somebody goes back into; what is gone is counted in `missing`."""
@@ -61,22 +65,23 @@ class _Back:
             self.gone += 1
             return
         if self.step.kind == "status":
-            self._back_to_status(was, left, now)
+            if was.status_id is not None and left.status_id is not None:
+                self._back_to_status(self.today(was.status_id), self.today(left.status_id), now)
         elif was.segments is not None and left.segments is not None:
-            self._back_into_segments({*was.segments}, {*left.segments}, now)
+            self._back_into_segments({*map(self.today, was.segments)}, {*map(self.today, left.segments)}, now)
 
-    def _back_to_status(self, was: Member, left: Member, now: Member) -> None:
-        if was.status_id is None or left.status_id == was.status_id or now.status_id == was.status_id:
+    def _back_to_status(self, was: int, left: int, now: Member) -> None:
+        if was in (left, now.status_id):
             return
-        if now.status_id != left.status_id:
+        if now.status_id != left:
             self.moved_on += 1
-        elif into := self.into({was.status_id}):
+        elif into := self.into({was}):
             self.groups[into, ()].append(now)
 
     def _back_into_segments(self, was: set[int], left: set[int], now: Member) -> None:
         current = {*(now.segments or ())}
         self.moved_on += now.segments is None or not left - was <= current or bool((was - left) & current)
-        out_of = tuple(sorted((left - was) & self.step.placement.into & current))
+        out_of = tuple(sorted((left - was) & {*map(self.today, self.step.placement.into)} & current))
         into = tuple(one for one in self.into((was - left) - current) if one not in current)
         if now.segments is None:
             return

@@ -163,6 +163,35 @@ async def test_an_undone_merge_gives_everybody_back_to_the_one_that_comes_back(
 
 
 @pytest.mark.requirement("UNDO-1", "CUSTOMER-7")
+@pytest.mark.parametrize(("kind", "ids"), [("segment", (54, 21, 51)), ("status", (4740016, 4740013, 4740019))])
+async def test_a_merge_into_what_was_merged_itself_and_came_back_is_undone_whole(
+    kind: str, ids: tuple[int, int, int], serve: Serve
+) -> None:
+    sandbox = account_for({"kind": kind})
+    entities = sandbox.account.segments if kind == "segment" else sandbox.account.statuses
+
+    def named() -> dict[int, tuple[list[str], str]]:
+        found = places(sandbox).items()
+        if kind == "segment":
+            return {
+                one: (sorted(entities[held]["name"].strip() for held in segments), "") for one, (segments, _) in found
+            }
+        return {one: ([], entities[status]["name"]) for one, (_, status) in found}
+
+    before = named()
+    async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
+        first = await applied(client, {"action": "merge", "kind": kind, "id": ids[0], "into": ids[1]})
+        second = await applied(client, {"action": "merge", "kind": kind, "id": ids[1], "into": ids[2]})
+        undone = [
+            answer(await client.call_tool("undo_change", {"change_id": change["change_id"]}))
+            for change in (second, first)
+        ]
+    assert [one["status"] for one in undone] == ["done", "done"]
+    assert not any("moved on" in line for one in undone for line in one["not_restored"])
+    assert named() == before
+
+
+@pytest.mark.requirement("UNDO-1", "CUSTOMER-7")
 @pytest.mark.parametrize("mode", ["segments", "periodicity"])
 async def test_an_undone_deletion_brings_its_members_back_and_says_how_many_do_not_come(
     era: str, mode: str, serve: Serve
