@@ -38,9 +38,9 @@ def test_an_example_lists_plans_asks_applies_and_undoes(program: str) -> None:
     assert tools == ["list_segments", "plan_changes", "apply_plan", *confirmed, "undo_change", *confirmed]
     assert "\nApply a plan of 2 changes?\n" in printed
     assert printed.endswith(
-        "Put back:\nCreate segment «vip клиенты» (id 96)\nChange segment «Best customers» (id 51)\n"
-        "Not restored:\nsegment «vip клиенты» (id 54) comes back with a new id, without its conditions and its members "
-        "(5 customers).\n"
+        "Put back:\nCreate segment «vip клиенты» (id 96)\nPut 5 customers into «vip клиенты»\n"
+        "Change segment «Best customers» (id 51)\n"
+        "Not restored:\nsegment «vip клиенты» (id 54) comes back with a new id and without its conditions.\n"
     )
 
 
