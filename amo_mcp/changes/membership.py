@@ -203,6 +203,25 @@ async def _members_to_lose(client: AmoClient, step: Delete) -> tuple[Member, ...
     is_segment = isinstance(into, Segment)
     left = [one for one in members if not is_segment or into.id not in (one.segments or ())]
     if left:
-        who, are = counted(len(left), "customer"), "is" if len(left) == 1 else "are"
-        raise TargetChanged(reason=f"{who} of the {name} {are} not in {quote(into.name)}, so it is kept.")
+        raise _kept(step, into, len(left))
     return members
+
+
+def check_merged(batch: Iterable[Step], steps: Sequence[Step]) -> None:
+    """Compare what is about to be deleted with where its customers were read back, of a merge.
+
+    Raises:
+        TargetChanged: some of them were not where they were to be, as where a rule of the account moved them on.
+    """
+    for step in batch:
+        if isinstance(step, Delete) and step.merged_into is not None:
+            moves = [one for one in steps if isinstance(one, Move) and one.source and one.source.id == step.before.id]
+            left = sum(fate not in ("moved", "gone") for move in moves for fate in move.fates.values())
+            if left:
+                raise _kept(step, step.merged_into, left)
+
+
+def _kept(step: Delete, into: Entity, count: int) -> TargetChanged:
+    name, are = f"{kind_of(step.before)} {quote(step.before.name)}", "is" if count == 1 else "are"
+    who = counted(count, "customer")
+    return TargetChanged(reason=f"{who} of the {name} {are} not in {quote(into.name)}, so it is kept.")

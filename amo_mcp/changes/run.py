@@ -23,7 +23,7 @@ from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, n
 from amo_mcp.changes.journal import JournalUnusable, StepKey
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.membership import check_members, with_members_to_lose, with_members_to_move
+from amo_mcp.changes.membership import check_members, check_merged, with_members_to_lose, with_members_to_move
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
 from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
@@ -229,6 +229,7 @@ class Run:
 
     async def _prepare(self, span: range) -> list[Step]:
         """The steps as they are recorded before they are sent, on the account as it is now."""
+        check_merged(self.steps[span.start : span.stop], self.steps)
         batch = await with_members_to_lose(self.means.client, self.steps[span.start : span.stop])
         now = self.means.clock()
         if now - self.read_at > MAX_SNAPSHOT_AGE or is_read_before(self.steps, span):

@@ -105,16 +105,21 @@ async def test_in_every_reading_of_the_api_a_merge_ends_in_the_truth(
 
 @pytest.mark.requirement("PLAN-7", "CUSTOMER-6")
 async def test_a_source_is_kept_when_a_rule_takes_its_customers_out_of_the_target(
-    sandbox: Sandbox, serve: Serve
+    change: dict[str, Any], serve: Serve
 ) -> None:
-    sandbox.unknowns.rules = [Rule("segment", 51, 54)]
+    sandbox = account_for(change)
+    is_segment = change["kind"] == "segment"
+    sandbox.unknowns.rules = [Rule("segment", 51, 54), Rule("status", 4740016, 4740010)]
     before = places(sandbox)
     async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
-        done = await applied(client, MERGE)
+        done = await applied(client, change)
     assert done["status"] == "stopped"
     assert done["reason"] == "target_changed"
-    assert "25 customers of the segment «ВИП-клиенты» are not in «VIP», so it is kept." in done["message"]
-    assert 21 in sandbox.account.segments
+    who = "25 customers of the segment «ВИП-клиенты» are not in «VIP»"
+    if not is_segment:
+        who = "12 customers of the status «Напомнить о помоле» are not in «Ждут новый урожай»"
+    assert f"{who}, so it is kept." in done["message"]
+    assert change["id"] in (sandbox.account.segments if is_segment else sandbox.account.statuses)
     assert all(before[one][0] <= segments for one, (segments, _) in places(sandbox).items())
 
 
