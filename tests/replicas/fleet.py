@@ -4,8 +4,6 @@ import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Self
 
 import anyio
+
+from tests.forked import begin
 
 _SERVES = re.compile(r"amo-mcp serves at (http://\S+)")
 _START_SECONDS = 60.0
@@ -66,7 +66,6 @@ class Fleet:
     size: int
     folder: Path
     replicas: list[Replica] = field(default_factory=list)
-    _zygote: "subprocess.Popen[str]" = field(init=False, repr=False)
     _by_process: dict[int, Replica] = field(default_factory=dict)
 
     @classmethod
@@ -74,27 +73,18 @@ class Fleet:
     def running(cls, env: Mapping[str, str], size: int, folder: Path) -> Iterator[Self]:
         """A fleet as long as the context; no process of it is left after it."""
         fleet = cls(env, size, folder)
-        command = [sys.executable, "-m", "tests.replicas.zygote"]
-        root = Path(__file__).parents[2]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env={**os.environ, **env}
-        ) as fleet._zygote:
-            try:
-                yield fleet
-            finally:
-                for replica in fleet.replicas:
-                    with suppress(ProcessLookupError):
-                        os.kill(replica.process, signal.SIGKILL)
+        try:
+            yield fleet
+        finally:
+            for replica in fleet.replicas:
+                fleet.kill(replica)
 
     def begin(self) -> Replica:
         """Begin a replica."""
-        assert self._zygote.stdin
-        assert self._zygote.stdout
         log = self.folder / f"replica-{len(self._by_process)}.log"
-        log.touch()
-        self._zygote.stdin.write(f"{log}\n")
-        self._zygote.stdin.flush()
-        replica = Replica(int(self._zygote.stdout.readline()), log)
+        process = begin(["serve", "--team", "--port", "0"], {**os.environ, **self.env}, log)
+        assert process.pid is not None
+        replica = Replica(process.pid, log)
         self.replicas.append(replica)
         self._by_process[replica.process] = replica
         return replica

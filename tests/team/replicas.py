@@ -2,13 +2,14 @@
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from amo_mcp.sandbox import ADMIN_TOKEN, Sandbox
 from amo_mcp.sandbox.serving import running
 from tests.cli.command_line import ENVIRONMENT
 from tests.conftest import ERAS
+from tests.forked import begin
 from tests.team.environment import KEY
 
 PUBLIC_URL = "https://crm.test"
@@ -47,14 +49,17 @@ class Replica:
         url: where it listens; its clients call it by the name of the public address.
         operator: where its operator asks.
         code: what makes the first admin, if it has told that before it listened.
-        lines: what it has logged, once it has ended.
+        output: the file with what it has printed.
+        errors: the file with what it has logged.
     """
 
-    process: "subprocess.Popen[str]"
+    process: ForkServerProcess
+    output: Path
+    errors: Path
     url: str = ""
     operator: str = ""
     code: str = ""
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    _read: int = field(default=0, repr=False)
 
     def wait_until_it_listens(self) -> None:
         line = self._line()
@@ -70,8 +75,21 @@ class Replica:
         return self.code or self._line().removeprefix(_CODE).strip()
 
     def _line(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline()
+        """The next line that it prints; what is there of it, if it ends."""
+        end = time.monotonic() + SECONDS
+        while True:
+            is_over = not self.process.is_alive()
+            line, newline, _ = self.output.read_text("utf-8")[self._read :].partition("\n")
+            if newline or is_over:
+                self._read += len(line) + len(newline)
+                return line + newline
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.errors.read_text("utf-8").splitlines()]
 
     def get(self, path: str) -> httpx2.Response:
         """What the operator is answered."""
@@ -110,12 +128,16 @@ class Replica:
         ):
             yield client
 
+    def ended(self) -> int:
+        """With which code it ended, which is waited for."""
+        self.process.join(SECONDS)
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
     def end(self) -> int:
-        """End it in order; what it said is in `lines` then."""
+        """End it in order."""
         self.process.terminate()
-        _, said = self.process.communicate(timeout=SECONDS)
-        self.lines = [json.loads(line) for line in said.splitlines()]
-        return self.process.returncode
+        return self.ended()
 
 
 @dataclass
@@ -129,21 +151,18 @@ class Team:
     sandbox: Sandbox
     environment: dict[str, str]
     stack: ExitStack
+    folder: Path
+    _begun: int = 0
 
     def begin(self, **environment: str) -> Replica:
         """A replica that is about to listen."""
         env = {**ENVIRONMENT, **self.environment, **environment}
         port = urlsplit(env["AMO_PUBLIC_URL"]).port or 0
-        process = subprocess.Popen(
-            [sys.executable, "-m", "amo_mcp", "serve", "--team", "--port", str(port)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self._begun += 1
+        output, errors = (self.folder / f"replica-{self._begun}.{what}" for what in ("out", "err"))
+        process = begin(["serve", "--team", "--port", str(port)], env, output, errors)
         self.stack.callback(_reap, process)
-        return Replica(process)
+        return Replica(process, output, errors)
 
     def started(self, count: int, **environment: str) -> list[Replica]:
         """Replicas that are ready."""
@@ -183,9 +202,10 @@ def team_on(database_url: str, sandbox: Sandbox | None = None, **environment: st
             "AMO_CONFIRM": "dialog",
             "AMO_METRICS": "127.0.0.1:0",
         }
-        yield Team(sandbox, {**own, **environment}, stack)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        yield Team(sandbox, {**own, **environment}, stack, folder)
 
 
-def _reap(process: "subprocess.Popen[str]") -> None:
+def _reap(process: ForkServerProcess) -> None:
     process.kill()
-    process.communicate()
+    process.join()

@@ -17,7 +17,7 @@ from tests.cli.command_line import amo
 from tests.conftest import ERAS, Person, answer, error
 from tests.postgres import new_database
 from tests.team.environment import KEY
-from tests.team.replicas import SECONDS, Replica, team_on
+from tests.team.replicas import Replica, team_on
 from tests.transports.peers import INITIALIZE
 
 pytestmark = pytest.mark.anyio
@@ -103,8 +103,8 @@ class TestDatabaseAway:
             team.token("Анна")
             anyio.run(write_as_later_release, url)
             replica = team.begin()
-            _, said = replica.process.communicate(timeout=SECONDS)
-        assert replica.process.returncode == 2
+            assert replica.ended() == 2
+            said = replica.errors.read_text("utf-8")
         assert said.splitlines()[-2:] == [
             "amo-mcp cannot start:",
             "  AMO_DATABASE_URL: a later version of amo-mcp has written it; update amo-mcp",
@@ -114,8 +114,8 @@ class TestDatabaseAway:
     def test_an_address_that_cannot_be_read_is_told_once_and_nothing_is_served(self) -> None:
         with team_on("postgresql://amo:pa55#word@127.0.0.1/amo") as team:
             replica = team.begin()
-            _, said = replica.process.communicate(timeout=SECONDS)
-        assert replica.process.returncode == 2
+            assert replica.ended() == 2
+            said = replica.errors.read_text("utf-8")
         [first, told] = said.splitlines()[-2:]
         assert (first, told.partition(", or ")[0]) == (
             "amo-mcp cannot start:",
@@ -169,11 +169,11 @@ async def test_no_secret_is_in_a_log_an_answer_a_figure_or_the_database(database
         said.append(replica.get("/metrics").text)
         kept = await rows(database_url)
         assert replica.end() == 0
+        logged = replica.lines
     assert {"amo_holds_total", "mcp_server_operation_duration_seconds"} <= {*re.findall(r"\w+", said[-1])}
-    assert any(line.get("person") == "Анна" and line.get("client") == "tests 1" for line in replica.lines)
+    assert any(line.get("person") == "Анна" and line.get("client") == "tests 1" for line in logged)
     secrets = [token, token.split("_", 2)[2], KEY.partition(":")[2], ADMIN_TOKEN, password]
-    logged = "\n".join(map(str, replica.lines))
-    for text in (*said, logged, *kept):
+    for text in (*said, str(logged), *kept):
         assert [secret for secret in secrets if secret in text] == []
 
 

@@ -295,7 +295,7 @@ class TestBeginningAndEnding:
             with pytest.raises(httpx2.ConnectError):
                 replica.post(INITIALIZE, token)
             assert listed.result().json()["result"]["structuredContent"]["total"] > 0
-        assert replica.process.wait(SECONDS) == 0
+        assert replica.ended() == 0
 
     @pytest.mark.requirement("TEAM-6")
     async def test_a_replica_that_ends_in_the_middle_of_a_plan_leaves_the_rest_to_another_one_at_once(
@@ -324,5 +324,5 @@ class TestBeginningAndEnding:
             applied = answer(await second.call_tool("apply_plan", plan))
             assert (applied["status"], len(applied["done"])) == ("done", 4)
             assert time.monotonic() - ended < 20
-        assert two[0].process.wait(SECONDS) == 0
+        assert two[0].ended() == 0
         assert [int(write.rpartition("/")[2]) for write in team.writes()] == [*ids]
