@@ -76,6 +76,11 @@ def pytest_configure(config: pytest.Config) -> None:
         _postgres = PostgresSession()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for processes, and for leases of theirs."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_unconfigure() -> None:
     if _postgres is not None:
         _postgres.end()

@@ -5,37 +5,23 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
 
 from amo_mcp.cli import cli
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        *(
-            __name__,
-            "amo_mcp.cli.serve",
-            "amo_mcp.cli.team.serving",
-            "amo_mcp.compose.team",
-            "amo_mcp.transports.uvicorn",
-        ),
-        *("amo_mcp.tools.segments", "amo_mcp.tools.statuses", "amo_mcp.tools.plans"),
-        *(
-            "amo_mcp.tools.changes",
-            "amo_mcp.tools.confirm",
-            "amo_mcp.server.handlers",
-            "tenacity",
-            "uvicorn.loops.asyncio",
-        ),
-    ]
+_IMPORTED = (
+    *(__name__, "amo_mcp.cli.serve", "amo_mcp.cli.team.serving", "amo_mcp.compose.team", "tenacity"),
+    *("amo_mcp.transports.uvicorn", "amo_mcp.tools.segments", "amo_mcp.tools.statuses", "amo_mcp.tools.plans"),
+    *("amo_mcp.tools.changes", "amo_mcp.tools.confirm", "amo_mcp.server.handlers", "uvicorn.loops.asyncio"),
 )
+"""What a server needs, and would else import late."""
 
 
 def begin(
     arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path | None = None
-) -> ForkServerProcess:
+) -> BaseProcess:
     """Run `amo-mcp` with these arguments in this environment, with what it prints in files; it ends with this process.
 
     Args:
@@ -46,7 +32,9 @@ def begin(
     """
     for path in (output, errors or output):
         path.touch()
-    process = _CONTEXT.Process(target=_run, args=([*arguments], {**environment}, output, errors or output))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_IMPORTED])
+    process = context.Process(target=_run, args=([*arguments], {**environment}, output, errors or output))
     process.start()
     return process
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -53,7 +53,7 @@ class Replica:
         errors: the file with what it has logged.
     """
 
-    process: ForkServerProcess
+    process: BaseProcess
     output: Path
     errors: Path
     url: str = ""
@@ -206,6 +206,6 @@ def team_on(database_url: str, sandbox: Sandbox | None = None, **environment: st
         yield Team(sandbox, {**own, **environment}, stack, folder)
 
 
-def _reap(process: ForkServerProcess) -> None:
+def _reap(process: BaseProcess) -> None:
     process.kill()
     process.join()
