@@ -138,6 +138,11 @@ def store(
     return KeychainCredentialStore("shop.amocrm.ru", spill, tmp_path / "sign-in.lock")
 
 
+async def sign_in(store: CredentialStore, credentials: Credentials) -> None:
+    """Save the first; the sign-in of one of several people is begun, so that no refresh brings back what was ended."""
+    await (store.begin if isinstance(store, PostgresCredentialStore) else store.save)(credentials)
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -159,12 +164,13 @@ class TestEveryStore:
     @pytest.mark.requirement("PG-1")
     async def test_what_is_saved_last_is_loaded_whole(self, store: CredentialStore) -> None:
         assert await store.load() is None
-        for saved in (credentials("access-1" * 500), SECOND):
-            await store.save(saved)
-            assert await store.load() == saved
+        await sign_in(store, credentials("access-1" * 500))
+        assert await store.load() == credentials("access-1" * 500)
+        await store.save(SECOND)
+        assert await store.load() == SECOND
 
     async def test_what_is_deleted_is_gone(self, store: CredentialStore) -> None:
-        await store.save(FIRST)
+        await sign_in(store, FIRST)
         assert await store.delete() is True
         assert await store.load() is None
         assert await store.delete() is False
