@@ -137,9 +137,7 @@ async def test_a_segment_that_was_updated_and_then_deleted_is_whole_again_when_b
         ["Change segment «Другие 96» (id 99)"],
         [
             "Create segment «Другие 51» (id 102)",
-            "Put 1 customer into «Другие 51»",
-            "Put 35 customers into «Другие 51»",
-            "Put 12 customers into «Другие 51»",
+            "Put 48 customers into «Другие 51»",
         ],
         ["Change segment «Другие 51» (id 102)"],
         ["Delete segment «Новые» (id 99)"],
