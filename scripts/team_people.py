@@ -86,14 +86,18 @@ class Browser:
 
     async def press(self, **form: str) -> str:
         """Send the form of the page, and go where that leads."""
-        _, _, main = self._page.text.partition("<main>")
-        fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(main)}
-        path = re.search(r'action="([^"]+)"', main)
+        fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(self._main)}
+        path = re.search(r'action="([^"]+)"', self._main)
         assert path
         origin = {"origin": PUBLIC_URL}
         answer = await self._http.post(f"{PUBLIC_URL}{path[1]}", data={**fields, **form}, headers=origin)
         assert answer.is_redirect, answer.text
         return await self.open(self._answered(str(httpx2.URL(self._at).join(answer.headers["location"]))))
+
+    @property
+    def _main(self) -> str:
+        """The page without what is above it."""
+        return self._page.text.partition("<main>")[2]
 
     def _answered(self, address: str) -> str:
         """At amoCRM's consent page: allowed, as that user."""
@@ -101,7 +105,7 @@ class Browser:
         return f"{address}&sandbox_answer=allow&sandbox_user={self._user}" if is_consent else address
 
     def _in(self, tag: str) -> list[str]:
-        found = re.findall(f"<{tag}[^>]*>(.*?)</{tag}>", self._page.text, re.DOTALL)
+        found = re.findall(f"<{tag}[^>]*>(.*?)</{tag}>", self._main, re.DOTALL)
         return [html.unescape(_TAGS.sub("", text)) for text in found]
 
 

@@ -12,7 +12,7 @@ from amo_mcp.accounts.cache import ReadCache
 from amo_mcp.changes.journal import StorageUnavailable
 
 PING_SECONDS = 1.0
-"""Seconds for which the database is believed to be there, or not: whoever asks costs it no more than that."""
+"""Seconds for which the database is believed to be there: whoever asks costs it no more than that."""
 
 Ready = Callable[[], Awaitable[str]]
 """Why nothing can be done at this replica now; empty when something can."""
@@ -41,11 +41,8 @@ class Readiness:
         """Why nothing can be done now; empty when something can."""
         if self._is_ending():
             return "the replica is ending"
-        return await self._pings.get("database", self._database)
-
-    async def _database(self) -> str:
         try:
-            await self._ping()
+            await self._pings.get("database", self._ping)
         except StorageUnavailable:
             return "the database cannot be used"
         return ""

@@ -7,6 +7,7 @@ import sys
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("AMO_")},
     "AMO_STATE_DIR": os.devnull,
+    "COVERAGE_PROCESS_CONFIG": os.environ.get("COVERAGE_OF_COMMANDS", ""),
 }
 """An environment without variables of ours, on a machine on which nobody is signed in."""
 

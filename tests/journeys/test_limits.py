@@ -146,10 +146,14 @@ async def test_more_segments_than_fit_on_a_page_are_all_listed_once(era: str, sa
             filled(sandbox, count)
             sandbox.requests.clear()
             answered = answer(await client.call_tool("list_segments", {}))
-            assert (ids(answered), answered["total"]) == (list(range(1, count + 1)), count)
             # A page that is full may not be the last, whatever the API says of the number of pages.
             asked = pages + (count == 250)
             assert served.requests() == [f"GET {SEGMENTS}?page={page}&limit=250" for page in range(1, asked + 1)]
+            listed = ids(answered)
+            if count == 600:
+                # So many more than the API allows take a second answer, by its size.
+                listed += ids(answer(await client.call_tool("list_segments", {"cursor": answered["next_cursor"]})))
+            assert (listed, answered["total"]) == (list(range(1, count + 1)), count)
 
 
 async def test_listing_ends_when_the_api_ignores_the_page_number(era: str, sandbox: Sandbox, serve: Serve) -> None:

@@ -68,7 +68,6 @@ class TestReadiness:
         clock.now += 0.1
         assert await asked() == "the database cannot be used"
         away[0] = False
-        clock.now += 1
         assert await asked() == ""
         ending[0] = True
         assert await asked() == "the replica is ending"

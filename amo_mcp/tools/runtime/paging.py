@@ -7,7 +7,7 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, takewhile
 from typing import Annotated, TypeVar
 
@@ -30,9 +30,18 @@ Cursor = Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of
 _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})(:[0-9a-f]{8})?")
 
 
-def first_that_fit(entities: Sequence[ModelT]) -> Sequence[ModelT]:
-    """As many of the first entities as one page can hold, written whole; one at least, so that paging goes on."""
-    sizes = accumulate(len(as_json(entity).encode()) + 1 for entity in entities)
+def _written_whole(entity: BaseModel) -> int:
+    return len(as_json(entity).encode())
+
+
+def first_that_fit(entities: Sequence[ModelT], bytes_of: Callable[[ModelT], int] = _written_whole) -> Sequence[ModelT]:
+    """As many of the first entities as one page can hold; one at least, so that paging goes on.
+
+    Args:
+        entities: what the page and those after it are of.
+        bytes_of: how many bytes one takes in the answer.
+    """
+    sizes = accumulate(bytes_of(entity) + 1 for entity in entities)
     count = sum(1 for _ in takewhile(lambda size: size <= MAX_ANSWER_BYTES - _ENVELOPE_BYTES, sizes))
     return entities[: max(1, count)]
 
