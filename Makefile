@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo team-demo test replicas check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
+.PHONY: demo team-demo test exhaustive replicas check docs browser pictures linters conformance clients fix pins bench generate messages bundle clean
 
 demo: .venv/catalogues ## install everything and watch the main job on the embedded sandbox
 	@$(BIN)/amo-mcp demo
@@ -12,10 +12,12 @@ team-demo: .venv/catalogues ## two replicas of a team's server here: people sign
 test: .venv/catalogues ## install everything and pass the tests
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest -n auto -m "not alone and not exhaustive"
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive
 	@$(BIN)/python -m pytest -m alone
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+
+exhaustive: .venv/catalogues ## every fault, a death at every moment, and thousands of random steps beside a colleague
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive
 
 check: .venv/catalogues ## format, lint, types, imports, dependencies
 	$(BIN)/ruff format --check .
