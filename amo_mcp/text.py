@@ -6,6 +6,7 @@ name is quoted, stripped of invisible characters and shortened, and a code is ba
 
 import re
 import unicodedata
+from functools import lru_cache
 
 MAX_NAME_CHARACTERS = 80
 """Characters of a name that are shown."""
@@ -40,6 +41,7 @@ def sanitize(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+@lru_cache(4096)
 def is_invisible(char: str) -> bool:
     """Whether nobody sees it: control, format and bidirectional characters, variation selectors, blank letters."""
     category = unicodedata.category(char)

@@ -29,7 +29,6 @@ from amo_mcp.changes.steps import Create, Delete, Update, fields_of
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import fold
 from amo_mcp.tools.runtime.answers import Deleted, UnreadableEntries, Updated, unreadable_in
-from amo_mcp.tools.runtime.fitting import bytes_of
 from amo_mcp.tools.runtime.paging import Cursor, cursor_after, first_that_fit, parse_cursor
 from amo_mcp.tools.runtime.tool import CREATE, DESTRUCTIVE, READ, Confirm, CurrentAccount, Output, tool
 
@@ -105,10 +104,7 @@ def segment_list(
     if search is not None:
         found = [segment for segment in found if fold(search) in fold(segment.name)]
     rest = [segment for segment in found if start is None or segment.id > start]
-    is_full = detail == "full"
-    page = (
-        first_that_fit(rest[:limit]) if is_full else first_that_fit(rest[:limit], lambda one: bytes_of(_concise(one)))
-    )
+    page = first_that_fit(rest[:limit]) if detail == "full" else first_that_fit(rest[:limit], _concise)
     return SegmentList(
         segments=page,
         total=len(found),

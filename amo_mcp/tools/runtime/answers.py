@@ -20,14 +20,9 @@ from amo_mcp.changes.steps import Delete, Update
 from amo_mcp.confirmation.picture import outcome_picture
 from amo_mcp.failures.explain import done_and_not_done, explain
 from amo_mcp.failures.failure import NOT_RECORDED, NOTHING_CHANGED, internal_error
-from amo_mcp.text import escape_invisible, sanitize
+from amo_mcp.text import sanitize
 from amo_mcp.tools.runtime.fitting import fitted
 from amo_mcp.tools.runtime.tool import ExecutedOutput
-
-
-def as_json(answer: BaseModel) -> str:
-    """`answer` as compact JSON text, what is not set or null left out, what nobody sees as escapes."""
-    return escape_invisible(answer.model_dump_json(exclude_none=True, exclude_unset=True))
 
 
 class Unreadable(BaseModel):

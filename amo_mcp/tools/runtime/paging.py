@@ -9,18 +9,17 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import accumulate, takewhile
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, Text
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import quote_given
-from amo_mcp.tools.runtime.answers import as_json
-from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES
+from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES, bytes_of
 
-_ENVELOPE_BYTES = 200
-"""Bytes of a page beside its entities, at most."""
+_MAX_BYTES = MAX_ANSWER_BYTES - 200
+"""Bytes of the entities of a page; what is beside them takes the rest at most."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -30,20 +29,22 @@ Cursor = Annotated[Text | None, BLANK_IS_NONE, Field(description="next_cursor of
 _CURSOR = re.compile(rb"after:(-?[0-9]{1,19})(:[0-9a-f]{8})?")
 
 
-def _written_whole(entity: BaseModel) -> int:
-    return len(as_json(entity).encode())
+def _whole(entity: BaseModel) -> Any:
+    return entity.model_dump(mode="json", exclude_none=True, exclude_unset=True)
 
 
-def first_that_fit(entities: Sequence[ModelT], bytes_of: Callable[[ModelT], int] = _written_whole) -> Sequence[ModelT]:
+def first_that_fit(entities: Sequence[ModelT], written: Callable[[ModelT], Any] = _whole) -> Sequence[ModelT]:
     """As many of the first entities as one page can hold; one at least, so that paging goes on.
 
     Args:
         entities: what the page and those after it are of.
-        bytes_of: how many bytes one takes in the answer.
+        written: an entity as it is in the answer.
     """
-    sizes = accumulate(bytes_of(entity) + 1 for entity in entities)
-    count = sum(1 for _ in takewhile(lambda size: size <= MAX_ANSWER_BYTES - _ENVELOPE_BYTES, sizes))
-    return entities[: max(1, count)]
+    all_of_them = [*map(written, entities)]
+    if bytes_of(all_of_them) <= _MAX_BYTES:
+        return entities
+    sizes = accumulate(bytes_of(one) + 1 for one in all_of_them)
+    return entities[: max(1, sum(1 for _ in takewhile(lambda size: size <= _MAX_BYTES, sizes)))]
 
 
 def cursor_after(number: int, query: str = "") -> str:
