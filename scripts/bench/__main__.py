@@ -156,8 +156,8 @@ def sizes() -> Iterator[Figure]:
     with sandbox(100) as (_, environment), Stdio(*OURS, **environment) as ours:
         whole = _compact(ours.tools)
         seen = [{name: tool[name] for name in ("name", "description", "inputSchema")} for tool in ours.tools]
-        yield Figure("`tools/list`: names, descriptions, input schemas", len(_compact(seen)), "bytes", "≤ 10,000")
-        yield Figure("`tools/list` whole", len(whole), "bytes", "≤ 20,000")
+        yield Figure("`tools/list`: names, descriptions, input schemas", len(_compact(seen)), "bytes", "≤ 11,500")
+        yield Figure("`tools/list` whole", len(whole), "bytes", "≤ 23,000")
         for name in ("list_segments", "get_account", "list_segment_fields", "audit_segments"):
             yield Figure(f"`{name}` of a full account", len(_compact(ours.call(name))), "bytes")
 
