@@ -221,7 +221,7 @@ def _signal(file: Path) -> bool:
 def _mebibytes(file: Path) -> int:
     with suppress(OSError, ValueError):
         status = Path(f"/proc/{int(file.read_text())}/status").read_text()
-        return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+        return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0)
     return 0
 
 
