@@ -9,12 +9,12 @@ from amo_mcp.sandbox import Rule, Sandbox
 from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES, bytes_of
 from tests.conftest import Person, Serve, answer
 from tests.journeys.lives import serving
+from tests.journeys.test_merges import MERGE, applied
 from tests.journeys.test_moves import ANTON, LEV, YURI, moved, segments_of
 from tests.storage.backends import open_memory
 
 pytestmark = pytest.mark.anyio
 
-MERGE = {"action": "merge", "kind": "segment", "id": 21, "into": 51}
 RENAME = {"action": "update", "kind": "segment", "id": 51, "name": "Лучшие"}
 
 
@@ -63,11 +63,10 @@ async def test_one_who_is_put_in_and_not_taken_out_is_told_as_that_and_not_as_mo
 async def test_who_was_moved_on_by_a_rule_is_not_counted_as_moved(sandbox: Sandbox, serve: Serve) -> None:
     sandbox.unknowns.rules = [Rule("segment", 51, 54)]
     async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
-        plan = answer(await client.call_tool("plan_changes", {"changes": [MERGE]}))
-        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
+        done = await applied(client, MERGE)
     merged = "Move 0 customers of «ВИП-клиенты» (id 21) to «VIP» (id 51)"
-    assert applied["done"] == [merged]
-    assert applied["differences"] == [f"{merged}: 25 customers were moved on, by rules of the account or by somebody."]
+    assert done["done"] == [merged]
+    assert done["differences"] == [f"{merged}: 25 customers were moved on, by rules of the account or by somebody."]
 
 
 @pytest.mark.requirement("UNDO-2", "CUSTOMER-7")
@@ -76,9 +75,8 @@ async def test_an_undo_where_the_api_only_adds_does_all_it_can_and_does_not_prom
 ) -> None:
     sandbox.unknowns.segments_patch = "adds"
     async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
-        plan = answer(await client.call_tool("plan_changes", {"changes": [RENAME, MERGE]}))
-        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
-        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+        done = await applied(client, RENAME, MERGE)
+        undone = answer(await client.call_tool("undo_change", {"change_id": done["change_id"]}))
     assert undone["done"] == [
         "Create segment «ВИП-клиенты» (id 96)",
         "Put 37 customers into «ВИП-клиенты»",
@@ -129,11 +127,10 @@ async def test_a_plan_that_renames_what_it_merges_into_is_not_stopped_by_itself_
         serving(sandbox, journal, plans, monotonic=Hurried()) as served,
         served.client("2026-07-28", Person()) as client,
     ):
-        plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
-        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
-        undone = answer(await client.call_tool("undo_change", {"change_id": applied["change_id"]}))
+        done = await applied(client, *changes)
+        undone = answer(await client.call_tool("undo_change", {"change_id": done["change_id"]}))
     await journal.close()
-    assert (applied["status"], undone["status"]) == ("done", "done")
+    assert (done["status"], undone["status"]) == ("done", "done")
     assert sandbox.account.segments[51]["name"] == "VIP"
 
 
@@ -149,9 +146,9 @@ async def test_a_plan_is_told_in_as_many_changes_as_were_shown(sandbox: Sandbox,
     changes = [MERGE, {**MERGE, "id": 54}, RENAME]
     async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
         plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
-        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}, progress_callback=hear))
+        done = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}, progress_callback=hear))
         [listed] = answer(await client.call_tool("list_changes", {}))["changes"]
-    assert len(plan["steps"]) == len(applied["done"]) == len(listed["steps"]) == 5
+    assert len(plan["steps"]) == len(done["done"]) == len(listed["steps"]) == 5
     assert {total for _, total in told} == {5}
     assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
     assert told[-1] == (5, 5)
@@ -216,8 +213,8 @@ async def test_a_plan_is_told_within_the_bound_and_carried_out_whole(sandbox: Sa
     changes = [{"action": "update", "kind": "segment", "id": number, **fields} for number in range(1, 101)]
     async with serve(sandbox) as served, served.client("2026-07-28", Person()) as client:
         plan = answer(await client.call_tool("plan_changes", {"changes": changes}))
-        applied = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
+        done = answer(await client.call_tool("apply_plan", {"plan_id": plan["plan_id"]}))
     assert 49_000 < bytes_of(plan) <= MAX_ANSWER_BYTES
     assert len(plan["steps"]) + plan["left_out"]["steps"] == 100
-    assert len(applied["done"]) + applied.get("left_out", {}).get("done", 0) == 100
+    assert len(done["done"]) + done.get("left_out", {}).get("done", 0) == 100
     assert {segment["name"] for segment in sandbox.account.segments.values()} == {"ы" * 250}
