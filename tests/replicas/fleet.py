@@ -26,7 +26,7 @@ class Replica:
     Attributes:
         url: its MCP endpoint; empty until it serves.
         held_until: monotonic seconds until which it is stopped.
-        available_since: monotonic seconds since which it can take something over; in the far future, while it cannot.
+        available_since: Unix seconds since which it can take something over; in the far future, while it cannot.
     """
 
     process: int
@@ -48,7 +48,7 @@ class Replica:
         """Whether it can be called, as it says itself."""
         if not self.url and (found := _SERVES.search(self.log.read_text("utf-8"))):
             self.url = found[1]
-            self.available_since = time.monotonic()
+            self.available_since = time.time()
         return bool(self.url)
 
 
@@ -116,8 +116,9 @@ class Fleet:
             os.kill(replica.process, signal.SIGKILL)
 
     def end(self, replica: Replica) -> None:
-        """SIGTERM."""
+        """SIGTERM; from now on it takes nothing over."""
         with suppress(ProcessLookupError):
+            replica.available_since = math.inf
             os.kill(replica.process, signal.SIGTERM)
 
     def hold_up(self, replica: Replica, seconds: float) -> None:
@@ -132,6 +133,6 @@ class Fleet:
         for replica in self.replicas:
             if replica.held_until and (all_of_them or time.monotonic() >= replica.held_until):
                 replica.held_until = 0.0
-                replica.available_since = time.monotonic()
+                replica.available_since = time.time()
                 with suppress(ProcessLookupError):
                     os.kill(replica.process, signal.SIGCONT)

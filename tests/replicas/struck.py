@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import anyio
 import asyncpg
@@ -21,7 +22,7 @@ MAX_TAKE_OVER = LEASE + 2.0
 
 _LOOK_SECONDS = 0.03
 
-_RUNNING = "SELECT id, epoch, holder, status FROM changes WHERE status = 'running' OR at > unix_now() - 60"
+_RUNNING = "SELECT id, epoch, holder, lease_until FROM changes WHERE status = 'running' OR at > unix_now() - 60"
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Fury:
     Attributes:
         kills: how often a replica was killed, by where it was.
         holds: how often one was held up for longer than a lease.
-        struck: when each process was struck last, in monotonic seconds.
+        struck: when each process was struck last, in Unix seconds.
         rests: whether it leaves everybody alone.
     """
 
@@ -90,16 +91,24 @@ class Fury:
         return not replica.held_until and len(self.fleet.callable()) > 1
 
     def _kill(self, replica: Replica, where: str) -> str:
-        self.struck[replica.process] = time.monotonic()
+        self.struck[replica.process] = time.time()
         self.fleet.kill(replica)
         self.kills[where] += 1
         return "kill"
 
     def _hold(self, replica: Replica, where: str) -> str:
-        self.struck[replica.process] = time.monotonic()
+        self.struck[replica.process] = time.time()
         self.fleet.hold_up(replica, self.chance.uniform(LEASE + 0.2, LEASE + 1.5))
         self.holds[where] += 1
         return "hold"
+
+
+class Held(NamedTuple):
+    """Who holds a run, and when its lease was taken or renewed last, in Unix seconds."""
+
+    epoch: int
+    process: int
+    renewed: float
 
 
 @dataclass
@@ -107,14 +116,15 @@ class Watch:
     """Who holds which run, as the database has it.
 
     Attributes:
-        taken: seconds from a strike to the taking over, of every run whose process was struck.
+        taken: seconds from a strike to the taking over, of every run whose process was struck. Where it renewed its
+            lease after the strike, it was only held up, and what it lost or gave back later is not counted.
         late: by how many seconds more than it was to be the machine slept at most; nobody can be faster.
     """
 
     fury: Fury
     taken: list[float] = field(default_factory=list)
     late: float = 0.0
-    _held: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _held: dict[str, Held] = field(default_factory=dict)
 
     async def look(self, url: str) -> None:
         """Look again and again, also when the database was away meanwhile; until this is cancelled."""
@@ -127,7 +137,8 @@ class Watch:
             try:
                 while True:
                     for row in await connection.fetch(_RUNNING):
-                        self._note(row["id"], row["epoch"], int(row["holder"].split("-")[0]))
+                        process, renewed = int(row["holder"].split("-")[0]), row["lease_until"] - LEASE
+                        self.note(row["id"], Held(row["epoch"], process, renewed))
                     before = time.monotonic()
                     await anyio.sleep(_LOOK_SECONDS)
                     self.late = max(self.late, time.monotonic() - before - _LOOK_SECONDS)
@@ -136,13 +147,19 @@ class Watch:
             finally:
                 connection.terminate()
 
-    def _note(self, change: str, epoch: int, process: int) -> None:
-        before = self._held.get(change)
-        if before is not None and before[0] != epoch and (at := self.fury.struck.get(before[1])):
+    def note(self, change: str, now: Held) -> None:
+        """Keep who holds a run now."""
+        before = self._held.get(change, now)
+        if before.epoch == now.epoch:
+            # Who gives a lease back makes it shorter.
+            self._held[change] = now._replace(renewed=max(before.renewed, now.renewed))
+            return
+        self._held[change] = now
+        at = self.fury.struck.get(before.process, 0.0)
+        if at > before.renewed:
             # Nobody can take anything over while nobody is there.
-            since = min((one.available_since for one in self.fury.fleet.callable()), default=time.monotonic())
-            self.taken.append(time.monotonic() - max(at, since))
-        self._held[change] = (epoch, process)
+            since = min([time.time(), *(one.available_since for one in self.fury.fleet.callable())])
+            self.taken.append(time.time() - max(at, since))
 
 
 def chances(seed: int) -> Iterator[random.Random]:
