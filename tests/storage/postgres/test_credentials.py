@@ -93,6 +93,48 @@ async def test_what_an_older_key_encrypted_is_read_and_encrypted_anew_and_then_n
     assert await reencrypt(database, both) == (0, 1)
 
 
+@pytest.mark.requirement("PG-6", "PG-7")
+async def test_a_rotation_of_keys_brings_back_no_pair_that_a_replica_has_refreshed_meanwhile(
+    database: Database, database_url: SecretStr
+) -> None:
+    """One replica has the new key already, the other one has not."""
+    other, both, people = Database(database_url), ring(NEW, OLD), [f"28805383:{number}" for number in range(1, 5)]
+    await other.open()
+    turns = dict.fromkeys(people, 0)
+    renewed = []
+
+    async def refresh(owner: str, replica: PostgresCredentialStore) -> None:
+        for _ in range(20):
+            async with replica.exclusive():
+                kept = await replica.load()
+                assert kept is not None
+                assert kept.refresh_token.get_secret_value() == f"refresh-{turns[owner]}"
+                turns[owner] += 1
+                token = SecretStr(f"refresh-{turns[owner]}")
+                await replica.save(kept.model_copy(update={"refresh_token": token}))
+
+    async def rotate() -> None:
+        while min(turns.values()) < 40:
+            await anyio.lowlevel.checkpoint()
+            renewed.append(await reencrypt(database, both))
+
+    try:
+        for owner in people:
+            await store(database, owner).begin(FIRST.model_copy(update={"refresh_token": SecretStr("refresh-0")}))
+        async with anyio.create_task_group() as group:
+            group.start_soon(rotate)
+            for owner in people:
+                group.start_soon(refresh, owner, store(database, owner, both))
+                group.start_soon(refresh, owner, store(other, owner, ring(OLD, NEW)))
+        await reencrypt(database, both)
+        last = [await store(other, owner, ring(NEW)).load() for owner in people]
+    finally:
+        await other.close()
+    assert [one and one.refresh_token.get_secret_value() for one in last] == ["refresh-40"] * 4
+    assert sum(count for count, _ in renewed) > 4
+    assert {unreadable for _, unreadable in renewed} == {0}
+
+
 @pytest.mark.requirement("PG-7")
 async def test_a_pair_that_is_saved_while_others_are_shut_out_is_committed_at_once(
     database: Database, database_url: SecretStr
