@@ -107,7 +107,7 @@ const actions = {
   },
   axe: async () => {
     await frame.evaluate(readFileSync(axe, "utf8"));
-    const { violations, passes } = await frame.evaluate(() => globalThis.axe.run());
+    const { violations, passes } = await frame.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
     return { violations: violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), passes: passes.length };
   },
   // Milliseconds from the request of a page until it is painted with what it shows, in a window that is open.
@@ -125,6 +125,12 @@ for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer;
   try {
+    if (request.do === "end") {
+      await page?.context().close();
+      page = undefined;
+      process.stdout.write("{}\n");
+      continue;
+    }
     const result = await actions[request.do](request);
     const shape = await frame.evaluate(() => ({
       text: document.body.innerText, title: document.title, scrollWidth: document.documentElement.scrollWidth, width: innerWidth,

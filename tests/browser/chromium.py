@@ -1,16 +1,18 @@
 """Debian's Chromium, driven through Node.js by one of the drivers here."""
 
+import atexit
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import anyio
-from anyio.abc import Process
-from anyio.streams.text import TextReceiveStream
+import anyio.to_thread
 
 HERE = Path(__file__).parent
 NODE = HERE / "node_modules" / ".bin" / "node"
@@ -21,24 +23,37 @@ SCHEMES = ("light", "dark")
 class Chromium:
     """One browser; every `who` has a window and cookies of their own."""
 
-    def __init__(self, process: Process) -> None:
-        assert process.stdin
-        assert process.stdout
-        self._stdin = process.stdin
-        self._lines = TextReceiveStream(process.stdout)
-        self._read = ""
+    def __init__(self, driver: str) -> None:
+        path = shutil.which("chromium")
+        assert path, "chromium is not installed (Debian's package chromium)"
+        command, environment = [NODE, HERE / driver], {**os.environ, "CHROMIUM": path}
+        self._process = subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, encoding="utf-8")
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End it."""
+        atexit.unregister(self.close)
+        with self._process as process:
+            assert process.stdin
+            process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
 
     async def do(self, action: str, who: str = "the person", **request: Any) -> dict[str, Any]:
         """Have something done, and see what the page shows then."""
         line = json.dumps({"do": action, "who": who, **request})
-        await self._stdin.send(f"{line}\n".encode())
         with anyio.fail_after(SECONDS):
-            while "\n" not in self._read:
-                self._read += await self._lines.receive()
-        answer, _, self._read = self._read.partition("\n")
-        found = json.loads(answer)
+            found = json.loads(await anyio.to_thread.run_sync(self._asked, line, abandon_on_cancel=True))
         assert "failed" not in found, found["failed"]
         return dict(found)
+
+    def _asked(self, line: str) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
 
     async def check(self, name: str, widths: Sequence[int] = (360,), **request: Any) -> None:
         """That what is shown breaks no rule of accessibility and fits, in light and dark and at every width."""
@@ -55,17 +70,19 @@ class Chromium:
                 await self.do("shot", file=str(file), scheme=scheme, width=width, **request)
 
 
+_IDLE: dict[str, Chromium] = {}
+"""By its driver, a browser that somebody before has used."""
+
+
 @asynccontextmanager
 async def chromium(driver: str = "driver.mjs") -> AsyncIterator[Chromium]:
-    """A browser for as long as the context lasts."""
-    path = shutil.which("chromium")
-    assert path, "chromium is not installed (Debian's package chromium)"
-    environment = {**os.environ, "CHROMIUM": path}
-    async with await anyio.open_process([str(NODE), str(HERE / driver)], env=environment, stderr=None) as process:
-        try:
-            yield Chromium(process)
-        finally:
-            assert process.stdin
-            await process.stdin.aclose()
-            with anyio.move_on_after(10):
-                await process.wait()
+    """A browser without windows; they are closed with the context."""
+    browser = _IDLE.pop(driver, None) or Chromium(driver)
+    try:
+        yield browser
+        await browser.do("end")
+    except BaseException:
+        # It may owe an answer.
+        browser.close()
+        raise
+    _IDLE[driver] = browser

@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "chromium", args: ["--no-sandbox"] });
-const pages = {};
+let pages = {}, copy;
 
 // A window looks as it was last told to.
 async function pageOf({ who, language = "en", scheme, width, scripts = false }) {
@@ -64,8 +64,7 @@ const actions = {
   // In a page of its own, since the rules are a script: the same HTML, styled the same. As wide and as dark as the
   // window is, or as each of `looks`.
   axe: async (page, { looks = [{ width: page.viewportSize().width, scheme: page.scheme }] }) => {
-    const context = await browser.newContext({ bypassCSP: true });
-    const copy = await context.newPage();
+    copy ??= await (await browser.newContext({ bypassCSP: true })).newPage();
     const styles = await page.context().request.get(new URL("/style.css", page.url()).href);
     await copy.setContent(await page.content());
     await copy.addStyleTag({ content: await styles.text() });
@@ -74,12 +73,11 @@ const actions = {
     for (const { width, scheme } of looks) {
       await copy.setViewportSize({ width, height: 800 });
       await copy.emulateMedia({ colorScheme: scheme });
-      const { violations, passes } = await copy.evaluate(() => globalThis.axe.run());
+      const { violations, passes } = await copy.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
       found.violations.push(...violations.map(({ id, nodes }) => [id, width, scheme, nodes.map((node) => node.html)]));
       found.passes = Math.min(found.passes, passes.length);
       if ((await shape(copy))[0] > width) found.tooWide.push(width);
     }
-    await context.close();
     return found;
   },
 };
@@ -109,6 +107,12 @@ for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer;
   try {
+    if (request.do === "end") {
+      await Promise.all(Object.values(pages).map((page) => page.context().close()));
+      pages = {};
+      process.stdout.write("{}\n");
+      continue;
+    }
     const page = await pageOf(request);
     const act = () => actions[request.do](page, request);
     const result = await (["press", "twice", "keys", "resend", "follow"].includes(request.do) ? act() : again(act));
