@@ -1,10 +1,10 @@
 """A confirmed change, from the comparison with the account to what came of it."""
 
-import math
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from amo_mcp.amocrm.errors import OtherAccount
 from amo_mcp.changes.beside import moves_made
@@ -21,9 +21,10 @@ from amo_mcp.changes.execution import (
 from amo_mcp.changes.journal import JournalUnusable
 from amo_mcp.changes.leases import NOBODY, Asked, Lease, LeaseLost
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.membership import with_members_to_lose, with_members_to_move
+from amo_mcp.changes.membership import with_members_to_move
 from amo_mcp.changes.moving import in_batches
 from amo_mcp.changes.pending import PendingChange
+from amo_mcp.changes.readings import Readings, counts_of
 from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.recovery import recover
 from amo_mcp.changes.room import exceeds_limit
@@ -36,7 +37,7 @@ from amo_mcp.changes.snapshot import (
     is_of_another_account,
     read_targets,
 )
-from amo_mcp.changes.steps import Create, Step
+from amo_mcp.changes.steps import Create, Delete, Step
 from amo_mcp.changes.turns import Turns
 from amo_mcp.language import message
 
@@ -85,9 +86,11 @@ class Executor(Means):
                 made = await moves_made(self.journal, change.steps)
                 planned = await in_batches(self.client, change.steps)
                 first = next(spans(planned)).stop
-                batch = await with_members_to_lose(self.client, planned[:first])
-                read_at = self.clock()
-                snapshot = await read_targets(self.client, change.steps, with_fields=bool(change.fields))
+                account = partial(read_targets, self.client, change.steps, with_fields=bool(change.fields))
+                shown = [step.before for step in change.steps if isinstance(step, Delete)]
+                readings = Readings(self, counts=counts_of(shown))
+                batch = await readings.read(planned[:first], account)
+                snapshot = readings.snapshot
                 self._check_targets(change, snapshot)
                 check_room(change.steps, snapshot)
                 await self.report_step(0, planned)
@@ -97,14 +100,14 @@ class Executor(Means):
                 raise Stopped
             # The first batch is pending with the record itself: that saves a commit for each change of one step.
             lease = await self.journal.begin(tool, replace(change, steps=tuple(steps), names=()), asked)
-            yield Run(self, lease, steps, snapshot, read_at, made)
+            yield Run(self, lease, steps, readings, made)
 
     @asynccontextmanager
     async def take_over(self, lease: Lease) -> AsyncIterator[Run]:
         """A change that another process began, and that this one has claimed, ready to be carried on; as `begin`."""
         async with self.turns.taken(lease.record.steps, self._report_turn):
             # The account is read when the first step is prepared.
-            yield Run(self, lease, [*lease.record.steps], Snapshot({}), -math.inf)
+            yield Run(self, lease, [*lease.record.steps], Readings(self))
 
     def _check_targets(self, change: PendingChange, snapshot: Snapshot) -> None:
         if is_of_another_account(change.steps, snapshot):

@@ -107,6 +107,12 @@ class Crowd:
             if source_id in ((one.status_id,) if is_status else (one.segments or ())) and not placement.is_reached(one)
         ]
 
+    def members_of(self, segment_id: int) -> list[Member] | None:
+        """Everybody who is in a segment; None where they cannot all be told."""
+        if not self.is_complete:
+            return None
+        return [one for _, one in self.members if segment_id in (one.segments or ())]
+
     def count(self, place_id: int, *, is_status: bool) -> int:
         """How many are in a segment or have a status."""
         return sum(place_id in ((one.status_id,) if is_status else (one.segments or ())) for _, one in self.members)

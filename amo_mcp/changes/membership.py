@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from amo_mcp.amocrm.client import AmoClient
 from amo_mcp.amocrm.errors import NotFound
 from amo_mcp.amocrm.look_through import MAX_PAGES, LookThrough
 from amo_mcp.amocrm.models import Customer, Segment, Status
-from amo_mcp.changes.members import Crowd, Member
+from amo_mcp.changes.members import NOBODY, Crowd, Member
 from amo_mcp.changes.snapshot import TargetChanged
 from amo_mcp.changes.steps import Delete, Entity, Move, Step, kind_of
 from amo_mcp.text import counted, quote
@@ -122,17 +122,27 @@ def _may_have_customers(place: Entity) -> bool:
     return not isinstance(place, Segment) or place.customers_count != 0
 
 
-async def with_members_to_lose(client: AmoClient, steps: Iterable[Step]) -> list[Step]:
+def needs_crowd(step: Step) -> TypeGuard[Delete]:
+    """Whether the step deletes a segment, not by a merge, and records who is in it: only all customers tell that."""
+    return isinstance(step, Delete) and step.reads_members and step.merged_into is None and step.kind == "segment"
+
+
+async def with_members_to_lose(client: AmoClient, steps: Iterable[Step], crowd: Crowd) -> list[Step]:
     """The steps, deletions with the customers who are in what they delete, where those are asked for.
 
     That may take seconds, so it comes before the reading of the targets with which a step is compared.
+
+    Args:
+        client: the API.
+        steps: the steps.
+        crowd: all customers, for the steps that need them (`needs_crowd`); the others read for themselves.
 
     Raises:
         TargetChanged: they cannot be told, or some are not where they were to be.
         AmoError: they cannot be read.
     """
     return [
-        replace(step, members=await _members_to_lose(client, step))
+        replace(step, members=await _members_to_lose(client, step, crowd))
         if isinstance(step, Delete) and (step.reads_members or step.merged_into is not None)
         else step
         for step in steps
@@ -158,7 +168,7 @@ async def check_members(client: AmoClient, steps: Sequence[Step]) -> None:
         AmoError: they cannot be read.
     """
     compared = [step for step in steps if not isinstance(step, Delete) or step.merged_into is not None]
-    if await with_members_to_move(client, await with_members_to_lose(client, compared)) != compared:
+    if await with_members_to_move(client, await with_members_to_lose(client, compared, NOBODY)) != compared:
         raise TargetChanged(reason="Customers that were to be moved have been moved meanwhile.")
 
 
@@ -173,8 +183,8 @@ async def _with_members_to_move(client: AmoClient, step: Move) -> Move:
     return replace(step, customers=tuple(now.get(one.id, Member(one.id)) for one in step.customers))
 
 
-async def _read_to_lose(client: AmoClient, step: Delete) -> dict[int, Member] | None:
-    """Everybody who is in what is to be deleted, by id; None where they cannot all be told.
+async def _read_to_lose(client: AmoClient, step: Delete) -> Collection[Member] | None:
+    """Everybody who is in what is to be deleted; None where they cannot all be told.
 
     Where somebody is deleted while pages are read, the others move up, and one may come to a page that was read before.
     So of a merge they are looked through once more where fewer were found than the account counts.
@@ -189,15 +199,15 @@ async def _read_to_lose(client: AmoClient, step: Delete) -> dict[int, Member] | 
         members |= {member.id: member for _, member in read}
         if len(members) >= (count or 0):
             break
-    return members
+    return members.values()
 
 
-async def _members_to_lose(client: AmoClient, step: Delete) -> tuple[Member, ...]:
-    read = await _read_to_lose(client, step)
+async def _members_to_lose(client: AmoClient, step: Delete, crowd: Crowd) -> tuple[Member, ...]:
+    read = crowd.members_of(step.before.id) if needs_crowd(step) else await _read_to_lose(client, step)
     name = f"{kind_of(step.before)} {quote(step.before.name)}"
     if read is None:
         raise TargetChanged(reason=f"The customers of the {name} cannot all be read any more, so it is kept.")
-    members, into = tuple(read.values()), step.merged_into
+    members, into = tuple(read), step.merged_into
     if into is None:
         return members
     is_segment = isinstance(into, Segment)

@@ -23,19 +23,12 @@ from amo_mcp.changes.execution import Execution, Failed, NobodyMoved, Stopped, n
 from amo_mcp.changes.journal import JournalUnusable, StepKey
 from amo_mcp.changes.leases import Lease, LeaseLost, RunStore
 from amo_mcp.changes.means import Means
-from amo_mcp.changes.membership import check_members, check_merged, with_members_to_lose, with_members_to_move
-from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, as_pending, is_read_before
+from amo_mcp.changes.membership import check_members, check_merged, with_members_to_move
+from amo_mcp.changes.readings import Readings
+from amo_mcp.changes.ready import as_pending
 from amo_mcp.changes.reasons import reason_to_record
 from amo_mcp.changes.records import ChangeStatus, overall_status
-from amo_mcp.changes.snapshot import (
-    Snapshot,
-    TargetChanged,
-    check_definitions,
-    drift,
-    read_all,
-    read_snapshot,
-    read_targets,
-)
+from amo_mcp.changes.snapshot import TargetChanged, check_definitions, drift, read_all, read_targets
 from amo_mcp.changes.steps import Create, Entity, Move, Step
 
 logger = logging.getLogger(__name__)
@@ -51,8 +44,7 @@ class Run:
     Attributes:
         lease: under which it is carried out.
         steps: every step with what is known of it by now; the batch that is sent first is pending.
-        snapshot: the account as it was read last.
-        read_at: when reading it began, in monotonic seconds.
+        readings: what was read last, which the next steps are compared with.
         made: the moves of customers that were done when those of the next batch were read.
         is_to_stop: whether somebody asked for it to stop.
         is_sent: whether anything of the batch that is being sent has left.
@@ -61,8 +53,7 @@ class Run:
     means: Means
     lease: Lease
     steps: list[Step]
-    snapshot: Snapshot
-    read_at: float
+    readings: Readings
     made: frozenset[StepKey] = frozenset()
     is_to_stop: bool = False
     is_sent: bool = False
@@ -230,16 +221,12 @@ class Run:
     async def _prepare(self, span: range) -> list[Step]:
         """The steps as they are recorded before they are sent, on the account as it is now."""
         check_merged(self.steps[span.start : span.stop], self.steps)
-        batch = await with_members_to_lose(self.means.client, self.steps[span.start : span.stop])
-        now = self.means.clock()
-        if now - self.read_at > MAX_SNAPSHOT_AGE or is_read_before(self.steps, span):
-            self.read_at = now
-            kinds = sorted({step.kind for step in self.steps[span.start :]})
-            self.snapshot = await read_snapshot(self.means.client, kinds)
-        if differences := drift(batch, self.snapshot, among=self.steps, zone=self.means.zone):
+        batch = await self.readings.refresh(self.steps, span)
+        snapshot = self.readings.snapshot
+        if differences := drift(batch, snapshot, among=self.steps, zone=self.means.zone):
             raise TargetChanged(differences)
         self.made = await moves_made(self.means.journal, batch)
-        return await with_members_to_move(self.means.client, as_pending(batch, self.snapshot, self.steps))
+        return await with_members_to_move(self.means.client, as_pending(batch, snapshot, self.steps))
 
     async def _with_others(self, client: AmoClient, batch: Sequence[Step]) -> list[Step]:
         journal, change_id = self.means.journal, self.lease.id

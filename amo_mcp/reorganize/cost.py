@@ -1,14 +1,17 @@
 """How many requests a plan takes, and how long they take at an account's pace."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from amo_mcp.amocrm.ratelimit import REUSE_AFTER
 from amo_mcp.changes.delivery import spans
 from amo_mcp.changes.members import NOBODY, Crowd
+from amo_mcp.changes.membership import needs_crowd
 from amo_mcp.changes.moving import BATCH, batched
+from amo_mcp.changes.readings import MAX_CROWD_AGE
 from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, is_read_before
-from amo_mcp.changes.steps import Create, Delete, Move, Step, field_ids, moves_status
+from amo_mcp.changes.steps import Create, Delete, Move, Step, customers_affected, field_ids, moves_status
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[i
     The account is read for the question, before the first write, before every later deletion and move, and whenever
     what was read has grown too old; the definitions of custom fields are read for the question and before the first
     write, where the steps set any; statuses that were created or moved are read back. The customers of a merge are
-    looked through, and each batch of them is read before and after; so are those of what is deleted.
+    looked through, and each batch of them is read before and after. The customers of what is deleted are looked
+    through; one look may serve several segments (`Readings`).
 
     Args:
         steps: the steps.
@@ -48,11 +52,23 @@ def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[i
     asking = len({step.kind for step in steps}) + bool(field_ids(steps))
     merges = [step for step in steps if isinstance(step, Move)]
     batches = [batch for step in steps for batch in _in_batches(step, crowd)]
-    sent, read_at = asking + crowd.pages * len(merges), 0.0
+    sent, read_at, looked_at, are_counted = asking + crowd.pages * len(merges), 0.0, -math.inf, True
     for span in spans(batches):
-        step, now = batches[span.start], pace.seconds(sent)
-        if is_read_before(batches, span) or now - read_at > MAX_SNAPSHOT_AGE:
-            sent, read_at = sent + len({step.kind for step in batches[span.start :]}), now
+        step, reading = batches[span.start], len({step.kind for step in batches[span.start :]})
+        if isinstance(step, Move):
+            looked_at, are_counted = -math.inf, False
+        if needs_crowd(step) and span.start == 0:
+            # Before the reading that is counted already.
+            sent, looked_at, read_at = sent + crowd.pages, 0.0, pace.seconds(crowd.pages)
+        elif needs_crowd(step):
+            if pace.seconds(sent) - looked_at <= MAX_CROWD_AGE or not are_counted:
+                sent, read_at, are_counted = sent + reading, pace.seconds(sent), True
+            is_young = pace.seconds(sent) - looked_at <= MAX_CROWD_AGE
+            if not is_young or crowd.count(step.before.id, is_status=False) != customers_affected([step]):
+                looked_at, read_at = pace.seconds(sent), pace.seconds(sent + crowd.pages)
+                sent += crowd.pages + reading
+        elif is_read_before(batches, span) or pace.seconds(sent) - read_at > MAX_SNAPSHOT_AGE:
+            sent, read_at, are_counted = sent + reading, pace.seconds(sent), True
         sent += _requests(step, crowd.pages)
     return asking + sent, pace.seconds(asking) + pace.seconds(sent)
 
@@ -66,9 +82,12 @@ def _in_batches(step: Step, crowd: Crowd) -> list[Step]:
 
 
 def _requests(step: Step, pages: int) -> int:
+    """The requests of a step, without the looks that several deletions share."""
     match step:
         case Move():
             return 3
+        case Delete() if needs_crowd(step):
+            return 1
         case Delete():
             return 1 + pages * (step.reads_members or step.merged_into is not None)
         case Create(kind="status"):

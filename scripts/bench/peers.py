@@ -210,6 +210,8 @@ def sandbox(segments: int, customers: int = 0) -> Iterator[tuple[str, dict[str, 
         "while len(account.segments) < wanted:\n"
         "    number, account.next_segment_id = account.next_segment_id, account.next_segment_id + 3\n"
         "    account.segments[number] = {**model, 'id': number, 'name': f'Сегмент {number}'}\n"
+        "    for customer in [*account.customers.values()][:model['customers_count']]:\n"
+        "        customer['segments'].append(number)\n"
         "somebody = next(iter(account.customers.values()))\n"
         "for number in range(1, int(sys.argv[2]) + 1):\n"
         "    if number == 1:\n"
