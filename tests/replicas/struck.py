@@ -103,7 +103,7 @@ class Fury:
         return "hold"
 
 
-class Held(NamedTuple):
+class Holder(NamedTuple):
     """Who holds a run, and when its lease was taken or renewed last, in Unix seconds."""
 
     epoch: int
@@ -116,7 +116,7 @@ class Watch:
     """Who holds which run, as the database has it.
 
     Attributes:
-        taken: seconds from a strike to the taking over, of every run whose process was struck. Where it renewed its
+        taken: seconds from a strike to the take-over, of every run whose process was struck. Where it renewed its
             lease after the strike, it was only held up, and what it lost or gave back later is not counted.
         late: by how many seconds more than it was to be the machine slept at most; nobody can be faster.
     """
@@ -124,7 +124,7 @@ class Watch:
     fury: Fury
     taken: list[float] = field(default_factory=list)
     late: float = 0.0
-    _held: dict[str, Held] = field(default_factory=dict)
+    _holders: dict[str, Holder] = field(default_factory=dict)
 
     async def look(self, url: str) -> None:
         """Look again and again, also when the database was away meanwhile; until this is cancelled."""
@@ -138,7 +138,7 @@ class Watch:
                 while True:
                     for row in await connection.fetch(_RUNNING):
                         process, renewed = int(row["holder"].split("-")[0]), row["lease_until"] - LEASE
-                        self.note(row["id"], Held(row["epoch"], process, renewed))
+                        self.note(row["id"], Holder(row["epoch"], process, renewed))
                     before = time.monotonic()
                     await anyio.sleep(_LOOK_SECONDS)
                     self.late = max(self.late, time.monotonic() - before - _LOOK_SECONDS)
@@ -147,16 +147,16 @@ class Watch:
             finally:
                 connection.terminate()
 
-    def note(self, change: str, now: Held) -> None:
+    def note(self, change_id: str, holder: Holder) -> None:
         """Keep who holds a run now."""
-        before = self._held.get(change, now)
-        if before.epoch == now.epoch:
+        previous = self._holders.get(change_id, holder)
+        if previous.epoch == holder.epoch:
             # Who gives a lease back makes it shorter.
-            self._held[change] = now._replace(renewed=max(before.renewed, now.renewed))
+            self._holders[change_id] = holder._replace(renewed=max(previous.renewed, holder.renewed))
             return
-        self._held[change] = now
-        at = self.fury.struck.get(before.process, 0.0)
-        if at > before.renewed:
+        self._holders[change_id] = holder
+        at = self.fury.struck.get(previous.process, 0.0)
+        if at > previous.renewed:
             # Nobody can take anything over while nobody is there.
             since = min([time.time(), *(one.available_since for one in self.fury.fleet.callable())])
             self.taken.append(time.time() - max(at, since))

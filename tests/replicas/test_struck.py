@@ -1,5 +1,6 @@
-"""What counts as the taking over of a run, and from when on."""
+"""What counts as a take-over of a run, and from when on."""
 
+import os
 import random
 import time
 from pathlib import Path
@@ -7,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.replicas.fleet import Fleet, Replica
-from tests.replicas.struck import Fury, Held, Watch
+from tests.replicas.struck import Fury, Holder, Watch
 
 STRUCK, OTHER = 1, 2
+
+
+def available(seconds: float) -> Replica:
+    """A replica that has been able to take something over for so many seconds."""
+    return Replica(os.getpid(), Path(), "url", available_since=time.time() - seconds)
 
 
 @pytest.fixture
@@ -22,35 +28,32 @@ def taken(watch: Watch, *, struck: float, renewed: float, given_back: float | No
     """What is counted where the other one has the run now; all in seconds before that."""
     now = time.time()
     watch.fury.struck[STRUCK] = now - struck
-    watch.note("c1", Held(1, STRUCK, now - renewed))
+    watch.note("c1", Holder(1, STRUCK, now - renewed))
     if given_back is not None:
-        watch.note("c1", Held(1, STRUCK, now - given_back))
-    watch.note("c1", Held(2, OTHER, now))
+        watch.note("c1", Holder(1, STRUCK, now - given_back))
+    watch.note("c1", Holder(2, OTHER, now))
     return watch.taken
 
 
-def test_a_run_of_which_no_lease_was_renewed_after_the_strike_was_taken_over(watch: Watch) -> None:
-    watch.fury.fleet.replicas.append(Replica(0, Path(), "url", available_since=time.time() - 60))
+def test_a_run_whose_lease_was_not_renewed_after_the_strike_counts_as_taken_over(watch: Watch) -> None:
+    watch.fury.fleet.replicas.append(available(60))
     assert taken(watch, struck=1.5, renewed=1.6) == [pytest.approx(1.5, abs=0.1)]
 
 
 @pytest.mark.parametrize("given_back", [None, 6.0])
-def test_who_renewed_its_lease_after_the_strike_has_lost_or_given_it_back_otherwise(
-    given_back: float | None, watch: Watch
-) -> None:
-    watch.fury.fleet.replicas.append(Replica(0, Path(), "url", available_since=time.time() - 60))
+def test_a_run_whose_lease_was_renewed_after_the_strike_does_not_count(given_back: float | None, watch: Watch) -> None:
+    watch.fury.fleet.replicas.append(available(60))
     assert taken(watch, struck=5.0, renewed=0.4, given_back=given_back) == []
 
 
-def test_a_taking_over_is_counted_from_when_somebody_was_there_for_it(watch: Watch) -> None:
-    replica = Replica(0, Path(), "url", available_since=time.time() - 0.5)
-    watch.fury.fleet.replicas.append(replica)
+def test_a_take_over_is_counted_from_when_somebody_was_there_for_it(watch: Watch) -> None:
+    watch.fury.fleet.replicas.append(available(0.5))
     assert taken(watch, struck=4.0, renewed=4.1) == [pytest.approx(0.5, abs=0.1)]
 
 
-def test_a_replica_that_is_ending_is_not_there_for_a_taking_over(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_is_ending_is_not_there_for_a_take_over(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.kill", lambda *_: None)
-    ending = Replica(STRUCK, Path(), "url", available_since=time.time() - 60)
-    watch.fury.fleet.replicas += [ending, Replica(OTHER, Path(), "url", available_since=time.time() - 0.5)]
+    ending = available(60)
+    watch.fury.fleet.replicas += [ending, available(0.5)]
     watch.fury.fleet.end(ending)
     assert taken(watch, struck=4.0, renewed=4.1) == [pytest.approx(0.5, abs=0.1)]

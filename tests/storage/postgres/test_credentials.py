@@ -97,10 +97,11 @@ async def test_what_an_older_key_encrypted_is_read_and_encrypted_anew_and_then_n
 async def test_a_rotation_of_keys_brings_back_no_pair_that_a_replica_has_refreshed_meanwhile(
     database: Database, database_url: SecretStr
 ) -> None:
-    """One replica has the new key already, the other one has not."""
-    other, both, people = Database(database_url), ring(NEW, OLD), [f"28805383:{number}" for number in range(1, 5)]
+    """One replica encrypts with the new key already, the other one still with the old one."""
+    other, both = Database(database_url), ring(NEW, OLD)
     await other.open()
-    turns = dict.fromkeys(people, 0)
+    people = [f"28805383:{number}" for number in range(1, 5)]
+    refreshes = dict.fromkeys(people, 0)
     renewed = []
 
     async def refresh(owner: str, replica: PostgresCredentialStore) -> None:
@@ -108,13 +109,13 @@ async def test_a_rotation_of_keys_brings_back_no_pair_that_a_replica_has_refresh
             async with replica.exclusive():
                 kept = await replica.load()
                 assert kept is not None
-                assert kept.refresh_token.get_secret_value() == f"refresh-{turns[owner]}"
-                turns[owner] += 1
-                token = SecretStr(f"refresh-{turns[owner]}")
+                assert kept.refresh_token.get_secret_value() == f"refresh-{refreshes[owner]}"
+                refreshes[owner] += 1
+                token = SecretStr(f"refresh-{refreshes[owner]}")
                 await replica.save(kept.model_copy(update={"refresh_token": token}))
 
     async def rotate() -> None:
-        while min(turns.values()) < 40:
+        while min(refreshes.values()) < 40:
             await anyio.lowlevel.checkpoint()
             renewed.append(await reencrypt(database, both))
 
@@ -131,6 +132,7 @@ async def test_a_rotation_of_keys_brings_back_no_pair_that_a_replica_has_refresh
     finally:
         await other.close()
     assert [one and one.refresh_token.get_secret_value() for one in last] == ["refresh-40"] * 4
+    # More than the first pairs: the rotation met refreshes that used the old key.
     assert sum(count for count, _ in renewed) > 4
     assert {unreadable for _, unreadable in renewed} == {0}
 
