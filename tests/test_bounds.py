@@ -14,7 +14,7 @@ from amo_mcp.amocrm.models import Segment
 from amo_mcp.changes.journal import Retention
 from amo_mcp.changes.pending import PendingChange
 from amo_mcp.changes.steps import Delete, Update
-from amo_mcp.confirmation.question import question_of
+from amo_mcp.confirmation.question import MAX_SHOWN_BYTES, Question, question_of
 from amo_mcp.sandbox import Fault, Sandbox
 from amo_mcp.settings import MAX_RATE_LIMIT, MAX_TIMEOUT, InvalidSettings, ServingSettings, load_settings
 from amo_mcp.text import quote
@@ -256,6 +256,29 @@ def test_a_question_shows_twenty_five_steps_and_counts_the_others() -> None:
 
     assert ("«С24»" in asked(25), "more" in asked(25)) == (True, False)
     assert ("«С25»" in asked(26), "1 more" in asked(26)) == (False, True)
+
+
+def test_the_steps_of_a_question_take_thirty_thousand_bytes_and_of_the_others_the_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At most: the first one is shown however long it is."""
+    patch = SegmentPatch(name="я" * 200, available_products_price_types=[10**9 + number for number in range(5)])
+    steps = tuple(Update(Segment(id=1 + number, name=f"С{number}" + "ю" * 197), patch) for number in range(25))
+
+    def asked() -> Question:
+        return question_of(PendingChange(steps, plan_id="p"), ENGLISH)
+
+    def size(question: Question) -> int:
+        return len("".join(f"{line}\n" for step in question.steps for line in step.lines).encode())
+
+    whole = size(asked())
+    assert (len(asked().steps), size(asked()) <= MAX_SHOWN_BYTES) == (25, True)
+    monkeypatch.setattr("amo_mcp.confirmation.question.MAX_SHOWN_BYTES", whole)
+    assert (len(asked().steps), asked().more) == (25, "")
+    monkeypatch.setattr("amo_mcp.confirmation.question.MAX_SHOWN_BYTES", whole - 1)
+    assert (len(asked().steps), asked().more) == (24, "and 1 more, none with more customers affected")
+    monkeypatch.setattr("amo_mcp.confirmation.question.MAX_SHOWN_BYTES", 0)
+    assert (len(asked().steps), asked().more) == (1, "and 24 more, none with more customers affected")
 
 
 def test_every_attack_on_signing_in_that_is_told_of_is_held_by_tests_that_exist() -> None:

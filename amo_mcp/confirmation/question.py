@@ -6,6 +6,7 @@ Names come from the CRM and may be hostile: they are quoted, stripped of invisib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from amo_mcp.amocrm.models import Segment, Status
 from amo_mcp.changes.pending import PendingChange
@@ -21,6 +22,9 @@ from amo_mcp.text import quote, sanitize
 MAX_SHOWN_STEPS = 25
 """Steps that are shown where there is little room: of a longer plan those with the most customers first, of a longer
 undo the first ones."""
+
+MAX_SHOWN_BYTES = 30_000
+"""Bytes of the steps that are shown there; the first one is, however long it is."""
 
 _MAX_LINE = 600
 
@@ -40,6 +44,11 @@ class ShownStep:
     action: str
     headline: str
     settings: tuple[Setting, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """The step in words."""
+        return [f"{self.number}. {self.headline}", *(f"– {setting.line}" for setting in self.settings)]
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Question:
         """The whole question."""
         lines = [self.asked, *self.losses, *self.facts, *(setting.line for setting in self.settings)]
         for step in self.steps:
-            lines += [f"{step.number}. {step.headline}", *(f"– {setting.line}" for setting in step.settings)]
+            lines += step.lines
         return "\n".join([*lines, self.more] if self.more else lines)
 
 
@@ -167,6 +176,9 @@ def _steps(
     if change.plan_id is not None and max_steps is not None and len(numbered) > max_steps:
         numbered.sort(key=lambda item: (item[1].action != "delete", -customers_affected([item[1]])))
     shown = tuple(shown_step(number, step, change, reader) for number, step in numbered[:max_steps])
+    if max_steps is not None:
+        sizes = accumulate(len("\n".join(step.lines).encode()) + 1 for step in shown)
+        shown = shown[: max(1, sum(size <= MAX_SHOWN_BYTES for size in sizes))]
     left_out = len(numbered) - len(shown)
     return shown, reader.texts("and {count} more, {rest}", count=left_out, rest=rest) if left_out else ""
 
