@@ -13,7 +13,7 @@ from amo_mcp.changes.ready import MAX_SNAPSHOT_AGE, is_read_before
 from amo_mcp.changes.snapshot import Snapshot, read_snapshot
 from amo_mcp.changes.steps import Entity, Move, Step
 
-MAX_CROWD_AGE = 5.0
+MAX_CROWD_AGE = 8.0
 """Seconds after which the customers are looked through again before the next segment is deleted."""
 
 MAX_LOOKS = 3

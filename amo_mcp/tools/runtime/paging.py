@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from amo_mcp.amocrm.inputs import BLANK_IS_NONE, Text
 from amo_mcp.failures.failure import invalid_arguments
 from amo_mcp.text import quote_given
-from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES, bytes_of
+from amo_mcp.tools.runtime.fitting import MAX_ANSWER_BYTES, bytes_of, fits
 
 _MAX_BYTES = MAX_ANSWER_BYTES - 200
 """Bytes of the entities of a page; what is beside them takes the rest at most."""
@@ -41,7 +41,7 @@ def first_that_fit(entities: Sequence[ModelT], written: Callable[[ModelT], Any] 
         written: an entity as it is in the answer.
     """
     all_of_them = [*map(written, entities)]
-    if bytes_of(all_of_them) <= _MAX_BYTES:
+    if fits(all_of_them, _MAX_BYTES):
         return entities
     sizes = accumulate(bytes_of(one) + 1 for one in all_of_them)
     return entities[: max(1, sum(1 for _ in takewhile(lambda size: size <= _MAX_BYTES, sizes)))]

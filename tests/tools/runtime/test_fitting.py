@@ -46,8 +46,9 @@ def test_texts_are_cut_and_anything_else_is_left_out_whole_the_largest_first() -
     assert cut == {**whole, "note": "ф" * 200, "left_out": {"note": 49_800, "extra": 1}}
 
 
-def test_what_nobody_sees_counts_as_the_escapes_that_are_written_for_it() -> None:
-    assert fitted({"id": 1, "name": "\u202e" * 20_000})["left_out"] == {"name": 19_800}
+@pytest.mark.parametrize("char", ["\u202e", "\x7f", "\u00ad", "\U000e0001"])
+def test_what_nobody_sees_counts_as_the_escapes_that_are_written_for_it(char: str) -> None:
+    assert fitted({"id": 1, "name": char * 9_000})["left_out"] == {"name": 8_800}
 
 
 def test_the_entities_of_an_answer_have_equal_shares_and_only_those_above_it_are_cut() -> None:
