@@ -14,7 +14,7 @@ from amo_mcp.reorganize.cost import Pace, cost_of
 from amo_mcp.sandbox import Sandbox
 from tests.changes.test_executor import Workshop, full_account, rename, workshop
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("CUSTOMER-9")]
+pytestmark = pytest.mark.anyio
 
 CUSTOMERS = "GET /api/v4/customers"
 LOOK = [CUSTOMERS] * 2
@@ -87,6 +87,7 @@ def after(line: str, times: int, do: Callable[[], object], shop: Workshop) -> Ca
     return happens
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_the_deletions_of_a_change_rely_on_one_look_and_each_records_everybody(sandbox: Sandbox) -> None:
     before = {number: members(sandbox, number) for number in (54, 60, 87)}
     async with workshop(sandbox) as shop:
@@ -99,6 +100,7 @@ async def test_the_deletions_of_a_change_rely_on_one_look_and_each_records_every
         assert await recorded(shop) == before
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_deletion_looks_again_where_somebody_left_its_segment_since_the_last_look(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
         shop.on_write = after_the_first(lambda: leave(sandbox, 60))
@@ -111,6 +113,7 @@ async def test_a_deletion_looks_again_where_somebody_left_its_segment_since_the_
         assert (await recorded(shop))[60] == left
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 @pytest.mark.parametrize(("seconds", "looks"), [(8.0, 0), (8.1, 2)])
 async def test_a_deletion_looks_again_when_the_last_look_is_more_than_eight_seconds_old(
     seconds: float, looks: int, sandbox: Sandbox
@@ -132,6 +135,7 @@ async def test_a_deletion_looks_again_when_the_last_look_is_more_than_eight_seco
     assert found == (now if looks else before)
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_look_that_has_grown_old_while_the_account_was_read_is_not_relied_on(sandbox: Sandbox) -> None:
     def pass_time() -> None:
         shop.monotonic.now += 9
@@ -147,6 +151,7 @@ async def test_a_look_that_has_grown_old_while_the_account_was_read_is_not_relie
     assert len(found - members(sandbox, 60)) == len(found)
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 @pytest.mark.parametrize("count", [None, 40])
 async def test_where_the_account_counts_otherwise_than_it_lists_every_deletion_looks(
     count: int | None, sandbox: Sandbox
@@ -166,6 +171,7 @@ async def test_where_the_account_counts_otherwise_than_it_lists_every_deletion_l
     assert cost_of(steps, Pace(10**6), crowd)[0] == 1 + len(asked)
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_count_that_becomes_by_a_leave_what_was_found_does_not_hide_that_leave(sandbox: Sandbox) -> None:
     sandbox.account.segments[60]["customers_count"] += 1
     async with workshop(sandbox) as shop:
@@ -175,6 +181,7 @@ async def test_a_count_that_becomes_by_a_leave_what_was_found_does_not_hide_that
         assert (await recorded(shop))[60] == left
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 @pytest.mark.parametrize("first", [54, 60])
 async def test_a_customer_who_comes_to_another_page_during_a_look_is_not_lost(first: int, sandbox: Sandbox) -> None:
     """Somebody on the first page is deleted: the others move up, and one of them is on no page that is read."""
@@ -197,6 +204,7 @@ async def test_a_customer_who_comes_to_another_page_during_a_look_is_not_lost(fi
         assert (await recorded(shop))[60] == {customers[250]}
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_segment_whose_count_changes_all_the_time_is_looked_through_three_times_and_then_deleted(
     sandbox: Sandbox,
 ) -> None:
@@ -207,6 +215,7 @@ async def test_a_segment_whose_count_changes_all_the_time_is_looked_through_thre
     assert asked == [*[*LOOK, "GET segments/75"] * MAX_LOOKS, "DELETE segments/75"]
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_segment_that_is_gone_at_the_second_look_is_told_as_gone(sandbox: Sandbox) -> None:
     async with workshop(sandbox) as shop:
         steps = await deletions(shop, 54, 60)
@@ -219,6 +228,7 @@ async def test_a_segment_that_is_gone_at_the_second_look_is_told_as_gone(sandbox
     assert asked == [*LOOK, READ, "DELETE segments/54", READ, *LOOK, READ]
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_where_a_second_look_cannot_tell_everybody_the_segment_is_kept(sandbox: Sandbox) -> None:
     def spoil() -> None:
         leave(sandbox, 60)
@@ -233,6 +243,7 @@ async def test_where_a_second_look_cannot_tell_everybody_the_segment_is_kept(san
     assert 60 in sandbox.account.segments
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 async def test_a_deletion_after_a_move_looks_again_and_after_another_step_it_does_not(sandbox: Sandbox) -> None:
     before = members(sandbox, 60)
     customer = min(before)
@@ -261,6 +272,7 @@ async def test_a_deletion_after_a_move_looks_again_and_after_another_step_it_doe
     assert found == before - {customer}
 
 
+@pytest.mark.requirement("CUSTOMER-9")
 @pytest.mark.parametrize(("count", "looks"), [(1, 1), (2, 1), (26, 1), (40, 2), (100, 4)])
 async def test_a_plan_of_deletions_looks_once_in_eight_seconds_and_costs_what_it_says(count: int, looks: int) -> None:
     async with full_account(0.143) as shop:
