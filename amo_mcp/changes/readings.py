@@ -53,12 +53,13 @@ class Readings:
     async def refresh(self, steps: Sequence[Step], span: range) -> list[Step]:
         """Read again what is too old for the steps that are sent next; it returns and raises what `read` does."""
         step, batch = steps[span.start], steps[span.start : span.stop]
+        kinds = sorted({step.kind for step in steps[span.start :]})
+        reading = partial(read_snapshot, self.means.client, kinds)
+        prepared = await self.read(batch, reading, is_due=is_read_before(steps, span))
         if isinstance(step, Move) and step.customers:
             # It may let in as many as it takes out, and the counts would not show it.
             self.looked_at, self.counts = -math.inf, {}
-        kinds = sorted({step.kind for step in steps[span.start :]})
-        reading = partial(read_snapshot, self.means.client, kinds)
-        return await self.read(batch, reading, is_due=is_read_before(steps, span))
+        return prepared
 
     async def read(self, batch: Sequence[Step], account: ReadAccount, *, is_due: bool = True) -> list[Step]:
         """The steps of a batch, deletions with the customers in what they delete; and then the account.

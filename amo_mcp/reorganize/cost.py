@@ -55,8 +55,6 @@ def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[i
     sent, read_at, looked_at, are_counted = asking + crowd.pages * len(merges), 0.0, -math.inf, True
     for span in spans(batches):
         step, reading = batches[span.start], len({step.kind for step in batches[span.start :]})
-        if isinstance(step, Move):
-            looked_at, are_counted = -math.inf, False
         if needs_crowd(step) and span.start == 0:
             # Before the reading that is counted already.
             sent, looked_at, read_at = sent + crowd.pages, 0.0, pace.seconds(crowd.pages)
@@ -69,6 +67,8 @@ def cost_of(steps: Sequence[Step], pace: Pace, crowd: Crowd = NOBODY) -> tuple[i
                 sent += crowd.pages + reading
         elif is_read_before(batches, span) or pace.seconds(sent) - read_at > MAX_SNAPSHOT_AGE:
             sent, read_at, are_counted = sent + reading, pace.seconds(sent), True
+        if isinstance(step, Move):
+            looked_at, are_counted = -math.inf, False
         sent += _requests(step, crowd.pages)
     return asking + sent, pace.seconds(asking) + pace.seconds(sent)
 
